@@ -1,0 +1,59 @@
+"""Counts what a runner's own report says, as "passed failed skipped".
+
+    count.py meson BUILD/meson-logs/testlog.json      cmocka cases, or 1 a program that counts none itself
+    count.py pytest REPORT.xml
+
+A program that died, timed out or failed without counting a failed case counts as one failed.
+"""
+from __future__ import annotations
+
+import json
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+
+GOOD = {"OK", "EXPECTEDFAIL"}
+
+
+def cmocka(text: str, word: str) -> int:
+    return sum(int(n) for n in re.findall(rf"\[  {word}  \] (\d+) test\(s\)", text))
+
+
+def count_meson(path: str) -> tuple[int, int, int]:
+    passed = failed = skipped = 0
+    for line in open(path, encoding="utf-8", errors="replace"):
+        test = json.loads(line)
+        text = test.get("stdout", "") + "\n" + test.get("stderr", "")
+        good, bad, left = cmocka(text, "PASSED"), cmocka(text, "FAILED"), cmocka(text, "SKIPPED")
+        if test["result"] not in GOOD and test["result"] != "SKIP" and not bad:
+            bad = 1
+            print(f"count: {test['name']}: {test['result']}", file=sys.stderr)
+        if test["result"] in GOOD and not good and not left:
+            good = 1
+        if test["result"] == "SKIP" and not left:
+            left = 1
+        passed, failed, skipped = passed + good, failed + bad, skipped + left
+    return passed, failed, skipped
+
+
+def count_pytest(path: str) -> tuple[int, int, int]:
+    root = ElementTree.parse(path).getroot()
+    suites = [root] if root.tag == "testsuite" else list(root.iter("testsuite"))
+    total = {k: sum(int(s.get(k, 0)) for s in suites) for k in ("tests", "failures", "errors", "skipped")}
+    failed = total["failures"] + total["errors"]
+    return max(0, total["tests"] - failed - total["skipped"]), failed, total["skipped"]
+
+
+def main() -> int:
+    kind, path = sys.argv[1:]
+    try:
+        counts = {"meson": count_meson, "pytest": count_pytest}[kind](path)
+    except (OSError, ValueError, ElementTree.ParseError) as e:
+        print(f"count: no report in {path}: {e}", file=sys.stderr)
+        counts = (0, 1, 0)
+    print(*counts)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

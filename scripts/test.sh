@@ -1,0 +1,100 @@
+#!/bin/bash
+# Everything a change must pass. Parts run in two lanes beside each other; each writes build/logs/PART.log. The closing
+# table has a line a part; the last line is the sum, "N passed, N failed", and so is the exit status.
+#
+#   scripts/test.sh              all parts
+#   scripts/test.sh lint unit    these parts: lint docs unit asan tsan fuzz scenarios
+#                                scenarios_asan scenarios_tsan
+. "$(dirname "$0")/common.sh"
+mkdir -p "$LOGS"
+started=$SECONDS
+parts=("$@")
+[ ${#parts[@]} -gt 0 ] || parts=(lint docs unit asan tsan fuzz scenarios scenarios_asan scenarios_tsan)
+for p in "${parts[@]}"; do
+    rm -f "$LOGS/$p.count" "$LOGS/$p.log" "$LOGS/$p.time"
+done
+rm -f "$LOGS"/scenarios*.xml
+
+# A part's command prints what it likes; how_many PART prints "passed failed skipped" once it is over.
+run_lint() { scripts/lint.sh; }
+run_docs() { python3 scripts/check_docs.py; }
+run_unit() { build_variant plain && meson test -C build --no-rebuild --print-errorlogs; }
+run_asan() { build_variant asan && meson test -C build-asan --no-rebuild --print-errorlogs; }
+run_tsan() { build_variant tsan && meson test -C build-tsan --no-rebuild --print-errorlogs; }
+run_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-20} scripts/fuzz.sh; }
+run_scenarios() { timeout --signal=INT --kill-after=60 "${SCENARIOS_TIMEOUT:-3000}" scripts/scenarios.sh; }
+# A whole migration there and back with the sanitizers watching the program's threads and memory.
+sanitized=(tests/scenarios/test_e2e_migration.py)
+run_scenarios_asan() { VARIANT=asan timeout --signal=INT --kill-after=60 1200 scripts/scenarios.sh "${sanitized[@]}"; }
+run_scenarios_tsan() { VARIANT=tsan timeout --signal=INT --kill-after=60 1200 scripts/scenarios.sh "${sanitized[@]}"; }
+
+how_many() {
+    case $1 in
+    unit) python3 scripts/count.py meson build/meson-logs/testlog.json ;;
+    asan | tsan) python3 scripts/count.py meson "build-$1/meson-logs/testlog.json" ;;
+    scenarios*) python3 scripts/count.py pytest "$LOGS/$1.xml" ;;
+    *) sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2 0/p' "$LOGS/$1.log" | tail -1 ;;
+    esac
+}
+
+run_part() {
+    local part=$1 status=0 passed failed skipped begun=$SECONDS
+    case $part in
+    unit) rm -f build/meson-logs/testlog.json ;;
+    asan | tsan) rm -f "build-$part/meson-logs/testlog.json" ;;
+    esac
+    "run_$part" >"$LOGS/$part.log" 2>&1 || status=$?
+    read -r passed failed skipped < <(how_many "$part" 2>>"$LOGS/$part.log") || true
+    # A part that failed and counted no failure (a build that broke, a runner that died) is one failure.
+    if [ "$status" != 0 ] && [ "${failed:-0}" = 0 ]; then
+        failed=1
+    fi
+    # And one that passed without counting anything has not run.
+    if [ "$status" = 0 ] && [ "${passed:-0}" = 0 ]; then
+        failed=1
+    fi
+    echo "${passed:-0} ${failed:-0} ${skipped:-0}" >"$LOGS/$part.count"
+    echo $((SECONDS - begun)) >"$LOGS/$part.time"
+    echo "$part: ${passed:-0} passed, ${failed:-0} failed ($((SECONDS - begun)) s)"
+    if [ "${failed:-0}" != 0 ]; then
+        tail -n "${TAIL:-60}" "$LOGS/$part.log" | sed "s/^/    $part| /"
+    fi
+}
+
+wanted() {
+    local p
+    for p in "${parts[@]}"; do [ "$p" = "$1" ] && return 0; done
+    return 1
+}
+
+lane() {
+    local p
+    for p in "$@"; do
+        wanted "$p" && run_part "$p"
+    done
+    return 0
+}
+
+# Once for both lanes: two builds in one directory get in each other's way. What breaks is told by the part that needs it.
+build_variant plain >"$LOGS/build.log" 2>&1 || true
+
+# The first lane mostly waits for servers, the second one mostly computes.
+lane scenarios &
+first=$!
+lane lint docs unit asan tsan fuzz scenarios_asan scenarios_tsan &
+second=$!
+trap 'kill $first $second 2>/dev/null' INT TERM
+wait "$first" "$second"
+
+total_passed=0 total_failed=0 total_skipped=0
+printf '\n%-15s %8s %8s %8s %8s\n' part passed failed skipped seconds
+for p in "${parts[@]}"; do
+    read -r passed failed skipped <"$LOGS/$p.count" || { passed=0 failed=1 skipped=0; }
+    printf '%-15s %8d %8d %8d %8d\n' "$p" "$passed" "$failed" "$skipped" "$(cat "$LOGS/$p.time" 2>/dev/null || echo 0)"
+    total_passed=$((total_passed + passed))
+    total_failed=$((total_failed + failed))
+    total_skipped=$((total_skipped + skipped))
+done
+printf '%-15s %8d %8d %8d %8d\n\n' sum "$total_passed" "$total_failed" "$total_skipped" $((SECONDS - started))
+echo "$total_passed passed, $total_failed failed" | tee "$LOGS/total"
+[ "$total_failed" = 0 ]

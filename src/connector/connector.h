@@ -1,0 +1,256 @@
+/* What a database must be able to do to be a source, a target, or both.
+ *
+ * A connector is one folder and one row in connector/registry.c. The pipeline, verify and cutover know databases only through
+ * these tables. Optional operations that a connector lacks are filled by the defaults in connector/defaults.c, which fail with MFUNSUP
+ * (or answer "no") — callers never test for NULL.
+ *
+ * Objects and threads:
+ *   mf_db       one database; made once a side. Operations on it may be called from any thread: they open or
+ *               lock a connection of their own and block.
+ *   mf_stream   a change stream; one thread (capture).
+ *   mf_reader   reads chunks and digests; one thread each (copy and verify workers).
+ *   mf_loader   writes chunks; one thread each (copy workers).
+ *   mf_applier  applies windows; one thread (apply).
+ *   mf_hold     writers held back at a cutover; one thread (migration).
+ *   mf_run_lock the right to run a migration; one thread (migration).
+ * All of them block, with the timeouts of the connection options; a network that is dead is an MF_RETRY error in bounded
+ * time (keepalives), never a hang. Every object's destructor accepts NULL and a broken connection.
+ *
+ * `err` is never NULL: an operation may look at what a server said in it. (The helpers of base/error.h do accept NULL.)
+ *
+ * Each engine's object embeds the generic struct as its first member.
+ */
+#ifndef MF_CONNECTOR_CONNECTOR_H
+#define MF_CONNECTOR_CONNECTOR_H
+
+#include "base/error.h"
+#include "change/window.h"
+#include "connector/types.h" /* the nouns */
+
+struct mf_source_ops {
+    /* -- catalogue: run, plan, check -- */
+    int (*catalog)(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err);
+    /* The same without figures (rows_estimate -1, bytes 0): asked every few seconds, also while writers are held, so it is cheap and waits for no
+     * table's lock. */
+    int (*shapes)(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err);
+    /* What became of a table (by t->id) that the catalogue does not give any more under its name, as the end of a sentence: "was renamed to
+     * public.b", "was made UNLOGGED", "was dropped" (*ret_dropped). */
+    int (*what_became)(struct mf_db *db, const struct mf_table *t, char *ret, size_t n, bool *ret_dropped,
+                       struct mf_error *err);
+    /* Facts and findings about this database as the source of a migration. */
+    int (*check)(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err);
+
+    /* -- change stream -- */
+    /* Makes what the stream needs (publication, slot, identity settings of keyless tables) for these tables; idempotent. On first creation
+     * *ret_start is the position before which nothing is streamed; when it exists, where it stands acknowledged.
+     * Bookkeeping tables are part of every stream. */
+    int (*stream_prepare)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                          struct mf_position *ret_start, struct mf_error *err);
+    /* Adds tables to a prepared stream (a table created on the source while the migration runs). */
+    int (*stream_add_tables)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                             struct mf_error *err);
+    /* from: durable on our side, it may be acknowledged at once. MF_FATAL code MFSLOT when more than that was acknowledged already. */
+    int (*stream_open)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
+                       struct mf_stream **ret, struct mf_error *err);
+    /* Waits at most timeout_ms. A lost slot is MF_FATAL code MFSLOT and says what to do. */
+    int (*stream_next)(struct mf_stream *st, int timeout_ms, struct mf_item *ret, struct mf_error *err);
+    /* Everything up to position is durable on our side. Only ever the end of a commit or a progress position. */
+    int (*stream_ack)(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err);
+    void (*stream_close)(struct mf_stream *st);
+    int (*stream_drop)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err); /* absent is success */
+
+    /* Commits a bookkeeping row with this marker (NULL: a plain beat) in the schema midflight; *ret_after (may be NULL) is a
+     * position that the stream reaches only with or after this row, and after every commit that had returned before the call. */
+    int (*heartbeat)(struct mf_db *db, const struct mf_pipe_id *pipe, const char *marker, struct mf_position *ret_after,
+                     struct mf_error *err);
+    /* A position not before any commit that has returned. */
+    int (*position)(struct mf_db *db, struct mf_position *ret, struct mf_error *err);
+    /* Whom sessions of ours wait for on this server, as a sentence for the log; "" when they wait for nobody. Asked while another call
+     * of ours blocks for long (a slot is made only when every transaction open at that moment has ended). */
+    int (*waits_for)(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
+    /* How loaded the server is by others: 0 idle, 1 as much as it should bear. For copy.max_load. */
+    int (*load)(struct mf_db *db, double *ret, struct mf_error *err);
+    /* Whether a reader that begins now sees all these transactions (mf_item.txn of their BEGINs). A stream may tell of a commit that nobody else sees
+     * yet: PostgreSQL sends what is in its log while COMMIT still waits for a synchronous standby. Once seen, always seen. */
+    int (*visible)(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err);
+
+    /* -- reading rows: copy and verify -- */
+    /* An exact snapshot: sees every transaction with position <= ret->position and none after. Held until closed; the
+     * holder keeps it for minutes at most (copying keyless tables is the stated exception). */
+    int (*snapshot_open)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret,
+                         struct mf_error *err);
+    /* A snapshot of whatever is committed now, position not known: the target's side of verify while apply stands still. */
+    int (*snapshot_now)(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err);
+    void (*snapshot_close)(struct mf_snapshot *s);
+
+    /* snapshot NULL: each call reads in a short transaction of its own. */
+    int (*reader_open)(struct mf_db *db, const struct mf_snapshot *snapshot, struct mf_reader **ret,
+                       struct mf_error *err);
+    void (*reader_close)(struct mf_reader *r);
+    /* MFSHAPE when the table, as the reader sees it, has other columns than t, which has all those of this very database. */
+    int (*shape_same)(struct mf_reader *r, const struct mf_table *t, struct mf_error *err);
+    /* Cuts a table into chunks of about target_rows rows / target_bytes bytes by sampled quantiles of its key (heap ranges where there is none); emits them in
+     * order, numbered from 0; the first has no lower and the last no upper bound. An empty table is one chunk. */
+    int (*chunk_plan)(struct mf_reader *r, const struct mf_table *t, int64_t target_rows, int64_t target_bytes,
+                      mf_chunk_sink *emit, void *ctx, struct mf_error *err);
+    /* Streams a chunk as wire bytes (mf_connector.wire). Fails with MFSHAPE when the table no longer has t's shape. */
+    int (*chunk_open)(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_error *err);
+    /* *ret_len == 0: the end. Data is valid until the next call. */
+    int (*chunk_read)(struct mf_reader *r, const void **ret_data, size_t *ret_len, struct mf_error *err);
+    /* Ends the read. *ret_after is a position not before any commit the chunk may show; *ret_rows what it had (-1 unknown). */
+    int (*chunk_close)(struct mf_reader *r, struct mf_position *ret_after, int64_t *ret_rows, struct mf_error *err);
+    /* The same rows one by one as text values (the slow way: quarantine, engines that differ, repair). */
+    int (*chunk_rows)(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, mf_row_sink *emit,
+                      void *ctx, struct mf_position *ret_after, struct mf_error *err);
+    /* Rows by key, as text values; keys that are not there are not emitted. A key, here and wherever one travels as a row, is a row as
+     * wide as t with the key columns at their places and the others MF_UNCHANGED. */
+    int (*read_rows)(struct mf_reader *r, const struct mf_table *t, const struct mf_row *keys, size_t n,
+                     mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err);
+
+    /* Count and order-independent digest of a chunk's rows, computed inside the database over the columns of t by name,
+     * equal on both sides exactly when the multisets of rows are equal (but for chance of 2^-64). t has columns of this very
+     * database's table: MFSHAPE when one of them is no longer there or is another. */
+    int (*digest)(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_digest *ret,
+                  struct mf_error *err);
+    /* One digest for each row of the chunk, with its key (identity FULL: the digest alone, key.n == 0). */
+    int (*digest_rows)(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, mf_digest_sink *emit,
+                       void *ctx, struct mf_error *err);
+    /* Splits a chunk into about n smaller ones of the same snapshot; emits one (itself) when it cannot be split further. */
+    int (*chunk_split)(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,
+                       mf_chunk_sink *emit, void *ctx, struct mf_error *err);
+
+    int (*sequences)(struct mf_db *db, const struct mf_filter *filter, mf_sequence_sink *emit, void *ctx,
+                     struct mf_error *err);
+};
+
+struct mf_target_ops {
+    /* Findings about this database as the target for that source; src is any connector's database. */
+    int (*check)(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
+                 struct mf_error *err);
+
+    /* -- schema -- */
+    /* One stage of making the schema: BEFORE_ROWS (types, tables, functions), KEYS (what replay needs to find rows), AFTER_SYNC
+     * (secondary indexes, unique constraints, foreign keys, triggers, materialised views). Restartable: what exists already from an earlier try is
+     * left. Objects left out or changed (owner or role missing, ...) are reported to the findings, not failures. */
+    int (*schema_apply)(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_findings *out,
+                        struct mf_error *err);
+    /* The statements schema_apply would run, in order, to a text (plan). */
+    int (*schema_plan)(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_buf *out,
+                       struct mf_error *err);
+    /* Adds a column of src's table t as it is there now, so that rows which are here already get what the same rows have there (on_ddl:
+     * additive). MF_FATAL MFDDL where that cannot be known: a default that differs from row to row, an identity, a generated column. */
+    int (*schema_add_column)(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
+                             struct mf_error *err);
+
+    /* -- copy -- */
+    int (*loader_open)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err);
+    void (*loader_close)(struct mf_loader *l);
+    /* A chunk is one transaction: begin, data or rows, commit with its record. Anything else aborts it. t is the target's table. */
+    int (*load_begin)(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape,
+                      struct mf_error *err);
+    int (*load_data)(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
+    /* One row; MF_ROW error: this row was refused and left out, the transaction goes on. */
+    int (*load_row)(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);
+    int (*load_quarantine)(struct mf_loader *l, const struct mf_quarantined *q, struct mf_error *err);
+    int (*load_commit)(struct mf_loader *l, const struct mf_chunk_done *done, struct mf_error *err);
+    void (*load_abort)(struct mf_loader *l);
+    /* Chunks recorded as loaded; the truth about how far the copy is. */
+    int (*chunks_done)(struct mf_db *db, const struct mf_pipe_id *pipe, mf_chunk_done_sink *emit, void *ctx,
+                       struct mf_error *err);
+    /* Empties a table of ours-to-be and forgets its chunks, in one transaction (a keyless table that must be begun again). */
+    int (*table_reset)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_table *t, struct mf_error *err);
+    /* Statistics for the planner once a table is copied (ANALYZE); those that only its later indexes have are AFTER_SYNC's. */
+    int (*table_finish)(struct mf_db *db, const struct mf_table *t, struct mf_error *err);
+
+    /* -- apply -- */
+    /* Makes the bookkeeping schema if it is missing (also on a source). Idempotent. */
+    int (*prepare)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
+    int (*applier_open)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err);
+    void (*applier_close)(struct mf_applier *a);
+    /* The last window committed on this target; order 0 when none. */
+    int (*checkpoint)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err);
+    /* A window is one transaction whose first write is its checkpoint row. begin and batch may only queue; errors of earlier
+     * calls may surface at any later one, and then the window is lost as a whole: call window_abort and decide by err->cls: MF_RETRY (again, on a
+     * new applier), MF_CONFLICT or MF_ROW (again in source order: careful), MF_FATAL. */
+    int (*window_begin)(struct mf_applier *a, const struct mf_position *checkpoint, const struct mf_window_mode *mode,
+                        struct mf_error *err);
+    int (*window_batch)(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
+                        struct mf_error *err);
+    int (*window_commit)(struct mf_applier *a, struct mf_error *err);
+    void (*window_abort)(struct mf_applier *a);
+    /* Writes rows read from the source over whatever is there (repair, and rows a fuzzy update did not find), deletes those in
+     * `gone`; its own transaction with the checkpoint left as it is but marked as ours. */
+    int (*repair_rows)(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
+                       const struct mf_row *gone, size_t ngone, struct mf_error *err);
+    /* identity FULL: makes the table hold exactly these many copies. Used by repair only. */
+
+    int (*sequences_set)(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
+
+    /* -- quarantine: kept in the target, written in the transaction that left the row out -- */
+    int (*quarantine_list)(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,
+                           struct mf_error *err);
+    int (*quarantine_drop)(struct mf_db *db, const struct mf_pipe_id *pipe, int64_t id, struct mf_error *err);
+};
+
+/* Whose the migration is, and who may write: the same for both sides. */
+struct mf_traffic_ops {
+    /* Whom this migration belongs to in this database, as text; "" when nobody has claimed it. claim (may be NULL: only asked): claims
+     * it, unless another owner has. Texts with the same first word are of one owner, and the later one stands. To claim, the
+     * bookkeeping must be there (prepare). */
+    int (*owner)(struct mf_db *db, const struct mf_pipe_id *pipe, const char *claim, char *ret, size_t n,
+                 struct mf_error *err);
+    /* The right to run this migration: one process at a time has it, for as long as its session lives. Waits at most wait_ms (a session
+     * left by a process that was killed ends by itself); MF_FATAL code MFTWICE when another keeps it. */
+    int (*run_lock)(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_run_lock **ret,
+                    struct mf_error *err);
+    /* Is it held still? MF_RETRY when it was lost with its session: release it and take it again. Does not block. */
+    int (*run_lock_check)(struct mf_run_lock *l, struct mf_error *err);
+    void (*run_lock_release)(struct mf_run_lock *l); /* NULL is allowed */
+    /* Installs the gate on every table: cheap while open, closed for all but midflight when the epoch says so. Takes each table's lock for
+     * a moment, never two at once; gives up on a table after lock_ms and tries again until total_ms, and does not queue for a lock that a
+     * transaction older than lock_ms stands in the way of. Idempotent. open: how it starts. */
+    int (*gate_install)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                        const struct mf_gate_options *o, struct mf_error *err);
+    int (*gate_remove)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
+                       struct mf_error *err);
+    /* Writers wait from here on; returns when transactions in flight have ended, within o->max_wait_ms (MF_ABANDONED after that, and writers go on). If this process dies, the
+     * server releases the hold by itself and everything is as it was. */
+    int (*hold)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o, struct mf_hold **ret,
+                struct mf_error *err);
+    /* Records epoch and writer on this side in one commit and lets waiting writers go: through when open says this side may write, else into the
+     * gate's clear error. Consumes the hold whatever happens; on error the caller reads the epoch to learn what is true. */
+    int (*hold_decide)(struct mf_hold *h, const struct mf_epoch *e, struct mf_error *err);
+    /* Lets writers go on as if nothing had been. NULL is allowed. */
+    void (*hold_release)(struct mf_hold *h);
+    int (*epoch_read)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_epoch *ret, struct mf_error *err);
+    /* Returns when no decision of this migration is on its way in this database any more: one whose process died, or whose answer did not come, has
+     * been committed or undone and epoch_read tells which. MF_RETRY when that takes longer than wait_ms: nothing may be concluded yet. */
+    int (*settle)(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_error *err);
+    /* Records an epoch without a hold (opening the side that nobody could write to). Neither this nor hold_decide ever replaces a newer epoch: MF_RETRY
+     * code MFEPOCH. */
+    int (*epoch_write)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_epoch *e, struct mf_error *err);
+    /* Short operations that the calling thread asks of this database fail (MF_RETRY) rather than take longer than `within_ms` from now, all together,
+     * until it is called with 0. For the pause, which has a bound. */
+    void (*hurry)(struct mf_db *db, int within_ms);
+    /* Removes everything of this migration from the database: streams, bookkeeping, gates, settings. Idempotent. */
+    int (*cleanup)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
+};
+
+struct mf_connector {
+    const char *name;           /* "postgres" */
+    const char *const *schemes; /* URL schemes, NULL-terminated */
+    const char *wire; /* chunks pass through unread between connectors with the same wire form; NULL: rows only */
+    bool can_source, can_target; /* both: the pipe can turn round */
+    int (*open)(const struct mf_db_options *o, struct mf_db **ret,
+                struct mf_error *err); /* connects once to see that it can */
+    void (*close)(struct mf_db *db);
+    int (*facts)(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err);
+    const struct mf_source_ops *source;
+    const struct mf_target_ops *target;
+    const struct mf_traffic_ops *traffic;
+};
+
+/* The connector for a URL's scheme, or MF_USAGE with the schemes known. */
+const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error *err);
+
+#endif

@@ -1,0 +1,156 @@
+#include "connector/defaults.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+
+static int unsupported(const struct mf_db *db, const char *what, struct mf_error *err)
+{
+    return mf_fail(err, MF_FATAL, "MFUNSUP", "the %s connector cannot %s", db->connector->name, what);
+}
+
+int mf_default_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                                 struct mf_error *err)
+{
+    (void)pipe, (void)tables;
+    return unsupported(db, "add tables to a stream that runs", err);
+}
+
+int mf_default_load(struct mf_db *db, double *ret, struct mf_error *err)
+{
+    (void)db, (void)err;
+    *ret = 0;
+    return 0;
+}
+
+int mf_default_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret,
+                             struct mf_error *err)
+{
+    (void)pipe, (void)ret;
+    return unsupported(db, "give a snapshot at a known position", err);
+}
+
+int mf_default_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err)
+{
+    (void)ret;
+    return unsupported(db, "give a snapshot", err);
+}
+
+void mf_default_snapshot_close(struct mf_snapshot *s)
+{
+    (void)s;
+}
+
+int mf_default_shape_same(struct mf_reader *r, const struct mf_table *t, struct mf_error *err)
+{
+    (void)r, (void)t, (void)err;
+    return 0;
+}
+
+int mf_default_digest(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_digest *ret,
+                      struct mf_error *err)
+{
+    (void)t, (void)c, (void)ret;
+    return unsupported(r->db, "compute digests", err);
+}
+
+int mf_default_digest_rows(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c,
+                           mf_digest_sink *emit, void *ctx, struct mf_error *err)
+{
+    (void)t, (void)c, (void)emit, (void)ctx;
+    return unsupported(r->db, "compute digests", err);
+}
+
+int mf_default_chunk_split(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,
+                           mf_chunk_sink *emit, void *ctx, struct mf_error *err)
+{
+    (void)r, (void)t, (void)n;
+    return emit(ctx, c, err);
+}
+
+int mf_default_sequences(struct mf_db *db, const struct mf_filter *filter, mf_sequence_sink *emit, void *ctx,
+                         struct mf_error *err)
+{
+    (void)db, (void)filter, (void)emit, (void)ctx, (void)err;
+    return 0;
+}
+
+int mf_default_what_became(struct mf_db *db, const struct mf_table *t, char *ret, size_t n, bool *ret_dropped,
+                           struct mf_error *err)
+{
+    (void)db, (void)t, (void)err;
+    *ret_dropped = true;
+    snprintf(ret, n, "is not there any more");
+    return 0;
+}
+
+int mf_default_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t,
+                                 const struct mf_column *c, struct mf_error *err)
+{
+    (void)src, (void)t, (void)c;
+    return unsupported(db, "add a column while the migration runs", err);
+}
+
+int mf_default_table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err)
+{
+    (void)db, (void)t, (void)err;
+    return 0;
+}
+
+int mf_default_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err)
+{
+    (void)seqs;
+    return n == 0 ? 0 : unsupported(db, "set sequences", err);
+}
+
+int mf_default_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)
+{
+    (void)db, (void)err;
+    mf_strlcpy(ret, "", n);
+    return 0;
+}
+
+int mf_default_visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err)
+{
+    (void)db, (void)txns, (void)n, (void)err;
+    *ret = true;
+    return 0;
+}
+
+int mf_default_owner(struct mf_db *db, const struct mf_pipe_id *pipe, const char *claim, char *ret, size_t n,
+                     struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)err;
+    mf_strlcpy(ret, claim ? claim : "", n);
+    return 0;
+}
+
+int mf_default_run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_run_lock **ret,
+                        struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)wait_ms, (void)err;
+    *ret = NULL;
+    return 0;
+}
+
+int mf_default_run_lock_check(struct mf_run_lock *l, struct mf_error *err)
+{
+    (void)l, (void)err;
+    return 0;
+}
+
+void mf_default_run_lock_release(struct mf_run_lock *l)
+{
+    (void)l;
+}
+
+int mf_default_settle(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)wait_ms, (void)err;
+    return 0;
+}
+
+void mf_default_hurry(struct mf_db *db, int within_ms)
+{
+    (void)db, (void)within_ms;
+}

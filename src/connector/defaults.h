@@ -1,0 +1,52 @@
+/*
+ * Named defaults for operations a connector lacks. A connector writes every slot of its tables: with an operation of its
+ * own, or with one of these. They fail with MF_FATAL, code MFUNSUP, or answer "no". The registry's test walks the tables
+ * and finds an empty slot.
+ */
+#ifndef MF_CONNECTOR_DEFAULTS_H
+#define MF_CONNECTOR_DEFAULTS_H
+
+#include "connector/connector.h"
+
+int mf_default_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                                 struct mf_error *err);
+int mf_default_load(struct mf_db *db, double *ret, struct mf_error *err); /* 0: not known, never throttled on */
+int mf_default_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret,
+                             struct mf_error *err);
+int mf_default_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err);
+void mf_default_snapshot_close(struct mf_snapshot *s);
+int mf_default_shape_same(struct mf_reader *r, const struct mf_table *t, struct mf_error *err);
+int mf_default_digest(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_digest *ret,
+                      struct mf_error *err);
+int mf_default_digest_rows(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c,
+                           mf_digest_sink *emit, void *ctx, struct mf_error *err);
+/* Emits the chunk itself: it cannot be split. */
+int mf_default_chunk_split(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,
+                           mf_chunk_sink *emit, void *ctx, struct mf_error *err);
+/* None. */
+int mf_default_sequences(struct mf_db *db, const struct mf_filter *filter, mf_sequence_sink *emit, void *ctx,
+                         struct mf_error *err);
+
+/* "is not there any more". */
+int mf_default_what_became(struct mf_db *db, const struct mf_table *t, char *ret, size_t n, bool *ret_dropped,
+                           struct mf_error *err);
+int mf_default_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t,
+                                 const struct mf_column *c, struct mf_error *err);
+int mf_default_table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err); /* nothing to do */
+int mf_default_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);         /* nobody */
+/* A stream that tells of nothing a reader does not see. */
+int mf_default_visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err);
+/* Decisions are never left on their way. */
+int mf_default_settle(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_error *err);
+void mf_default_hurry(struct mf_db *db, int within_ms); /* nothing takes long */
+/* Success when there are none to set. */
+int mf_default_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
+/* For an engine without a lock of sessions: everybody who asks has it. *ret is NULL, which check and release take. */
+int mf_default_owner(struct mf_db *db, const struct mf_pipe_id *pipe, const char *claim, char *ret, size_t n,
+                     struct mf_error *err); /* whoever asks */
+int mf_default_run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_run_lock **ret,
+                        struct mf_error *err);
+int mf_default_run_lock_check(struct mf_run_lock *l, struct mf_error *err);
+void mf_default_run_lock_release(struct mf_run_lock *l);
+
+#endif

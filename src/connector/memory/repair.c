@@ -1,0 +1,142 @@
+/* What does not come by the stream's own way: rows left out into quarantine, and rows written over whatever is there. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "connector/memory/applier.h"
+
+/* ---- quarantine ---- */
+
+/* A row that is refused is not in the target: its old version, which would pass for a good one, goes too. */
+int mem_leave_out(struct mem_step *s, const struct mf_rowchange *c, struct mf_error *err)
+{
+    size_t at = c->op == MF_ROW_UPDATE                        ? mem_step_find(s, s->old_row)
+                : c->op == MF_ROW_REPLACE || s->a->mode.fuzzy ? mem_step_find(s, s->new_row)
+                                                              : SIZE_MAX;
+    return at == SIZE_MAX ? 0 : mem_txn_delete(s->a->txn, s->table, at, err);
+}
+
+static void key_text(const struct mf_table *t, const struct mf_row *row, char *out, size_t n)
+{
+    char text[64];
+    out[0] = 0;
+    for (uint16_t k = 0; k < t->nkey; k++) {
+        const struct mf_value *v = &row->values[t->key[k]];
+        snprintf(text, sizeof text, "%s%s=%.*s", k ? ", " : "", t->columns[t->key[k]].name, (int)v->len, v->data);
+        strncat(out, text, n - strlen(out) - 1);
+    }
+}
+
+static void clear(struct mem_applier *a, const struct mf_table *t, const char *key)
+{
+    struct mf_quarantined q = {.key = key};
+    if (a->pending.n == 0 && a->conn.server->nquarantined == 0) {
+        return;
+    }
+    snprintf(q.schema, sizeof q.schema, "%s", t->schema);
+    snprintf(q.table, sizeof q.table, "%s", t->name);
+    mem_pending_add(&a->pending, &q);
+}
+
+void mem_unquarantine(struct mem_step *s, const struct mf_row *row)
+{
+    char key[256];
+    if (row && s->shape->nkey && (s->a->pending.n || s->a->conn.server->nquarantined)) {
+        key_text(s->shape, row, key, sizeof key);
+        clear(s->a, s->shape, key);
+    }
+}
+
+void mem_quarantine(struct mem_step *s, const struct mf_rowchange *c, const struct mf_error *why)
+{
+    const struct mf_table *t = s->shape;
+    char key[256];
+    key_text(t, c->op == MF_ROW_DELETE ? &c->old_row : &c->new_row, key, sizeof key);
+    struct mf_quarantined q = {.key = key, .reason = why->text, .row = "{}", .position = s->a->checkpoint};
+    snprintf(q.schema, sizeof q.schema, "%s", t->schema);
+    snprintf(q.table, sizeof q.table, "%s", t->name);
+    snprintf(q.code, sizeof q.code, "%s", why->code);
+    if (c->op == MF_ROW_UPDATE) {
+        mem_unquarantine(s, &c->old_row); /* it may have been there under the key it had */
+    }
+    mem_pending_add(&s->a->pending, &q);
+    s->result->quarantined++;
+}
+
+void mem_unquarantine_table(struct mem_applier *a, const struct mf_table *t)
+{
+    clear(a, t, NULL);
+}
+
+/* ---- repair ---- */
+
+static int drop_equal(struct mem_step *s, const struct mf_row *row, struct mf_error *err)
+{
+    mem_unquarantine(s, row);
+    mem_step_project(s, row, s->old_row);
+    for (size_t at; (at = mem_step_find(s, s->old_row)) != SIZE_MAX;) {
+        if (mem_txn_delete(s->a->txn, s->table, at, err)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int repair(struct mem_step *s, const struct mf_row *rows, size_t n, const struct mf_row *gone, size_t ngone,
+                  struct mf_error *err)
+{
+    for (size_t i = 0; i < ngone; i++) {
+        if (drop_equal(s, &gone[i], err)) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (drop_equal(s, &rows[i], err)) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        mem_step_project(s, &rows[i], s->new_row);
+        mem_step_fill(s);
+        if (mem_txn_insert(s->a->txn, s->table, s->new_row, err)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int mem_repair_rows(struct mf_applier *base, const struct mf_table *t, const struct mf_row *rows, size_t nwhole,
+                    const struct mf_row *gone, size_t ngone, struct mf_error *err)
+{
+    MEM_LOCKED;
+    struct mem_applier *a = (struct mem_applier *)base;
+    bool after;
+    if (mem_enter(&a->conn, "target.repair_rows", &after, err)) {
+        return -1;
+    }
+    if (a->txn) {
+        return mf_fail(err, MF_FATAL, "MFCALL", "repair_rows inside a window");
+    }
+    MF_CLEANUP_FREE struct mem_step *s = mf_xcalloc(1, sizeof *s);
+    *s = (struct mem_step){.a = a, .shape = t};
+    s->table = mem_table_need(a->conn.server, t->schema, t->name, err);
+    if (!s->table) {
+        return -1;
+    }
+    if (mem_broken(a->conn.server, "repair-nothing")) {
+        return 0;
+    }
+    a->txn = mem_txn_begin(a->conn.server, true);
+    struct mf_mem_txn *txn = a->txn;
+    if (mem_book_checkpoint(txn, &a->pipe, NULL, err) || repair(s, rows, nwhole, gone, ngone, err)) {
+        mem_window_abort(base);
+        return -1;
+    }
+    a->txn = NULL;
+    if (mem_txn_commit(txn, NULL, err)) {
+        return -1;
+    }
+    mem_pending_commit(&a->pending, a->conn.server, &a->pipe);
+    return after ? mem_lost(&a->conn, "target.repair_rows", err) : 0;
+}

@@ -1,0 +1,36 @@
+/* The connectors there are. Adding a database is adding its folder and a line here. */
+#include "connector/connector.h"
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+#include <string.h>
+
+extern const struct mf_connector mf_connector_memory;
+extern const struct mf_connector mf_connector_postgres;
+
+static const struct mf_connector *const connectors[] = {
+    &mf_connector_postgres,
+    &mf_connector_memory,
+};
+
+const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error *err)
+{
+    char known[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < MF_ARRAY_LEN(connectors); i++) {
+        for (const char *const *s = connectors[i]->schemes; *s; s++) {
+            size_t n = strlen(*s);
+            if (url && strncmp(url, *s, n) == 0 && strncmp(url + n, "://", 3) == 0) {
+                return connectors[i];
+            }
+            if (used + n + 8 < sizeof known) {
+                used += (size_t)snprintf(known + used, sizeof known - used, "%s%s://", used ? ", " : "", *s);
+            }
+        }
+    }
+    MF_CLEANUP_FREE char *shown = mf_url_redact(url ? url : "");
+    mf_fail(err, MF_USAGE, "MFURL", "no connector for the URL %s", shown);
+    mf_hint(err, "known schemes: %s", known);
+    return NULL;
+}

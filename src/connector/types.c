@@ -1,0 +1,151 @@
+#include "connector/types.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- filters ---- */
+
+/* One part of a pattern: from *p to the dot that ends it or the end. A part in double quotes is a name as it is ("" is
+ * one quote in it); anything else is a shell-like pattern. Returns whether s matches, and moves *p past the part. */
+static bool part_matches(const char **p, const char *s)
+{
+    const char *in = *p;
+    bool quoted = *in == '"';
+    struct mf_buf part;
+    mf_buf_init(&part, 1024);
+    if (quoted) {
+        for (in++; *in && !(in[0] == '"' && in[1] != '"'); in++) {
+            in += in[0] == '"';
+            mf_buf_putc(&part, *in);
+        }
+        in += *in == '"';
+    } else {
+        for (; *in && *in != '.'; in++) {
+            mf_buf_putc(&part, *in);
+        }
+    }
+    *p = in;
+    bool hit = mf_buf_ok(&part) && (quoted ? strcmp(mf_buf_str(&part), s) == 0 : mf_glob_match(mf_buf_str(&part), s));
+    mf_buf_free(&part);
+    return hit;
+}
+
+/* `schema.name`; a pattern without a dot is a name in any schema. */
+static bool pattern_matches(const char *pattern, const char *schema, const char *name)
+{
+    const char *p = pattern;
+    bool first_is_schema = part_matches(&p, schema);
+    if (*p == '\0') {
+        p = pattern;
+        return part_matches(&p, name) && *p == '\0';
+    }
+    if (*p != '.') {
+        return false;
+    }
+    p++;
+    return first_is_schema && part_matches(&p, name) && *p == '\0';
+}
+
+static bool any_matches(const char *const *patterns, size_t n, const char *schema, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (pattern_matches(patterns[i], schema, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool mf_filter_match(const struct mf_filter *f, const char *schema, const char *name)
+{
+    if (!f) {
+        return true;
+    }
+    if (f->ninclude && !any_matches(f->include, f->ninclude, schema, name)) {
+        return false;
+    }
+    return !any_matches(f->exclude, f->nexclude, schema, name);
+}
+
+/* ---- findings ---- */
+
+struct mf_findings {
+    struct mf_finding *items;
+    size_t n, cap;
+};
+
+struct mf_findings *mf_findings_new(void)
+{
+    return mf_xcalloc(1, sizeof(struct mf_findings));
+}
+
+void mf_findings_free(struct mf_findings *f)
+{
+    if (!f) {
+        return;
+    }
+    for (size_t i = 0; i < f->n; i++) {
+        free((char *)(uintptr_t)f->items[i].code);
+        free((char *)(uintptr_t)f->items[i].object);
+        free((char *)(uintptr_t)f->items[i].reason);
+        free((char *)(uintptr_t)f->items[i].remedy);
+    }
+    free(f->items);
+    free(f);
+}
+
+void mf_findings_add(struct mf_findings *f, enum mf_severity severity, enum mf_side side, const char *code,
+                     const char *object, const char *remedy, const char *reason_fmt, ...)
+{
+    if (f->n == f->cap) {
+        f->cap = f->cap ? f->cap * 2 : 16;
+        f->items = mf_xreallocarray(f->items, f->cap, sizeof(*f->items));
+    }
+    va_list ap;
+    va_start(ap, reason_fmt);
+    f->items[f->n++] = (struct mf_finding){
+        .severity = severity,
+        .side = side,
+        .code = mf_xstrdup(code),
+        .object = mf_xstrdup(object ? object : ""),
+        .remedy = mf_xstrdup(remedy ? remedy : ""),
+        .reason = mf_xvasprintf(reason_fmt, ap),
+    };
+    va_end(ap);
+}
+
+size_t mf_findings_count(const struct mf_findings *f)
+{
+    return f->n;
+}
+
+const struct mf_finding *mf_findings_at(const struct mf_findings *f, size_t i)
+{
+    return i < f->n ? &f->items[i] : NULL;
+}
+
+size_t mf_findings_blockers(const struct mf_findings *f)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        n += f->items[i].severity == MF_BLOCKER;
+    }
+    return n;
+}
+
+/* ---- what a window reports ---- */
+
+void mf_result_diverged(struct mf_window_result *r, const struct mf_table *t, const char *what, const char *key)
+{
+    r->diverged++;
+    if (!r->told) {
+        r->told = mf_alloc_array(r->arena, MF_DIVERGED_TOLD, sizeof(*r->told));
+    }
+    char *copy = r->told && r->ntold < MF_DIVERGED_TOLD ? mf_memdup_a(r->arena, key, strlen(key) + 1) : NULL;
+    if (copy) {
+        r->told[r->ntold++] = (struct mf_diverged){.table = t, .what = what, .key = copy};
+    }
+}

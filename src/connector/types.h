@@ -1,0 +1,213 @@
+/* The nouns of connector.h. */
+#ifndef MF_CONNECTOR_TYPES_H
+#define MF_CONNECTOR_TYPES_H
+
+#include "base/buf.h"
+#include "change/change.h"
+
+enum mf_side { MF_SOURCE, MF_TARGET };
+enum mf_direction { MF_FORWARD, MF_REVERSE };
+
+/* One stream of one migration. Names of slots, publications and rows are made from it. migration matches [a-z0-9_]{1,40}. */
+struct mf_pipe_id {
+    char migration[41];
+    enum mf_direction direction; /* FORWARD: source to target */
+};
+
+/* A database connection's object; engines embed it first. */
+struct mf_db {
+    const struct mf_connector *connector;
+    enum mf_side side;
+};
+struct mf_stream {
+    struct mf_db *db;
+};
+struct mf_reader {
+    struct mf_db *db;
+    /* mf_db_facts.version_num of the server whose digests ours are compared with, set by verify before the first digest:
+     * both sides then use the form that the older one can compute. 0: a server like our own. The same for its encoding: when
+     * either is not UTF-8, both hash what the text is in UTF-8. */
+    int peer_version;
+    char peer_encoding[32];
+};
+struct mf_loader {
+    struct mf_db *db;
+};
+struct mf_applier {
+    struct mf_db *db;
+};
+struct mf_hold {
+    struct mf_db *db;
+};
+struct mf_run_lock {
+    struct mf_db *db;
+};
+struct mf_snapshot {
+    struct mf_db *db;
+    struct mf_position position; /* order 0 when made by snapshot_now */
+};
+
+struct mf_db_options {
+    const char *url;
+    const char *password; /* NULL: from the URL or the engine's own places (PGPASSFILE) */
+    enum mf_side side;
+    int connect_timeout_s;
+    int statement_timeout_ms; /* for catalogue queries; 0 none */
+    const char *state_dir;    /* for files an engine needs (schema dumps); NULL: a temporary directory */
+    const char *migration;    /* whose bookkeeping a check looks at; NULL: it takes the database for one without any */
+};
+
+struct mf_db_facts {
+    char engine[32], version[64]; /* "PostgreSQL", "15.20" */
+    int version_num;              /* 150020 */
+    char system_id[64];           /* the same for every address of one server */
+    char database[128], user[128], encoding[32], host[128];
+};
+
+/* Patterns are shell-like: `public.*`, `shop.orders_??`; quoted names are matched as they are. Empty include: all. */
+struct mf_filter {
+    const char *const *include;
+    size_t ninclude;
+    const char *const *exclude;
+    size_t nexclude;
+};
+bool mf_filter_match(const struct mf_filter *f, const char *schema, const char *name);
+
+enum mf_severity { MF_NOTE, MF_WARNING, MF_BLOCKER };
+struct mf_finding {
+    enum mf_severity severity;
+    enum mf_side side;
+    const char *code;   /* stable, e.g. "wal-level" */
+    const char *object; /* "table public.orders" */
+    const char *reason;
+    const char *remedy; /* a statement one can paste, or what to do */
+};
+struct mf_findings; /* grows, owns its strings */
+struct mf_findings *mf_findings_new(void);
+void mf_findings_free(struct mf_findings *f);
+void mf_findings_add(struct mf_findings *f, enum mf_severity severity, enum mf_side side, const char *code,
+                     const char *object, const char *remedy, const char *reason_fmt, ...)
+    __attribute__((format(printf, 7, 8)));
+size_t mf_findings_count(const struct mf_findings *f);
+const struct mf_finding *mf_findings_at(const struct mf_findings *f, size_t i);
+size_t mf_findings_blockers(const struct mf_findings *f);
+
+enum mf_schema_stage { MF_SCHEMA_BEFORE_ROWS, MF_SCHEMA_KEYS, MF_SCHEMA_AFTER_SYNC };
+struct mf_schema_job {
+    enum mf_schema_stage stage;
+    const struct mf_catalog *tables; /* the source's tables that migrate */
+    const struct mf_filter *filter;
+    int jobs;
+    bool
+        addition; /* only these tables, with what they need and lack (their schema, partitioned tables above them, sequences): made on the
+                    * source while the migration runs */
+};
+
+/* A range of a table's rows: lower <= key < upper in the source's own order of its key, or heap pages. Bounds are text values of the key columns,
+ * or of whatever the engine cuts by; opaque to everyone else. Stored in state as bytes. */
+#define MF_CHUNK_BOUND 4096
+struct mf_chunk {
+    uint32_t table_id; /* of the source */
+    uint32_t ordinal;
+    int64_t rows_estimate;
+    bool has_lower, has_upper;
+    bool by_heap; /* bounds are heap blocks: only good inside one exact snapshot */
+    char lower
+        [MF_CHUNK_BOUND]; /* engine's own encoding, NUL-terminated; a key too long to be a bound is not chosen as one */
+    char upper[MF_CHUNK_BOUND];
+};
+struct mf_chunk_done {
+    uint32_t table_id, ordinal;
+    char schema[128], table[128]; /* of the source */
+    int64_t rows, bytes;
+    struct mf_position after;  /* source position after the chunk was read */
+    bool whole_table_snapshot; /* exact at `after`: changes up to it are already in */
+};
+
+struct mf_digest {
+    uint64_t rows, lane1, lane2;
+};
+
+struct mf_sequence {
+    char schema[128], name[128];
+    int64_t last_value, increment, cache, min, max;
+    bool is_called, cycle;
+};
+
+struct mf_epoch {
+    uint64_t epoch;  /* 0: none recorded */
+    char writer[16]; /* "source", "target", "none" */
+    bool open;       /* this side may write */
+};
+
+struct mf_gate_options {
+    int lock_ms;     /* the longest a table's lock is waited for (writers queue behind us meanwhile) */
+    int total_ms;    /* bound for the whole operation, all tries together */
+    int max_wait_ms; /* hold: for transactions in flight */
+    bool open;       /* gate_install: state it starts in */
+    enum { MF_LONG_WAIT, MF_LONG_ABANDON, MF_LONG_END } long_transactions;
+    /* gate_install, gate_remove: asked between two tries; true ends them with MF_ABANDONED code MFSTOPPED. NULL: never. */
+    bool (*stop)(void *ctx);
+    void *stop_ctx;
+};
+
+struct mf_quarantined {
+    int64_t id;
+    char schema[128], table[128];
+    const char *key;    /* text of the key, `a=1, b=2` */
+    const char *column; /* NULL when the server did not say */
+    const char *reason; /* the server's message */
+    char code[16];      /* its code */
+    const char *row;    /* the row as JSON text */
+    struct mf_position position;
+};
+
+struct mf_window_mode {
+    /* Before the consistency point rows may exist already or be missing: write over, and report updates that found nothing. An update that
+     * changes the key and is not whole is always reported and its old row removed, whatever is found: the row under the old key may be a
+     * later one, whose columns must not travel to the new key. After it every change must find its row, and what does not is an MF_CONFLICT
+     * (then, in careful mode, MF_FATAL code MFDIVERGED naming the row). Identity FULL is strict always. */
+    bool fuzzy;
+    bool
+        careful; /* batches hold one change each, in source order; one that is refused is MF_ROW handled by on_reject */
+    bool
+        keep_rejected; /* careful: a refused row goes to quarantine in this transaction instead of failing the window */
+    /* careful, where it is strict (identity FULL always is): what does not find its row, or finds its key taken, is mended and told (mf_result_diverged) instead of failing
+     * the window: a whole row is written over what is there, a delete of nothing is nothing, an update that is not whole and finds
+     * nothing is reported as missing. Identity FULL: a copy that is not there is skipped, the new one of an update comes. */
+    bool heal;
+};
+
+#define MF_DIVERGED_TOLD 100 /* of one window are named; all are counted */
+struct mf_diverged {
+    const struct mf_table *table;
+    const char *what; /* "an update found no row" */
+    const char *key;
+};
+
+/* Updates that were not whole and found no row (fuzzy or heal): to be read again from the source. The caller's object; rows are copied into
+ * arena. Filled at the latest when window_commit returns; careful: when window_batch does. */
+struct mf_window_result {
+    struct mf_arena *arena;
+    bool missing_lost; /* there were more than the arena holds: the caller goes through the window again */
+    size_t nmissing, cap;
+    struct mf_missing {
+        const struct mf_table *table;
+        struct mf_row key;
+    } * missing;
+    uint64_t rows, quarantined;
+    uint64_t diverged;
+    size_t ntold;
+    struct mf_diverged *told;
+};
+/* Counts a row, and names it while there is room. what is static; key is copied. */
+void mf_result_diverged(struct mf_window_result *r, const struct mf_table *t, const char *what, const char *key);
+
+typedef int mf_chunk_sink(void *ctx, const struct mf_chunk *c, struct mf_error *err);
+typedef int mf_row_sink(void *ctx, const struct mf_row *row, struct mf_error *err);
+typedef int mf_digest_sink(void *ctx, const struct mf_row *key, const struct mf_digest *d, struct mf_error *err);
+typedef int mf_sequence_sink(void *ctx, const struct mf_sequence *s, struct mf_error *err);
+typedef int mf_chunk_done_sink(void *ctx, const struct mf_chunk_done *d, struct mf_error *err);
+typedef int mf_quarantine_sink(void *ctx, const struct mf_quarantined *q, struct mf_error *err);
+
+#endif

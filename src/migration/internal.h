@@ -1,0 +1,183 @@
+/* Shared by the files of this folder: the migration object and who may touch what. */
+#ifndef MF_MIGRATION_INTERNAL_H
+#define MF_MIGRATION_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/cleanup.h"
+#include "connector/connector.h"
+#include "cutover/cutover.h"
+#include "migration/migration.h"
+#include "migration/watch.h"
+#include "pipeline/copy.h"
+#include "pipeline/pipe.h"
+#include "verify/verify.h"
+
+#define MF_MAX_WORKERS 16
+#define MF_OWNER_MAX   4608 /* a token, a host, a path */
+
+/* A call that blocks for long (index builds) on a thread of its own, so that the control thread goes on beating. */
+struct mf_job {
+    int (*work)(struct mf_migration *m, struct mf_error *err);
+    pthread_t thread;
+    bool running; /* control thread's */
+    atomic_bool done;
+    int rc;
+    struct mf_error err;
+};
+
+/* Worker threads that share one stepper; the first failure that is final is kept. */
+struct mf_crew {
+    struct mf_migration *m;
+    int n;
+    pthread_t threads[MF_MAX_WORKERS];
+    enum mf_step (*step)(struct mf_migration *m, int worker, struct mf_error *err);
+    atomic_int left; /* threads that have not ended */
+    atomic_bool stop, failed;
+    pthread_mutex_t lock; /* guards err */
+    struct mf_error err;
+};
+
+struct mf_pending {
+    const struct mf_request *request;
+    json_t *reply;
+    struct mf_error err;
+    int rc;
+    bool done;
+};
+
+struct mf_migration {
+    const struct mf_config *config;
+    struct mf_state *state;
+    struct mf_db *source, *target;
+    struct mf_db_facts source_facts, target_facts;
+    struct mf_filter filter;
+    char owner[MF_OWNER_MAX];           /* "token host path" of our state directory */
+    struct mf_run_lock *run_lock;       /* control thread only */
+    int64_t lock_lost_us, lock_next_us; /* since when it is not held, when to try again; 0: held */
+    bool ending;                        /* complete or cancel has begun to clean up: there is no way back */
+
+    /* Control thread only, but read by status under `lock`. */
+    pthread_mutex_t lock; /* guards the pointers below against status; held to change them and to read them elsewhere */
+    struct mf_catalog source_tables, target_tables;
+    bool have_tables;
+    struct mf_map *forward_map, *reverse_map;
+    struct mf_pipe *forward, *reverse;
+    /* Control thread only: what of opening the streams is done, so that a step that fails half-way goes on from there. `open` (under
+     * `lock`): both run and it is known who may write. */
+    bool forward_runs, reverse_runs, writers_known, open;
+    struct mf_copy *copy;
+    struct mf_copy_worker *copiers[MF_MAX_WORKERS];
+    struct mf_verify *verify;
+    struct mf_cutover *cutover;
+    struct mf_error last_error;
+    char step[32];                 /* of the phase machine */
+    struct mf_position barrier;    /* where apply is to stand while indexes are built; control thread only */
+    struct mf_position source_now; /* sampled: where the writing side stands */
+
+    int64_t watch_due_us;                   /* the schema watch: the next look */
+    int64_t drift_since_us, drift_nudge_us; /* a change that stops the run was seen, and what was committed drains */
+    struct mf_position drift_upto;          /* up to here */
+    json_t *unmigrated;                     /* on_ddl: ignore; read under `lock` elsewhere */
+    struct adopting *adopting;              /* adopt.c, while rows of new tables are copied */
+    bool standing;                          /* apply is held by the control thread: no verification begins */
+
+    struct mf_crew copy_crew, verify_crew;
+    struct mf_job job;
+    struct mf_findings *findings; /* of schema stages */
+    int64_t next_beat_us, verify_due_us, retry_since_us, last_reported_us,
+        waited_since_us; /* when to tell of a wait next */
+    int64_t next_sample_us, sampled_us;
+    const struct mf_pipe *sampled_pipe;
+    uint64_t sampled_changes;
+    double changes_per_second; /* of the live stream; read under `lock` elsewhere */
+    int64_t quarantined;       /* of both directions; sampled; read under `lock` elsewhere */
+    int64_t diverged_told;     /* the last one that was logged, by its number in the state; control thread only */
+    int verify_worker_count;
+    atomic_bool stop;
+    atomic_bool
+        preempt; /* a request that must not wait asks the pending verification to stop (its progress is kept); set and
+                          * cleared under request_lock */
+
+    /* Requests: one at a time. */
+    pthread_mutex_t request_lock; /* guards pending and its content */
+    pthread_cond_t request_changed;
+    struct mf_pending *pending;
+    atomic_bool control_alive;
+    enum mf_until until;
+
+    mf_event_sink *sink;
+    void *sink_ctx;
+};
+
+/* phases.c: one row per step; MORE goes on to the next, IDLE waits, DONE stays. */
+enum mf_step mf_phase_step(struct mf_migration *m, struct mf_error *err);
+const char *mf_phase_of(struct mf_migration *m); /* as status shows it */
+bool mf_phase_steady(struct mf_migration *m);
+int mf_phase_enter(struct mf_migration *m, const char *step, struct mf_error *err);
+int mf_phase_load(struct mf_migration *m, struct mf_error *err);
+
+/* owner.c: the migration is ours (both databases say so, unless force) and nobody else runs it. */
+int mf_own_begin(struct mf_migration *m, bool force, struct mf_error *err);
+int mf_own_claim(struct mf_migration *m, struct mf_error *err); /* the bookkeeping stands: it is written there */
+int mf_own_keep(struct mf_migration *m, struct mf_error *err);  /* now and then, by the control thread */
+void mf_own_end(struct mf_migration *m);
+
+/* quarantine.c */
+const char *mf_direction_word(enum mf_direction d);
+int mf_quarantine_count(struct mf_migration *m, enum mf_direction d, int64_t *ret, struct mf_error *err);
+/* Refuses (MF_ABANDONED) while the side that writes would move to lacks rows that it refused. */
+int mf_quarantine_guard(struct mf_migration *m, struct mf_error *err);
+
+/* pipes.c */
+struct mf_pipe_id mf_migration_pipe_id(const struct mf_migration *m, enum mf_direction d);
+/* Refuses (MF_ABANDONED) what check calls blocked; before the first stream is made. */
+int mf_ready_to_begin(struct mf_migration *m, struct mf_error *err);
+int mf_open_tables(struct mf_migration *m, bool with_target, struct mf_error *err);
+int mf_open_forward(struct mf_migration *m, struct mf_error *err);
+int mf_open_reverse(struct mf_migration *m, struct mf_error *err);
+int mf_check_pipes(struct mf_migration *m, struct mf_error *err);
+struct mf_pipe *mf_live_pipe(struct mf_migration *m); /* the one whose origin takes writes */
+bool mf_writes_on_target(struct mf_migration *m);
+
+/* crew.c */
+int mf_crew_start(struct mf_crew *crew, struct mf_migration *m, int n,
+                  enum mf_step (*step)(struct mf_migration *, int, struct mf_error *), struct mf_error *err);
+bool mf_crew_finished(struct mf_crew *crew); /* joins them then */
+void mf_crew_stop(struct mf_crew *crew);
+/* IDLE while it runs; MORE when it has succeeded. */
+enum mf_step mf_job_step(struct mf_migration *m, int (*work)(struct mf_migration *, struct mf_error *),
+                         struct mf_error *err);
+void mf_job_wait(struct mf_migration *m);
+
+/* hooks.c */
+int mf_run_hook(void *m, const char *name, const char *const *facts, struct mf_error *err);
+/* It has that long instead of hooks.timeout; 0: hooks.timeout. */
+int mf_run_hook_within(void *m, const char *name, const char *const *facts, int64_t within_ms, struct mf_error *err);
+
+/* requests.c, moves.c, finish.c: each does one request on the control thread. */
+void mf_serve_request(struct mf_migration *m);
+/* The step that would open the streams failed: who waits for them is told why. */
+void mf_refuse_request(struct mf_migration *m, const struct mf_error *why);
+/* The migration being open with its state, but not to run it: force skips whose it is. */
+int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_migration **ret, struct mf_error *err);
+void mf_idle_beat(struct mf_migration *m); /* heartbeat, samples; cheap when not due */
+int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
+int mf_do_freeze(struct mf_migration *m, bool thaw, json_t **reply, struct mf_error *err);
+/* scheduled: by ourselves; any request ends it. */
+int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool scheduled, json_t **reply,
+                 struct mf_error *err);
+int mf_do_quarantine(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
+int mf_do_end(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
+/* Reads whether an end has begun (m->ending), and which. */
+int mf_end_begun(struct mf_migration *m, enum mf_request_kind *ret, struct mf_error *err);
+/* Goes on with an end that an earlier try has begun. DONE when it is over. */
+enum mf_step mf_end_step(struct mf_migration *m, struct mf_error *err);
+int mf_resume_writers(struct mf_migration *m, struct mf_error *err);
+void mf_stop_streams(struct mf_migration *m);
+
+void mf_emit(struct mf_migration *m, const char *event, json_t *facts); /* steals facts */
+void mf_set_error(struct mf_migration *m, const struct mf_error *err);
+
+#endif

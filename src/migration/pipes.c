@@ -1,0 +1,135 @@
+/* Opening what a migration runs on: catalogues, maps and the two pipes. */
+#include "migration/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct mf_pipe_id mf_migration_pipe_id(const struct mf_migration *m, enum mf_direction d)
+{
+    struct mf_pipe_id id = {.direction = d};
+    snprintf(id.migration, sizeof id.migration, "%s", m->config->migration);
+    return id;
+}
+
+bool mf_writes_on_target(struct mf_migration *m)
+{
+    char writer[16] = "source";
+    bool found = false;
+    mf_state_get(m->state, "writer", writer, sizeof writer, &found, NULL);
+    if (found && strcmp(writer, "none") == 0) {
+        mf_state_get(m->state, "frozen", writer, sizeof writer, &found, NULL);
+    }
+    return found && strcmp(writer, "target") == 0;
+}
+
+struct mf_pipe *mf_live_pipe(struct mf_migration *m)
+{
+    return mf_writes_on_target(m) ? m->reverse : m->forward;
+}
+
+static int replace_catalog(struct mf_migration *m, struct mf_catalog *into, struct mf_db *db, struct mf_error *err)
+{
+    struct mf_catalog fresh = {0};
+    if (db->connector->source->catalog(db, &m->filter, &fresh, err) < 0) {
+        mf_error_prefix(err, "reading the catalogue of the %s", db->side == MF_SOURCE ? "source" : "target");
+        return -1;
+    }
+    if (mf_plan_prune(m, db->side, &fresh, err) < 0) {
+        mf_catalog_free(&fresh);
+        return -1;
+    }
+    pthread_mutex_lock(&m->lock);
+    mf_catalog_free(into);
+    *into = fresh;
+    pthread_mutex_unlock(&m->lock);
+    return 0;
+}
+
+int mf_open_tables(struct mf_migration *m, bool with_target, struct mf_error *err)
+{
+    if (!m->have_tables && replace_catalog(m, &m->source_tables, m->source, err) < 0) {
+        return -1;
+    }
+    m->have_tables = true;
+    return with_target ? replace_catalog(m, &m->target_tables, m->target, err) : 0;
+}
+
+static int open_pipe(struct mf_migration *m, enum mf_direction d, struct mf_map *map, struct mf_pipe **ret,
+                     struct mf_error *err)
+{
+    const struct mf_config *c = m->config;
+    char dir[4096];
+    bool found = false;
+    snprintf(dir, sizeof dir, "%s/spool-%s", c->state_dir, d == MF_FORWARD ? "forward" : "reverse");
+    struct mf_pipe_options o = {
+        .id = mf_migration_pipe_id(m, d),
+        .origin = d == MF_FORWARD ? m->source : m->target,
+        .replica = d == MF_FORWARD ? m->target : m->source,
+        .state = m->state,
+        .map = map,
+        .dir = dir,
+        .spool_budget = (uint64_t)c->spool.budget_bytes,
+        .spool_segment = (size_t)c->spool.segment_bytes,
+        .transaction_memory = (size_t)c->spool.memory_bytes,
+        .window_bytes = (size_t)c->apply.window_bytes,
+        .window_changes = (size_t)c->apply.window_changes,
+        .keep_rejected = c->quarantine.on_reject == MF_REJECT_KEEP,
+        .heal = c->on_divergence == MF_DIVERGENCE_REPAIR,
+        .max_quarantined = c->quarantine.max_rows,
+        .retry_ms = c->retry_ms,
+    };
+    if (mf_state_position(m->state, d == MF_FORWARD ? "start.forward" : "start.reverse", &o.start, &found, err) < 0) {
+        return -1;
+    }
+    return mf_pipe_open(&o, ret, err);
+}
+
+static int open_one(struct mf_migration *m, enum mf_direction d, struct mf_map **map, struct mf_pipe **pipe,
+                    struct mf_error *err)
+{
+    const struct mf_catalog *origin = d == MF_FORWARD ? &m->source_tables : &m->target_tables;
+    const struct mf_catalog *replica = d == MF_FORWARD ? &m->target_tables : &m->source_tables;
+    struct mf_pipe *opened = NULL;
+    if (*pipe) {
+        return 0;
+    }
+    if (!*map && mf_map_new(origin, replica, m->config->on_ddl, map, err) < 0) {
+        return -1;
+    }
+    if (open_pipe(m, d, *map, &opened, err) < 0) {
+        return -1;
+    }
+    if (mf_adopt_begun(m) && mf_writes_on_target(m) == (d == MF_REVERSE)) {
+        static const struct mf_position before_all = {.order =
+                                                          1}; /* it may come to changes of a table that is not whole */
+        mf_apply_set_barrier(opened->apply, &before_all);
+    }
+    pthread_mutex_lock(&m->lock);
+    *pipe = opened;
+    pthread_mutex_unlock(&m->lock);
+    return 0;
+}
+
+int mf_open_forward(struct mf_migration *m, struct mf_error *err)
+{
+    return open_one(m, MF_FORWARD, &m->forward_map, &m->forward, err);
+}
+
+int mf_open_reverse(struct mf_migration *m, struct mf_error *err)
+{
+    return open_one(m, MF_REVERSE, &m->reverse_map, &m->reverse, err);
+}
+
+int mf_check_pipes(struct mf_migration *m, struct mf_error *err)
+{
+    struct mf_pipe *const pipes[] = {m->forward, m->reverse};
+    for (size_t i = 0; i < MF_ARRAY_LEN(pipes); i++) {
+        if (pipes[i] && mf_pipe_failure(pipes[i], err) < 0) {
+            mf_error_prefix(err, "the %s stream", i == 0 ? "forward" : "reverse");
+            return -1;
+        }
+    }
+    return 0;
+}

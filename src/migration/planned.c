@@ -1,0 +1,152 @@
+/* What the migration has undertaken to carry: tables by their id on each side, in the state from the day they were planned or taken in. A
+ * name alone does not tell a table from another one that was put in its place; the catalogue of today does not tell what was
+ * there when the streams were made. */
+#include "migration/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+static void target_key(const char *schema, const char *name, char *out, size_t n)
+{
+    snprintf(out, n, "target.id.%s.%s", schema, name);
+}
+
+static int take(void *ctx, const struct mf_table_state *t)
+{
+    struct mf_plan *p = ctx;
+    p->tables = mf_xreallocarray(p->tables, p->n + 1, sizeof *p->tables);
+    struct mf_planned *one = &p->tables[p->n++];
+    *one = (struct mf_planned){.id = {t->table_id, 0}, .shape = t->shape};
+    snprintf(one->schema, sizeof one->schema, "%s", t->schema);
+    snprintf(one->name, sizeof one->name, "%s", t->name);
+    return 0;
+}
+
+int mf_plan_load(struct mf_migration *m, struct mf_plan *ret, struct mf_error *err)
+{
+    struct mf_plan p = {0};
+    if (mf_state_tables(m->state, take, &p, err) < 0) {
+        mf_plan_free(&p);
+        return -1;
+    }
+    for (size_t i = 0; i < p.n; i++) {
+        char key[300];
+        target_key(p.tables[i].schema, p.tables[i].name, key, sizeof key);
+        p.tables[i].id[MF_TARGET] = (uint32_t)mf_state_int(m->state, key, 0);
+    }
+    *ret = p;
+    return 0;
+}
+
+void mf_plan_free(struct mf_plan *p)
+{
+    free(p->tables);
+    *p = (struct mf_plan){0};
+}
+
+/* They come in the order of schema and name. */
+const struct mf_planned *mf_plan_find(const struct mf_plan *p, const char *schema, const char *name)
+{
+    size_t from = 0, to = p->n;
+    while (from < to) {
+        size_t at = (from + to) / 2;
+        int order = strcmp(p->tables[at].schema, schema);
+        order = order ? order : strcmp(p->tables[at].name, name);
+        if (order == 0) {
+            return &p->tables[at];
+        }
+        from = order < 0 ? at + 1 : from;
+        to = order < 0 ? to : at;
+    }
+    return NULL;
+}
+
+const struct mf_planned *mf_plan_by_id(const struct mf_plan *p, enum mf_side side, uint32_t id)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->tables[i].id[side] == id) {
+            return &p->tables[i];
+        }
+    }
+    return NULL;
+}
+
+int mf_plan_note_target(struct mf_migration *m, const struct mf_catalog *tables, struct mf_error *err)
+{
+    for (size_t i = 0; i < tables->n; i++) {
+        char key[300];
+        target_key(tables->tables[i].schema, tables->tables[i].name, key, sizeof key);
+        if (mf_state_int(m->state, key, 0) != tables->tables[i].id &&
+            mf_state_set_int(m->state, key, tables->tables[i].id, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void describe(const struct mf_table *source, const char *note, struct mf_table_state *out)
+{
+    *out = (struct mf_table_state){.table_id = source->id,
+                                   .shape = mf_table_catalog_shape(source),
+                                   .rows_total = source->rows_estimate,
+                                   .bytes_total = source->bytes};
+    snprintf(out->schema, sizeof out->schema, "%s", source->schema);
+    snprintf(out->name, sizeof out->name, "%s", source->name);
+    snprintf(out->note, sizeof out->note, "%s", note);
+}
+
+int mf_plan_put(struct mf_migration *m, const struct mf_table *source, const char *note, struct mf_error *err)
+{
+    struct mf_table_state s;
+    describe(source, note, &s);
+    return mf_state_table_put(m->state, &s, err);
+}
+
+int mf_plan_make(struct mf_migration *m, const struct mf_catalog *source, struct mf_error *err)
+{
+    struct mf_table_state *all = mf_xcalloc(source->n + 1, sizeof *all);
+    for (size_t i = 0; i < source->n; i++) {
+        describe(&source->tables[i], "waiting", &all[i]);
+    }
+    int rc = mf_state_tables_put(m->state, all, source->n, err);
+    free(all);
+    return rc;
+}
+
+/* A table of the plan under today's name keeps the planned one, by which its changes of before come; one that only has the name of a
+ * planned table is none. The watch says what happened to them. */
+static bool keep(const struct mf_plan *p, enum mf_side side, bool by_id, struct mf_catalog *c, struct mf_table *t)
+{
+    const struct mf_planned *named = mf_plan_find(p, t->schema, t->name);
+    if (!by_id || (named && named->id[side] == 0)) {
+        return named != NULL;
+    }
+    const struct mf_planned *same = mf_plan_by_id(p, side, t->id);
+    if (same && same != named) {
+        t->schema = mf_strdup_a(&c->arena, same->schema);
+        t->name = mf_strdup_a(&c->arena, same->name);
+    }
+    return same && t->schema && t->name;
+}
+
+int mf_plan_prune(struct mf_migration *m, enum mf_side side, struct mf_catalog *c, struct mf_error *err)
+{
+    struct mf_plan p = {0};
+    if (mf_plan_load(m, &p, err) < 0) {
+        return -1;
+    }
+    size_t n = 0;
+    bool by_id = mf_writes_on_target(m) == (side == MF_TARGET);
+    for (size_t i = 0; p.n > 0 && i < c->n; i++) {
+        if (keep(&p, side, by_id, c, &c->tables[i])) {
+            c->tables[n++] = c->tables[i];
+        }
+    }
+    c->n = p.n > 0 ? n : c->n; /* nothing is planned yet: all of it will be */
+    mf_plan_free(&p);
+    return 0;
+}

@@ -1,0 +1,248 @@
+/* Rows that were refused: kept by each direction's replica, in the transaction that left them out. Forward entries stand in the target,
+ * reverse ones (the way back refused a row) in the source. Only the direction whose origin takes the writes can be tried again: the
+ * other one's origin does not have the row as it is now. */
+#include "migration/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+const char *mf_direction_word(enum mf_direction d)
+{
+    return d == MF_FORWARD ? "forward" : "reverse";
+}
+
+static enum mf_direction live_direction(struct mf_migration *m)
+{
+    return mf_writes_on_target(m) ? MF_REVERSE : MF_FORWARD;
+}
+
+static struct mf_db *replica_of(struct mf_migration *m, enum mf_direction d)
+{
+    return d == MF_FORWARD ? m->target : m->source;
+}
+
+static int each(struct mf_migration *m, enum mf_direction d, mf_quarantine_sink *emit, void *ctx, struct mf_error *err)
+{
+    struct mf_pipe_id id = mf_migration_pipe_id(m, d);
+    struct mf_db *db = replica_of(m, d);
+    return db->connector->target->quarantine_list(db, &id, emit, ctx, err);
+}
+
+static int count_one(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    (void)q;
+    (void)err;
+    (*(int64_t *)ctx)++;
+    return 0;
+}
+
+int mf_quarantine_count(struct mf_migration *m, enum mf_direction d, int64_t *ret, struct mf_error *err)
+{
+    int64_t n = 0;
+    if (each(m, d, count_one, &n, err) < 0) {
+        return -1;
+    }
+    *ret = n;
+    return 0;
+}
+
+int mf_quarantine_guard(struct mf_migration *m, struct mf_error *err)
+{
+    int64_t n = 0;
+    enum mf_direction d = live_direction(m);
+    if (!m->config->cutover.require_verified) {
+        return 0;
+    }
+    if (mf_quarantine_count(m, d, &n, err) < 0) {
+        return -1;
+    }
+    if (n == 0) {
+        return 0;
+    }
+    mf_fail(err, MF_ABANDONED, "MFGUARD", "%" PRId64 " rows are in quarantine: the %s does not have them", n,
+            d == MF_FORWARD ? "target" : "source");
+    mf_hint(
+        err,
+        "See midflight quarantine list; mend and retry, or drop them knowingly. cutover.require_verified: false does "
+        "without.");
+    return -1;
+}
+
+/* ---- listing ---- */
+
+struct listing {
+    json_t *rows;
+    enum mf_direction direction;
+};
+
+static int row_json(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    (void)err;
+    struct listing *l = ctx;
+    return json_array_append_new(l->rows, json_pack("{s:I, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:s?}", "id",
+                                                    (json_int_t)q->id, "direction", mf_direction_word(l->direction),
+                                                    "schema", q->schema, "table", q->table, "key", q->key, "column",
+                                                    q->column, "reason", q->reason, "code", q->code, "row", q->row));
+}
+
+int mf_migration_quarantine(struct mf_migration *m, json_t **ret, struct mf_error *err)
+{
+    struct listing l = {.rows = json_array()};
+    for (int d = MF_FORWARD; d <= MF_REVERSE; d++) {
+        l.direction = (enum mf_direction)d;
+        if (each(m, l.direction, row_json, &l, err) < 0) {
+            json_decref(l.rows);
+            return -1;
+        }
+    }
+    *ret = l.rows;
+    return 0;
+}
+
+/* ---- what is asked for ---- */
+
+struct wanted {
+    json_t *tables; /* label -> ids */
+    int64_t only;   /* 0: all */
+    int64_t n;
+};
+
+static int take(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    (void)err;
+    struct wanted *w = ctx;
+    char label[260];
+    if (w->only && w->only != q->id) {
+        return 0;
+    }
+    snprintf(label, sizeof label, "%s.%s", q->schema, q->table);
+    json_t *ids = json_object_get(w->tables, label);
+    if (!ids) {
+        ids = json_array();
+        json_object_set_new(w->tables, label, ids);
+    }
+    w->n++;
+    return json_array_append_new(ids, json_integer(q->id));
+}
+
+static int drop(struct mf_migration *m, enum mf_direction d, json_t *ids, int64_t *resolved, struct mf_error *err)
+{
+    struct mf_pipe_id id = mf_migration_pipe_id(m, d);
+    struct mf_db *db = replica_of(m, d);
+    size_t i;
+    json_t *v;
+    json_array_foreach(ids, i, v)
+    {
+        if (db->connector->target->quarantine_drop(db, &id, json_integer_value(v), err) < 0) {
+            return -1;
+        }
+        ++*resolved;
+    }
+    return 0;
+}
+
+/* Writes a table's rows as the writing side has them now. The entries may go when nothing of it differs any more: entries alone
+ * (rows that are equal by now) are no difference here. */
+static int mend(struct mf_migration *m, const char *label, struct mf_error *err)
+{
+    struct mf_request v = {.kind = MF_REQ_VERIFY, .table = label, .repair = true};
+    json_t *found = NULL;
+    if (mf_do_verify(m, &v, false, &found, err) < 0) {
+        return -1;
+    }
+    int64_t left = json_integer_value(json_object_get(found, "rows_differing")) -
+                   json_integer_value(json_object_get(found, "rows_quarantined")) -
+                   json_integer_value(json_object_get(found, "rows_repaired"));
+    json_decref(found);
+    if (left <= 0) {
+        return 0;
+    }
+    mf_fail(err, MF_ABANDONED, "MFREFUSED", "%" PRId64 " rows of %s still differ after the repair: its entries stay",
+            left, label);
+    mf_hint(err, "midflight verify --table %s names them; mend the table that refuses them, then try again", label);
+    return -1;
+}
+
+static int no_such(struct mf_migration *m, const struct mf_request *r, const struct wanted *w, struct mf_error *err)
+{
+    bool retry = r->kind == MF_REQ_QUARANTINE_RETRY;
+    enum mf_direction live = live_direction(m);
+    if (r->number == 0 && w[!live].n == 0) {
+        return 0; /* all of none */
+    }
+    if (retry && w[!live].n > 0) {
+        mf_fail(
+            err, MF_ABANDONED, "MFDIRECTION",
+            "writes are on the %s, and what is in quarantine was refused by the %s: it cannot be tried again from here",
+            live == MF_FORWARD ? "source" : "target", live == MF_FORWARD ? "source" : "target");
+        mf_hint(err,
+                "midflight quarantine show ID has the row; write it by hand where it belongs, then drop the entry.");
+        return -1;
+    }
+    mf_fail(err, MF_FATAL, "MFNOROW", "there is no row %" PRId64 " in quarantine", r->number);
+    mf_hint(err, "midflight quarantine list");
+    return -1;
+}
+
+static int act(struct mf_migration *m, const struct mf_request *r, enum mf_direction d, json_t *tables,
+               int64_t *resolved, struct mf_error *err)
+{
+    const char *label;
+    json_t *ids;
+    json_object_foreach(tables, label, ids)
+    {
+        if ((r->kind == MF_REQ_QUARANTINE_RETRY && mend(m, label, err) < 0) || drop(m, d, ids, resolved, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static bool asked_for(const struct mf_request *r, enum mf_direction d)
+{
+    return !r->direction || strcmp(r->direction, mf_direction_word(d)) == 0;
+}
+
+/* Each database numbers its own entries: a number may be in both. */
+static int choose(struct mf_migration *m, const struct mf_request *r, struct wanted *w, struct mf_error *err)
+{
+    for (int d = MF_FORWARD; d <= MF_REVERSE; d++) {
+        if (asked_for(r, (enum mf_direction)d) && each(m, (enum mf_direction)d, take, &w[d], err) < 0) {
+            return -1;
+        }
+    }
+    if (r->number && r->kind == MF_REQ_QUARANTINE_DROP && w[MF_FORWARD].n && w[MF_REVERSE].n) {
+        mf_fail(err, MF_USAGE, "MFUSAGE", "both directions have a row %" PRId64 " in quarantine", r->number);
+        mf_hint(err, "say which: --direction forward (refused by the target) or --direction reverse (by the source)");
+        return -1;
+    }
+    return 0;
+}
+
+int mf_do_quarantine(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err)
+{
+    bool retry = r->kind == MF_REQ_QUARANTINE_RETRY;
+    enum mf_direction live = live_direction(m);
+    struct wanted w[2] = {{.tables = json_object(), .only = r->number}, {.tables = json_object(), .only = r->number}};
+    int64_t resolved = 0;
+    int rc = choose(m, r, w, err);
+    if (rc == 0 && (retry ? w[live].n : w[MF_FORWARD].n + w[MF_REVERSE].n) == 0) {
+        rc = no_such(m, r, w, err);
+    }
+    for (int d = MF_FORWARD; rc == 0 && d <= MF_REVERSE; d++) {
+        if (!retry || d == (int)live) {
+            rc = act(m, r, (enum mf_direction)d, w[d].tables, &resolved, err);
+        }
+    }
+    json_decref(w[0].tables);
+    json_decref(w[1].tables);
+    if (rc < 0) {
+        return -1;
+    }
+    *reply = json_pack("{s:I, s:I}", "resolved", (json_int_t)resolved, "left",
+                       (json_int_t)(w[MF_FORWARD].n + w[MF_REVERSE].n - resolved));
+    return 0;
+}

@@ -1,0 +1,361 @@
+/* What the commands ask, one at a time, on the control thread; and the beat that goes on meanwhile. */
+#include "migration/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define SAMPLE_US 1000000
+
+/* The direction at rest decodes all that we write to its origin. It waits while the live one is further behind than the first of
+ * these, until it is nearer than the second. */
+#define HOLD_BYTES ((uint64_t)16 << 20)
+#define FREE_BYTES ((uint64_t)2 << 20)
+
+static void hold_back(struct mf_migration *m, bool held)
+{
+    struct mf_pipe *live = mf_live_pipe(m), *resting = live == m->forward ? m->reverse : m->forward;
+    if (live && resting) {
+        mf_capture_hold(resting->capture, held);
+    }
+}
+
+static void sample(struct mf_migration *m)
+{
+    struct mf_pipe *live = mf_live_pipe(m);
+    struct mf_position now = {0};
+    int64_t there = 0, back = 0;
+    struct mf_error err = {0};
+    if (!live) {
+        return; /* not open yet */
+    }
+    if (live->origin->connector->source->position(live->origin, &now, &err) < 0) {
+        return; /* the stream's own thread reports a dead server */
+    }
+    bool counted =
+        mf_quarantine_count(m, MF_FORWARD, &there, &err) == 0 && mf_quarantine_count(m, MF_REVERSE, &back, &err) == 0;
+    int64_t quarantined = there + back;
+    struct mf_apply_stats a;
+    mf_apply_stats(live->apply, &a);
+    if (now.order > a.reached + HOLD_BYTES || now.order <= a.reached + FREE_BYTES) {
+        hold_back(m, now.order > a.reached + HOLD_BYTES);
+    }
+    int64_t at = mf_now_us();
+    pthread_mutex_lock(&m->lock);
+    if (m->sampled_pipe == live && at > m->sampled_us && a.changes >= m->sampled_changes) {
+        m->changes_per_second = (double)(a.changes - m->sampled_changes) * 1e6 / (double)(at - m->sampled_us);
+    }
+    m->sampled_pipe = live;
+    m->sampled_us = at;
+    m->sampled_changes = a.changes;
+    m->source_now = now;
+    if (counted) {
+        m->quarantined = quarantined;
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (counted && quarantined != mf_state_int(m->state, "quarantined", 0)) {
+        mf_state_set_int(m->state, "quarantined", quarantined, NULL);
+    }
+}
+
+static void tell_one(void *ctx, int64_t seq, enum mf_direction d, const char *table, const char *key, const char *what)
+{
+    struct mf_migration *m = ctx;
+    const char *side = d == MF_FORWARD ? "target" : "source";
+    mf_log(MF_WARN, "diverged", "%s, which somebody else has written to: %s, row %s: %s; mended", side, table, key,
+           what);
+    mf_emit(m, "diverged", json_pack("{s:s, s:s, s:s, s:s}", "side", side, "table", table, "key", key, "what", what));
+    m->diverged_told = seq;
+}
+
+/* Rows found not to be as they must be since the last look; each once, as many as the state names. */
+static void tell_diverged(struct mf_migration *m)
+{
+    struct mf_error err = {0};
+    if (m->diverged_told == 0) {
+        m->diverged_told = mf_state_int(m->state, "diverged_told", 0);
+    }
+    int64_t before = m->diverged_told;
+    if (mf_state_diverged_since(m->state, before, tell_one, m, &err) == 0 && m->diverged_told != before) {
+        mf_state_set_int(m->state, "diverged_told", m->diverged_told, NULL);
+    }
+}
+
+/* A beat on each side a stream comes from: an idle database's slot goes on, and its lag is measured against something. */
+static void beat(struct mf_migration *m)
+{
+    struct mf_pipe *const pipes[] = {m->forward, m->reverse};
+    for (size_t i = 0; i < MF_ARRAY_LEN(pipes); i++) {
+        struct mf_error err = {0};
+        if (pipes[i] &&
+            pipes[i]->origin->connector->source->heartbeat(pipes[i]->origin, &pipes[i]->id, NULL, NULL, &err) < 0) {
+            mf_log_error_at(MF_WARN, "heartbeat", &err);
+        }
+    }
+}
+
+static void scheduled_verify(struct mf_migration *m, int64_t now)
+{
+    int64_t every = m->config->verify.every_ms * 1000;
+    if (every == 0 || strcmp(m->step, "synced") != 0) {
+        return;
+    }
+    if (m->verify_due_us == 0) {
+        m->verify_due_us = now + every;
+    }
+    if (now < m->verify_due_us) {
+        return;
+    }
+    struct mf_request r = {.kind = MF_REQ_VERIFY};
+    json_t *reply = NULL;
+    struct mf_error err = {0};
+    m->verify_due_us = now + every;
+    if (mf_do_verify(m, &r, true, &reply, &err) < 0 && err.cls != MF_ABANDONED) {
+        mf_log_error("verify", &err);
+        mf_set_error(m, &err);
+    }
+    json_decref(reply);
+}
+
+static void report(struct mf_migration *m, int64_t now)
+{
+    if (now - m->last_reported_us < 5000000) {
+        return;
+    }
+    m->last_reported_us = now;
+    json_t *status = mf_migration_status(m);
+    mf_emit(m, "progress", status);
+}
+
+void mf_idle_beat(struct mf_migration *m)
+{
+    int64_t now = mf_now_us();
+    report(m, now);
+    if (!m->forward) {
+        return;
+    }
+    if (now >= m->next_beat_us) {
+        m->next_beat_us = now + m->config->heartbeat_ms * 1000;
+        beat(m);
+    }
+    if (now >= m->next_sample_us) {
+        m->next_sample_us = now + SAMPLE_US;
+        sample(m);
+        tell_diverged(m);
+    }
+    if (!m->verify && !m->standing) {
+        scheduled_verify(m, now);
+    }
+}
+
+/* ---- verify ---- */
+
+static enum mf_step verify_worker(struct mf_migration *m, int worker, struct mf_error *err)
+{
+    return mf_verify_step(m->verify, worker, err);
+}
+
+static int difference_json(void *ctx, const char *table, const char *key, const char *kind)
+{
+    return json_array_append_new(ctx, json_pack("{s:s, s:s?, s:s}", "table", table, "key", key, "kind", kind));
+}
+
+static json_t *verify_reply(struct mf_migration *m, const struct mf_verify_stats *s)
+{
+    struct mf_verify_summary last = {0};
+    bool found = false;
+    json_t *differences = json_array();
+    if (mf_state_verify_last(m->state, &last, &found, NULL) == 0 && found) {
+        mf_state_verify_differences(m->state, last.run, difference_json, differences, NULL);
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:o}", "rows_compared", (json_int_t)s->rows_compared,
+                     "rows_differing", (json_int_t)s->rows_differing, "rows_repaired", (json_int_t)s->rows_repaired,
+                     "rows_quarantined", (json_int_t)s->rows_quarantined, "tables_equal", (int)s->tables_equal,
+                     "tables_differing", (int)s->tables_differing, "finished", s->finished, "differences", differences);
+}
+
+/* One that began before the last move of writes, or longer ago than counts for a cutover, is begun again. */
+static int64_t oldest_to_resume(struct mf_migration *m)
+{
+    int64_t moved = mf_journal_time(m->state, "cutover", "done"), within = m->config->cutover.verified_within_ms * 1000;
+    int64_t recent = within > 0 ? mf_wall_us() - within : 0;
+    return recent > moved ? recent : moved;
+}
+
+static int open_verify(struct mf_migration *m, const struct mf_request *r, struct mf_error *err)
+{
+    bool back = mf_writes_on_target(m);
+    struct mf_verify_options o = {.pipe = mf_live_pipe(m),
+                                  .state = m->state,
+                                  .map = back ? m->reverse_map : m->forward_map,
+                                  .tables = back ? &m->target_tables : &m->source_tables,
+                                  .table = r->table,
+                                  .sample = r->sample > 0 ? r->sample : 1,
+                                  .repair = r->repair,
+                                  .snapshot_ms = m->config->verify.snapshot_ms,
+                                  .chunk_rows = 50000,
+                                  .not_before_us = oldest_to_resume(m)};
+    struct mf_verify *v = NULL;
+    if (mf_verify_new(&o, &v, err) < 0) {
+        return -1;
+    }
+    pthread_mutex_lock(&m->lock);
+    m->verify = v;
+    pthread_mutex_unlock(&m->lock);
+    return 0;
+}
+
+static void close_verify(struct mf_migration *m)
+{
+    pthread_mutex_lock(&m->lock);
+    mf_verify_free(m->verify);
+    m->verify = NULL;
+    pthread_mutex_unlock(&m->lock);
+}
+
+static bool must_give_way(struct mf_migration *m, bool scheduled)
+{
+    MF_LOCK_SCOPE(&m->request_lock);
+    return scheduled ? m->pending != NULL : m->preempt;
+}
+
+/* Waits for the workers; a stop, or a request that cannot wait, ends them early with their progress kept. */
+static int watch_verify(struct mf_migration *m, bool scheduled, struct mf_error *err)
+{
+    while (!mf_crew_finished(&m->verify_crew)) {
+        if (m->stop || must_give_way(m, scheduled)) {
+            mf_verify_stop(m->verify);
+        }
+        if (mf_own_keep(m, err) < 0 || mf_check_pipes(m, err) < 0 || mf_watch_step(m, true, err) < 0) {
+            mf_verify_stop(m->verify);
+            mf_crew_stop(&m->verify_crew);
+            return -1;
+        }
+        mf_idle_beat(m);
+        struct timespec t = {.tv_nsec = 5 * 1000 * 1000};
+        nanosleep(&t, NULL);
+    }
+    if (m->verify_crew.failed) {
+        *err = m->verify_crew.err;
+        return -1;
+    }
+    return 0;
+}
+
+int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool scheduled, json_t **reply,
+                 struct mf_error *err)
+{
+    if (strcmp(m->step, "synced") != 0) {
+        mf_fail(err, MF_ABANDONED, "MFPHASE", "there is nothing to compare yet: the migration is %s", mf_phase_of(m));
+        mf_hint(err, "Verify when midflight status says synced.");
+        return -1;
+    }
+    if (open_verify(m, r, err) < 0) {
+        return -1;
+    }
+    int jobs = (int)(m->config->verify.jobs < MF_MAX_WORKERS ? m->config->verify.jobs : MF_MAX_WORKERS);
+    int rc = mf_crew_start(&m->verify_crew, m, jobs, verify_worker, err);
+    if (rc == 0) {
+        rc = watch_verify(m, scheduled, err);
+    }
+    struct mf_verify_stats s = {0};
+    mf_verify_stats(m->verify, &s);
+    close_verify(m);
+    if (rc < 0) {
+        return -1;
+    }
+    if (!s.finished) {
+        mf_fail(err, MF_ABANDONED, "MFSTOPPED",
+                "the verification was interrupted; the next one goes on from where it stood");
+        return -1;
+    }
+    mf_log(s.rows_differing ? MF_WARN : MF_INFO, "verify",
+           "%" PRId64 " rows compared, %" PRId64 " differ, %" PRId64 " repaired", s.rows_compared, s.rows_differing,
+           s.rows_repaired);
+    *reply = verify_reply(m, &s);
+    mf_emit(m, "verify", json_deep_copy(*reply));
+    return 0;
+}
+
+/* ---- one request ---- */
+
+static bool is_end(const struct mf_request *r)
+{
+    return r->kind == MF_REQ_COMPLETE || r->kind == MF_REQ_CANCEL;
+}
+
+static int carry_out(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err)
+{
+    if (m->ending && !is_end(r)) {
+        mf_fail(err, MF_ABANDONED, "MFPHASE", "the migration is being ended: both databases are cleaned up");
+        mf_hint(err, "See midflight status; complete or cancel, whichever was asked, can be asked again.");
+        return -1;
+    }
+    switch (r->kind) {
+    case MF_REQ_VERIFY:
+        return mf_do_verify(m, r, false, reply, err);
+    case MF_REQ_FREEZE:
+        return mf_do_freeze(m, false, reply, err);
+    case MF_REQ_THAW:
+        return mf_do_freeze(m, true, reply, err);
+    case MF_REQ_COMPLETE:
+    case MF_REQ_CANCEL:
+        return mf_do_end(m, r, reply, err);
+    case MF_REQ_QUARANTINE_RETRY:
+    case MF_REQ_QUARANTINE_DROP:
+        return mf_do_quarantine(m, r, reply, err);
+    case MF_REQ_READS:
+    case MF_REQ_CUTOVER:
+    case MF_REQ_ROLLBACK:
+        break;
+    }
+    return mf_do_move(m, r, reply, err);
+}
+
+/* What works on the streams waits until they stand, which is soon, or until the step that opens them has failed. */
+static bool must_wait(const struct mf_migration *m, const struct mf_request *r)
+{
+    return !m->open && !m->ending && !is_end(r) && r->kind != MF_REQ_QUARANTINE_DROP && strcmp(m->step, "synced") == 0;
+}
+
+static void answer(struct mf_migration *m, struct mf_pending *p)
+{
+    pthread_mutex_lock(&m->request_lock);
+    p->done = true;
+    m->pending = NULL;
+    pthread_cond_broadcast(&m->request_changed);
+    pthread_mutex_unlock(&m->request_lock);
+}
+
+static struct mf_pending *asked(struct mf_migration *m)
+{
+    MF_LOCK_SCOPE(&m->request_lock);
+    return m->pending;
+}
+
+void mf_serve_request(struct mf_migration *m)
+{
+    struct mf_pending *p = asked(m);
+    if (!p || must_wait(m, p->request)) {
+        return;
+    }
+    hold_back(m, false); /* a cutover rehearses both directions; nothing is sampled meanwhile */
+    p->rc = carry_out(m, p->request, &p->reply, &p->err);
+    answer(m, p);
+}
+
+void mf_refuse_request(struct mf_migration *m, const struct mf_error *why)
+{
+    struct mf_pending *p = asked(m);
+    if (!p || !must_wait(m, p->request)) {
+        return;
+    }
+    p->err = *why;
+    mf_error_prefix(&p->err, "the streams could not be opened");
+    p->rc = -1;
+    answer(m, p);
+}

@@ -1,0 +1,245 @@
+/* The status document: one shape, from a run that is alive or from what it left in the state. */
+#include "migration/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static void put_int(json_t *o, const char *key, int64_t v)
+{
+    json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+static int table_json(void *ctx, const struct mf_table_state *t)
+{
+    char name[260];
+    snprintf(name, sizeof name, "%s.%s", t->schema, t->name);
+    return json_array_append_new(ctx,
+                                 json_pack("{s:s, s:I, s:I, s:s}", "name", name, "rows_done", (json_int_t)t->rows_done,
+                                           "rows_total", (json_int_t)t->rows_total, "state", t->note));
+}
+
+static int add_up(void *ctx, const struct mf_table_state *t)
+{
+    struct mf_copy_stats *s = ctx;
+    s->tables++;
+    s->rows_done += t->rows_done;
+    s->rows_total += t->rows_total > t->rows_done ? t->rows_total : t->rows_done;
+    s->bytes_total += t->bytes_total;
+    return 0;
+}
+
+static json_t *copy_json(struct mf_state *state, struct mf_copy *copy)
+{
+    struct mf_copy_stats s = {0};
+    double rate = 0, eta = 0;
+    if (copy) {
+        mf_copy_stats(copy, &s);
+        double seconds = (double)(mf_now_us() - s.started_us) / 1e6;
+        rate = s.started_us && seconds > 0 ? (double)s.rows_this_run / seconds : 0;
+        eta = rate > 0 && s.rows_total > s.rows_done ? (double)(s.rows_total - s.rows_done) / rate : 0;
+    } else {
+        mf_state_tables(state, add_up, &s, NULL);
+        s.rows_done = mf_state_int(state, "copied.rows", s.rows_done);
+        s.bytes_done = mf_state_int(state, "copied.bytes", 0);
+        if (s.bytes_done > 0) { /* it is over: estimates give way to what was copied */
+            s.rows_total = s.rows_done;
+            s.bytes_total = s.bytes_done;
+        }
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:f}", "rows_done", (json_int_t)s.rows_done, "rows_total",
+                     (json_int_t)s.rows_total, "bytes_done", (json_int_t)s.bytes_done, "bytes_total",
+                     (json_int_t)s.bytes_total, "rows_per_second", rate, "eta_seconds", eta, "throttled", s.throttled,
+                     "load", s.load);
+}
+
+static json_t *verify_json(struct mf_state *state, struct mf_verify *running)
+{
+    struct mf_verify_summary last = {0};
+    bool found = false;
+    mf_state_verify_last(state, &last, &found, NULL);
+    if (running) {
+        struct mf_verify_stats s;
+        mf_verify_stats(running, &s);
+        return json_pack("{s:s, s:i, s:i, s:I, s:I, s:n}", "state", "running", "tables_equal", (int)s.tables_equal,
+                         "tables_differing", (int)s.tables_differing, "rows_compared", (json_int_t)s.rows_compared,
+                         "rows_differing", (json_int_t)s.rows_differing, "finished_at");
+    }
+    const char *word = !found                ? "never"
+                       : !last.finished_us   ? "interrupted"
+                       : last.differing == 0 ? "equal"
+                                             : "different";
+    json_t *v = json_pack("{s:s, s:I, s:I, s:I, s:I}", "state", word, "tables_equal", (json_int_t)last.tables_equal,
+                          "tables_differing", (json_int_t)last.tables_differing, "rows_compared", (json_int_t)last.rows,
+                          "rows_differing", (json_int_t)last.differing);
+    json_object_set_new(v, "finished_at", last.finished_us ? json_real((double)last.finished_us / 1e6) : json_null());
+    return v;
+}
+
+static int64_t diverged_rows(struct mf_state *state)
+{
+    int64_t rows, at_us;
+    mf_state_diverged_summary(state, &rows, &at_us);
+    return rows;
+}
+
+/* live: the source's position of now is of its origin. */
+static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool live)
+{
+    struct mf_capture_stats c;
+    struct mf_apply_stats a;
+    struct mf_spool_stats s;
+    mf_capture_stats(pipe->capture, &c);
+    mf_apply_stats(pipe->apply, &a);
+    mf_spool_stats(pipe->spool, &s);
+    uint64_t now = live && m->source_now.order > c.received.order ? m->source_now.order : c.received.order;
+    uint64_t lag = a.reached == 0    ? s.bytes_on_disk
+                   : now > a.reached ? now - a.reached
+                                     : 0; /* 0: replay has not begun */
+    /* What waits was committed after both: the last commit applied, and the last time that nothing waited. */
+    int64_t since = a.last_commit_time_us > a.caught_up_us ? a.last_commit_time_us : a.caught_up_us;
+    double lag_seconds = s.written.order > a.reached && since ? (double)(mf_wall_us() - since) / 1e6 : 0;
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f}", "source_position", live ? m->source_now.token : c.received.token,
+                          "spooled_position", s.durable.token, "applied_position", a.applied.token, "lag_bytes",
+                          (json_int_t)lag, "lag_seconds", lag_seconds < 0 ? 0.0 : lag_seconds);
+    put_int(o, "transactions", (int64_t)a.transactions);
+    put_int(o, "changes_captured", (int64_t)c.changes);
+    put_int(o, "changes_applied", (int64_t)a.changes);
+    put_int(o, "rows_written", (int64_t)a.rows_written);
+    put_int(o, "windows", (int64_t)a.windows);
+    put_int(o, "careful_windows", (int64_t)a.careful_windows);
+    put_int(o, "rows_reread", (int64_t)a.reread);
+    put_int(o, "diverged_rows", diverged_rows(m->state));
+    put_int(o, "own_dropped", (int64_t)c.own_dropped);
+    put_int(o, "wrong_side_writes", (int64_t)c.wrong_side);
+    put_int(o, "spool_bytes", (int64_t)s.bytes_on_disk);
+    put_int(o, "spool_budget", (int64_t)s.budget_bytes);
+    json_object_set_new(o, "stalled_on_budget", json_boolean(c.stalled_on_budget));
+    json_object_set_new(o, "changes_per_second", json_real(m->changes_per_second));
+    json_object_set_new(o, "apply_latency_seconds", json_real((double)a.latency_us / 1e6));
+    return o;
+}
+
+/* Nothing streams: the same document, without positions. */
+static json_t *no_stream_json(void)
+{
+    return json_pack("{s:n, s:n, s:n, s:i, s:f, s:f}", "source_position", "spooled_position", "applied_position",
+                     "lag_bytes", 0, "lag_seconds", 0.0, "changes_per_second", 0.0);
+}
+
+/* Until when the way back was promised; only a cutover begins that time, and only complete ends it. */
+static void put_window(json_t *o, struct mf_state *state, bool on_target, int64_t window_ms)
+{
+    int64_t moved_us = mf_state_int(state, "moved_us", 0), until_us = moved_us + window_ms * 1000;
+    bool counts = on_target && moved_us > 0;
+    json_object_set_new(o, "rollback_until", counts ? json_real((double)until_us / 1e6) : json_null());
+    json_object_set_new(o, "rollback_window_over", json_boolean(counts && mf_wall_us() > until_us));
+}
+
+static json_t *base_status(struct mf_state *state, const char *migration, const char *phase, int64_t window_ms)
+{
+    char writer[16] = "source", error[1100] = "";
+    bool found;
+    mf_state_get(state, "writer", writer, sizeof writer, &found, NULL);
+    bool frozen = strcmp(writer, "none") == 0;
+    if (frozen) { /* it is still the side whose writes count */
+        snprintf(writer, sizeof writer, "source");
+        mf_state_get(state, "frozen", writer, sizeof writer, &found, NULL);
+    }
+    mf_state_get(state, "last_error", error, sizeof error, &found, NULL);
+    json_t *tables = json_array();
+    mf_state_tables(state, table_json, tables, NULL);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:o, s:f, s:I, s:I}", "migration", migration, "phase", phase, "writes",
+                          writer, "reads_percent", (json_int_t)mf_state_int(state, "reads_percent", 0), "tables",
+                          tables, "pause_ms", (double)mf_state_int(state, "pause_us", 0) / 1000, "cutovers",
+                          (json_int_t)mf_state_int(state, "cutovers", 0), "wrong_side_writes",
+                          (json_int_t)mf_state_wrong_side_count(state));
+    json_object_set_new(o, "last_error", error[0] ? json_string(error) : json_null());
+    char unmigrated[16384] = "[]";
+    mf_state_get(state, "unmigrated", unmigrated, sizeof unmigrated, &found, NULL);
+    json_t *list = json_loads(unmigrated, 0, NULL);
+    json_object_set_new(o, "unmigrated_tables", list ? list : json_array());
+    json_object_set_new(o, "frozen", json_boolean(frozen));
+    put_window(o, state, strcmp(writer, "target") == 0, window_ms);
+    return o;
+}
+
+/* The migration's own error, or what a stream is trying again. */
+static void put_error(struct mf_migration *m, json_t *o)
+{
+    struct mf_error e = m->last_error;
+    struct mf_pipe *const pipes[] = {m->forward, m->reverse};
+    for (size_t i = 0; i < MF_ARRAY_LEN(pipes) && !e.text[0]; i++) {
+        if (pipes[i]) {
+            mf_pipe_trouble(pipes[i], &e);
+        }
+    }
+    if (e.text[0]) {
+        json_object_set_new(o, "last_error", json_string(e.text));
+    }
+}
+
+json_t *mf_migration_status(struct mf_migration *m)
+{
+    MF_LOCK_SCOPE(&m->lock);
+    json_t *o = base_status(m->state, m->config->migration, mf_phase_of(m), m->config->rollback_window_ms);
+    json_object_set_new(o, "running", json_true());
+    json_object_set_new(o, "streams_open", json_boolean(m->open));
+    if (m->unmigrated) {
+        json_object_set(o, "unmigrated_tables", m->unmigrated);
+    }
+    json_object_set_new(o, "step", json_string(m->step));
+    put_error(m, o);
+    json_object_set_new(o, "copy", copy_json(m->state, m->copy));
+    json_object_set_new(o, "verify", verify_json(m->state, m->verify));
+    json_object_set_new(o, "quarantine", json_pack("{s:I}", "rows", (json_int_t)m->quarantined));
+    struct mf_pipe *live = mf_live_pipe(m);
+    if (live) {
+        json_object_set_new(o, "stream", stream_json(m, live, true));
+        struct mf_pipe *other = live == m->forward ? m->reverse : m->forward;
+        json_object_set_new(o, "other_stream", other ? stream_json(m, other, false) : json_null());
+    } else {
+        json_object_set_new(o, "stream", no_stream_json());
+        json_object_set_new(o, "other_stream", json_null());
+    }
+    json_object_set_new(o, "cutover_step", m->cutover ? json_string(mf_cutover_at(m->cutover)) : json_null());
+    return o;
+}
+
+int mf_migration_status_from_state(const char *state_dir, json_t **ret, struct mf_error *err)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/state.db", state_dir);
+    if (access(path, R_OK) < 0) {
+        mf_fail(err, MF_USAGE, "MFNOSTATE", "there is no migration in %s", state_dir);
+        mf_hint(err, "Name its state directory with --state, or begin one with midflight run.");
+        return -1;
+    }
+    struct mf_state *state = NULL;
+    if (mf_state_open(state_dir, &state, err) < 0) {
+        return -1;
+    }
+    char migration[64] = "";
+    bool found;
+    struct mf_migration shell = {.state = state};
+    mf_state_get(state, "migration", migration, sizeof migration, &found, NULL);
+    mf_state_get(state, "step", shell.step, sizeof shell.step, &found, NULL);
+    bool ended = strcmp(shell.step, "completed") == 0 || strcmp(shell.step, "cancelled") == 0;
+    bool failed = !ended && mf_state_int(state, "failed", 0) == 1;
+    json_t *o = base_status(state, migration, failed ? "failed" : mf_phase_of(&shell),
+                            mf_state_int(state, "rollback_window_ms", 0));
+    json_object_set_new(o, "running", json_false());
+    json_object_set_new(o, "streams_open", json_false());
+    json_object_set_new(o, "step", json_string(shell.step));
+    json_object_set_new(o, "copy", copy_json(state, NULL));
+    json_object_set_new(o, "verify", verify_json(state, NULL));
+    json_object_set_new(o, "quarantine", json_pack("{s:I}", "rows", (json_int_t)mf_state_int(state, "quarantined", 0)));
+    json_object_set_new(o, "stream", no_stream_json());
+    json_object_set_new(o, "other_stream", json_null());
+    mf_state_close(state);
+    *ret = o;
+    return 0;
+}

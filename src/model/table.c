@@ -1,0 +1,136 @@
+#include "model/table.h"
+
+#include "base/buf.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+#define XXH_STATIC_LINKING_ONLY /* the state on the stack */
+#include <xxhash.h>
+
+/* Each part is hashed with its length before it, so that no two lists of parts give the same bytes. */
+static void hash_bytes(XXH3_state_t *h, const void *p, size_t n)
+{
+    unsigned char len[8];
+    mf_put_u64le(len, n);
+    XXH3_64bits_update(h, len, sizeof(len));
+    XXH3_64bits_update(h, p, n);
+}
+
+static void hash_number(XXH3_state_t *h, uint64_t v)
+{
+    unsigned char b[8];
+    mf_put_u64le(b, v);
+    XXH3_64bits_update(h, b, sizeof(b));
+}
+
+uint64_t mf_table_shape(const struct mf_table *t)
+{
+    XXH3_state_t h;
+    XXH3_64bits_reset(&h);
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        const struct mf_column *c = &t->columns[i];
+        if (c->generated) {
+            continue;
+        }
+        hash_bytes(&h, c->name, strlen(c->name));
+        hash_number(&h, c->type_id);
+        hash_number(&h, (uint64_t)(int64_t)c->type_mod);
+    }
+    /* The key goes in by name: a generated column before it must not shift it. */
+    hash_number(&h, t->identity);
+    for (uint16_t i = 0; i < t->nkey; i++) {
+        const char *name = t->columns[t->key[i]].name;
+        hash_bytes(&h, name, strlen(name));
+    }
+    return XXH3_64bits_digest(&h);
+}
+
+uint64_t mf_table_catalog_shape(const struct mf_table *t)
+{
+    XXH3_state_t h;
+    XXH3_64bits_reset(&h);
+    hash_number(&h, mf_table_shape(t));
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        hash_number(&h, (uint64_t)t->columns[i].number);
+    }
+    return XXH3_64bits_digest(&h);
+}
+
+static bool copy_column(struct mf_arena *arena, struct mf_column *dst, const struct mf_column *src)
+{
+    *dst = *src;
+    dst->name = mf_strdup_a(arena, src->name);
+    dst->type = src->type ? mf_strdup_a(arena, src->type) : NULL;
+    return dst->name && (dst->type || !src->type);
+}
+
+struct mf_table *mf_table_copy(struct mf_arena *arena, const struct mf_table *t)
+{
+    struct mf_table *c = mf_alloc(arena, sizeof(*c));
+    if (!c) {
+        return NULL;
+    }
+    *c = *t;
+    c->schema = mf_strdup_a(arena, t->schema);
+    c->name = mf_strdup_a(arena, t->name);
+    c->columns = mf_alloc_array(arena, t->ncolumns, sizeof(*c->columns));
+    c->key = mf_alloc_array(arena, t->nkey, sizeof(*c->key));
+    if (!c->schema || !c->name || !c->columns || !c->key) {
+        return NULL;
+    }
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        if (!copy_column(arena, &c->columns[i], &t->columns[i])) {
+            return NULL;
+        }
+    }
+    if (t->nkey) {
+        memcpy(c->key, t->key, t->nkey * sizeof(*c->key));
+    }
+    return c;
+}
+
+const char *mf_table_label(const struct mf_table *t, char *out, size_t n)
+{
+    snprintf(out, n, "%s.%s", t->schema, t->name);
+    return out;
+}
+
+const struct mf_table *mf_catalog_find(const struct mf_catalog *c, const char *schema, const char *name)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        if (mf_streq(c->tables[i].name, name) && mf_streq(c->tables[i].schema, schema)) {
+            return &c->tables[i];
+        }
+    }
+    return NULL;
+}
+
+const struct mf_table *mf_catalog_by_id(const struct mf_catalog *c, uint32_t id)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->tables[i].id == id) {
+            return &c->tables[i];
+        }
+    }
+    return NULL;
+}
+
+int mf_table_column(const struct mf_table *t, const char *name)
+{
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        if (strcmp(t->columns[i].name, name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+void mf_catalog_free(struct mf_catalog *c)
+{
+    if (c) {
+        mf_arena_free(&c->arena);
+        c->tables = NULL;
+        c->n = 0;
+    }
+}

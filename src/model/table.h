@@ -1,0 +1,68 @@
+/* The shape of a table, as a catalogue gives it and as a change stream announces it. */
+#ifndef MF_MODEL_TABLE_H
+#define MF_MODEL_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+struct mf_column {
+    const char *name;
+    const char *type; /* the engine's full type text, e.g. "numeric(10,2)"; a stream may leave it NULL */
+    uint32_t type_id; /* the engine's own id of the type (PostgreSQL: oid) */
+    int32_t type_mod;
+    /* What its values are made of, under domains and arrays, for the question whether another column holds them exactly. Only a
+     * catalogue fills these; 0: not known. */
+    uint32_t element_id;
+    int32_t element_mod;
+    int16_t
+        number; /* of the catalogue, never given twice in one table: a column of the same name with another number is another column. 0: not known */
+    bool in_key; /* part of the key that identifies a row */
+    bool not_null;
+    bool generated; /* computed by the database: never copied, never written */
+};
+
+enum mf_identity {
+    MF_IDENTITY_KEY,  /* a row is found by its key columns */
+    MF_IDENTITY_FULL, /* no usable key: a row is found by all its columns; duplicates are possible */
+};
+
+struct mf_table {
+    uint32_t id; /* stable in one database while the table lives (PostgreSQL: oid) */
+    const char *schema, *name;
+    enum mf_identity identity;
+    uint16_t ncolumns;
+    uint16_t nkey;
+    struct mf_column *columns;
+    uint16_t *key;         /* ordinals of the key columns in key order; nkey of them, 0 when FULL */
+    int64_t rows_estimate; /* -1 unknown; only a catalogue fills this and bytes */
+    int64_t bytes;
+};
+
+struct mf_catalog {
+    struct mf_arena arena; /* owns everything below */
+    struct mf_table *tables;
+    size_t n;
+};
+
+/* Hash of names, type ids, type mods and key of the columns that travel (generated ones left out): two shapes with
+ * the same hash can be read with the same eyes. */
+uint64_t mf_table_shape(const struct mf_table *t);
+/* Of a catalogue's table: also which columns these are (mf_column.number). What the state remembers. */
+uint64_t mf_table_catalog_shape(const struct mf_table *t);
+
+/* Deep copy into the arena. NULL when it is full. */
+struct mf_table *mf_table_copy(struct mf_arena *arena, const struct mf_table *t);
+
+/* Writes `schema.name` for messages (unquoted), truncated to n. Returns out. */
+const char *mf_table_label(const struct mf_table *t, char *out, size_t n);
+
+const struct mf_table *mf_catalog_find(const struct mf_catalog *c, const char *schema, const char *name);
+const struct mf_table *mf_catalog_by_id(const struct mf_catalog *c, uint32_t id);
+int mf_table_column(const struct mf_table *t, const char *name); /* ordinal or -1 */
+void mf_catalog_free(struct mf_catalog *c);                      /* NULL is allowed */
+
+#endif

@@ -1,0 +1,34 @@
+/* One column's value as it travels. A value keeps the source engine's own text (or wire bytes) as long as both
+ * ends understand it; src/map turns it into the target's form where they differ. Memory belongs to whoever made
+ * the row (an arena, a spool record): a value is only a view. */
+#ifndef MF_MODEL_VALUE_H
+#define MF_MODEL_VALUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum mf_value_kind {
+    MF_NULL,
+    MF_UNCHANGED, /* not sent by the source: unchanged TOAST, or a column outside the key in an old key */
+    MF_TEXT,      /* the source engine's text form, not NUL-terminated */
+    MF_BINARY,    /* the source engine's binary form */
+};
+
+struct mf_value {
+    enum mf_value_kind kind;
+    uint32_t len;
+    const char *data;
+};
+
+struct mf_row {
+    uint16_t n; /* one value for each column of the table, in its order */
+    struct mf_value *values;
+};
+
+/* Same kind and same bytes. */
+bool mf_value_equal(const struct mf_value *a, const struct mf_value *b);
+
+/* No column is MF_UNCHANGED: the row can be written from this alone. */
+bool mf_row_whole(const struct mf_row *row);
+
+#endif

@@ -1,0 +1,88 @@
+/* apply: spool -> windows -> target. Exactly once: a window's checkpoint is in its transaction, and a new applier starts from the
+ * checkpoint the target has.
+ *
+ * Before the consistency point changes are applied fuzzily (upserts; updates that find nothing and are not whole are read again from the
+ * source, which moves the consistency point); after it strictly. A refused or conflicting window is done again in source order,
+ * change by change (careful), in one transaction still. */
+#ifndef MF_PIPELINE_APPLY_H
+#define MF_PIPELINE_APPLY_H
+
+#include "connector/connector.h"
+#include "map/map.h"
+#include "pipeline/step.h"
+#include "spool/spool.h"
+#include "state/state.h"
+
+/* State keys that copy and apply share. Forward, apply does nothing before the copy is finished: nothing may write to a table that is
+ * being copied. The copy sets the key when it is (1), after the consistency point. */
+#define MF_COPY_DONE_KEY "copy.done"
+const char *mf_consistency_key(enum mf_direction d); /* "consistency.forward" */
+
+struct mf_apply;
+
+struct mf_apply_options {
+    struct mf_db *origin;  /* rows are read again from here (fuzzy only) */
+    struct mf_db *replica; /* written */
+    struct mf_pipe_id pipe;
+    struct mf_spool *spool;
+    struct mf_state *state;
+    struct mf_map *map;
+    size_t window_bytes, window_changes;
+    bool keep_rejected;
+    int64_t max_quarantined;
+    /* A row that is not as it must be (somebody else wrote to the replica) is mended, told and counted; else it ends the run. */
+    bool heal;
+    size_t reread_bytes; /* memory for rows read again at once, and for the list of them; 0: the default */
+};
+
+int mf_apply_new(const struct mf_apply_options *o, struct mf_apply **ret, struct mf_error *err);
+/* One window (or a progress checkpoint when idle). */
+enum mf_step mf_apply_step(struct mf_apply *a, int timeout_ms, struct mf_error *err);
+void mf_apply_free(struct mf_apply *a);
+
+/* ---- control: any thread ---- */
+/* Nothing with position > barrier is applied; order 0 takes the barrier away. The stage stands exactly at the barrier when applied >= what
+ * there is up to it: mf_apply_at_barrier. */
+void mf_apply_set_barrier(struct mf_apply *a, const struct mf_position *barrier);
+/* Everything up to the barrier is committed in the target and the stream has been seen past it. */
+bool mf_apply_at_barrier(struct mf_apply *a);
+/* Up to here fuzzily. Kept in state as "consistency.<direction>". Only grows. */
+int mf_apply_raise_consistency(struct mf_apply *a, const struct mf_position *p, struct mf_error *err);
+bool mf_apply_consistent(struct mf_apply *a);
+/* Write a checkpoint for the position reached even if there is nothing to apply (rehearsal, drain). */
+void mf_apply_want_checkpoint(struct mf_apply *a);
+void mf_apply_position(struct mf_apply *a, struct mf_position *ret); /* committed in the target */
+
+/* A piece of work for apply's own connection, done on apply's thread (or in its next step) while it stands exactly at the barrier:
+ * verify's repairs. One at a time; the object is the caller's and stays until it is done or withdrawn. */
+struct mf_apply_job {
+    int (*run)(void *ctx, struct mf_applier *a, struct mf_error *err);
+    void *ctx;
+    bool done; /* read with mf_apply_job_done */
+    int rc;
+    struct mf_error err;
+};
+void mf_apply_submit(struct mf_apply *a, struct mf_apply_job *job);
+bool mf_apply_job_done(struct mf_apply *a, struct mf_apply_job *job);
+/* Takes it back; waits for it when it is running. */
+void mf_apply_withdraw(struct mf_apply *a, struct mf_apply_job *job);
+
+/* For a table taken into the migration while it runs: its changes up to `at` are left out, they came with its rows. Only from a job's run (apply's
+ * thread); the caller has put it in the state under mf_exact_key, for whoever opens apply later. */
+int mf_apply_exact(struct mf_apply *a, const struct mf_table *t, const struct mf_position *at, struct mf_error *err);
+void mf_exact_key(enum mf_direction d, const char *schema, const char *name, char *out, size_t n);
+/* Adds to the replica the columns that `seen` has and it lacks, and plans them from there on. While apply stands still. */
+int mf_apply_carry(struct mf_apply *a, const struct mf_table *seen, struct mf_error *err);
+
+struct mf_apply_stats { /* any thread */
+    struct mf_position applied;
+    uint64_t
+        reached; /* order up to which all was seen and is applied: beyond `applied` when there was nothing to write */
+    uint64_t windows, careful_windows, transactions, changes, rows_written, reread, quarantined, diverged;
+    int64_t last_commit_time_us; /* source's clock, of the last transaction applied */
+    int64_t caught_up_us;        /* when there was last nothing left to apply; our clock */
+    int64_t latency_us;          /* commit on the source to commit on the target, of the last window */
+};
+void mf_apply_stats(struct mf_apply *a, struct mf_apply_stats *ret);
+
+#endif

@@ -1,0 +1,385 @@
+/* capture: what must hold, and why it does.
+ *
+ *  - Every transaction is in the spool before its position is acknowledged: positions acknowledged come from
+ *    mf_spool_sync alone, and the spool's tail moves only over what was written to it, or over what was dropped on purpose
+ *    (progress records, written when the transactions before them are).
+ *  - Nothing twice: the stream is opened at the tail, and what is not behind it is dropped by position.
+ *  - The right to write is judged with the epochs before a position. Before an epoch is added to the state, everything before
+ *    it is made durable in the spool; so whatever comes after the tail comes after every epoch the state knows,
+ *    and after a restart the last known epoch is the one in force. Without that order a transaction could be judged by one
+ *    epoch, lost in a crash, and judged again by a later one.
+ *  - The stream is opened at the spool's tail once that is durable: the origin may take the position for acknowledged.
+ *  - Any failure in the middle closes the stream: what was half taken is sent again. */
+#include "pipeline/capture_internal.h"
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GROUP_BYTES  ((size_t)8 << 20) /* of changes between two syncs */
+#define GROUP_US     (50 * MF_US_PER_MS)
+#define ACK_EVERY_US MF_US_PER_SEC /* a source takes silence for death */
+#define STALL_US     (50 * MF_US_PER_MS)
+#define BREATH_US    (5 * MF_US_PER_MS)
+#define BUSY         160 /* messages in BREATH_US */
+#define ENCODED_MAX  ((size_t)4 << 30)
+
+static void publish(struct mf_capture *c)
+{
+    c->now.durable = c->durable;
+    c->now.acknowledged = c->acked;
+    pthread_mutex_lock(&c->mu);
+    c->stats = c->now;
+    pthread_mutex_unlock(&c->mu);
+}
+
+void mf_capture_stats(struct mf_capture *c, struct mf_capture_stats *ret)
+{
+    pthread_mutex_lock(&c->mu);
+    *ret = c->stats;
+    pthread_mutex_unlock(&c->mu);
+}
+
+int mf_capture_new(const struct mf_capture_options *o, struct mf_capture **ret, struct mf_error *err)
+{
+    struct mf_capture *c = mf_xcalloc(1, sizeof(*c));
+    c->o = *o;
+    c->o.spill_dir = o->spill_dir ? mf_xstrdup(o->spill_dir) : NULL;
+    mf_buf_init(&c->enc, ENCODED_MAX);
+    pthread_mutex_init(&c->mu, NULL);
+    c->pool = mf_txnpool_new(o->spill_dir, o->transaction_memory);
+    mf_spool_tail(o->spool, &c->tail);
+    if (c->tail.order < o->start.order) {
+        c->tail = o->start;
+    }
+    c->durable = c->pending = c->now.received = c->tail;
+    struct mf_position last = {.order = INT64_MAX};
+    if (mf_state_writer_at(o->state, o->pipe.direction, &last, c->writer, sizeof(c->writer), err) < 0) {
+        mf_capture_free(c);
+        return -1;
+    }
+    publish(c);
+    *ret = c;
+    return 0;
+}
+
+static void close_stream(struct mf_capture *c)
+{
+    if (c->stream) {
+        c->o.db->connector->source->stream_close(c->stream);
+        c->stream = NULL;
+    }
+    mf_capture_forget(c);
+    c->pending = c->tail;
+    c->reply_wanted = false;
+}
+
+void mf_capture_free(struct mf_capture *c)
+{
+    if (!c) {
+        return;
+    }
+    close_stream(c);
+    mf_capture_txn_free(c);
+    pthread_mutex_destroy(&c->mu);
+    free((char *)c->o.spill_dir);
+    free(c);
+}
+
+/* ---- what was taken, made durable ---- */
+
+static int note_progress(struct mf_capture *c, struct mf_error *err)
+{
+    if (c->pending.order <= c->tail.order) {
+        return 0;
+    }
+    if (mf_spool_progress(c->o.spool, &c->pending, err) < 0) {
+        return -1;
+    }
+    c->tail = c->pending;
+    return 0;
+}
+
+static int sync_spool(struct mf_capture *c, struct mf_error *err)
+{
+    struct mf_position p = {0};
+    if (MF_FAULT(err, "capture.sync") || mf_spool_sync(c->o.spool, &p, err) < 0) {
+        return -1;
+    }
+    if (p.order > c->durable.order) {
+        c->durable = p;
+    }
+    c->dirty = false;
+    return 0;
+}
+
+const char *mf_spool_used_key(enum mf_direction d)
+{
+    return d == MF_FORWARD ? "spool.forward.used" : "spool.reverse.used";
+}
+
+static int mark_used(struct mf_capture *c, struct mf_error *err)
+{
+    if (c->marked || c->durable.order <= c->o.start.order) {
+        return 0;
+    }
+    if (mf_state_set_int(c->o.state, mf_spool_used_key(c->o.pipe.direction), 1, err) < 0) {
+        return -1;
+    }
+    c->marked = true;
+    return 0;
+}
+
+/* Progress is told to the reader at once; it costs a sync of its own only now and then. Transactions are read (and applied) from
+ * the spool before they are durable in it, so those that follow each other closely share a sync and an acknowledgement. */
+static int flush(struct mf_capture *c, bool more_come, struct mf_error *err)
+{
+    int64_t now = mf_now_us();
+    bool due = c->reply_wanted || now - c->acked_us >= ACK_EVERY_US;
+    if (more_come && !due && c->dirty && now - c->dirty_since_us < GROUP_US) {
+        return note_progress(c, err);
+    }
+    if (note_progress(c, err) < 0) {
+        return -1;
+    }
+    if ((c->dirty || (due && c->tail.order > c->durable.order)) && sync_spool(c, err) < 0) {
+        return -1;
+    }
+    if (c->durable.order > c->acked.order || due) {
+        if (mark_used(c, err) < 0 || MF_FAULT(err, "capture.ack") ||
+            c->o.db->connector->source->stream_ack(c->stream, &c->durable, err) < 0) {
+            return -1;
+        }
+        c->acked = c->durable;
+        c->acked_us = now;
+        c->reply_wanted = false;
+    }
+    return 0;
+}
+
+/* ---- commits ---- */
+
+static int write_piece(void *ctx, const void *data, size_t len, struct mf_error *err)
+{
+    return mf_spool_write(ctx, data, len, err);
+}
+
+static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item *item, struct mf_error *err)
+{
+    struct mf_txn_head head = {.txn = item->txn,
+                               .position = item->position,
+                               .commit_time_us = item->commit_time_us,
+                               .changes = mf_txnbuf_changes(t->buf),
+                               .bytes = mf_txnbuf_bytes(t->buf)};
+    if (mf_spool_begin(c->o.spool, &head, err) < 0 || mf_txnbuf_stream(t->buf, write_piece, c->o.spool, err) < 0 ||
+        mf_spool_end(c->o.spool, err) < 0) {
+        return -1;
+    }
+    if (!c->dirty) {
+        c->dirty = true;
+        c->dirty_since_us = mf_now_us();
+    }
+    c->tail = item->position;
+    c->now.transactions++;
+    c->now.changes += head.changes;
+    return 0;
+}
+
+static int take_epoch(struct mf_capture *c, const char *writer, const struct mf_position *at, struct mf_error *err)
+{
+    if (note_progress(c, err) < 0 || sync_spool(c, err) < 0 ||
+        mf_state_epoch_add(c->o.state, c->o.pipe.direction, at, writer, err) < 0) {
+        return -1;
+    }
+    mf_strlcpy(c->writer, writer, sizeof(c->writer));
+    return 0;
+}
+
+static int take_transaction(struct mf_capture *c, struct cap_txn *t, const struct mf_item *item, struct mf_error *err)
+{
+    const char *side = c->o.pipe.direction == MF_FORWARD ? "source" : "target";
+    if (t->own) {
+        c->now.own_dropped++;
+        return 0;
+    }
+    bool right = strcmp(c->writer, side) == 0;
+    if (t->writer[0] && take_epoch(c, t->writer, &item->position, err) < 0) {
+        return -1;
+    }
+    if (!mf_txnbuf_changes(t->buf)) {
+        return 0;
+    }
+    if (right) {
+        return append(c, t, item, err);
+    }
+    c->now.wrong_side++;
+    return mf_capture_wrong_side(c, t, &item->position, err);
+}
+
+static int take_commit(struct mf_capture *c, const struct mf_item *item, struct mf_error *err)
+{
+    struct cap_txn *t = mf_capture_take(c, item->txn);
+    int rc = 0;
+    if (t && item->position.order > c->tail.order) {
+        rc = take_transaction(c, t, item, err);
+    }
+    mf_capture_put_back(c, t);
+    if (rc == 0 && item->position.order > c->pending.order) {
+        c->pending = item->position;
+    }
+    return rc;
+}
+
+static int take(struct mf_capture *c, const struct mf_item *item, struct mf_error *err)
+{
+    if (item->position.order > c->now.received.order) {
+        c->now.received = item->position;
+    }
+    switch (item->kind) {
+    case MF_ITEM_NONE:
+        return 0;
+    case MF_ITEM_RELATION:
+        c->last_rel = NULL;
+        return mf_capture_relation(c, item->table, NULL, err);
+    case MF_ITEM_BEGIN:
+        mf_capture_begin(c, item->txn);
+        return 0;
+    case MF_ITEM_CHANGE:
+        return mf_capture_change(c, item, err);
+    case MF_ITEM_ABORT:
+        return mf_capture_abort(c, item, err);
+    case MF_ITEM_COMMIT:
+        return take_commit(c, item, err);
+    case MF_ITEM_PROGRESS:
+        if (item->position.order > c->pending.order) {
+            c->pending = item->position;
+        }
+        c->reply_wanted |= item->reply_wanted;
+        return 0;
+    }
+    return 0;
+}
+
+/* ---- steps ---- */
+
+static bool group_full(const struct mf_capture *c, unsigned taken)
+{
+    return c->bytes >= GROUP_BYTES || c->reply_wanted ||
+           (taken % 64 == 0 && c->dirty && mf_now_us() - c->dirty_since_us >= GROUP_US);
+}
+
+void mf_capture_hold(struct mf_capture *c, bool held)
+{
+    c->held = held;
+}
+
+static void doze(int timeout_ms)
+{
+    int64_t us = timeout_ms * MF_US_PER_MS;
+    if (us > 0) {
+        mf_sleep_us(us < STALL_US ? us : STALL_US);
+    }
+}
+
+/* The budget is used up: the source waits, but must not think we are gone. */
+static enum mf_step stall(struct mf_capture *c, int timeout_ms, struct mf_error *err)
+{
+    if (flush(c, false, err) < 0) {
+        return MF_STEP_FAILED;
+    }
+    doze(timeout_ms);
+    return MF_STEP_IDLE;
+}
+
+/* Held: without its stream, because a walsender decodes whether it is read or not. It is opened again at the tail. */
+static enum mf_step rest(struct mf_capture *c, int timeout_ms, struct mf_error *err)
+{
+    if (c->stream) {
+        if (flush(c, false, err) < 0) {
+            return MF_STEP_FAILED;
+        }
+        close_stream(c);
+    }
+    doze(timeout_ms);
+    return MF_STEP_IDLE;
+}
+
+/* A reader that takes each message as it comes costs the source more than decoding it does: a segment sent, acknowledged and a process woken
+ * for every few hundred bytes. When many come, let some come together. Judged by what came in a stretch of time, not by what one look found:
+ * a reader that is woken for every message never finds many. */
+static void breathe(struct mf_capture *c, unsigned taken, bool more_come)
+{
+    int64_t now = mf_now_us(), took = now - c->flow_since_us;
+    c->flow += taken;
+    if (took >= BREATH_US) {
+        c->busy = (int64_t)c->flow * BREATH_US >= took * BUSY;
+        c->flow = 0;
+        c->flow_since_us = now;
+    }
+    if (c->busy && more_come) {
+        mf_sleep_us(BREATH_US);
+    }
+}
+
+static enum mf_step read_group(struct mf_capture *c, int timeout_ms, struct mf_error *err)
+{
+    const struct mf_source_ops *ops = c->o.db->connector->source;
+    unsigned taken = 0;
+    c->bytes = 0;
+    for (;;) {
+        struct mf_item item = {0};
+        if (ops->stream_next(c->stream, taken ? 0 : timeout_ms, &item, err) < 0 || take(c, &item, err) < 0) {
+            return MF_STEP_FAILED;
+        }
+        if (item.kind == MF_ITEM_NONE) {
+            break;
+        }
+        taken++;
+        if (group_full(c, taken)) {
+            break;
+        }
+    }
+    bool more_come = taken > 0 && timeout_ms > 0 && c->bytes < GROUP_BYTES;
+    if (flush(c, more_come, err) < 0) {
+        return MF_STEP_FAILED;
+    }
+    breathe(c, taken, more_come);
+    return taken ? MF_STEP_MORE : MF_STEP_IDLE;
+}
+
+static enum mf_step step(struct mf_capture *c, int timeout_ms, struct mf_error *err)
+{
+    if (c->held) {
+        return rest(c, timeout_ms, err);
+    }
+    if (!c->stream) {
+        /* The origin may take the position asked for as acknowledged: it must be durable. */
+        if (c->tail.order > c->durable.order && sync_spool(c, err) < 0) {
+            return MF_STEP_FAILED;
+        }
+        if (MF_FAULT(err, "capture.open") ||
+            c->o.db->connector->source->stream_open(c->o.db, &c->o.pipe, &c->tail, &c->stream, err) < 0) {
+            return MF_STEP_FAILED;
+        }
+        c->acked_us = mf_now_us();
+    }
+    c->now.stalled_on_budget = !mf_spool_has_room(c->o.spool);
+    if (c->now.stalled_on_budget) {
+        return stall(c, timeout_ms, err);
+    }
+    return read_group(c, timeout_ms, err);
+}
+
+enum mf_step mf_capture_step(struct mf_capture *c, int timeout_ms, struct mf_error *err)
+{
+    enum mf_step s = step(c, timeout_ms, err);
+    if (s == MF_STEP_FAILED) {
+        close_stream(c);
+    }
+    publish(c);
+    return s;
+}

@@ -1,0 +1,43 @@
+/* capture: source stream -> spool. Assembles transactions (spilling large ones), drops those that midflight wrote itself, judges the
+ * side's right to write by the epochs in the stream, appends at commit, syncs, and only then acknowledges.
+ *
+ * Invariant: a position is acknowledged only after every transaction up to it is durable in the spool (or was dropped on purpose),
+ * and every epoch up to it is durable in the state. */
+#ifndef MF_PIPELINE_CAPTURE_H
+#define MF_PIPELINE_CAPTURE_H
+
+#include "connector/connector.h"
+#include "pipeline/step.h"
+#include "spool/spool.h"
+#include "state/state.h"
+
+struct mf_capture;
+
+/* State key: 1 from before the first acknowledgement on. */
+const char *mf_spool_used_key(enum mf_direction d);
+
+struct mf_capture_options {
+    struct mf_db *db; /* where the changes come from: the source when forward, the target when reverse */
+    struct mf_pipe_id pipe;
+    struct mf_spool *spool;
+    struct mf_state *state;
+    struct mf_position start;  /* of stream_prepare: used when the spool is empty */
+    size_t transaction_memory; /* all open transactions together before they spill */
+    const char *spill_dir;     /* NULL: memory only (simulation) */
+};
+
+int mf_capture_new(const struct mf_capture_options *o, struct mf_capture **ret, struct mf_error *err);
+enum mf_step mf_capture_step(struct mf_capture *c, int timeout_ms, struct mf_error *err);
+void mf_capture_free(struct mf_capture *c);
+/* Any thread. While held the stream is closed and nothing is read: for the direction whose origin may not write, so that decoding
+ * our own work there does not slow the other one down while that has a backlog. */
+void mf_capture_hold(struct mf_capture *c, bool held);
+
+struct mf_capture_stats { /* any thread */
+    struct mf_position received, durable, acknowledged;
+    uint64_t transactions, changes, own_dropped, wrong_side;
+    bool stalled_on_budget;
+};
+void mf_capture_stats(struct mf_capture *c, struct mf_capture_stats *ret);
+
+#endif

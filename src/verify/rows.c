@@ -1,0 +1,170 @@
+/* Rows by key, on both sides, in the snapshots of one round: what is a difference and what only looked like one. */
+#include "verify/internal.h"
+
+#include "base/str.h"
+
+#include <string.h>
+
+#define AT_ONCE     500
+#define ROWS_MEMORY ((size_t)1 << 30)
+#define FAULT_BYTES ((size_t)64 << 20)
+
+int vf_copy_row(struct mf_arena *arena, struct mf_row *out, const struct mf_row *in, struct mf_error *err)
+{
+    struct mf_value *v = mf_alloc_array(arena, in->n + 1u, sizeof(*v));
+    for (uint16_t i = 0; v && i < in->n; i++) {
+        v[i] = in->values[i];
+        if (v[i].kind == MF_TEXT || v[i].kind == MF_BINARY) {
+            v[i].data = mf_memdup_a(arena, in->values[i].data, in->values[i].len);
+            if (!v[i].data) {
+                v = NULL;
+                break;
+            }
+        }
+    }
+    *out = (struct mf_row){.n = in->n, .values = v};
+    return v ? 0 : mf_fail(err, MF_FATAL, "MFMEM", "rows to compare are too large");
+}
+
+int vf_take_row(void *ctx, const struct mf_row *row, struct mf_error *err)
+{
+    struct vf_rows *r = ctx;
+    if (r->n == r->cap) {
+        return mf_fail(err, MF_FATAL, "MFREAD", "more rows were given than keys were asked for");
+    }
+    return vf_copy_row(r->arena, &r->rows[r->n], row, err) < 0 ? -1 : (r->n++, 0);
+}
+
+bool vf_same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b)
+{
+    for (uint16_t k = 0; k < t->nkey; k++) {
+        if (!mf_value_equal(&a->values[t->key[k]], &b->values[t->key[k]])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool vf_same_row(const struct mf_row *a, const struct mf_row *b)
+{
+    for (uint16_t i = 0; i < a->n; i++) {
+        if (!mf_value_equal(&a->values[i], &b->values[i])) {
+            return false;
+        }
+    }
+    return a->n == b->n;
+}
+
+const struct mf_row *vf_find_row(const struct mf_table *t, const struct vf_rows *rows, const struct mf_row *key)
+{
+    for (size_t i = 0; i < rows->n; i++) {
+        if (vf_same_key(t, &rows->rows[i], key)) {
+            return &rows->rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- differences ---- */
+
+static bool in_quarantine(struct vf_table *t, const char *key)
+{
+    for (size_t i = 0; i < t->nquarantined; i++) {
+        if (strcmp(t->quarantined[i], key) == 0) {
+            t->quarantined_seen[i] = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* For the repair. What does not fit is left for a second verification. */
+static void keep_fault(struct mf_verify *v, struct vf_table *t, const struct mf_row *key)
+{
+    struct mf_error ignored;
+    size_t before = mf_arena_used(&v->arena);
+    if (v->fault_bytes > FAULT_BYTES) {
+        return;
+    }
+    struct vf_fault *f = mf_alloc0(&v->arena, sizeof(*f));
+    if (f && vf_copy_row(&v->arena, &f->key, key, &ignored) == 0) {
+        f->next = t->faults;
+        t->faults = f;
+        t->nfaults++;
+    }
+    v->fault_bytes += mf_arena_used(&v->arena) - before;
+}
+
+/* key NULL: without one (identity FULL, or known from the quarantine alone). */
+int vf_difference(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, const char *key_text,
+                  const char *kind, struct mf_error *err)
+{
+    char label[300];
+    pthread_mutex_lock(&v->mu);
+    if (key && in_quarantine(t, key_text)) {
+        kind = "quarantined";
+    }
+    if (key && v->o.repair) {
+        keep_fault(v, t, key);
+    }
+    v->stats.rows_differing++;
+    pthread_mutex_unlock(&v->mu);
+    return mf_state_verify_difference(v->o.state, v->run, mf_table_label(t->named, label, sizeof(label)), key_text,
+                                      kind, err);
+}
+
+/* ---- confirming ---- */
+
+static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, const struct mf_row *a,
+                 const struct mf_row *b, int64_t *ret_differing, struct mf_error *err)
+{
+    if (a && b && vf_same_row(a, b)) {
+        return 0; /* the two sides order the key differently: it was in another range */
+    }
+    if (!a && !b) {
+        return 0; /* the key is spelled in another way where it was found; that spelling is a candidate of its own */
+    }
+    char text[VF_KEY_TEXT];
+    ++*ret_differing;
+    return vf_difference(v, t, key, vf_key_text(t->ot, key, text, sizeof(text)),
+                         !b   ? "missing"
+                         : !a ? "extra"
+                              : "differs",
+                         err);
+}
+
+static int confirm_some(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_row *keys, size_t n,
+                        int64_t *ret_differing, struct mf_error *err)
+{
+    struct mf_arena arena;
+    mf_arena_init(&arena, ROWS_MEMORY);
+    struct vf_rows a = {.arena = &arena, .cap = n, .rows = mf_alloc_array(&arena, n, sizeof(*a.rows))};
+    struct vf_rows b = {.arena = &arena, .cap = n, .rows = mf_alloc_array(&arena, n, sizeof(*b.rows))};
+    struct mf_position ignored;
+    int rc = -1;
+    if (!a.rows || !b.rows) {
+        mf_fail(err, MF_FATAL, "MFMEM", "rows to compare are too large");
+    } else if (v->o.pipe->origin->connector->source->read_rows(s->o, t->ot, keys, n, vf_take_row, &a, &ignored, err) ==
+                   0 &&
+               v->o.pipe->replica->connector->source->read_rows(s->r, t->rt, keys, n, vf_take_row, &b, &ignored, err) ==
+                   0) {
+        rc = 0;
+    }
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        rc = judge(v, t, &keys[i], vf_find_row(t->ot, &a, &keys[i]), vf_find_row(t->rt, &b, &keys[i]), ret_differing,
+                   err);
+    }
+    mf_arena_free(&arena);
+    return rc;
+}
+
+int vf_confirm(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_row *keys, size_t n,
+               int64_t *ret_differing, struct mf_error *err)
+{
+    for (size_t i = 0; i < n; i += AT_ONCE) {
+        if (confirm_some(v, s, t, keys + i, n - i < AT_ONCE ? n - i : AT_ONCE, ret_differing, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}

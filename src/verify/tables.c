@@ -1,0 +1,275 @@
+/* The tables of a verification: their plans, how far each is, and what of them is in quarantine. */
+#include "verify/internal.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_BYTES       ((int64_t)256 << 20)
+#define QUARANTINE_MAX    100000
+#define PLAN_SALT_FORWARD 0xA5000000u /* plans are kept beside the copy's, under an id no table has */
+#define PLAN_SALT_REVERSE 0x5A000000u
+
+const char *vf_key_text(const struct mf_table *t, const struct mf_row *row, char *out, size_t n)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (uint16_t i = 0; i < t->nkey && at + 1 < n; i++) {
+        const struct mf_value *v = &row->values[t->key[i]];
+        bool text = v->kind == MF_TEXT;
+        int w = snprintf(out + at, n - at, "%s%s=%.*s", i ? ", " : "", t->columns[t->key[i]].name,
+                         text ? (int)(v->len < 1000 ? v->len : 1000) : 0, text ? v->data : "");
+        at += w > 0 ? (size_t)w : 0;
+    }
+    return out;
+}
+
+void vf_table_free(struct vf_table *t)
+{
+    for (uint32_t i = 0; i < t->nchunks; i++) {
+        free(t->chunks[i].lower);
+        free(t->chunks[i].upper);
+    }
+    free(t->chunks);
+    for (size_t i = 0; i < t->nquarantined; i++) {
+        free(t->quarantined[i]);
+    }
+    free(t->quarantined);
+    free(t->quarantined_seen);
+}
+
+void vf_chunk_of(const struct vf_table *t, const struct vf_chunk *k, struct mf_chunk *ret)
+{
+    memset(ret, 0, offsetof(struct mf_chunk, lower));
+    ret->table_id = t->named->id;
+    ret->ordinal = k->ordinal;
+    ret->rows_estimate = k->rows_estimate;
+    ret->has_lower = k->lower != NULL;
+    ret->has_upper = k->upper != NULL;
+    mf_strlcpy(ret->lower, k->lower ? k->lower : "", sizeof(ret->lower));
+    mf_strlcpy(ret->upper, k->upper ? k->upper : "", sizeof(ret->upper));
+}
+
+/* ---- plans ---- */
+
+static int take_chunk(void *ctx, const struct mf_chunk *k, struct mf_error *err)
+{
+    (void)err;
+    struct vf_table *t = ctx;
+    if ((t->nchunks & (t->nchunks - 1)) == 0) {
+        t->chunks = mf_xreallocarray(t->chunks, t->nchunks ? t->nchunks * 2u : 1u, sizeof(*t->chunks));
+    }
+    t->chunks[t->nchunks] = (struct vf_chunk){.ordinal = t->nchunks,
+                                              .rows_estimate = k->rows_estimate,
+                                              .lower = k->has_lower ? mf_xstrdup(k->lower) : NULL,
+                                              .upper = k->has_upper ? mf_xstrdup(k->upper) : NULL};
+    t->nchunks++;
+    return 0;
+}
+
+static uint32_t plan_id(const struct mf_verify *v, const struct vf_table *t)
+{
+    return t->named->id ^ (v->o.pipe->id.direction == MF_FORWARD ? PLAN_SALT_FORWARD : PLAN_SALT_REVERSE);
+}
+
+static int store_plan(struct mf_verify *v, struct vf_table *t, struct mf_error *err)
+{
+    struct mf_chunk *k = mf_xcalloc(1, sizeof(*k));
+    /* A plan is of a table and a direction, progress is of a run: what any run has counted in the old plan goes with it. */
+    int rc = mf_state_verify_plan_begin(v->o.state, plan_id(v, t), t->named->schema, t->named->name, err);
+    for (uint32_t i = 0; rc == 0 && i < t->nchunks; i++) {
+        vf_chunk_of(t, &t->chunks[i], k);
+        k->table_id = plan_id(v, t);
+        rc = mf_state_chunk_put(v->o.state, k, err);
+    }
+    free(k);
+    return rc < 0 ? -1 : mf_state_chunks_end(v->o.state, err);
+}
+
+/* A table without a key is one range: nothing else names the same rows on both sides. */
+static int make_plan(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, struct mf_error *err)
+{
+    if (t->ot->identity == MF_IDENTITY_FULL) {
+        static const struct mf_chunk whole;
+        return take_chunk(t, &whole, err);
+    }
+    if (v->o.pipe->origin->connector->source->chunk_plan(s->o, t->ot, v->o.chunk_rows, CHUNK_BYTES, take_chunk, t,
+                                                         err) < 0) {
+        mf_error_prefix(err, "planning the verification of table %s.%s", t->named->schema, t->named->name);
+        return -1;
+    }
+    return 0;
+}
+
+/* Only columns that both sides have are compared. One that was added to the origin and of which the stream has not told yet,
+ * because no row was written since, would not be missed. */
+static int check_shape(struct mf_verify *v, struct vf_slot *s, const struct vf_table *t, struct mf_error *err)
+{
+    const struct mf_table *o = mf_map_origin(v->o.map, t->named);
+    if (!o || mf_map_policy(v->o.map) == MF_DDL_IGNORE ||
+        v->o.pipe->origin->connector->source->shape_same(s->o, o, err) == 0) {
+        return 0;
+    }
+    mf_error_prefix(err, "the sides cannot be equal");
+    if (mf_map_policy(v->o.map) == MF_DDL_ADDITIVE) {
+        mf_hint(err, "an added column is carried over with the next row that is written to %s.%s: verify again then",
+                o->schema, o->name);
+    }
+    return -1;
+}
+
+/* The worker owns the table meanwhile (VF_PLANNING). */
+int vf_table_plan(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, struct mf_error *err)
+{
+    if (check_shape(v, s, t, err) < 0) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < t->nchunks; i++) { /* of a try that failed */
+        free(t->chunks[i].lower);
+        free(t->chunks[i].upper);
+    }
+    t->nchunks = 0;
+    if (t->resume && mf_state_chunks(v->o.state, plan_id(v, t), take_chunk, t, err) < 0) {
+        return -1;
+    }
+    if (t->nchunks < t->resume || t->nchunks == 0) { /* the plan is gone: from the beginning */
+        t->resume = 0;
+        pthread_mutex_lock(&v->mu);
+        v->stats.rows_compared -= t->rows;
+        v->stats.rows_differing -= t->differing;
+        t->rows = t->differing = 0;
+        pthread_mutex_unlock(&v->mu);
+        t->nchunks = 0;
+        if (make_plan(v, s, t, err) < 0 || store_plan(v, t, err) < 0) {
+            return -1;
+        }
+    }
+    for (uint32_t i = 0; i < t->resume; i++) {
+        t->chunks[i].taken = t->chunks[i].done = true;
+    }
+    t->next = t->prefix = t->resume;
+    return 0;
+}
+
+int vf_table_record(struct mf_verify *v, struct vf_table *t, bool finished, struct mf_error *err)
+{
+    pthread_mutex_lock(&v->mu);
+    struct mf_verify_table r = {.rows = t->rows,
+                                .differing = t->differing - t->repaired,
+                                .finished = finished,
+                                .chunks_done = (int32_t)t->prefix};
+    pthread_mutex_unlock(&v->mu);
+    mf_strlcpy(r.schema, t->named->schema, sizeof(r.schema));
+    mf_strlcpy(r.name, t->named->name, sizeof(r.name));
+    return mf_state_verify_put(v->o.state, v->run, &r, err);
+}
+
+/* ---- quarantine ---- */
+
+static int take_quarantined(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    struct mf_verify *v = ctx;
+    for (size_t i = 0; i < v->ntables; i++) {
+        struct vf_table *t = &v->tables[i];
+        if (strcmp(t->named->name, q->table) != 0 || strcmp(t->named->schema, q->schema) != 0) {
+            continue;
+        }
+        if (t->nquarantined >= QUARANTINE_MAX) {
+            return mf_fail(err, MF_FATAL, "MFQUAR", "more than %d rows of table %s.%s are in quarantine",
+                           QUARANTINE_MAX, q->schema, q->table);
+        }
+        if ((t->nquarantined & (t->nquarantined - 1)) == 0) {
+            size_t n = t->nquarantined ? t->nquarantined * 2 : 1;
+            t->quarantined = mf_xreallocarray(t->quarantined, n, sizeof(*t->quarantined));
+            t->quarantined_seen = mf_xreallocarray(t->quarantined_seen, n, sizeof(*t->quarantined_seen));
+        }
+        t->quarantined[t->nquarantined] = mf_xstrdup(q->key ? q->key : "");
+        t->quarantined_seen[t->nquarantined++] = false;
+        return 0;
+    }
+    return 0;
+}
+
+int vf_table_quarantine(struct mf_verify *v, struct vf_table *t, int64_t *ret_found, struct mf_error *err)
+{
+    int64_t found = 0;
+    for (size_t i = 0; i < t->nquarantined; i++) {
+        if (t->quarantined_seen[i]) {
+            continue;
+        }
+        t->quarantined_seen[i] = true;
+        found++;
+        if (vf_difference(v, t, NULL, t->quarantined[i], "quarantined", err) < 0) {
+            return -1;
+        }
+    }
+    *ret_found = found;
+    return 0;
+}
+
+/* ---- at the start ---- */
+
+static bool wanted(const struct mf_verify *v, const struct mf_table *t)
+{
+    char label[300];
+    return !v->o.table || strcmp(mf_table_label(t, label, sizeof(label)), v->o.table) == 0;
+}
+
+static int take_table(struct mf_verify *v, const struct mf_table *named, bool resumed, struct mf_error *err)
+{
+    struct vf_table *t = &v->tables[v->ntables];
+    struct mf_verify_table was;
+    bool found = false;
+    t->named = named;
+    if (mf_map_pair(v->o.map, &v->arena, named, &t->ot, &t->rt, err) < 0 ||
+        (resumed && mf_state_verify_get(v->o.state, v->run, named->schema, named->name, &was, &found, err) < 0)) {
+        return -1;
+    }
+    v->ntables++;
+    if (!found ||
+        (v->o.repair && was.differing)) { /* which rows differ was known to the process that died: looked for again */
+        return 0;
+    }
+    t->rows = was.rows;
+    t->differing = was.differing;
+    t->resume = (uint32_t)was.chunks_done;
+    v->stats.rows_compared += was.rows;
+    v->stats.rows_differing += was.differing;
+    if (was.finished) {
+        t->state = VF_FINISHED;
+        v->nfinished++;
+        v->stats.tables_equal += was.differing == 0;
+        v->stats.tables_differing += was.differing != 0;
+    }
+    return 0;
+}
+
+int vf_tables_load(struct mf_verify *v, struct mf_error *err)
+{
+    char what[512];
+    bool resumed = false;
+    snprintf(what, sizeof(what), "%s %s sample=%g%s", v->o.pipe->id.direction == MF_FORWARD ? "forward" : "reverse",
+             v->o.table ? v->o.table : "*", v->o.sample, v->o.repair ? " repair" : "");
+    if (mf_state_verify_begin(v->o.state, what, v->o.not_before_us, &v->run, &resumed, err) < 0) {
+        return -1;
+    }
+    v->tables = mf_xcalloc(v->o.tables->n + 1, sizeof(*v->tables));
+    for (size_t i = 0; i < v->o.tables->n; i++) {
+        const struct mf_table *t = &v->o.tables->tables[i];
+        if (wanted(v, t) && take_table(v, t, resumed, err) < 0) {
+            return -1;
+        }
+    }
+    if (v->o.table && v->ntables == 0) {
+        mf_fail(err, MF_USAGE, "MFTABLE", "no table %s is part of this migration", v->o.table);
+        mf_hint(err, "name it as schema.table");
+        return -1;
+    }
+    v->stats.tables = (int32_t)v->ntables;
+    v->stats.tables_left = (int32_t)(v->ntables - v->nfinished);
+    struct mf_db *r = v->o.pipe->replica;
+    return r->connector->target->quarantine_list(r, &v->o.pipe->id, take_quarantined, v, err);
+}

@@ -1,0 +1,41 @@
+/* verify: the two sides are equal at one position, proven chunk by chunk while both change.
+ *
+ * Round: snapshot of the origin at exact position P; apply stops exactly at P; snapshot of the replica; apply goes on. Workers compare digests
+ * of the same key range in both snapshots; ranges that differ are split until the rows are found; rows found by digest are confirmed by key on
+ * both sides (a collation that orders differently cannot make a false difference or hide a true one). After snapshot_ms a new round with new
+ * snapshots goes on with the chunks left. Chunks done are recorded: a stopped verification resumes. */
+#ifndef MF_VERIFY_VERIFY_H
+#define MF_VERIFY_VERIFY_H
+
+#include "pipeline/pipe.h"
+
+struct mf_verify;
+
+struct mf_verify_options {
+    struct mf_pipe *pipe; /* the direction in use: forward before the cutover, reverse after it */
+    struct mf_state *state;
+    struct mf_map *map;
+    const struct mf_catalog *tables; /* the origin's */
+    const char *table;               /* schema.name, or NULL for all */
+    double sample;                   /* 0 < sample <= 1: share of chunks compared */
+    bool repair; /* write the origin's rows over the replica's differing ones, then compare them again */
+    int64_t snapshot_ms, chunk_rows;
+    int64_t not_before_us; /* wall clock: an unfinished verification that began earlier is not resumed; 0: any is */
+    bool writers_held;     /* nobody writes: snapshots of now are exact (cutover's last look) */
+};
+
+int mf_verify_new(const struct mf_verify_options *o, struct mf_verify **ret, struct mf_error *err);
+/* One piece of the shared work; any of several worker threads (or the simulation) may call it. One worker index per thread, 0 <= worker < 16. */
+enum mf_step mf_verify_step(struct mf_verify *v, int worker, struct mf_error *err);
+void mf_verify_stop(struct mf_verify *v); /* asks the workers to return DONE soon; progress is kept */
+void mf_verify_free(struct mf_verify *v); /* after the workers; lets apply go if it holds it */
+
+struct mf_verify_stats {
+    int64_t rows_compared, rows_differing, rows_repaired;
+    int64_t rows_quarantined; /* of those that differ: known from the quarantine alone, equal otherwise */
+    int32_t tables, tables_equal, tables_differing, tables_left;
+    bool finished;
+};
+void mf_verify_stats(struct mf_verify *v, struct mf_verify_stats *ret); /* any thread */
+
+#endif

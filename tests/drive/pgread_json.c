@@ -1,0 +1,61 @@
+#include "pgread_json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+const char *pr_text(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+int64_t pr_number(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+void pr_put_position(json_t *o, const char *key, const struct mf_position *p)
+{
+    json_object_set_new(o, key, json_integer((json_int_t)p->order));
+}
+
+/* Text that is not UTF-8 would not go into JSON. */
+static json_t *value_json(const struct mf_value *v)
+{
+    if (v->kind == MF_NULL) {
+        return json_null();
+    }
+    if (v->kind == MF_UNCHANGED) {
+        return json_object();
+    }
+    json_t *s = json_stringn(v->data, v->len);
+    return s ? s : json_string("(not UTF-8)");
+}
+
+json_t *pr_row_json(const struct mf_row *row)
+{
+    json_t *a = json_array();
+    for (uint16_t i = 0; i < row->n; i++) {
+        json_array_append_new(a, value_json(&row->values[i]));
+    }
+    return a;
+}
+
+json_t *pr_table_json(const struct mf_table *t)
+{
+    json_t *columns = json_array(), *key = json_array();
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        const struct mf_column *c = &t->columns[i];
+        json_array_append_new(columns,
+                              json_pack("{s:s, s:s, s:I, s:b}", "name", c->name, "type", c->type ? c->type : "",
+                                        "type_id", (json_int_t)c->type_id, "generated", c->generated));
+    }
+    for (uint16_t i = 0; i < t->nkey; i++) {
+        json_array_append_new(key, json_string(t->columns[t->key[i]].name));
+    }
+    char shape[32];
+    snprintf(shape, sizeof shape, "%016" PRIx64, mf_table_shape(t));
+    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:s}", "name", t->name, "schema", t->schema, "columns",
+                     columns, "key", key, "rows", (json_int_t)t->rows_estimate, "bytes", (json_int_t)t->bytes, "id",
+                     (json_int_t)t->id, "shape", shape);
+}

@@ -1,0 +1,15 @@
+/* What pgread reads from its lines and writes to them. */
+#ifndef MF_TESTS_PGREAD_JSON_H
+#define MF_TESTS_PGREAD_JSON_H
+
+#include <jansson.h>
+
+#include "connector/connector.h"
+
+const char *pr_text(const json_t *o, const char *key); /* "" when it is not there */
+int64_t pr_number(const json_t *o, const char *key);
+void pr_put_position(json_t *o, const char *key, const struct mf_position *p);
+json_t *pr_row_json(const struct mf_row *row);
+json_t *pr_table_json(const struct mf_table *t);
+
+#endif

@@ -1,0 +1,112 @@
+/* Table filters, findings. */
+#include "mf_test.h"
+
+#include "base/cleanup.h"
+#include "connector/types.h"
+
+#include <string.h>
+
+static bool match(const char *pattern, const char *schema, const char *name)
+{
+    const char *const list[] = {pattern};
+    struct mf_filter f = {.include = list, .ninclude = 1};
+    struct mf_filter not = {.exclude = list, .nexclude = 1};
+    bool in = mf_filter_match(&f, schema, name);
+    assert_int_equal(mf_filter_match(&not, schema, name), !in);
+    return in;
+}
+
+static void patterns(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *schema, *name;
+        bool want;
+    } cases[] = {
+        {"public.*", "public", "orders", true},
+        {"public.*", "private", "orders", false},
+        {"public.orders", "public", "orders", true},
+        {"public.orders", "public", "Orders", false},
+        {"orders", "any", "orders", true},
+        {"orders", "orders", "x", false},
+        {"*", "s", "t", true},
+        {"*.*", "s", "t", true},
+        {"shop.orders_??", "shop", "orders_07", true},
+        {"shop.orders_??", "shop", "orders_7", false},
+        {"s.", "s", "", true},
+        {"s.", "s", "t", false},
+        {".t", "s", "t", false},
+        {"", "s", "t", false},
+        {"\"a.b\".c", "a.b", "c", true},
+        {"a.b.c", "a.b", "c", false},
+        {"a.b.c", "a", "b.c", false},
+        {"a.\"b.c\"", "a", "b.c", true},
+        {"\"a*\".t", "abc", "t", false},
+        {"\"a*\".t", "a*", "t", true},
+        {"\"q\"\"q\".t", "q\"q", "t", true},
+        {"\"a\"b.t", "a", "t", false},
+        {"\"a\"b.t", "ab", "t", false},
+        {"\"a.t", "a", "t", false},
+    };
+    for (size_t i = 0; i < MF_ARRAY_LEN(cases); i++) {
+        if (match(cases[i].pattern, cases[i].schema, cases[i].name) != cases[i].want) {
+            fail_msg("%s and %s.%s", cases[i].pattern, cases[i].schema, cases[i].name);
+        }
+    }
+}
+
+static void excluded_wins(void **state)
+{
+    (void)state;
+    const char *const in[] = {"public.*", "shop.*"};
+    const char *const out[] = {"public.audit_*"};
+    struct mf_filter f = {.include = in, .ninclude = 2, .exclude = out, .nexclude = 1};
+    assert_true(mf_filter_match(&f, "public", "orders"));
+    assert_true(mf_filter_match(&f, "shop", "audit_1"));
+    assert_false(mf_filter_match(&f, "public", "audit_1"));
+    assert_false(mf_filter_match(&f, "other", "orders"));
+    assert_true(mf_filter_match(NULL, "any", "thing"));
+    assert_true(mf_filter_match(&(struct mf_filter){0}, "any", "thing"));
+}
+
+static void a_pattern_of_any_length_is_safe(void **state)
+{
+    (void)state;
+    char pattern[5000];
+    memset(pattern, 'x', sizeof(pattern) - 1);
+    pattern[sizeof(pattern) - 1] = '\0';
+    assert_false(match(pattern, "s", "t"));
+    pattern[0] = '"';
+    assert_false(match(pattern, "s", "t"));
+}
+
+static void findings_keep_their_own_words(void **state)
+{
+    (void)state;
+    struct mf_findings *f = mf_findings_new();
+    char word[] = "wal_level is replica";
+    assert_null(mf_findings_at(f, 0));
+    for (int i = 0; i < 100; i++) {
+        mf_findings_add(f, i % 10 ? MF_WARNING : MF_BLOCKER, MF_SOURCE, "wal-level", NULL, NULL, "%s (%d)", word, i);
+    }
+    memset(word, 'x', sizeof(word) - 1);
+    assert_int_equal(mf_findings_count(f), 100);
+    assert_int_equal(mf_findings_blockers(f), 10);
+    assert_string_equal(mf_findings_at(f, 42)->reason, "wal_level is replica (42)");
+    assert_string_equal(mf_findings_at(f, 42)->object, "");
+    assert_string_equal(mf_findings_at(f, 42)->remedy, "");
+    assert_null(mf_findings_at(f, 100));
+    mf_findings_free(f);
+    mf_findings_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(patterns),
+        cmocka_unit_test(excluded_wins),
+        cmocka_unit_test(a_pattern_of_any_length_is_safe),
+        cmocka_unit_test(findings_keep_their_own_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
