@@ -6,6 +6,7 @@
 #                                                report fails the run even when every test passed
 . "$(dirname "$0")/common.sh"
 variant=${VARIANT:-plain}
+export VARIANT=$variant
 build_variant "$variant"
 [ "$variant" = plain ] || build_variant plain # some tests use tools of the plain build
 mkdir -p "$LOGS"
@@ -23,6 +24,7 @@ if [ "$variant" != plain ]; then
 fi
 args=("$@")
 [ ${#args[@]} -gt 0 ] || args=(-m "not soak")
+[ "$variant" = plain ] || args+=(--timeout 400) # a sanitizer makes the program many times slower
 status=0
 python3 -m pytest -n "${PYTEST_JOBS:-$JOBS}" --dist load --junitxml="$LOGS/$report.xml" --durations=25 "${args[@]}" ||
     status=$?

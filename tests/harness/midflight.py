@@ -28,6 +28,12 @@ def binary() -> Path:
     return Path(os.environ.get("MIDFLIGHT", TOP / "build" / "midflight"))
 
 
+def unhurried() -> float:
+    """Seconds between the steps of a load that a migration must keep up with, also where a sanitizer makes the program
+    many times slower and other tests use the same cores."""
+    return 0.005 if os.environ.get("VARIANT", "plain") == "plain" else 0.05
+
+
 def fault_points() -> list[str]:
     """The names of the program's fault points, for sweeps."""
     text = (TOP / "src" / "base" / "fault_points.h").read_text()

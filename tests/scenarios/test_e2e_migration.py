@@ -6,6 +6,7 @@ import pytest
 from harness.awkward import AwkwardLoad, awkward_churn, awkward_data, awkward_schema
 from harness.compare import catalog_fingerprint, compare, fingerprint_differences, schema_differences
 from harness.loads import READ_ONLY, Bank, Endpoint, Ledger
+from harness.midflight import unhurried
 from harness.servers import PASSWORD, wait_for
 
 SKIP = {'"awk"."unlogged"'}
@@ -79,7 +80,7 @@ def test_live_migration_there_and_back_and_there(source, target, application, mi
     m = migration(source, target)
     m.hook("on_cutover", app.endpoint.switch_script(app.target_url))
     m.hook("on_rollback", app.endpoint.switch_script(app.source_url))
-    with app.ledger, app.bank, AwkwardLoad(app.source_url, seed=100) as awkward:
+    with app.ledger, app.bank, AwkwardLoad(app.source_url, seed=100, pause=unhurried()) as awkward:
         m.call("check")
         m.start()
         m.wait_phase("synced")

@@ -289,6 +289,19 @@ def test_one_applier_at_a_time_and_only_forward(drive, accounts, target):
     assert len(rows(c)) == 2
 
 
+def test_a_lock_that_stands_in_the_way_for_long_ends_no_session(drive, accounts, target):
+    """The backend waits and reads nothing, the socket is full: that is not a dead network."""
+    c, t = accounts
+    d = drive(target.url(tcp_user_timeout=1000))
+    with target.connect() as lock:
+        lock.execute("BEGIN; LOCK TABLE accounts")
+        d.send("window", order=10, batches=[{"tables": [{"table": t, "inserts": [insert(str(i), "o", "1", "x" * 200_000) for i in range(100)]}]}])
+        wait_for(lambda: c.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'accounts'::regclass AND clock_timestamp() - waitstart > '6 s'").fetchone(), 60, "the applier to wait for 6 s")
+        lock.execute("ROLLBACK")
+    d.answer()
+    assert rows(c, "SELECT count(*) FROM accounts") == [("100",)]
+
+
 @pytest.mark.parametrize("point, there", [("postgres.window_commit", False), ("postgres.window_committed", True)])
 def test_killed_at_the_commit_the_target_knows_how_far_it_is(drive, accounts, point, there):
     c, t = accounts

@@ -71,6 +71,7 @@ int pg_applier_connect(struct pg_applier *a, struct mf_error *err)
                               plan) < 0) {
         return -1;
     }
+    pg_wire_patient(a);
     if (PQsetnonblocking(a->conn, 1) < 0 || !PQenterPipelineMode(a->conn)) {
         return pg_fail_conn(a->conn, err);
     }

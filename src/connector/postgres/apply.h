@@ -8,6 +8,7 @@
 #define PG_STMT_BYTES    (4u << 20)  /* values sent with one statement, unless a single row is larger */
 #define PG_STMT_ROWS     20000u      /* rows of one statement */
 #define PG_FLUSH_BYTES   (64u << 10) /* queued before the socket is worked */
+#define PG_SILENT_MS     30000       /* without a sign of life from the server's host */
 #define PG_PARAMS_MAX    ((size_t)1 << 30)
 #define PG_STMTS_MAX     1000u /* prepared statements kept on the connection */
 #define PG_MISSING_BYTES (256u << 20)
@@ -70,7 +71,10 @@ static inline struct pg_applier *pg_applier_of(struct mf_applier *a)
     return (struct pg_applier *)a;
 }
 
-/* ---- apply_wire.c: the pipeline. All return -1 with a->failed (and err) set; the window is lost then ---- */
+/* ---- apply_wire.c: the pipeline ---- */
+/* On a new connection: it may stand for as long as the server makes it wait. */
+void pg_wire_patient(struct pg_applier *a);
+/* All of these return -1 with a->failed (and err) set; the window is lost then. */
 int pg_wire_sql(struct pg_applier *a, const char *sql, const struct pg_expect *expect, struct mf_error *err);
 int pg_wire_params(struct pg_applier *a, const char *sql, int n, const char *const *values,
                    const struct pg_expect *expect, struct mf_error *err);

@@ -12,8 +12,11 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static int fail(struct pg_applier *a, struct mf_error *err)
 {
@@ -55,12 +58,34 @@ static int push(struct pg_applier *a, const struct pg_expect *e, struct mf_error
     return 0;
 }
 
+/* A backend that waits for a lock, or whose statement takes long, does not read: the socket is full and stays so. TCP_USER_TIMEOUT takes that
+ * for a dead network and would end a session that only waits, and the backend left behind keeps the applier's lock. */
+void pg_wire_patient(struct pg_applier *a)
+{
+    unsigned off = 0;
+    setsockopt(PQsocket(a->conn), IPPROTO_TCP, TCP_USER_TIMEOUT, &off, sizeof off); /* a Unix socket has none */
+}
+
+/* What takes its place: the other end answers what we send, if only to say that it has no room. Keepalives, which know a dead network while
+ * we wait for an answer, rest while there is something to send. */
+static bool peer_is_gone(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 && info.tcpi_last_ack_recv > PG_SILENT_MS &&
+           (info.tcpi_unacked > 0 || info.tcpi_probes > 2);
+}
+
 /* Waits until the socket can be read, or (writing) written. */
 static int wait_socket(struct pg_applier *a, bool writing, struct mf_error *err)
 {
     struct pollfd p = {.fd = PQsocket(a->conn), .events = (short)(POLLIN | (writing ? POLLOUT : 0))};
-    int n = p.fd < 0 ? -1 : poll(&p, 1, -1); /* keepalives end a wait on a dead network */
-    if (n < 0 && errno == EINTR) {
+    int n = p.fd < 0 ? -1 : poll(&p, 1, PG_SILENT_MS / 10);
+    if (n == 0 && peer_is_gone(p.fd)) {
+        mf_fail(err, MF_RETRY, "08006", "the server has answered nothing for %d s", PG_SILENT_MS / 1000);
+        return fail(a, err);
+    }
+    if (n == 0 || (n < 0 && errno == EINTR)) {
         return 0;
     }
     if (n < 0 || ((p.revents & (POLLIN | POLLERR | POLLHUP)) && !PQconsumeInput(a->conn))) {
