@@ -52,8 +52,13 @@ int mf_state_verify_begin(struct mf_state *s, const char *what, int64_t not_befo
 int mf_state_verify_put(struct mf_state *s, int64_t run, const struct mf_verify_table *t, struct mf_error *err)
 {
     MF_LOCK_SCOPE(&s->lock);
-    return mf_state_run(s, err, "INSERT OR REPLACE INTO verify_table VALUES(?,?,?,?,?,?,?)", "issiiii", run, t->schema,
-                        t->name, t->rows, t->differing, (int64_t)t->finished, (int64_t)t->chunks_done);
+    /* How far a table is comes from several workers, and one that was on its way when another finished the table is not believed. */
+    return mf_state_run(s, err,
+                        "INSERT INTO verify_table(run,schema,name,rows,differing,finished,chunks) VALUES(?,?,?,?,?,?,?)"
+                        " ON CONFLICT(run,schema,name) DO UPDATE SET rows=excluded.rows,differing=excluded.differing,"
+                        "finished=excluded.finished,chunks=excluded.chunks WHERE excluded.finished>=finished",
+                        "issiiii", run, t->schema, t->name, t->rows, t->differing, (int64_t)t->finished,
+                        (int64_t)t->chunks_done);
 }
 
 int mf_state_verify_get(struct mf_state *s, int64_t run, const char *schema, const char *name,

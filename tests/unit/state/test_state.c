@@ -181,6 +181,28 @@ static void verification_resumes_until_it_ends(void **unused)
     mf_state_close(s);
 }
 
+static void a_late_record_does_not_take_back_a_finished_table(void **unused)
+{
+    (void)unused;
+    struct mf_error err = {0};
+    struct mf_state *s = opened(NULL);
+    int64_t run;
+    bool resumed, found;
+    mf_state_verify_begin(s, "all", 0, &run, &resumed, &err);
+    struct mf_verify_table whole = {.schema = "public", .name = "t", .rows = 5, .differing = 1, .finished = true};
+    struct mf_verify_table late = {.schema = "public", .name = "t", .rows = 4, .chunks_done = 1}, u;
+    mf_state_verify_put(s, run, &late, &err);
+    mf_state_verify_put(s, run, &whole, &err);
+    mf_state_verify_put(s, run, &late, &err);
+    mf_state_verify_get(s, run, "public", "t", &u, &found, &err);
+    assert_true(found && u.rows == 5 && u.differing == 1 && u.finished);
+    whole.differing = 0; /* repaired */
+    mf_state_verify_put(s, run, &whole, &err);
+    mf_state_verify_get(s, run, "public", "t", &u, &found, &err);
+    assert_true(found && u.differing == 0 && u.finished);
+    mf_state_close(s);
+}
+
 static void count_told(void *ctx, int64_t seq, enum mf_direction d, const char *table, const char *key,
                        const char *what)
 {
@@ -356,6 +378,7 @@ int main(void)
         cmocka_unit_test(epochs_split_history),
         cmocka_unit_test(a_chunk_plan_is_whole_or_not_there),
         cmocka_unit_test(verification_resumes_until_it_ends),
+        cmocka_unit_test(a_late_record_does_not_take_back_a_finished_table),
         cmocka_unit_test(an_old_verification_is_not_resumed),
         cmocka_unit_test(a_new_plan_takes_the_progress_of_the_old_one_along),
         cmocka_unit_test(only_a_whole_verification_counts),
