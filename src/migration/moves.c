@@ -41,7 +41,7 @@ static int verified(struct mf_migration *m, struct mf_error *err)
     }
     /* What was compared first was compared when it began. */
     int64_t age_us = mf_wall_us() - last.started_us, allowed = m->config->cutover.verified_within_ms * 1000;
-    bool before = found && last.started_us < mf_state_int(m->state, "adopted_us", 0);
+    bool before = found && last.started_us < mf_state_int(m->state, "schema_accepted_us", 0);
     if (!found || differing > 0 || before || (allowed > 0 && age_us > allowed)) {
         mf_fail(err, MF_ABANDONED, "MFGUARD", "%s",
                 !found          ? "the two sides have not been compared as a whole"
