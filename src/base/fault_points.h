@@ -83,3 +83,5 @@ MF_FAULT_POINT("adopt.keys", "the new table's rows are copied; its keys and inde
 MF_FAULT_POINT("adopt.record", "the new table is whole on the other side; this is not recorded yet")
 MF_FAULT_POINT("adopt.reverse", "the new table is recorded; the stream back does not have it yet")
 MF_FAULT_POINT("adopt.done", "the new table is in both streams; apply still stands")
+MF_FAULT_POINT("mysql.connect", "before a connection to a MySQL server is opened")
+MF_FAULT_POINT("mysql.schema_entry", "before an object of the schema is made on a MySQL target")

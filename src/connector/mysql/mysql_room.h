@@ -1,7 +1,7 @@
 /* The room's own header: what its files share beyond connections (connect.h), column types (coltype.h) and the log (binlog.h,
  * gtid.h). Operations are described in connector/connector.h; here is only which file has them. */
-#ifndef MF_CONNECTOR_MYSQL_ROOM_H
-#define MF_CONNECTOR_MYSQL_ROOM_H
+#ifndef MF_CONNECTOR_MYSQL_MYSQL_ROOM_H
+#define MF_CONNECTOR_MYSQL_MYSQL_ROOM_H
 
 #include "connector/connector.h"
 #include "connector/mysql/coltype.h"
