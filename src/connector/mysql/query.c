@@ -4,8 +4,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#include <mysql/errmsg.h>
-#include <mysql/mysqld_error.h>
+#include <errmsg.h>
+#include <mysqld_error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +64,7 @@ static const struct {
     {ER_INVALID_CHARACTER_STRING, MF_ROW},
     {ER_CONSTRAINT_FAILED, MF_ROW}, /* MariaDB: CHECK */
     {3140, MF_ROW},                 /* invalid JSON text */
+    {3141, MF_ROW},                 /* the same, in CAST */
     {3819, MF_ROW},                 /* CHECK */
     {3854, MF_ROW},                 /* cannot convert string from … to … */
     {ER_SIGNAL_EXCEPTION, MF_ROW},  /* SIGNAL in a trigger */
