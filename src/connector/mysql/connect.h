@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "connector/connector.h"
 
-#include <mysql/mysql.h>
+#include <mysql.h>
 #include <pthread.h>
 #include <stdarg.h>
 
