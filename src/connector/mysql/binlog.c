@@ -58,7 +58,7 @@ int my_binlog_bad(struct mf_error *err, const char *what)
 static int event_format(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, struct mf_error *err)
 {
     uint64_t version = my_read_le(in, 2);
-    mf_read_bytes(in, 50 + 4);
+    const char *server = mf_read_bytes(in, 50 + 4);
     uint8_t header = mf_read_u8(in);
     if (in->failed || version != 4 || header != MY_EVENT_HEADER || mf_cursor_left(in) < 1 + 1 + CHECKSUM) {
         return my_binlog_bad(err, "a format description of another version than 4");
@@ -73,6 +73,7 @@ static int event_format(struct my_binlog *d, struct mf_cursor *in, struct my_eve
     memcpy(d->post_header + 1, lengths, n < 255 ? n : 255);
     d->has_format = true;
     d->checksums = algorithm == 1;
+    d->as_57 = memcmp(server, "5.", 2) == 0;
     e->kind = MY_EV_FORMAT;
     return 0;
 }

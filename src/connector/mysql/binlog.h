@@ -131,7 +131,8 @@ int my_rows_next(struct my_binlog *d, struct mf_arena *arena, struct mf_row *old
 /* ---- JSON's binary form (jsonb.c), fuzzed by itself ---- */
 
 struct mf_buf;
-/* Appends the text of a binary JSON document as the server (8.0) would print it. MFBINLOG when it is malformed; nesting is bounded. */
+/* Appends the text of a binary JSON document as a server of version 8.0 prints it (5.7 prints the double 1.0 as 1; rows of its log are decoded
+ * so, too). MFBINLOG when it is malformed; nesting is bounded. */
 int my_json_text(struct mf_buf *out, const void *bytes, size_t n, struct mf_error *err);
 /* Appends the text of the document that the diffs (the value of a PARTIAL_UPDATE_ROWS column) make of the binary document `base`. MFBINLOG when
  * they do not fit it. */

@@ -84,6 +84,7 @@ struct my_payload; /* a compressed transaction being read */
 struct my_binlog {
     bool has_format;
     bool checksums;
+    bool as_57; /* the server is MySQL 5, which prints a document's 1.0 as 1 */
     uint8_t post_header[256];
     size_t max_event;
     uint64_t statement;   /* counts them: a table map is good for one */

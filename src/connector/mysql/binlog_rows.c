@@ -223,7 +223,7 @@ static int nothing_told(struct my_binlog *d, struct mf_error *err)
 int my_rows_next(struct my_binlog *d, struct mf_arena *arena, struct mf_row *old_row, struct mf_row *new_row,
                  bool *ret_partial, bool *ret_more, struct mf_error *err)
 {
-    const struct my_value_out out = {.arena = arena, .json = &d->json, .err = err};
+    const struct my_value_out out = {.arena = arena, .json = &d->json, .as_57 = d->as_57, .err = err};
     *ret_partial = *ret_more = false;
     if (!d->rows.map || !d->rows.map->cols) {
         return my_binlog_bad(err, "rows of a table whose columns are not known");

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "connector/mysql/binlog_internal.h"
+#include "connector/mysql/jsonb.h"
 #include "connector/mysql/number_text.h"
 
 #include <string.h>
@@ -320,7 +321,7 @@ int my_value_json(const struct my_col *c, struct mf_cursor *in, const struct my_
         return early();
     }
     mf_buf_reset(out->json);
-    if (my_json_text(out->json, p, n, out->err) < 0) {
+    if (my_json_text_as(out->json, p, n, out->as_57, out->err) < 0) {
         return -1;
     }
     return put(out, ret, mf_buf_str(out->json), out->json->len);

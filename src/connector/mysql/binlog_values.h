@@ -50,6 +50,7 @@ enum my_field {
 struct my_value_out {
     struct mf_arena *arena;
     struct mf_buf *json; /* scratch for a document's text */
+    bool as_57;          /* in documents: as MySQL 5.7 prints them */
     struct mf_error *err;
 };
 

@@ -2,8 +2,8 @@
  * Text in a column's character set, made UTF-8 as the server itself would convert it. A byte sequence that has no meaning in
  * its set is an error, never a question mark.
  *
- * One-byte sets are a table of 256 made once; the others go through iconv where its tables agree with the server's
- * (tests/…/charsets.py holds them against each other). One thread an object.
+ * One-byte sets are a table of 256 made once; the others go through iconv. Where iconv's tables and the servers' differ there is a list
+ * here; the unit test holds every character of every set against what a server said. One thread an object.
  */
 #ifndef MF_CONNECTOR_MYSQL_CHARSET_H
 #define MF_CONNECTOR_MYSQL_CHARSET_H

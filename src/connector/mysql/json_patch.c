@@ -376,7 +376,7 @@ static int apply_one(struct patch *p, struct mf_cursor *in)
     }
     struct my_json raw = {0};
     if (value) {
-        struct my_json_source *source = mf_alloc(&p->arena, sizeof(*source));
+        struct my_json_source *source = mf_alloc0(&p->arena, sizeof(*source));
         if (!source) {
             return no_room(p);
         }
@@ -432,7 +432,7 @@ int my_json_patch(struct mf_buf *out, const void *base, size_t nbase, const void
                   struct mf_error *err)
 {
     struct patch p = {.err = err};
-    struct my_json_source source;
+    struct my_json_source source = {0};
     struct my_json raw;
     struct mf_cursor in;
     if (ndiffs == 0) {

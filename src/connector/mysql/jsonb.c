@@ -152,14 +152,14 @@ static int sized(const struct my_json *v, size_t skip, const uint8_t **ret, size
 /* As many bytes as base64 has on a line before the server breaks it. */
 #define BASE64_LINE 76
 
-static int put_base64(struct mf_buf *out, unsigned field, const uint8_t *p, size_t n)
+static int put_base64(struct mf_buf *out, unsigned field, const uint8_t *p, size_t n, bool as_57)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     mf_buf_printf(out, "\"base64:type%u:", field);
     size_t column = 0;
     for (size_t i = 0; i < n; i += 3) {
         if (column == BASE64_LINE) {
-            mf_buf_append(out, "\\n", 2);
+            mf_buf_puts(out, as_57 ? "\n" : "\\n");
             column = 0;
         }
         uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
@@ -233,11 +233,11 @@ static int put_opaque(struct mf_buf *out, const struct my_json *v, struct mf_err
     case MY_FIELD_TIMESTAMP:
         return put_time(out, field, p, n, err);
     default:
-        return put_base64(out, field, p, n);
+        return put_base64(out, field, p, n, v->source->as_57);
     }
 }
 
-static int put_double(struct mf_buf *out, const uint8_t *p, struct mf_error *err)
+static int put_double(struct mf_buf *out, const uint8_t *p, bool bare, struct mf_error *err)
 {
     char text[MY_NUMBER_TEXT];
     uint64_t bits = mf_get_u64le(p);
@@ -249,7 +249,7 @@ static int put_double(struct mf_buf *out, const uint8_t *p, struct mf_error *err
     size_t n = my_put_double(text, v);
     mf_buf_append(out, text, n);
     /* So that it is a double again when it is read. */
-    return memchr(text, '.', n) || memchr(text, 'e', n) ? 0 : mf_buf_append(out, ".0", 2);
+    return bare || memchr(text, '.', n) || memchr(text, 'e', n) ? 0 : mf_buf_append(out, ".0", 2);
 }
 
 static int put_number(struct mf_buf *out, const struct my_json *v, struct mf_error *err)
@@ -281,7 +281,7 @@ static int put_number(struct mf_buf *out, const struct my_json *v, struct mf_err
     case MY_JSON_UINT64:
         return mf_buf_append(out, text, my_put_u64(text, mf_get_u64le(v->at)));
     default:
-        return put_double(out, v->at, err);
+        return put_double(out, v->at, v->source->as_57, err);
     }
 }
 
@@ -343,9 +343,9 @@ int my_json_put(struct mf_buf *out, const struct my_json *v, unsigned depth, str
     return my_json_bad(err, "a value of unknown type");
 }
 
-int my_json_text(struct mf_buf *out, const void *bytes, size_t n, struct mf_error *err)
+int my_json_text_as(struct mf_buf *out, const void *bytes, size_t n, bool as_57, struct mf_error *err)
 {
-    struct my_json_source source;
+    struct my_json_source source = {.as_57 = as_57};
     struct my_json v;
     if (n == 0) {
         /* What a server without strict mode puts where NULL is not allowed; it shows it so. */
@@ -353,4 +353,9 @@ int my_json_text(struct mf_buf *out, const void *bytes, size_t n, struct mf_erro
         return my_json_room(out, err);
     }
     return my_json_open(&v, &source, bytes, n, err) < 0 ? -1 : my_json_put(out, &v, 0, err);
+}
+
+int my_json_text(struct mf_buf *out, const void *bytes, size_t n, struct mf_error *err)
+{
+    return my_json_text_as(out, bytes, n, false, err);
 }

@@ -36,6 +36,7 @@ enum my_json_type {
 
 struct my_json_source {
     size_t budget; /* bytes of the document that have not been paid for */
+    bool as_57;    /* 1 for 1.0, and lines of base64 with an end that is not escaped, as MySQL 5.7 prints them */
 };
 
 struct my_json {
@@ -62,6 +63,8 @@ static inline bool my_json_is_box(const struct my_json *v)
 int my_json_box(const struct my_json *v, struct my_json_box *ret, struct mf_error *err);
 int my_json_item(const struct my_json_box *b, uint32_t i, struct my_json *ret, struct mf_error *err);
 int my_json_key(const struct my_json_box *b, uint32_t i, const char **ret, size_t *ret_n, struct mf_error *err);
+/* my_json_text, also as MySQL 5.7 prints it. */
+int my_json_text_as(struct mf_buf *out, const void *bytes, size_t n, bool as_57, struct mf_error *err);
 /* Appends the text; depth is that of v. */
 int my_json_put(struct mf_buf *out, const struct my_json *v, unsigned depth, struct mf_error *err);
 int my_json_put_string(struct mf_buf *out, const char *p, size_t n);

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NUM, TXT, BIN, FLT, BITS, JSN = "HEX(CONCAT({}))", "HEX(CONVERT({} USING utf8mb4))", "HEX({})", "HEX(CONCAT({}+0e0))", "HEX(CONCAT({}+0))", "HEX(CAST({} AS CHAR))"
+NUM, TXT, BIN, FLT, BITS, JSN = "HEX(CONCAT({}))", "HEX(CONVERT({} USING utf8mb4))", "HEX({})", "HEX(CONCAT({}*1e0))", "HEX(CONCAT({}+0))", "HEX(CAST({} AS CHAR))"
 
 TYPES = [
     ("id", "int primary key", NUM), ("ti", "tinyint", NUM), ("tu", "tinyint unsigned", NUM), ("si", "smallint", NUM),
@@ -202,8 +202,12 @@ class Recorder:
             for change in changes:
                 self.updated("patches", columns, f"id = {n}", f"UPDATE patches SET j = {change} WHERE id = {n}",
                              "SET SESSION binlog_row_value_options = PARTIAL_JSON; ")
+        document = '{"a": 1, "long": "' + "z" * 100 + '"}'
+        self.updated("patches", columns, "id = 0", f"UPDATE patches SET j = CAST('{document}' AS JSON) WHERE id = 0")
+        # Without the old document a change to it cannot be put together.
         self.ask("SET SESSION binlog_row_value_options = PARTIAL_JSON; SET SESSION binlog_row_image = MINIMAL; "
-                 "UPDATE patches SET j = CAST('{\"a\": 1, \"b\": 2}' AS JSON)")
+                 "UPDATE patches SET j = JSON_SET(j, '$.a', 2) WHERE id = 0")
+        self.lines.append("U patches 30 ~ ~ ~ > ~ ~ ~ ~ partial")
 
     def compressed(self) -> None:
         columns = [("id", "int primary key", NUM), ("t", "text charset utf8mb4", TXT)]
