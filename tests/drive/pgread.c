@@ -199,8 +199,8 @@ static int op_snapshot(const json_t *in, json_t *out, struct mf_error *err)
 {
     ops->snapshot_close(snapshot);
     snapshot = NULL;
-    int rc = json_is_true(json_object_get(in, "now")) ? ops->snapshot_now(db, &snapshot, err)
-                                                      : ops->snapshot_open(db, &pipe_id, &snapshot, err);
+    int rc = json_is_true(json_object_get(in, "now")) ? ops->snapshot_now(db, 1, &snapshot, err)
+                                                      : ops->snapshot_open(db, &pipe_id, 1, &snapshot, err);
     if (rc == 0) {
         pr_put_position(out, "position", &snapshot->position);
     }
