@@ -7,6 +7,9 @@
  */
 MF_FAULT_POINT("base.test", "used by the tests of fault points themselves; stands nowhere in the product")
 MF_FAULT_POINT("postgres.connect", "before a connection to a PostgreSQL server is opened")
+MF_FAULT_POINT("mysql.connect", "before a connection to a MySQL server is opened")
+MF_FAULT_POINT("mysql.chunk_open", "before a chunk is read from a MySQL server")
+MF_FAULT_POINT("mysql.chunk_read", "in the middle of a chunk that is read from a MySQL server")
 MF_FAULT_POINT("cutover.guards", "a cutover is asked for, nothing is done yet")
 MF_FAULT_POINT("cutover.gates", "the gates are about to be put up")
 MF_FAULT_POINT("cutover.rehearse", "the gates stand; a marker is about to cross both streams")

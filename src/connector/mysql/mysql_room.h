@@ -60,8 +60,9 @@ int my_load(struct mf_db *db, double *ret, struct mf_error *err);
 int my_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
 
 /* snapshot.c */
-int my_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret, struct mf_error *err);
-int my_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err);
+int my_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
+                     struct mf_error *err);
+int my_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err);
 void my_snapshot_close(struct mf_snapshot *s);
 
 /* reader.c, plan.c, chunk.c, range.c, digest.c */
