@@ -8,7 +8,7 @@
 #include "connector/mysql/mysql_room.h"
 #include "connector/mysql/url.h"
 
-#include <mysql/ma_pvio.h>
+#include <ma_pvio.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>

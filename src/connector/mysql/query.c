@@ -4,8 +4,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#include <mysql/errmsg.h>
-#include <mysql/mysqld_error.h>
+#include <errmsg.h>
+#include <mysqld_error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
