@@ -9,7 +9,13 @@
 
 #include <errmsg.h>
 #include <errno.h>
+/* The library's TLS object, which holds OpenSSL's: its header wants these two first, and is no strict C. */
+#define HAVE_TLS
+typedef unsigned char uchar;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wstrict-prototypes"
 #include <ma_pvio.h>
+#pragma GCC diagnostic pop
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -31,6 +37,7 @@ struct my_dump {
     uint32_t server_id;
     char name[60]; /* what the server shows for us among its replicas */
     bool to_end;
+    bool openssl; /* the library's TLS is OpenSSL's */
     int64_t heard_us;
 };
 
@@ -223,6 +230,9 @@ int my_dump_open(struct my_db *db, const struct mf_pipe_id *pipe, const char *ro
         return -1;
     }
     my_set_timeout(d->conn, READ_MS);
+    const char *library = NULL;
+    d->openssl = mariadb_get_infov(d->conn, MARIADB_TLS_LIBRARY, &library) == 0 && library &&
+                 mf_starts_with(library, "OpenSSL");
     d->heard_us = mf_now_us();
     *ret = d;
     return 0;
@@ -250,7 +260,7 @@ static bool buffered(const struct my_dump *d)
     if (p->cache && p->cache + p->cache_size > p->cache_pos) {
         return true;
     }
-    return p->ctls && p->ctls->ssl && SSL_pending(p->ctls->ssl) > 0;
+    return d->openssl && p->ctls && p->ctls->ssl && SSL_pending(p->ctls->ssl) > 0;
 }
 
 static int wait_for_bytes(struct my_dump *d, int timeout_ms, bool *ret_some, struct mf_error *err)

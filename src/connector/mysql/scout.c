@@ -128,17 +128,31 @@ static int start(struct my_scout *s, const struct my_place *from, struct mf_erro
     return my_dump_open(s->rels->db, &s->rels->pipe, "scout", &at, &s->dump, err);
 }
 
+static void look_at(struct my_scout *s, const struct my_event *e)
+{
+    struct my_statement ignored;
+    if (e->kind == MY_EV_QUERY) {
+        s->now = e;
+        my_statement_read(e->query.text, e->query.len, e->query.schema, &ignored, touched, s);
+    }
+}
+
 static int take(struct my_scout *s, const void *bytes, size_t n, struct mf_error *err)
 {
     struct my_event e = {0};
-    struct my_statement ignored;
     if (my_binlog_event(s->log, bytes, n, &e, err) < 0) {
         return -1;
     }
     my_place_follow(&s->at, &e);
-    if (e.kind == MY_EV_QUERY) {
-        s->now = &e;
-        my_statement_read(e.query.text, e.query.len, e.query.schema, &ignored, touched, s);
+    look_at(s, &e);
+    for (bool more = e.kind == MY_EV_PAYLOAD; more;) {
+        struct my_event inner = {0};
+        if (my_payload_next(s->log, &inner, &more, err) < 0) {
+            return -1;
+        }
+        if (more) {
+            look_at(s, &inner);
+        }
     }
     return s->full ? mf_fail(err, MF_FATAL, "MFBIG", "more than %d schema changes lie ahead in the log", MAX_FOUND) : 0;
 }

@@ -270,7 +270,7 @@ static int learn(struct my_stream *st, int timeout_ms, bool *ret_known, struct m
         }
         st->learnt = true;
     }
-    if (my_scout_step(st->scout, &st->place, &st->until, timeout_ms, &done, err) < 0) {
+    if (my_scout_step(st->scout, &st->x.start, &st->until, timeout_ms, &done, err) < 0) {
         return -1;
     }
     if (!done) {

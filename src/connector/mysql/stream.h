@@ -21,6 +21,7 @@ struct my_txn {
     uint64_t id, sub; /* sub: what comes now is undone together (a savepoint) */
     struct my_gtid gtid;
     int64_t time_us;
+    struct my_place start; /* behind its GTID: where a look ahead begins, which needs every table's description */
 };
 
 struct my_savepoint {

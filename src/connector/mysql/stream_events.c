@@ -52,7 +52,8 @@ static int begin(struct my_stream *st, const struct my_event *e, struct mf_error
         return mf_fail(err, MF_FATAL, "MFBINLOG", "a transaction in the log has no end (%s, before %llu)",
                        st->place.file, (unsigned long long)st->place.offset);
     }
-    struct my_txn x = {.open = true, .gtid = e->gtid, .time_us = e->timestamp * MF_US_PER_SEC};
+    struct my_txn x = {
+        .open = true, .gtid = e->gtid, .time_us = e->timestamp * MF_US_PER_SEC, .start = st->place};
     x.grouped = e->gtid.mariadb && !e->gtid.standalone;
     if (identify(st, &x, err) < 0) {
         return -1;
