@@ -60,6 +60,10 @@ MF_FAULT_POINT("postgres.slot_made", "after a replication slot was created, befo
 MF_FAULT_POINT("postgres.slot_dropped",
                "after a replication slot was dropped, before the rest of its stream is removed")
 MF_FAULT_POINT("postgres.heartbeat", "before a heartbeat is written")
+MF_FAULT_POINT("mysql.dump", "before a connection as a replica is opened")
+MF_FAULT_POINT("mysql.stream_made", "the stream's start is noted; XA transactions are about to be waited for")
+MF_FAULT_POINT("mysql.stream_next", "before the next item of a MySQL stream is read")
+MF_FAULT_POINT("mysql.stream_ack", "before a MySQL stream is acknowledged")
 MF_FAULT_POINT("copy.snapshot", "the snapshot for tables without a key is about to be taken")
 MF_FAULT_POINT("copy.plan", "a table is about to be cut into chunks")
 MF_FAULT_POINT("copy.chunk", "a chunk is about to be read")
