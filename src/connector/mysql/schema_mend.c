@@ -250,10 +250,10 @@ static bool find_definer(const char *text, size_t *ret_from, size_t *ret_end, ch
     size_t n = strlen(text);
     for (size_t i = 0, end; i < n && text[i] != '('; i = end) {
         end = my_word_end(text, n, i);
-        if (my_token_is(text, i, end, "AS") || my_token_is(text, i, end, "DO")) {
+        if (my_word_is(text, i, end, "AS") || my_word_is(text, i, end, "DO")) {
             return false;
         }
-        if (!my_token_is(text, i, end, "DEFINER") || text[end] != '=') {
+        if (!my_word_is(text, i, end, "DEFINER") || text[end] != '=') {
             continue;
         }
         size_t from = end + 1, at = my_word_end(text, n, from < n ? from : n - 1);
@@ -295,9 +295,9 @@ int my_event_disabled(const char *text, struct mf_buf *out, bool *ret_was_enable
     bool preserve = false;
     for (; i < n; i = end) {
         end = my_word_end(text, n, i);
-        if (my_token_is(text, i, end, "PRESERVE")) {
+        if (my_word_is(text, i, end, "PRESERVE")) {
             preserve = true;
-        } else if (preserve && (my_token_is(text, i, end, "ENABLE") || my_token_is(text, i, end, "DISABLE"))) {
+        } else if (preserve && (my_word_is(text, i, end, "ENABLE") || my_word_is(text, i, end, "DISABLE"))) {
             break;
         } else if (preserve && text[i] != ' ') {
             i = n;
@@ -307,7 +307,7 @@ int my_event_disabled(const char *text, struct mf_buf *out, bool *ret_was_enable
     if (i >= n) {
         return mf_fail(err, MF_FATAL, "MFDDL", "the server's text of an event has another form: %.300s", text);
     }
-    *ret_was_enabled = my_token_is(text, i, end, "ENABLE");
+    *ret_was_enabled = my_word_is(text, i, end, "ENABLE");
     static const char replica[] = " ON SLAVE", newer[] = " ON REPLICA";
     if (!*ret_was_enabled && strncmp(text + end, replica, strlen(replica)) == 0) {
         end += strlen(replica);
