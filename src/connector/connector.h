@@ -243,6 +243,7 @@ struct mf_connector {
     const char *const *schemes; /* URL schemes, NULL-terminated */
     const char *wire; /* chunks pass through unread between connectors with the same wire form; NULL: rows only */
     bool can_source, can_target; /* both: the pipe can turn round */
+    bool order_is_bytes;         /* positions count bytes of the log; else commits */
     int (*open)(const struct mf_db_options *o, struct mf_db **ret,
                 struct mf_error *err); /* connects once to see that it can */
     void (*close)(struct mf_db *db);

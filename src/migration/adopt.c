@@ -367,7 +367,8 @@ static int record(struct adopting *a, struct mf_error *err)
             return -1;
         }
     }
-    if (mf_plan_note_target(a->m, target, err) < 0 || mf_state_set_int(s, "adopted_us", mf_wall_us(), err) < 0) {
+    if (mf_plan_note_target(a->m, target, err) < 0 ||
+        mf_state_set_int(s, "schema_accepted_us", mf_wall_us(), err) < 0) {
         return -1;
     }
     return enter(a, RECORDED, err);

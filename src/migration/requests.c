@@ -41,8 +41,9 @@ static void sample(struct mf_migration *m)
     int64_t quarantined = there + back;
     struct mf_apply_stats a;
     mf_apply_stats(live->apply, &a);
-    if (now.order > a.reached + HOLD_BYTES || now.order <= a.reached + FREE_BYTES) {
-        hold_back(m, now.order > a.reached + HOLD_BYTES);
+    uint64_t behind = mf_pipe_behind(live, now.order);
+    if (behind > HOLD_BYTES || behind <= FREE_BYTES) {
+        hold_back(m, behind > HOLD_BYTES);
     }
     int64_t at = mf_now_us();
     pthread_mutex_lock(&m->lock);

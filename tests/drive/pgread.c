@@ -113,6 +113,22 @@ static int op_prepare(const json_t *in, json_t *out, struct mf_error *err)
     return rc ? -1 : 0;
 }
 
+/* The tables of the last catalogue. */
+static int op_add_tables(const json_t *in, json_t *out, struct mf_error *err)
+{
+    (void)in, (void)out;
+    return ops->stream_add_tables(db, &pipe_id, &catalog, err);
+}
+
+static int op_visible(const json_t *in, json_t *out, struct mf_error *err)
+{
+    uint64_t txn = (uint64_t)pr_number(in, "txn");
+    bool seen = false;
+    int rc = ops->visible(db, &txn, 1, &seen, err);
+    json_object_set_new(out, "visible", json_boolean(seen));
+    return rc;
+}
+
 static int op_drop(const json_t *in, json_t *out, struct mf_error *err)
 {
     (void)in, (void)out;
@@ -123,6 +139,7 @@ static int op_stream_open(const json_t *in, json_t *out, struct mf_error *err)
 {
     (void)out;
     struct mf_position from = {.order = (uint64_t)pr_number(in, "from")};
+    mf_strlcpy(from.token, json_object_get(in, "from_token") ? pr_text(in, "from_token") : "", sizeof from.token);
     return ops->stream_open(db, &pipe_id, &from, &stream, err);
 }
 
@@ -130,8 +147,9 @@ static json_t *item_json(const struct mf_item *item)
 {
     static const char *const kinds[] = {"none", "relation", "begin", "change", "abort", "commit", "progress"};
     static const char *const changes[] = {"", "insert", "update", "delete", "truncate"};
-    json_t *o = json_pack("{s:s, s:I, s:I, s:I}", "kind", kinds[item->kind], "txn", (json_int_t)item->txn, "subtxn",
-                          (json_int_t)item->subtxn, "position", (json_int_t)item->position.order);
+    json_t *o = json_pack("{s:s, s:I, s:I}", "kind", kinds[item->kind], "txn", (json_int_t)item->txn, "subtxn",
+                          (json_int_t)item->subtxn);
+    pr_put_position(o, "position", &item->position);
     if (item->kind == MF_ITEM_RELATION) {
         json_object_set_new(o, "table", pr_table_json(item->table));
     }
@@ -392,6 +410,8 @@ static const struct {
     {"position", op_position},
     {"load", op_load},
     {"prepare", op_prepare},
+    {"add_tables", op_add_tables},
+    {"visible", op_visible},
     {"drop", op_drop},
     {"stream_open", op_stream_open},
     {"read", op_stream_read},
