@@ -7,6 +7,9 @@
  */
 MF_FAULT_POINT("base.test", "used by the tests of fault points themselves; stands nowhere in the product")
 MF_FAULT_POINT("postgres.connect", "before a connection to a PostgreSQL server is opened")
+MF_FAULT_POINT("mysql.connect", "before a connection to a MySQL server is opened")
+MF_FAULT_POINT("mysql.chunk_open", "before a chunk is read from a MySQL server")
+MF_FAULT_POINT("mysql.chunk_read", "in the middle of a chunk that is read from a MySQL server")
 MF_FAULT_POINT("cutover.guards", "a cutover is asked for, nothing is done yet")
 MF_FAULT_POINT("cutover.gates", "the gates are about to be put up")
 MF_FAULT_POINT("cutover.rehearse", "the gates stand; a marker is about to cross both streams")
@@ -57,6 +60,10 @@ MF_FAULT_POINT("postgres.slot_made", "after a replication slot was created, befo
 MF_FAULT_POINT("postgres.slot_dropped",
                "after a replication slot was dropped, before the rest of its stream is removed")
 MF_FAULT_POINT("postgres.heartbeat", "before a heartbeat is written")
+MF_FAULT_POINT("mysql.dump", "before a connection as a replica is opened")
+MF_FAULT_POINT("mysql.stream_made", "the stream's start is noted; XA transactions are about to be waited for")
+MF_FAULT_POINT("mysql.stream_next", "before the next item of a MySQL stream is read")
+MF_FAULT_POINT("mysql.stream_ack", "before a MySQL stream is acknowledged")
 MF_FAULT_POINT("copy.snapshot", "the snapshot for tables without a key is about to be taken")
 MF_FAULT_POINT("copy.plan", "a table is about to be cut into chunks")
 MF_FAULT_POINT("copy.chunk", "a chunk is about to be read")
@@ -84,6 +91,7 @@ MF_FAULT_POINT("adopt.record", "the new table is whole on the other side; this i
 MF_FAULT_POINT("adopt.reverse", "the new table is recorded; the stream back does not have it yet")
 MF_FAULT_POINT("adopt.done", "the new table is in both streams; apply still stands")
 MF_FAULT_POINT("mysql.connect", "before a connection to a MySQL server is opened")
+MF_FAULT_POINT("mysql.schema_entry", "before an object of the schema is made on a MySQL target")
 MF_FAULT_POINT("mysql.window_begin", "before a window begins on a MySQL target")
 MF_FAULT_POINT("mysql.window_commit", "a window's rows are in a MySQL target, its COMMIT is not sent")
 MF_FAULT_POINT("mysql.window_committed", "a window is committed in a MySQL target, nobody knows yet")
