@@ -62,10 +62,10 @@ bool my_key_column(struct my_piece inner, size_t *pos, char name[257], bool *ret
 
 /* The end of the token that begins at p[i]: a quoted name or text, a comment's beginning or end, a word of letters, digits, _ and $, or one
  * other byte. i < n; the result is > i. */
-size_t my_token_end(const char *p, size_t n, size_t i);
+size_t my_word_end(const char *p, size_t n, size_t i);
 /* Is the token p[i..end) this word, without case? */
-bool my_token_is(const char *p, size_t i, size_t end, const char *word);
+bool my_word_is(const char *p, size_t i, size_t end, const char *word);
 /* Reads a quoted or bare name at p[*i] into out and moves past it. False when there is none or it does not fit. */
-bool my_token_name(const char *p, size_t n, size_t *i, char *out, size_t max);
+bool my_word_name(const char *p, size_t n, size_t *i, char *out, size_t max);
 
 #endif

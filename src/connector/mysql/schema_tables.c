@@ -44,12 +44,12 @@ static bool has_word(const struct my_item *it, const char *first, const char *se
 {
     bool before = false;
     for (size_t i = 0, end; i < it->text.n; i = end) {
-        end = my_token_end(it->text.p, it->text.n, i);
-        if (before && my_token_is(it->text.p, i, end, second)) {
+        end = my_word_end(it->text.p, it->text.n, i);
+        if (before && my_word_is(it->text.p, i, end, second)) {
             return true;
         }
         if (it->text.p[i] != ' ') {
-            before = my_token_is(it->text.p, i, end, first);
+            before = my_word_is(it->text.p, i, end, first);
         }
         if (before && !second) {
             return true;
