@@ -42,12 +42,15 @@ static int drop_rows(MYSQL *c, const struct mf_pipe_id *pipe, bool *ret_others, 
             return -1;
         }
     }
-    return 0;
+    return my_slots_drop(c, pipe, ret_others, err);
 }
 
 static int drop_book(MYSQL *c, struct mf_error *err)
 {
     int64_t others = 0;
+    if (my_exec(c, err, "DROP TABLE IF EXISTS midflight.slot") < 0) {
+        return -1;
+    }
     for (size_t i = 0; i < MF_ARRAY_LEN(tables); i++) {
         if (my_execf(c, err, "DROP TABLE IF EXISTS midflight.%s", tables[i]) < 0) {
             return -1;

@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define GRACE_MS       1000
-#define AGAIN_US       (5 * MF_US_PER_MS)
 #define FLUSH_MARGIN_S 1
 #define SERVER_WAIT_S  (MY_DECIDE_WAIT_MS / 1000 + 1) /* if we die while we wait */
 
@@ -76,8 +75,8 @@ int my_make_durable(MYSQL *c, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     struct mf_error denied = {0};
-    if (my_query(c, &r, err,
-                 "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.innodb_flush_log_at_timeout") < 0) {
+    if (my_query(c, &r, err, "SELECT @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.innodb_flush_log_at_timeout") <
+        0) {
         return -1;
     }
     MYSQL_ROW row = mysql_fetch_row(r);
@@ -123,36 +122,8 @@ static bool closed_now(struct my_waiter *w, const struct mf_pipe_id *pipe)
     return there && !e.open;
 }
 
-/* The row with its lock, in a transaction. 0, 1 when others were in front for all the time, or -1. */
-static int lock_row(struct my_waiter *w, const struct mf_pipe_id *pipe, int64_t until_us, MYSQL_RES **ret,
-                    struct mf_buf *names, struct mf_error *err)
-{
-    char sql[200];
-    int64_t grace_us = mf_now_us() + GRACE_MS * MF_US_PER_MS;
-    snprintf(sql, sizeof sql, EPOCH_SQL " FOR UPDATE", pipe->migration);
-    if (my_execf(w->c, err, "SET SESSION innodb_lock_wait_timeout = %d", SERVER_WAIT_S) < 0) {
-        return -1;
-    }
-    for (;;) {
-        if (my_exec(w->c, err, "START TRANSACTION") < 0 || my_ask(w, sql, err) < 0) {
-            return -1;
-        }
-        int rc = my_await(w, grace_us < until_us ? grace_us : until_us, ret, err);
-        if (rc == 1) {
-            my_row_blockers(w, closed_now(w, pipe) ? until_us : 0, names, NULL);
-            rc = my_await(w, until_us, ret, err);
-        }
-        rc = rc == 1 ? my_take_back(w, ret, err) : rc;
-        if (rc < 0 && my_was_in_the_way(err) && mf_now_us() < until_us) {
-            mf_sleep_us(AGAIN_US);
-            continue;
-        }
-        return rc;
-    }
-}
-
-static int write_row(MYSQL *c, const struct mf_pipe_id *pipe, const struct mf_epoch *e, bool there,
-                     struct mf_error *err)
+static int write_row(MYSQL *c, const struct my_db *db, const struct mf_pipe_id *pipe, const struct mf_epoch *e,
+                     bool there, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf b = {.max = MY_SQL_MAX};
     if (there) {
@@ -163,7 +134,7 @@ static int write_row(MYSQL *c, const struct mf_pipe_id *pipe, const struct mf_ep
         my_put_literal(&b, e->writer);
         mf_buf_printf(&b, ", %d)", e->open);
     }
-    if (my_exec_buf(c, err, &b) < 0 || my_exec(c, err, "COMMIT") < 0) {
+    if (my_exec_buf(c, err, &b) < 0 || my_slots_write(c, db, pipe, e->open, err) < 0 || my_exec(c, err, "COMMIT") < 0) {
         if (my_is_error(err, ER_DUP_ENTRY)) {
             err->cls = MF_RETRY; /* somebody made the row meanwhile */
         }
@@ -176,24 +147,29 @@ static int write_under_lock(struct my_waiter *w, const struct mf_pipe_id *pipe, 
                             struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    MF_CLEANUP_BUF struct mf_buf names = {.max = 4096};
+    int64_t begun = mf_now_us();
+    MF_CLEANUP(my_gate_wait_free)
+    struct my_gate_wait g = MY_GATE_WAIT(begun + MY_DECIDE_WAIT_MS * MF_US_PER_MS,
+                                         closed_now(w, pipe) ? begun + GRACE_MS * MF_US_PER_MS : 0);
     struct mf_epoch now;
     bool there;
-    int rc = lock_row(w, pipe, mf_now_us() + MY_DECIDE_WAIT_MS * MF_US_PER_MS, &r, &names, err);
+    if (my_execf(w->c, err, "SET SESSION innodb_lock_wait_timeout = %d", SERVER_WAIT_S) < 0) {
+        return -1;
+    }
+    int rc = my_gate_lock(w, pipe, &g, &r, err);
     if (rc != 0) {
-        return rc < 0 && !my_was_in_the_way(err)
-                   ? -1
-                   : my_decision_late(w->db, MY_DECIDE_WAIT_MS, mf_buf_str(&names), err);
+        return rc < 0 ? -1 : my_decision_late(w->db, MY_DECIDE_WAIT_MS, mf_buf_str(&g.names), err);
     }
     take(r, &now, &there);
     if (!there || now.epoch < e->epoch || (now.epoch == e->epoch && !now.open)) {
-        return write_row(w->c, pipe, e, there, err);
+        return write_row(w->c, w->db, pipe, e, there, err);
     }
     if (now.epoch == e->epoch && strcmp(now.writer, e->writer) == 0 && now.open == e->open) {
         return 0; /* written by an earlier try of ours whose answer was lost */
     }
-    return mf_fail(err, MF_RETRY, "MFEPOCH", "epoch %" PRIu64 " is not recorded: the database has epoch %" PRIu64
-                   ", writer %s", e->epoch, now.epoch, now.writer);
+    return mf_fail(err, MF_RETRY, "MFEPOCH",
+                   "epoch %" PRIu64 " is not recorded: the database has epoch %" PRIu64 ", writer %s", e->epoch,
+                   now.epoch, now.writer);
 }
 
 int my_epoch_write(struct mf_db *mdb, const struct mf_pipe_id *pipe, const struct mf_epoch *e, struct mf_error *err)

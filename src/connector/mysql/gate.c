@@ -31,7 +31,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define TRIES            16
+#define TRIES                  16
 #define NO_SUCH_NEIGHBOUR(err) (my_is_error(err, 3011) || my_is_error(err, 4031)) /* MySQL, MariaDB: PRECEDES whom? */
 
 static const char *const events[] = {"INSERT", "UPDATE", "DELETE"};
@@ -97,8 +97,8 @@ static int first_of_users(struct my_waiter *w, const struct mf_table *t, const c
     return 0;
 }
 
-static void put_trigger(struct mf_buf *b, const struct mf_pipe_id *pipe, enum mf_side side, const struct mf_table *t,
-                        const char *event, int again, const char *ahead_of)
+static void put_trigger(struct mf_buf *b, const struct my_db *db, const struct mf_pipe_id *pipe,
+                        const struct mf_table *t, const char *event, int again, const char *ahead_of)
 {
     char name[MY_NAME];
     const char *m = pipe->migration;
@@ -113,21 +113,22 @@ static void put_trigger(struct mf_buf *b, const struct mf_pipe_id *pipe, enum mf
         my_put_ident(b, ahead_of);
         mf_buf_putc(b, ' ');
     }
+    mf_buf_printf(b, "BEGIN DECLARE may INT; IF @midflight IS NULL OR @midflight <> '%s' THEN SET may = ", m);
+    my_put_may(b, db, pipe);
     mf_buf_printf(b,
-                  "BEGIN DECLARE may INT;"
-                  " IF @midflight IS NULL OR @midflight <> '%s' THEN"
-                  " SET may = (SELECT e.`open` FROM midflight.epoch e WHERE e.migration = '%s' LOCK IN SHARE MODE);"
-                  " IF may = 0 THEN SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT ="
+                  "; IF may = 0 THEN SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT ="
                   " 'midflight: read-only: this is the %s of migration %s and may not be written to now';"
                   " END IF; END IF; END",
-                  m, m, side == MF_SOURCE ? "source" : "target", m);
+                  db->base.side == MF_SOURCE ? "source" : "target", m);
 }
 
 static void explain(const struct my_db *db, const struct mf_table *t, struct mf_error *err)
 {
     if (my_is_error(err, ER_BINLOG_CREATE_ROUTINE_NEED_SUPER)) {
-        mf_hint(err, "SET GLOBAL log_bin_trust_function_creators = 1 (a managed server has it in its parameter group), or "
-                     "GRANT SUPER ON *.* TO %s", db->facts.user);
+        mf_hint(err,
+                "SET GLOBAL log_bin_trust_function_creators = 1 (a managed server has it in its parameter group), or "
+                "GRANT SUPER ON *.* TO %s",
+                db->facts.user);
     } else if (my_is_error(err, ER_TABLEACCESS_DENIED_ERROR)) {
         mf_hint(err, "GRANT TRIGGER ON `%s`.* TO %s", t->schema, db->facts.user);
     }
@@ -143,7 +144,7 @@ static int install(struct my_waiter *w, const struct mf_pipe_id *pipe, const str
         if (first_of_users(w, t, event, ahead_of, sizeof ahead_of, err) < 0) {
             return -1;
         }
-        put_trigger(&b, pipe, w->db->base.side, t, event, again, ahead_of);
+        put_trigger(&b, w->db, pipe, t, event, again, ahead_of);
         if (my_with_table_lock(w, mf_buf_str(&b), t->schema, t->name, o, until_us, err) == 0) {
             return 0;
         }
@@ -174,20 +175,23 @@ static int open_session(struct my_db *db, const struct mf_gate_options *o, struc
     return 0;
 }
 
-/* The epoch row stands before the first trigger: from its first row on the gate knows what is true. Looked for first: asked for its lock, an INSERT of a
- * row that is there would wait for writers. */
-static int prepare_gate(MYSQL *c, const struct mf_pipe_id *pipe, bool open, struct mf_error *err)
+/* The rows that triggers lock stand before the first trigger: from its first row on the gate knows what is true. Looked for first: an INSERT of a row
+ * that is there asks for its lock and would wait for writers. */
+static int prepare_gate(MYSQL *c, const struct my_db *db, const struct mf_pipe_id *pipe, bool open,
+                        struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     if (my_queryf(c, &r, err, "SELECT 1 FROM midflight.epoch WHERE migration = '%s'", pipe->migration) < 0) {
         return -1;
     }
-    if (mysql_num_rows(r) > 0) {
-        return 0;
+    if (mysql_num_rows(r) == 0 &&
+        my_execf(c, err,
+                 "INSERT INTO midflight.epoch (migration, epoch, writer, `open`) VALUES ('%s', 0, 'source', %d)",
+                 pipe->migration, open) < 0 &&
+        !my_is_error(err, ER_DUP_ENTRY)) {
+        return -1;
     }
-    int rc = my_execf(c, err, "INSERT INTO midflight.epoch (migration, epoch, writer, `open`) VALUES ('%s', 0, 'source', %d)",
-                      pipe->migration, open);
-    return rc < 0 && !my_is_error(err, ER_DUP_ENTRY) ? -1 : 0;
+    return my_slots_make(c, db, pipe, err);
 }
 
 /* What hold looks for when writers wait: a gate that is gone by then is missed. */
@@ -213,7 +217,7 @@ int my_gate_install(struct mf_db *mdb, const struct mf_pipe_id *pipe, const stru
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     int64_t until_us = mf_now_us() + o->total_ms * MF_US_PER_MS;
     if (open_session(my_db_of(mdb), o, &w, err) < 0 || my_no_replication(w.other, w.db, err) < 0 ||
-        prepare_gate(w.c, pipe, o->open, err) < 0 || my_gate_triggers(w.c, pipe, &r, err) < 0) {
+        prepare_gate(w.c, w.db, pipe, o->open, err) < 0 || my_gate_triggers(w.c, pipe, &r, err) < 0) {
         return -1;
     }
     mf_error_clear(err);

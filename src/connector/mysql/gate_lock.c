@@ -22,7 +22,7 @@
 #define PAUSE_MOST_US  (500 * MF_US_PER_MS)
 #define BLIND_US       (5 * MF_US_PER_SEC) /* between two tries that nothing speaks for */
 #define FRESH_US       (300 * MF_US_PER_MS)
-#define LIST_MAX       65536               /* bytes of transactions remembered */
+#define LIST_MAX       65536 /* bytes of transactions remembered */
 #define NAMED_MAX      20
 
 /* Transactions as lines "\nconnection:transaction:lock\n". */
@@ -180,7 +180,7 @@ static int give_up(const char *schema, const char *table, const struct mf_gate_o
     }
     mf_fail(err, MF_ABANDONED, "MFLOCK", "table %s.%s is used by others and its lock was not to be had%s%s", schema,
             table,
-            b->n > 0    ? b->exact ? ": " : "; open on this server are "
+            b->n > 0   ? b->exact ? ": " : "; open on this server are "
             : b->exact ? ", by no session: XA RECOVER lists prepared transactions"
                        : "",
             mf_buf_str(&b->names));
@@ -188,9 +188,10 @@ static int give_up(const char *schema, const char *table, const struct mf_gate_o
         mf_hint(err, "end those transactions or wait for them; cutover.long_transactions: end does it for you, and a "
                      "longer cutover.lock waits for older ones");
     } else {
-        mf_hint(err, "end those that use the table, or wait for them. With performance_schema on and UPDATE "
-                     "performance_schema.setup_instruments SET ENABLED = 'YES' WHERE NAME = 'wait/lock/metadata/sql/mdl' "
-                     "midflight sees which they are");
+        mf_hint(err,
+                "end those that use the table, or wait for them. With performance_schema on and UPDATE "
+                "performance_schema.setup_instruments SET ENABLED = 'YES' WHERE NAME = 'wait/lock/metadata/sql/mdl' "
+                "midflight sees which they are");
     }
     return -1;
 }
@@ -204,8 +205,8 @@ static int try(struct my_waiter *w, const char *sql, const struct mf_gate_option
 int my_with_table_lock(struct my_waiter *w, const char *sql, const char *schema, const char *table,
                        const struct mf_gate_options *o, int64_t until_us, struct mf_error *err)
 {
-    MF_CLEANUP(free_all) struct in_the_way b = {.now.max = LIST_MAX, .met.max = LIST_MAX, .names.max = 4096,
-                                                .tried.max = LIST_MAX};
+    MF_CLEANUP(free_all)
+    struct in_the_way b = {.now.max = LIST_MAX, .met.max = LIST_MAX, .names.max = 4096, .tried.max = LIST_MAX};
     int64_t pause = PAUSE_FIRST_US;
     b.exact = sees_metadata_locks(w->other);
     for (;;) {

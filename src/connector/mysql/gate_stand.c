@@ -37,7 +37,7 @@ int my_no_replication(MYSQL *c, const struct my_db *db, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     if (my_query(c, &r, err,
-                 db->mariadb              ? "SHOW ALL SLAVES STATUS"
+                 db->mariadb            ? "SHOW ALL SLAVES STATUS"
                  : db->version >= 80022 ? "SHOW REPLICA STATUS"
                                         : "SHOW SLAVE STATUS") < 0) {
         mf_error_prefix(err, "looking whether this server is a replica");
@@ -165,8 +165,9 @@ static int prepared(MYSQL *c, const struct my_db *db, int64_t until_us, struct m
     }
     int rc = my_query(c, &r, err, "XA RECOVER");
     if (rc < 0 && !db->mariadb && err->cls == MF_FATAL) {
-        rc = my_query_trx(c, "SELECT trx_id FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = 0"
-                             " AND trx_state <> 'ROLLING BACK'",
+        rc = my_query_trx(c,
+                          "SELECT trx_id FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = 0"
+                          " AND trx_state <> 'ROLLING BACK'",
                           until_us, &r, err);
         rc = rc == 1 ? mf_fail(err, MF_RETRY, "MFHOLD", "innodb_trx is read by others too often to tell anything") : rc;
     }

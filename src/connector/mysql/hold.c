@@ -21,8 +21,6 @@
 #include <stdlib.h>
 
 #define RESERVE_MS   1000 /* the server ends a hold that nobody uses this long after the pause should have ended */
-#define NAMES_MS     50   /* before the end, while those in front can still be asked for */
-#define AGAIN_US     (2 * MF_US_PER_MS)
 #define TRY_EVERY_US (3 * MF_US_PER_MS)
 #define TRY_MS       3 /* a try, where the server cannot refuse one at once */
 
@@ -43,126 +41,64 @@ static int seconds(int ms)
     return (ms + 999) / 1000;
 }
 
-static int begin(struct my_hold *h, int64_t until_us, struct mf_error *err)
+/* What the server does by itself if we die while we wait. */
+static int bound(struct my_hold *h, int64_t until_us, struct mf_error *err)
 {
     int s = seconds(left_ms(until_us));
-    return my_execf(h->w.c, err, "SET SESSION innodb_lock_wait_timeout = %d, SESSION lock_wait_timeout = %d", s, s) < 0
-               ? -1
-               : my_exec(h->w.c, err, "START TRANSACTION");
+    return my_execf(h->w.c, err, "SET SESSION innodb_lock_wait_timeout = %d, SESSION lock_wait_timeout = %d", s, s);
 }
 
-static int take_row(MYSQL_RES *r, struct mf_error *err)
-{
-    if (r && mysql_num_rows(r) == 1) {
-        return 0;
-    }
-    mf_fail(err, MF_ABANDONED, "MFGATE", "the gates have not been put up: there is no epoch to hold writers by");
-    mf_hint(err, "try again: the gates are put up anew");
-    return -1;
-}
-
-/* ---- the queue ---- */
-
-/* One request that stays in the queue: whoever comes after it waits, and so nobody can be in front at half time but who has been at it since
- * before we asked. 0: held; 1: those in front did not end; -1. */
-static int queue_once(struct my_hold *h, const char *sql, const struct mf_gate_options *o, int64_t until_us,
-                      struct mf_buf *names, int *denied, struct mf_error *err)
-{
-    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    int64_t now = mf_now_us(), half_us = now + (until_us - now) / 2;
-    int rc = my_ask(&h->w, sql, err) < 0 ? -1 : 1;
-    if (rc == 1 && o->long_transactions == MF_LONG_END) {
-        rc = my_await(&h->w, half_us, &r, err);
-        if (rc == 1) {
-            my_row_blockers(&h->w, until_us, names, denied);
-        }
-    }
-    if (rc == 1) {
-        rc = my_await(&h->w, until_us - NAMES_MS * MF_US_PER_MS, &r, err);
-    }
-    if (rc == 1) {
-        my_row_blockers(&h->w, 0, names, NULL);
-        rc = my_await(&h->w, until_us, &r, err);
-    }
-    rc = rc == 1 ? my_take_back(&h->w, &r, err) : rc;
-    return rc == 0 ? take_row(r, err) : rc;
-}
-
-static int queue(struct my_hold *h, const char *sql, const struct mf_gate_options *o, int64_t until_us,
-                 struct mf_buf *names, int *denied, struct mf_error *err)
-{
-    for (;;) {
-        int rc = queue_once(h, sql, o, until_us, names, denied, err);
-        if (rc >= 0) {
-            return rc;
-        }
-        if (!my_was_in_the_way(err)) {
-            return -1;
-        }
-        if (mf_now_us() + AGAIN_US > until_us || my_exec(h->w.c, NULL, "ROLLBACK") < 0) {
-            return 1;
-        }
-        mf_sleep_us(AGAIN_US);
-        if (begin(h, until_us, err) < 0) {
-            return -1;
-        }
-    }
-}
-
-/* The same without standing in the queue: nobody waits behind us, and if there is always somebody writing the lock is not to be
- * had. 5.7 knows no NOWAIT: there a try is taken back after TRY_MS. */
-static int try_now_and_again(struct my_hold *h, const char *sql, const struct mf_gate_options *o, int64_t until_us,
+/* The lock without standing in the queue: nobody waits behind us, and if there is always somebody writing it is not to be had. 5.7 knows no NOWAIT:
+ * there a try is taken back after TRY_MS. */
+static int try_now_and_again(struct my_hold *h, const struct mf_gate_options *o, int64_t until_us, MYSQL_RES **ret,
                              struct mf_error *err)
 {
-    char try[240];
     bool nowait = h->w.db->mariadb || h->w.db->version >= 80001;
     int64_t end = mf_now_us() + o->lock_ms * MF_US_PER_MS;
     end = end > until_us ? until_us : end;
-    snprintf(try, sizeof try, "%s%s", sql, nowait ? " NOWAIT" : "");
     for (;;) {
-        MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-        int rc = my_within(&h->w, try, nowait ? end : mf_now_us() + TRY_MS * MF_US_PER_MS, &r, err);
-        if (rc == 0) {
-            return take_row(r, err);
-        }
-        if (rc < 0 && !my_was_in_the_way(err)) {
-            return -1;
-        }
-        if (mf_now_us() + TRY_EVERY_US > end) {
-            return 1;
+        int rc = my_gate_try(&h->w, &h->pipe, nowait ? " NOWAIT" : "",
+                             nowait ? end : mf_now_us() + TRY_MS * MF_US_PER_MS, ret, err);
+        if (rc <= 0 || mf_now_us() + TRY_EVERY_US > end) {
+            return rc;
         }
         mf_sleep_us(TRY_EVERY_US);
-        my_exec(h->w.c, NULL, "ROLLBACK");
-        if (begin(h, until_us, err) < 0) {
-            return -1;
-        }
     }
 }
 
-static int lock(struct my_hold *h, const struct mf_gate_options *o, int64_t until_us, struct mf_error *err)
+static int give_up(const struct mf_gate_options *o, const struct my_gate_wait *g, struct mf_error *err)
 {
-    MF_CLEANUP_BUF struct mf_buf names = {.max = 4096};
-    int denied = 0;
-    char sql[200];
-    snprintf(sql, sizeof sql, "SELECT epoch FROM midflight.epoch WHERE migration = '%s' FOR UPDATE", h->pipe.migration);
-    if (begin(h, until_us, err) < 0) {
-        return -1;
-    }
-    int rc = o->long_transactions == MF_LONG_ABANDON ? try_now_and_again(h, sql, o, until_us, err)
-                                                     : queue(h, sql, o, until_us, &names, &denied, err);
-    if (rc <= 0) {
-        return rc;
-    }
-    my_exec(h->w.c, NULL, "ROLLBACK");
     mf_fail(err, MF_ABANDONED, "MFHOLD", "transactions that have written did not end within %d ms%s%s", o->max_wait_ms,
-            names.len ? ": " : "", mf_buf_str(&names));
-    if (denied > 0) {
+            g->names.len ? ": " : "", mf_buf_str(&g->names));
+    if (g->denied > 0) {
         mf_hint(err, "some could not be ended: GRANT CONNECTION_ADMIN (before 8.0 SUPER) lets midflight do it, and XA "
                      "ROLLBACK ends a prepared one");
     } else {
         mf_hint(err, "wait for them or end them, or allow a longer pause; cutover.long_transactions: end does it for "
                      "you");
     }
+    return -1;
+}
+
+static int lock(struct my_hold *h, const struct mf_gate_options *o, int64_t until_us, struct mf_error *err)
+{
+    int64_t now = mf_now_us(), half_us = now + (until_us - now) / 2;
+    MF_CLEANUP(my_gate_wait_free)
+    struct my_gate_wait g = MY_GATE_WAIT(until_us, o->long_transactions == MF_LONG_END ? half_us : 0);
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    if (bound(h, until_us, err) < 0) {
+        return -1;
+    }
+    int rc = o->long_transactions == MF_LONG_ABANDON ? try_now_and_again(h, o, until_us, &r, err)
+                                                     : my_gate_lock(&h->w, &h->pipe, &g, &r, err);
+    if (rc != 0) {
+        return rc == 1 ? give_up(o, &g, err) : -1;
+    }
+    if (r && mysql_num_rows(r) == 1) {
+        return 0;
+    }
+    mf_fail(err, MF_ABANDONED, "MFGATE", "the gates have not been put up: there is no epoch to hold writers by");
+    mf_hint(err, "try again: the gates are put up anew");
     return -1;
 }
 
@@ -209,7 +145,9 @@ int my_hold_decide(struct mf_hold *base, const struct mf_epoch *e, struct mf_err
         rc = mf_fail(err, MF_RETRY, "MFEPOCH", "nothing was decided: the database has a newer epoch than %llu",
                      (unsigned long long)e->epoch);
     } else if (rc == 0) {
-        rc = my_exec(c, err, "COMMIT") < 0 || my_make_durable(c, err) < 0 || MF_FAULT(err, "mysql.decided") ? -1 : 0;
+        rc = my_slots_write(c, h->w.db, &h->pipe, e->open, err) < 0 || my_exec(c, err, "COMMIT") < 0 ||
+             my_make_durable(c, err) < 0 || MF_FAULT(err, "mysql.decided")
+        ? -1 : 0;
     }
     if (rc < 0 && err->cls == MF_FATAL) {
         err->cls = MF_RETRY; /* whatever it was: the epoch row tells */

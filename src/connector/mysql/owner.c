@@ -30,8 +30,10 @@ int my_owner(struct mf_db *mdb, const struct mf_pipe_id *pipe, const char *claim
     }
     if (claim) {
         MF_CLEANUP_BUF struct mf_buf b = {.max = MY_SQL_MAX};
-        mf_buf_printf(&b, "INSERT INTO midflight.settings (migration, kind, object, value) VALUES ('%s', 'owner',"
-                          " 'state', ", pipe->migration);
+        mf_buf_printf(&b,
+                      "INSERT INTO midflight.settings (migration, kind, object, value) VALUES ('%s', 'owner',"
+                      " 'state', ",
+                      pipe->migration);
         my_put_literal(&b, claim);
         mf_buf_puts(&b, ") ON DUPLICATE KEY UPDATE value = IF(SUBSTRING_INDEX(value, ' ', 1) = SUBSTRING_INDEX(");
         my_put_literal(&b, claim);
@@ -59,7 +61,8 @@ int my_owner(struct mf_db *mdb, const struct mf_pipe_id *pipe, const char *claim
 static void lock_name(const char *what, const struct mf_pipe_id *pipe, bool with_direction, char out[LOCK_NAME])
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a: fixed for ever, unlike a hash a library may change */
-    const char *words[] = {what, pipe ? pipe->migration : "", pipe && with_direction ? my_direction(pipe->direction) : ""};
+    const char *words[] = {what, pipe ? pipe->migration : "",
+                           pipe && with_direction ? my_direction(pipe->direction) : ""};
     for (size_t i = 0; i < MF_ARRAY_LEN(words); i++) {
         for (const char *p = words[i]; *p; p++) {
             h = (h ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
@@ -129,8 +132,9 @@ int my_run_lock(struct mf_db *mdb, const struct mf_pipe_id *pipe, int wait_ms, s
         holder(c, pipe, who, sizeof who);
         mf_fail(err, MF_FATAL, "MFTWICE", "another midflight runs this migration (%s) into the server %s%s",
                 pipe->migration, db->facts.host, who);
-        mf_hint(err, "one run at a time: use the commands of that one, or stop it first; a session left by one that was "
-                     "killed ends by itself");
+        mf_hint(err,
+                "one run at a time: use the commands of that one, or stop it first; a session left by one that was "
+                "killed ends by itself");
         return -1;
     }
     struct my_run_lock *l = mf_xcalloc(1, sizeof *l);

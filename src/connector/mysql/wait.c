@@ -3,14 +3,12 @@
 
 #include "base/clock.h"
 
-#include <inttypes.h>
 #include <errmsg.h>
 #include <mysqld_error.h>
 #include <poll.h>
 #include <string.h>
 
 #define ANSWER_MS 2000 /* an interrupted statement answers at once */
-#define NAMED_MAX 20
 #define STALE_US  (110 * MF_US_PER_MS)
 
 int my_waiter_open(struct my_db *db, const char *what, struct my_waiter *ret, struct mf_error *err)
@@ -98,8 +96,6 @@ bool my_was_in_the_way(const struct mf_error *err)
            my_is_error(err, 3572) /* NOWAIT */;
 }
 
-/* ---- who is in front ---- */
-
 static int look_once(MYSQL *c, const char *sql, MYSQL_RES **ret, bool *ret_fresh, struct mf_error *err)
 {
     int64_t own = 0;
@@ -132,77 +128,4 @@ int my_query_trx(MYSQL *c, const char *sql, int64_t until_us, MYSQL_RES **ret, s
     }
     *ret = MF_STEAL(r);
     return fresh ? 0 : 1;
-}
-
-/* 5.7 and MariaDB list the locks that stand in somebody's way; 8.0 has them in the performance schema only. */
-static const char *waits_sql(const struct my_db *db)
-{
-    return !db->mariadb && db->version >= 80000
-               ? "(SELECT REQUESTING_ENGINE_TRANSACTION_ID AS who, BLOCKING_ENGINE_TRANSACTION_ID AS whom"
-                 " FROM performance_schema.data_lock_waits)"
-               : "(SELECT requesting_trx_id AS who, blocking_trx_id AS whom FROM information_schema.innodb_lock_waits)";
-}
-
-static void put_blocker(struct mf_buf *names, MYSQL_ROW row, bool first)
-{
-    bool prepared = my_get_i64(row, 0) == 0; /* no session: its client has gone */
-    mf_buf_puts(names, first ? "" : ", ");
-    if (prepared) {
-        mf_buf_puts(names, "a prepared transaction (XA RECOVER)");
-    } else {
-        mf_buf_printf(names, "connection %s (%s from %s, %s)", row[0], row[1], row[2], row[3]);
-    }
-    mf_buf_printf(names, ", open for %s s", row[4] ? row[4] : "?");
-}
-
-/* MariaDB gives all transactions that have written nothing the number 0: of several that have locks nobody can tell which one it is. */
-static bool ambiguous(MYSQL_RES *r)
-{
-    int n = 0;
-    for (MYSQL_ROW row = mysql_fetch_row(r); row; row = mysql_fetch_row(r)) {
-        n += row[5] && strcmp(row[5], "0") == 0;
-    }
-    mysql_data_seek(r, 0);
-    return n > 1;
-}
-
-static int ask_for_blockers(struct my_waiter *w, int64_t until_us, MYSQL_RES **ret, struct mf_error *err)
-{
-    MF_CLEANUP_BUF struct mf_buf sql = {.max = 4096};
-    mf_buf_printf(&sql,
-                  "SELECT DISTINCT t.trx_mysql_thread_id, COALESCE(p.USER, '?'), COALESCE(p.HOST, '?'),"
-                  " COALESCE(p.COMMAND, '?'), " MY_TRX_AGE("t") ", t.trx_id FROM %s l"
-                  " JOIN information_schema.innodb_trx me ON me.trx_id = l.who"
-                  " JOIN information_schema.innodb_trx t ON t.trx_id = l.whom AND t.trx_lock_structs > 0"
-                  " LEFT JOIN information_schema.processlist p ON p.ID = t.trx_mysql_thread_id"
-                  " WHERE me.trx_mysql_thread_id = %lu AND t.trx_mysql_thread_id NOT IN (%lu, CONNECTION_ID())",
-                  waits_sql(w->db), mysql_thread_id(w->c), mysql_thread_id(w->c));
-    return my_query_trx(w->other, mf_buf_str(&sql), until_us, ret, err);
-}
-
-void my_row_blockers(struct my_waiter *w, int64_t end_by_us, struct mf_buf *names, int *ret_denied)
-{
-    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    struct mf_error ignored = {0};
-    int denied = 0, n = 0;
-    mf_buf_reset(names);
-    int rc = ask_for_blockers(w, end_by_us, &r, &ignored);
-    if (rc < 0) {
-        return;
-    }
-    bool doubtful = rc == 1 || ambiguous(r);
-    for (MYSQL_ROW row = mysql_fetch_row(r); row; row = mysql_fetch_row(r)) {
-        int64_t id = my_get_i64(row, 0);
-        if (n++ < NAMED_MAX) {
-            put_blocker(names, row, n == 1);
-        }
-        if (end_by_us && (doubtful || id == 0)) {
-            denied++;
-        } else if (end_by_us && my_execf(w->other, &ignored, "KILL %" PRId64, id) < 0) {
-            denied += !my_is_error(&ignored, ER_NO_SUCH_THREAD);
-        }
-    }
-    if (ret_denied) {
-        *ret_denied = denied;
-    }
 }

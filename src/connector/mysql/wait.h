@@ -34,11 +34,6 @@ int my_within(struct my_waiter *w, const char *sql, int64_t until_us, MYSQL_RES 
 /* The error of whom somebody was in the way of: interrupted, timed out or a deadlock. */
 bool my_was_in_the_way(const struct mf_error *err);
 
-/* Transactions in front of the row lock that w->c waits for, as text for a message. The server names them only while it waits. Says nothing where it
- * may not be seen. end_by_us (0: nobody is ended): their sessions are ended, if by then it is known for certain who they are; *ret_denied (may be
- * NULL): how many could not be. */
-void my_row_blockers(struct my_waiter *w, int64_t end_by_us, struct mf_buf *names, int *ret_denied);
-
 /* A query of innodb_trx and its kin. They are a copy that InnoDB makes anew only when nobody has read it for 0.1 s: whoever looks often, or
  * has a monitor that does, sees what was. So a transaction is begun first, and what does not show it is older than that: asked again, after a
  * pause, until the time given. 0: fresh; 1: it may be old; -1. c is in no transaction, before and after. */
