@@ -317,3 +317,43 @@ bool my_key_column(struct my_piece inner, size_t *pos, char name[257], bool *ret
     }
     return true;
 }
+
+/* ---- columns ---- */
+
+bool my_item_says(const struct my_item *it, const char *first, const char *second)
+{
+    size_t i = 0, from, end;
+    bool before = false;
+    while (next_token(it->text, &i, &from, &end)) {
+        if (before && my_token_is(it->text.p, from, end, second)) {
+            return true;
+        }
+        before = my_token_is(it->text.p, from, end, first);
+        if (before && !second) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* NULL, 5, -1.5, 'text', b'01', x'FF', _utf8mb4'text'. */
+static bool is_constant(struct my_piece t, size_t from, size_t end)
+{
+    char c = t.p[from];
+    if (c == '\'' || c == '-' || c == '+' || (c >= '0' && c <= '9') || my_token_is(t.p, from, end, "NULL")) {
+        return true;
+    }
+    return end < t.n && t.p[end] == '\'' &&
+           (c == '_' || ((c == 'b' || c == 'B' || c == 'x' || c == 'X') && end - from == 1));
+}
+
+bool my_default_is_constant(const struct my_item *column)
+{
+    size_t i = 0, from, end;
+    while (next_token(column->text, &i, &from, &end)) {
+        if (my_token_is(column->text.p, from, end, "DEFAULT")) {
+            return next_token(column->text, &i, &from, &end) && is_constant(column->text, from, end);
+        }
+    }
+    return true;
+}

@@ -58,6 +58,11 @@ const struct my_item *my_create_find(const struct my_create *c, int kind, const 
  * end. *pos starts at 0. name: 257 bytes. */
 bool my_key_column(struct my_piece inner, size_t *pos, char name[257], bool *ret_whole);
 
+/* Do these words stand in it, one after the other, outside quotes? second NULL: the first alone. */
+bool my_item_says(const struct my_item *it, const char *first, const char *second);
+/* A column's default is a value, or there is none: every row that was there when the column came has the same. */
+bool my_default_is_constant(const struct my_item *column);
+
 /* ---- walking over such texts ---- */
 
 /* The end of the token that begins at p[i]: a quoted name or text, a comment's beginning or end, a word of letters, digits, _ and $, or one
