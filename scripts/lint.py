@@ -35,7 +35,8 @@ CLIENT_LIBRARIES = {
     r"sqlite3\.h": ["state/"],
     r"yaml\.h": ["config/"],
     r"event2/.*": ["api/", "proxy/"],
-    r"zstd.*\.h|lz4.*\.h": ["spool/", "base/", "change/"],
+    r"zstd.*\.h|lz4.*\.h": ["spool/", "base/", "change/", "connector/mysql/"],
+    r"zlib\.h": ["connector/mysql/"],
 }
 
 MAX_LINES = 500

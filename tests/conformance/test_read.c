@@ -106,7 +106,7 @@ static void chunks_cover_a_table_once(void **state)
         struct collected *k = calloc(1, sizeof *k);
         struct mf_snapshot *s;
         struct mf_reader *r;
-        OK(C->src->snapshot_open(C->db[MF_SOURCE], &C->forward, &s, &C->err));
+        OK(C->src->snapshot_open(C->db[MF_SOURCE], &C->forward, 1, &s, &C->err));
         OK(C->src->reader_open(C->db[MF_SOURCE], s, &r, &C->err));
         OK(C->src->chunk_plan(r, t, 7, 1 << 30, collect_chunk, k, &C->err));
         assert_true(k->n >= 1);
@@ -218,7 +218,7 @@ static void a_snapshot_is_exact_at_its_position(void **state)
         F->commit(open);
         open = NULL;
     }
-    OK(C->src->snapshot_open(C->db[MF_SOURCE], &C->forward, &s, &C->err));
+    OK(C->src->snapshot_open(C->db[MF_SOURCE], &C->forward, 1, &s, &C->err));
     assert_true(s->position.order > start.order);
     if (open) {
         F->commit(open);

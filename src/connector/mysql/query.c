@@ -66,6 +66,7 @@ static const struct {
     {ER_INVALID_CHARACTER_STRING, MF_ROW},
     {ER_CONSTRAINT_FAILED, MF_ROW}, /* MariaDB: CHECK */
     {3140, MF_ROW},                 /* invalid JSON text */
+    {3141, MF_ROW},                 /* the same, in CAST */
     {3819, MF_ROW},                 /* CHECK */
     {3854, MF_ROW},                 /* cannot convert string from … to … */
     {ER_SIGNAL_EXCEPTION, MF_ROW},  /* SIGNAL in a trigger */
