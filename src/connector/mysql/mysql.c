@@ -1,11 +1,6 @@
 /* The connector's row. Operations are added as they come; the registry knows it once they are all there. */
 #include "connector/mysql/mysql_room.h"
 
-const char *my_direction(enum mf_direction d)
-{
-    return d == MF_FORWARD ? "fwd" : "rev";
-}
-
 static const struct mf_source_ops source_ops = {0};
 
 static const struct mf_target_ops target_ops = {0};
