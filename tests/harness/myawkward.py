@@ -278,7 +278,7 @@ def _moves(rng: random.Random) -> list:
         return ["TRUNCATE TABLE truncated", "INSERT INTO truncated (v) VALUES ('again')"]
 
     return [types_update, types_update, types_update, key_change, key_change, key_case, swap_places, shift_keys, reuse_key, upserts, keyless, keyless,
-            plain, plain, plain, references] * 3 + [truncates]
+            plain, plain, plain, references] * 12 + [truncates]
 
 
 class MysqlAwkwardLoad(AwkwardLoad):
