@@ -184,11 +184,11 @@ def awkward_data(connection, rows: int = 100, seed: int = 1) -> None:
         _do(connection, sql)
 
 
-def awkward_churn(connection, seed: int, steps: int = 30) -> int:
+def awkward_churn(connection, seed: int, steps: int = 30, truncate: bool = True) -> int:
     """Changes of every kind, in transactions of one to a few statements; the number of transactions committed. A statement
     that the schema refuses rolls its transaction back, which is one more thing that must not be replayed."""
     rng = random.Random(seed)
-    moves = _moves(rng)
+    moves = _moves(rng, truncate)
     committed = 0
     for _ in range(steps):
         statements = [s for _ in range(rng.choice((1, 1, 2, 4))) for s in rng.choice(moves)()]
@@ -212,7 +212,7 @@ def awkward_churn(connection, seed: int, steps: int = 30) -> int:
     return committed
 
 
-def _moves(rng: random.Random) -> list:
+def _moves(rng: random.Random, truncate: bool) -> list:
     r = lambda top=100: rng.randint(1, top)
     word = lambda: _lit("".join(rng.choice("abcXYZ éß漢🦩 _%\\'\"") for _ in range(rng.randint(0, 12))))
 
@@ -277,19 +277,20 @@ def _moves(rng: random.Random) -> list:
     def truncates():
         return ["TRUNCATE TABLE truncated", "INSERT INTO truncated (v) VALUES ('again')"]
 
-    return [types_update, types_update, types_update, key_change, key_change, key_case, swap_places, shift_keys, reuse_key, upserts, keyless, keyless,
-            plain, plain, plain, references] * 12 + [truncates]
+    moves = [types_update, types_update, types_update, key_change, key_change, key_case, swap_places, shift_keys, reuse_key, upserts, keyless, keyless,
+            plain, plain, plain, references] * 12
+    return moves + [truncates] if truncate else moves
 
 
 class MysqlAwkwardLoad(AwkwardLoad):
     """awkward_churn in a thread until it is stopped, on one database."""
 
-    def __init__(self, database: MysqlDatabase, seed: int = 1, pause: float = 0.0):
-        super().__init__(database, seed, pause=pause)
+    def __init__(self, database: MysqlDatabase, seed: int = 1, truncate: bool = True, pause: float = 0.0):
+        super().__init__(database, seed, truncate, pause)
 
     def _churn(self) -> None:
         connection = connect(self.url)
         try:
-            self._until_stopped(lambda: awkward_churn(connection, self.seed, steps=5))
+            self._until_stopped(lambda: awkward_churn(connection, self.seed, steps=5, truncate=self.truncate))
         finally:
             connection.close()

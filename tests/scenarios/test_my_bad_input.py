@@ -48,8 +48,11 @@ def test_a_log_that_is_gone(how, versions, own_pair, migration):
     wait_no_sessions(source)
     source.execute("UPDATE a SET v = 'lost' WHERE id = 1")
     if how == "purged":
-        source.execute("FLUSH BINARY LOGS")
-        source.execute(f"PURGE BINARY LOGS TO '{source.rows('SHOW BINARY LOGS')[-1][0]}'")
+        def purged() -> bool:  # MariaDB keeps a log until it has noted in the next one that nothing of it is open
+            source.execute(f"FLUSH BINARY LOGS; PURGE BINARY LOGS TO '{source.rows('SHOW BINARY LOGS')[-1][0]}'")
+            return source.rows("SHOW BINARY LOGS")[0][0] > first
+        first = source.rows("SHOW BINARY LOGS")[-1][0]
+        wait_for(purged, 20, "the log purged")
     else:
         source.execute("RESET MASTER")
     source.execute("UPDATE a SET v = 'after' WHERE id = 2")
@@ -100,18 +103,27 @@ def test_two_migrations_of_one_source(mysql_pair, mysql_database, migration):
 
 @pytest.mark.parametrize("change", [
     "ALTER TABLE a ADD COLUMN more int NOT NULL DEFAULT 3", "ALTER TABLE a DROP COLUMN n", "ALTER TABLE a MODIFY n bigint",
-    "ALTER TABLE a CHANGE n m int", "ALTER TABLE a MODIFY n int FIRST", "ALTER TABLE a MODIFY v varchar(100) CHARACTER SET latin1 NOT NULL",
-    "RENAME TABLE a TO z", "DROP TABLE a"], ids=["add", "drop", "type", "rename", "order", "charset", "renametable", "droptable"])
+    "ALTER TABLE a CHANGE n m int", "ALTER TABLE a MODIFY v varchar(100) CHARACTER SET latin1 NOT NULL", "RENAME TABLE a TO z"],
+    ids=["add", "drop", "type", "rename", "charset", "renametable"])
 def test_a_table_altered_in_mid_stream(change, mysql_pair, migration):
     source, target = mysql_pair
     m = synced(source, target, migration)
     source.execute("UPDATE a SET v = 'before' WHERE id = 1")
     source.execute(change)
-    if "DROP TABLE" not in change:
-        source.execute(f"UPDATE {'z' if 'TO z' in change else 'a'} SET v = 'after' WHERE id = 2")
-        ended_with(m, f"{source.name}.a")
-    wait_for(lambda: target.value("SELECT v FROM a WHERE id = 1") == "before", 30, "what was committed before the change")
-    assert target.value("SELECT v FROM a WHERE id = 2") == "two"
+    source.execute(f"UPDATE {'z' if 'TO z' in change else 'a'} SET v = 'after' WHERE id = 2")
+    ended_with(m, f"{source.name}.a")
+    assert target.rows("SELECT v FROM a WHERE id IN (1, 2) ORDER BY id") in ([("before",), ("two",)], [("one",), ("two",)])
+
+
+@PAIRS
+def test_columns_that_change_places_are_told_apart_by_name(mysql_pair, migration):
+    source, target = mysql_pair
+    m = synced(source, target, migration)
+    source.execute("UPDATE a SET v = 'before' WHERE id = 1")
+    equal_at_last(m, source, target)
+    source.execute("ALTER TABLE a MODIFY n int FIRST")
+    source.execute("UPDATE a SET v = 'after' WHERE id = 2; INSERT INTO a (id, v, n) VALUES (50, 'new', 5)")
+    equal_at_last(m, source, target)
 
 
 @PAIRS
@@ -130,13 +142,3 @@ def test_a_value_the_target_refuses_is_kept_and_counted(mysql_pair, migration):
     m.wait(lambda s: s["quarantine"]["rows"] == 0, 30, "quarantine empty")
     equal_at_last(m, source, target)
     m.call("verify")
-
-
-def test_what_8_0_refuses_stops_nothing_else(mysql_pair, migration):
-    """5.7 keeps a geometry in a reference system that 8.0 does not know."""
-    source, target = mysql_pair
-    m = synced(source, target, migration)
-    source.execute("CREATE TABLE later (id int)")  # not migrated: said, not followed
-    source.execute("INSERT INTO a VALUES (9, 'nine', 9)")
-    equal = lambda: target.value("SELECT count(*) FROM a WHERE id = 9") == 1
-    wait_for(lambda: equal() or not m.running(), 30, "the row")

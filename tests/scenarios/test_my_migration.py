@@ -45,6 +45,12 @@ class Application:
         return {**self.ledger.stats.messages, **self.bank.stats.messages}
 
 
+def keeps_truncated_rows(source) -> bool:
+    """5.7 shows a table that was truncated after a snapshot as empty in it, and says nothing: verify then has a false
+    difference. Nothing is truncated there while verify runs."""
+    return source.server.version != "5.7"
+
+
 def there_and_back_and_there(source, target, migration, tmp_path) -> None:
     app = Application(source, target, tmp_path)
     with_zero_dates = connect(source)
@@ -55,7 +61,7 @@ def there_and_back_and_there(source, target, migration, tmp_path) -> None:
     m = migration(source, target, config={"copy": {"max_load": 0}})
     m.hook("on_cutover", app.endpoint.switch_script(target.url(APP)))
     m.hook("on_rollback", app.endpoint.switch_script(source.url(APP)))
-    with app.ledger, app.bank, MysqlAwkwardLoad(source, seed=100, pause=10 * unhurried()) as awkward:
+    with app.ledger, app.bank, MysqlAwkwardLoad(source, seed=100, truncate=keeps_truncated_rows(source), pause=10 * unhurried()) as awkward:
         m.call("check")
         m.start()
         m.wait_phase("synced")
@@ -125,7 +131,7 @@ def test_sources_with_other_logs(mysql_database, migration, tmp_path, versions, 
     with_zero_dates.close()
     m = migration(source, target, config={"copy": {"max_load": 0}})
     m.hook("on_cutover", app.endpoint.switch_script(target.url(APP)))
-    with app.ledger, app.bank, MysqlAwkwardLoad(source, seed=300, pause=10 * unhurried()) as awkward:
+    with app.ledger, app.bank, MysqlAwkwardLoad(source, seed=300, truncate=keeps_truncated_rows(source), pause=10 * unhurried()) as awkward:
         m.start()
         m.wait_phase("synced")
         with app.bank.watch(target.url()):
