@@ -106,7 +106,8 @@ SCHEMA_QUERIES = {
     "columns": "SELECT table_name, column_name, ordinal_position, column_type, is_nullable, column_default, extra, character_set_name,"
                " collation_name, column_comment, generation_expression FROM information_schema.columns WHERE table_schema = database()",
     "indexes": "SELECT table_name, index_name, seq_in_index, column_name, non_unique, sub_part, index_type FROM information_schema.statistics WHERE table_schema = database()",
-    "foreign keys": "SELECT constraint_name, table_name, referenced_table_name, update_rule, delete_rule FROM information_schema.referential_constraints WHERE constraint_schema = database()",
+    # InnoDB makes no difference between the two rules that refuse; 5.7 calls the default RESTRICT, 8.0 NO ACTION
+    "foreign keys": "SELECT constraint_name, table_name, referenced_table_name, REPLACE(update_rule, 'RESTRICT', 'NO ACTION'), REPLACE(delete_rule, 'RESTRICT', 'NO ACTION') FROM information_schema.referential_constraints WHERE constraint_schema = database()",
     "views": "SELECT table_name FROM information_schema.views WHERE table_schema = database()",
     "triggers": "SELECT trigger_name, event_object_table, event_manipulation, action_timing, action_statement FROM information_schema.triggers WHERE trigger_schema = database()",
     "routines": "SELECT routine_name, routine_type, routine_definition FROM information_schema.routines WHERE routine_schema = database()",
