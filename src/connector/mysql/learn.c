@@ -65,6 +65,12 @@ static int take_types(struct my_rel *rel, const struct mf_table *whole, struct m
     return 0;
 }
 
+int my_rel_take(struct my_rel *rel, struct mf_table *whole, struct mf_error *err)
+{
+    rel->whole = whole;
+    return choose_columns(rel, whole, err) < 0 || take_types(rel, whole, err) < 0 ? -1 : 0;
+}
+
 /* ---- from the catalogue ---- */
 
 /* The metadata lock comes first: a schema change that is in the log and not over yet is waited for, none begins until we have
@@ -107,7 +113,7 @@ int my_rel_learn(struct my_relations *r, struct my_rel *rel, struct my_place *re
         mf_error_clear(err);
         return 0;
     }
-    return choose_columns(rel, whole, err) < 0 || take_types(rel, whole, err) < 0 ? -1 : 0;
+    return my_rel_take(rel, whole, err);
 }
 
 /* ---- against the log ---- */
@@ -116,13 +122,13 @@ int my_rel_fit(struct my_rel *rel, struct my_binlog *log, const struct my_table_
 {
     char how[sizeof err->text] = "";
     if (map->ncolumns != rel->nlogged) {
-        snprintf(how, sizeof how, "its rows have %u columns in the log, and the table has %u", map->ncolumns,
+        snprintf(how, sizeof how, "its rows have %u columns in the log, and %u in what is known of it", map->ncolumns,
                  rel->nlogged);
     }
     for (uint16_t i = 0; !how[0] && map->has_names && i < map->ncolumns; i++) {
         if (strcmp(map->names[i], rel->names[i]) != 0) {
-            snprintf(how, sizeof how, "column %u is called %.200s in the log, and %.200s in the table", i + 1u,
-                     map->names[i], rel->names[i]);
+            snprintf(how, sizeof how, "column %u is called %.200s in the log, and %.200s in what is known of it",
+                     i + 1u, map->names[i], rel->names[i]);
         }
     }
     if (!how[0]) {
@@ -135,8 +141,8 @@ int my_rel_fit(struct my_rel *rel, struct my_binlog *log, const struct my_table_
         mf_strlcpy(how, err->text, sizeof how);
     }
     mf_fail(err, MF_FATAL, "MFDDL",
-            "the rows of table %s.%s in the log do not fit what the table is now (%.400s); nothing was misread",
-            rel->schema, rel->name, how);
+            "the rows of table %s.%s in the log do not fit the table (%.400s); nothing was misread", rel->schema,
+            rel->name, how);
     mf_hint(err, "the table was changed behind this place: cancel and begin the migration again");
     return -1;
 }
