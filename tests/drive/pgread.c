@@ -21,7 +21,7 @@ static struct mf_pipe_id pipe_id = {.migration = "test"};
 static struct mf_catalog catalog;
 static struct mf_stream *stream;
 static struct mf_snapshot *snapshot;
-static struct mf_reader *reader;
+static struct mf_reader *readers[8], *reader; /* the one that was opened or chosen last */
 
 static const struct mf_table *find_table(const json_t *in, struct mf_error *err)
 {
@@ -217,8 +217,9 @@ static int op_snapshot(const json_t *in, json_t *out, struct mf_error *err)
 {
     ops->snapshot_close(snapshot);
     snapshot = NULL;
-    int rc = json_is_true(json_object_get(in, "now")) ? ops->snapshot_now(db, &snapshot, err)
-                                                      : ops->snapshot_open(db, &pipe_id, &snapshot, err);
+    int n = json_object_get(in, "readers") ? (int)pr_number(in, "readers") : 1;
+    int rc = json_is_true(json_object_get(in, "now")) ? ops->snapshot_now(db, n, &snapshot, err)
+                                                      : ops->snapshot_open(db, &pipe_id, n, &snapshot, err);
     if (rc == 0) {
         pr_put_position(out, "position", &snapshot->position);
     }
@@ -228,14 +229,23 @@ static int op_snapshot(const json_t *in, json_t *out, struct mf_error *err)
 static int op_reader(const json_t *in, json_t *out, struct mf_error *err)
 {
     (void)out;
-    ops->reader_close(reader);
-    reader = NULL;
-    int rc = ops->reader_open(db, json_is_true(json_object_get(in, "snapshot")) ? snapshot : NULL, &reader, err);
+    struct mf_reader **r = &readers[pr_number(in, "number") & 7];
+    ops->reader_close(*r);
+    reader = *r = NULL;
+    int rc = ops->reader_open(db, json_is_true(json_object_get(in, "snapshot")) ? snapshot : NULL, r, err);
     if (rc == 0) {
+        reader = *r;
         reader->peer_version = (int)pr_number(in, "peer_version");
         mf_strlcpy(reader->peer_encoding, pr_text(in, "peer_encoding"), sizeof reader->peer_encoding);
     }
     return rc;
+}
+
+static int op_choose(const json_t *in, json_t *out, struct mf_error *err)
+{
+    (void)out, (void)err;
+    reader = readers[pr_number(in, "number") & 7];
+    return 0;
 }
 
 static int emit_chunk(void *ctx, const struct mf_chunk *c, struct mf_error *err)
@@ -409,6 +419,7 @@ static const struct {
     {"stream_close", op_stream_close},
     {"snapshot", op_snapshot},
     {"reader", op_reader},
+    {"choose", op_choose},
     {"plan", op_plan},
     {"split", op_split},
     {"digest", op_digest},
@@ -462,7 +473,9 @@ int main(int argc, char **argv)
         answer(line);
     }
     ops->stream_close(stream);
-    ops->reader_close(reader);
+    for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {
+        ops->reader_close(readers[i]);
+    }
     ops->snapshot_close(snapshot);
     c->close(db);
     mf_catalog_free(&catalog);

@@ -1,7 +1,7 @@
 /* The room's own header: what its files share beyond connections (connect.h), column types (coltype.h) and the log (binlog.h,
  * gtid.h). Operations are described in connector/connector.h; here is only which file has them. */
-#ifndef MF_CONNECTOR_MYSQL_ROOM_H
-#define MF_CONNECTOR_MYSQL_ROOM_H
+#ifndef MF_CONNECTOR_MYSQL_MYSQL_ROOM_H
+#define MF_CONNECTOR_MYSQL_MYSQL_ROOM_H
 
 #include "connector/connector.h"
 #include "connector/mysql/coltype.h"
@@ -62,8 +62,9 @@ int my_load(struct mf_db *db, double *ret, struct mf_error *err);
 int my_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
 
 /* snapshot.c */
-int my_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret, struct mf_error *err);
-int my_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err);
+int my_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
+                     struct mf_error *err);
+int my_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err);
 void my_snapshot_close(struct mf_snapshot *s);
 
 /* reader.c, plan.c, chunk.c, range.c, digest.c */
