@@ -24,6 +24,14 @@
 
 struct my_since;
 
+/* A table's columns in the log. */
+struct my_logged {
+    uint16_t n;
+    struct my_type *types;
+    const char **names; /* "": any */
+    uint16_t *from;     /* column i that travels is column from[i] of these */
+};
+
 struct my_rel {
     char *schema, *name;
     const struct my_since *since; /* what is contained there is not the stream's business; NULL: nothing is */
@@ -36,10 +44,8 @@ struct my_rel {
     struct mf_arena arena;
     struct mf_table *whole; /* with all columns, as they are in the log */
     struct mf_table *table; /* as handed out: without columns that the server computes, unless they are of the key */
-    uint16_t *from;         /* its column i is column from[i] of the log */
-    struct my_type *types;  /* of the log's columns */
-    const char **names;
-    uint16_t nlogged;
+    struct my_logged plain, full; /* without and with columns that are hidden (hidden.c) */
+    const uint16_t *from;         /* of the one that the last table map has */
 };
 
 struct my_relations {
