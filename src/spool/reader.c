@@ -89,8 +89,23 @@ static size_t limit(const struct mf_spool_reader *r)
     return r->mem ? atomic_load_explicit(&r->mem->visible, memory_order_acquire) : r->ld.len;
 }
 
+/* A release takes segments away whose transactions have all been read, and we may stand in one still: before a block that holds nothing but
+ * relations, or, after a rewind, before what is only to be passed over. We go on where the first segment left begins; its head has the
+ * relations. If it begins after more than we have seen, that is damage. */
+static void pass_released(struct mf_spool_reader *r)
+{
+    MF_LOCK_SCOPE(&r->s->lock);
+    const struct mf_segment_index *first = r->s->nsegs ? &r->s->segs[0] : NULL;
+    bool behind = first && r->next_off < first->start && !first->mid;
+    if (behind && (!r->in_txn || r->skipping) && (first->base <= r->after || first->base <= r->seen)) {
+        r->next_off = first->start;
+        r->in_txn = r->skipping = false;
+    }
+}
+
 static int load_next(struct mf_spool_reader *r, struct mf_error *err)
 {
+    pass_released(r);
     r->block = r->next_off;
     switch (mf_block_load(r->s->st, r->next_off, &r->ld, err)) {
     case MF_LOAD_OK:

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "connector/connector.h"
+#include "connector/mysql/put.h"
 
 #include <mysql.h>
 #include <pthread.h>
@@ -47,7 +48,8 @@ struct my_db {
     size_t nidle;
     int64_t hurry_until_us; /* 0: nobody is in a hurry */
     pthread_t hurried;      /* the thread that is */
-    uint64_t tables_added;  /* grows with stream_add_tables; a stream that sees it grow reads its tables again */
+    uint64_t tables_added;  /* grows with stream_add_tables (also read without the lock); a stream that sees it grow reads its tables again */
+    struct mf_position acked[2]; /* by direction: what streams of this process were told is durable */
 };
 
 static inline struct my_db *my_db_of(struct mf_db *db)
@@ -98,20 +100,6 @@ int my_fail(MYSQL *c, struct mf_error *err);
 /* From a number and a message of the server's that did not come as an error of this session (a warning, a packet). */
 int my_fail_with(const struct my_db *db, unsigned number, const char *message, struct mf_error *err);
 bool my_is_error(const struct mf_error *err, unsigned number);
-
-/* ---- making statements ---- */
-
-void my_put_ident(struct mf_buf *b, const char *name);                    /* `na``me` */
-void my_put_name(struct mf_buf *b, const char *schema, const char *name); /* `db`.`table` */
-static inline void my_put_table(struct mf_buf *b, const struct mf_table *t)
-{
-    my_put_name(b, t->schema, t->name);
-}
-void my_put_literal(struct mf_buf *b, const char *text);             /* 'te\'xt' */
-void my_put_literal_n(struct mf_buf *b, const char *text, size_t n); /* bytes that are UTF-8 text */
-void my_put_hex(struct mf_buf *b, const void *bytes, size_t n);      /* x'0AFF': a binary string */
-/* A value as an expression: NULL, a quoted text, or a binary string. Not for MF_UNCHANGED. */
-void my_put_value(struct mf_buf *b, const struct mf_value *v);
 
 /* ---- results ---- */
 
