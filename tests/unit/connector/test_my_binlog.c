@@ -109,6 +109,7 @@ static const struct my_type types_images[] = {NUM(INT), NUM(INT), BYTES(BLOB, 65
                                               CHARS(TEXT, 65535, "utf8mb4")};
 static const struct my_type types_patches[] = {NUM(INT), NUM(JSON), NUM(JSON), CHARS(VARCHAR, 10, "latin1")};
 static const struct my_type types_packed[] = {NUM(INT), CHARS(TEXT, 65535, "utf8mb4")};
+static const struct my_type types_addresses[] = {NUM(INT), NUM(UUID), NUM(INET6), NUM(INET4)};
 static const struct my_type types_one[] = {NUM(INT)};
 
 static const struct {
@@ -122,6 +123,7 @@ static const struct {
     {"images", types_images, MF_ARRAY_LEN(types_images)},
     {"patches", types_patches, 4},
     {"packed", types_packed, 2},
+    {"addresses", types_addresses, 4},
     {"xa_t", types_one, 1},
     {"myisam_t", types_one, 1},
 };
