@@ -185,6 +185,8 @@ class Recorder:
         columns = [("id", "int primary key", NUM), ("a", "int default 7", NUM), ("b", "blob", BIN), ("c", "varchar(10) charset latin1", TXT),
                    ("d", "text charset utf8mb4", TXT)]
         self.create("images", columns)
+        if self.name != "mysql57":  # table maps with the columns' names
+            metadata = self.ask("SELECT @@GLOBAL.binlog_row_metadata; SET GLOBAL binlog_row_metadata = FULL")[0][0]
         for image, keep_old in (("MINIMAL", {"id"}), ("NOBLOB", {"id", "a", "c"})):
             prefix = f"SET SESSION binlog_row_image = {image}; "
             minimal = image == "MINIMAL"
@@ -205,6 +207,8 @@ class Recorder:
             both = self.rows("images", columns)
             self.ask(prefix + "DELETE FROM images ORDER BY id")
             self.lines += [f"D images {left_out(r, keep_old)}" for r in both]
+        if self.name != "mysql57":
+            self.ask(f"SET GLOBAL binlog_row_metadata = {metadata}")
 
     def patches(self) -> None:
         columns = [("id", "int primary key", NUM), ("other", "json", JSN), ("j", "json", JSN), ("t", "varchar(10)", TXT)]
@@ -247,6 +251,15 @@ class Recorder:
         self.ask("INSERT INTO addresses VALUES " + ", ".join(f"({n}, '{u}', '{s}', '{f}')" for n, (u, s, f) in enumerate(values)))
         self.inserted("addresses", columns)
 
+    def old_times(self) -> None:
+        columns = [("id", "int primary key", NUM), ("t", "time", NUM), ("dt", "datetime", NUM), ("ts", "timestamp null", NUM)]
+        self.ask("SET GLOBAL mysql56_temporal_format = OFF")
+        self.create("old_times", columns)
+        self.ask("INSERT INTO old_times VALUES (1, '-838:59:59', '9999-12-31 23:59:59', '2038-01-19 03:14:07'), (2, '00:00:00', 0, 0), "
+                 "(3, '-00:00:01', '1000-01-01 00:00:01', '1970-01-01 00:00:01'), (4, '23:59:59', '2024-02-29 12:34:56', '2026-11-28 01:02:03')")
+        self.inserted("old_times", columns)
+        self.ask("SET GLOBAL mysql56_temporal_format = ON")
+
     def others(self) -> None:
         self.ask("CREATE TABLE xa_t (id int primary key); XA START 'g','b',3; INSERT INTO xa_t VALUES (1); XA END 'g','b',3; XA PREPARE 'g','b',3; "
                  "XA COMMIT 'g','b',3")
@@ -266,6 +279,7 @@ class Recorder:
         if self.name == "mariadb":
             self.compressed()
             self.addresses()
+            self.old_times()
         self.others()
         basename = self.ask("SELECT @@log_bin_basename")[0][0]
         self.ask("FLUSH BINARY LOGS")

@@ -110,6 +110,7 @@ static const struct my_type types_images[] = {NUM(INT), NUM(INT), BYTES(BLOB, 65
 static const struct my_type types_patches[] = {NUM(INT), NUM(JSON), NUM(JSON), CHARS(VARCHAR, 10, "latin1")};
 static const struct my_type types_packed[] = {NUM(INT), CHARS(TEXT, 65535, "utf8mb4")};
 static const struct my_type types_addresses[] = {NUM(INT), NUM(UUID), NUM(INET6), NUM(INET4)};
+static const struct my_type types_old_times[] = {NUM(INT), NUM(TIME), NUM(DATETIME), NUM(TIMESTAMP)};
 static const struct my_type types_one[] = {NUM(INT)};
 
 static const struct {
@@ -124,6 +125,7 @@ static const struct {
     {"patches", types_patches, 4},
     {"packed", types_packed, 2},
     {"addresses", types_addresses, 4},
+    {"old_times", types_old_times, 4},
     {"xa_t", types_one, 1},
     {"myisam_t", types_one, 1},
 };
@@ -175,7 +177,7 @@ struct walk {
     struct my_type charsets[64];
     uint16_t ncharsets;
     unsigned counts[KINDS];
-    unsigned rows;
+    unsigned rows, named;
 };
 
 static void expect_line(struct walk *w, const char *line)
@@ -234,6 +236,12 @@ static void give_columns(struct walk *w, const struct my_table_map *map)
     w->map = *map;
     if (strcmp(map->schema, "rec") != 0) {
         return;
+    }
+    if (map->has_names) {
+        assert_string_equal(map->table, "images");
+        assert_string_equal(map->names[0], "id");
+        assert_string_equal(map->names[4], "d");
+        w->named++;
     }
     if (mf_streq(map->table, "charsets")) {
         assert_mf_ok(my_binlog_columns(w->d, map->id, w->charsets, w->ncharsets, &err), &err);
@@ -319,6 +327,7 @@ static void every_row_is_what_the_server_showed(void **state)
         begin_walk(&w, (const char *)text.p);
         walk_events(&w, log.p + 4, log.n - 4);
         assert_string_equal(w.expected, "");
+        assert_int_equal(w.named > 0, i > 0); /* MySQL 5.7 tells no names */
         assert_int_equal(w.counts[MY_EV_FORMAT], 1);
         assert_int_equal(w.counts[MY_EV_ROTATE], 1);
         assert_int_equal(w.counts[MY_EV_XA_PREPARE], 1);
