@@ -62,7 +62,8 @@ static const struct mf_cli_exit run_exits[] = {
 static const struct mf_cli_exit quarantine_exits[] = {
     {3, "refused: the rows still differ, or belong to the direction that is not in use"}, {0, "done"}};
 static const struct mf_cli_exit check_exits[] = {{3, "blocked: a finding must be resolved first"}, {0, "ready"}};
-static const struct mf_cli_exit verify_exits[] = {{4, "the sides differ, or did and not all of it could be repaired"},
+static const struct mf_cli_exit verify_exits[] = {{3, "could not be done now; it says nothing about the sides"},
+                                                  {4, "the sides differ, or did and not all of it could be repaired"},
                                                   {0, "equal, or made equal by --repair"}};
 static const struct mf_cli_exit move_exits[] = {{3, "refused or abandoned; everything is as it was before"},
                                                 {0, "done"}};

@@ -15,7 +15,7 @@ int mf_cmd_reads(const struct mf_args *a)
     if (mf_control_post(a, "/v1/reads", body, &reply, &err) < 0) {
         return mf_cli_fail(a, &err);
     }
-    int status = mf_cli_reply(a, reply, "reads are moved");
+    int status = mf_cli_reply(a, reply, "the share of reads is set");
     json_decref(reply);
     return status;
 }

@@ -53,15 +53,15 @@ static void print_differences(const json_t *list)
     mf_text_table_free(&t);
 }
 
-static void print_result(const json_t *reply)
+static void print_result(const json_t *reply, bool sample)
 {
     char rows[32];
     char differing[32];
     int64_t repaired = mf_json_int(reply, "rows_repaired");
     print_differences(mf_json_at(reply, "differences"));
     int64_t found = mf_json_int(reply, "rows_differing");
-    printf("\n%s: %s rows compared, %s %s", found > repaired ? "different" : "equal",
-           mf_format_count(mf_json_int(reply, "rows_compared"), rows, sizeof(rows)),
+    printf("\n%s: %s rows%s compared, %s %s", found > repaired ? "different" : "equal",
+           mf_format_count(mf_json_int(reply, "rows_compared"), rows, sizeof(rows)), sample ? " of a sample" : "",
            mf_format_count(found, differing, sizeof(differing)), repaired ? "differed" : "differ");
     if (repaired) {
         printf(", %s repaired", mf_format_count(repaired, rows, sizeof(rows)));
@@ -83,7 +83,7 @@ int mf_cmd_verify(const struct mf_args *a)
     if (mf_arg(a, "json")) {
         mf_print_json(reply);
     } else {
-        print_result(reply);
+        print_result(reply, mf_arg(a, "sample") != NULL);
     }
     json_decref(reply);
     return differs ? MF_EXIT_DIFFERENT : MF_EXIT_OK;

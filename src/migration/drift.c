@@ -8,8 +8,6 @@
 
 #include "base/mem.h"
 
-#define BUILT_IN 16384 /* types below have the same number everywhere */
-
 struct looking {
     struct mf_migration *m;
     struct mf_db *db, *other; /* takes writes; the other one */
@@ -107,7 +105,7 @@ static int missing(struct looking *l, const struct mf_planned *p, const struct m
 
 static bool same_type(const struct mf_column *a, const struct mf_column *b)
 {
-    if (a->type_id < BUILT_IN && b->type_id < BUILT_IN) {
+    if (a->type_id < MF_TYPE_OF_ENGINE && b->type_id < MF_TYPE_OF_ENGINE) {
         return a->type_id == b->type_id && a->type_mod == b->type_mod;
     }
     return a->type && b->type ? strcmp(a->type, b->type) == 0 : true;

@@ -51,6 +51,17 @@ static int wait_for(pid_t pid, int64_t timeout_ms, int *ret_status)
     }
 }
 
+/* Three entries; facts->host is "host:port". */
+static size_t put_side(char **env, size_t n, const char *side, const struct mf_db_facts *facts)
+{
+    const char *colon = strrchr(facts->host, ':');
+    int host = colon ? (int)(colon - facts->host) : (int)strlen(facts->host);
+    env[n++] = mf_xasprintf("MIDFLIGHT_%s_HOST=%.*s", side, host, facts->host);
+    env[n++] = mf_xasprintf("MIDFLIGHT_%s_PORT=%s", side, colon ? colon + 1 : "");
+    env[n++] = mf_xasprintf("MIDFLIGHT_%s_DATABASE=%s", side, facts->database);
+    return n;
+}
+
 static char **environment(const struct mf_migration *m, const char *name, const char *const *facts)
 {
     size_t n = 0, nfacts = 0;
@@ -60,17 +71,15 @@ static char **environment(const struct mf_migration *m, const char *name, const 
     while (facts && facts[nfacts]) {
         nfacts++;
     }
-    char **env = mf_xcalloc(n + nfacts + 7, sizeof *env);
+    char **env = mf_xcalloc(n + nfacts + 9, sizeof *env);
     memcpy(env, environ, n * sizeof *env);
     for (size_t i = 0; i < nfacts; i++) {
         env[n++] = mf_xstrdup(facts[i]);
     }
     env[n++] = mf_xasprintf("MIDFLIGHT_HOOK=%s", name);
     env[n++] = mf_xasprintf("MIDFLIGHT_MIGRATION=%s", m->config->migration);
-    env[n++] = mf_xasprintf("MIDFLIGHT_SOURCE_HOST=%s", m->source_facts.host);
-    env[n++] = mf_xasprintf("MIDFLIGHT_SOURCE_DATABASE=%s", m->source_facts.database);
-    env[n++] = mf_xasprintf("MIDFLIGHT_TARGET_HOST=%s", m->target_facts.host);
-    env[n++] = mf_xasprintf("MIDFLIGHT_TARGET_DATABASE=%s", m->target_facts.database);
+    n = put_side(env, n, "SOURCE", &m->source_facts);
+    put_side(env, n, "TARGET", &m->target_facts);
     return env;
 }
 
@@ -117,22 +126,19 @@ int mf_run_hook_within(void *ctx, const char *name, const char *const *facts, in
     int rc = posix_spawn(&pid, path, NULL, &attr, argv, env);
     posix_spawnattr_destroy(&attr);
     free_environment(env);
-    if (rc != 0) {
-        return mf_fail(err, MF_ABANDONED, "MFHOOK", "the hook %s (%s) could not be started: %s", name, path,
-                       strerror(rc));
-    }
     int status = 0;
-    if (wait_for(pid, timeout_ms, &status) < 0) {
-        return mf_fail(err, MF_ABANDONED, "MFHOOK", "the hook %s (%s) did not end within %lld ms and was killed", name,
-                       path, (long long)timeout_ms);
+    if (rc != 0) {
+        mf_fail(err, MF_ABANDONED, "MFHOOK", "the hook %s (%s) could not be started: %s", name, path, strerror(rc));
+    } else if (wait_for(pid, timeout_ms, &status) < 0) {
+        mf_fail(err, MF_ABANDONED, "MFHOOK", "the hook %s (%s) did not end within %lld ms and was killed", name, path,
+                (long long)timeout_ms);
+    } else if (WIFSIGNALED(status)) {
+        mf_fail(err, MF_ABANDONED, "MFHOOK", "the hook %s (%s) was killed by signal %d", name, path, WTERMSIG(status));
+    } else if (WEXITSTATUS(status) != 0) {
+        mf_fail(err, MF_ABANDONED, "MFHOOK", "the hook %s (%s) failed with exit %d", name, path, WEXITSTATUS(status));
+    } else {
+        return 0;
     }
-    if (WIFSIGNALED(status)) {
-        return mf_fail(err, MF_ABANDONED, "MFHOOK", "the hook %s (%s) was killed by signal %d", name, path,
-                       WTERMSIG(status));
-    }
-    if (WEXITSTATUS(status) != 0) {
-        return mf_fail(err, MF_ABANDONED, "MFHOOK", "the hook %s (%s) failed with exit %d", name, path,
-                       WEXITSTATUS(status));
-    }
-    return 0;
+    mf_hint(err, "mend the hook (what it printed is in the output of `midflight run`) and give the command again");
+    return -1;
 }

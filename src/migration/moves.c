@@ -13,12 +13,10 @@ static int lag_small(struct mf_migration *m, struct mf_error *err)
 {
     struct mf_pipe *live = mf_live_pipe(m);
     struct mf_position now;
-    struct mf_apply_stats a;
     if (live->origin->connector->source->position(live->origin, &now, err) < 0) {
         return -1;
     }
-    mf_apply_stats(live->apply, &a);
-    uint64_t lag = now.order > a.reached ? now.order - a.reached : 0; /* not of what other databases wrote to the log */
+    uint64_t lag = mf_pipe_behind(live, now.order); /* not of what other databases wrote to the log */
     if (lag > (uint64_t)m->config->cutover.max_lag_bytes) {
         mf_fail(err, MF_ABANDONED, "MFGUARD", "the stream is %" PRIu64 " bytes behind; cutover.max_lag allows %" PRId64,
                 lag, m->config->cutover.max_lag_bytes);
@@ -41,7 +39,7 @@ static int verified(struct mf_migration *m, struct mf_error *err)
     }
     /* What was compared first was compared when it began. */
     int64_t age_us = mf_wall_us() - last.started_us, allowed = m->config->cutover.verified_within_ms * 1000;
-    bool before = found && last.started_us < mf_state_int(m->state, "adopted_us", 0);
+    bool before = found && last.started_us < mf_state_int(m->state, "schema_accepted_us", 0);
     if (!found || differing > 0 || before || (allowed > 0 && age_us > allowed)) {
         mf_fail(err, MF_ABANDONED, "MFGUARD", "%s",
                 !found          ? "the two sides have not been compared as a whole"

@@ -41,8 +41,9 @@ static void sample(struct mf_migration *m)
     int64_t quarantined = there + back;
     struct mf_apply_stats a;
     mf_apply_stats(live->apply, &a);
-    if (now.order > a.reached + HOLD_BYTES || now.order <= a.reached + FREE_BYTES) {
-        hold_back(m, now.order > a.reached + HOLD_BYTES);
+    uint64_t behind = mf_pipe_behind(live, now.order);
+    if (behind > HOLD_BYTES || behind <= FREE_BYTES) {
+        hold_back(m, behind > HOLD_BYTES);
     }
     int64_t at = mf_now_us();
     pthread_mutex_lock(&m->lock);
@@ -198,6 +199,7 @@ static int open_verify(struct mf_migration *m, const struct mf_request *r, struc
                                   .repair = r->repair,
                                   .snapshot_ms = m->config->verify.snapshot_ms,
                                   .chunk_rows = 50000,
+                                  .jobs = (int)m->config->verify.jobs,
                                   .not_before_us = oldest_to_resume(m)};
     struct mf_verify *v = NULL;
     if (mf_verify_new(&o, &v, err) < 0) {

@@ -96,9 +96,7 @@ static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool li
     mf_apply_stats(pipe->apply, &a);
     mf_spool_stats(pipe->spool, &s);
     uint64_t now = live && m->source_now.order > c.received.order ? m->source_now.order : c.received.order;
-    uint64_t lag = a.reached == 0    ? s.bytes_on_disk
-                   : now > a.reached ? now - a.reached
-                                     : 0; /* 0: replay has not begun */
+    uint64_t lag = a.reached == 0 ? s.bytes_on_disk : mf_pipe_behind(pipe, now); /* 0: replay has not begun */
     /* What waits was committed after both: the last commit applied, and the last time that nothing waited. */
     int64_t since = a.last_commit_time_us > a.caught_up_us ? a.last_commit_time_us : a.caught_up_us;
     double lag_seconds = s.written.order > a.reached && since ? (double)(mf_wall_us() - since) / 1e6 : 0;

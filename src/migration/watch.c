@@ -99,7 +99,7 @@ static int accept(struct mf_migration *m, const struct mf_drift *d, struct mf_er
         return 0;
     }
     /* What was compared before does not count any more: a change may have come with values that the stream did not tell of. */
-    if (mf_state_set_int(m->state, "adopted_us", mf_wall_us(), err) < 0) {
+    if (mf_state_set_int(m->state, "schema_accepted_us", mf_wall_us(), err) < 0) {
         return -1;
     }
     m->have_tables = false;

@@ -9,6 +9,9 @@
 #include "base/arena.h"
 #include "base/error.h"
 
+/* Numbers of types below this mean the same in every database of an engine; above, in one database only (PostgreSQL: types that users made). */
+#define MF_TYPE_OF_ENGINE 16384u
+
 struct mf_column {
     const char *name;
     const char *type; /* the engine's full type text, e.g. "numeric(10,2)"; a stream may leave it NULL */

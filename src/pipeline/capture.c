@@ -185,6 +185,7 @@ static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item 
     }
     c->tail = item->position;
     c->now.transactions++;
+    c->now.bytes += head.bytes;
     c->now.changes += head.changes;
     return 0;
 }

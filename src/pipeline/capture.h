@@ -35,7 +35,7 @@ void mf_capture_hold(struct mf_capture *c, bool held);
 
 struct mf_capture_stats { /* any thread */
     struct mf_position received, durable, acknowledged;
-    uint64_t transactions, changes, own_dropped, wrong_side;
+    uint64_t transactions, bytes, changes, own_dropped, wrong_side; /* bytes: as the spool keeps them */
     bool stalled_on_budget;
 };
 void mf_capture_stats(struct mf_capture *c, struct mf_capture_stats *ret);

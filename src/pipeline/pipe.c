@@ -18,6 +18,7 @@
 #define BACKOFF_MAX   (10 * MF_US_PER_SEC)
 #define IDLE_PAUSE_US (20 * MF_US_PER_MS) /* a stage that is idle before its timeout is over has nothing to wait on */
 #define IDLE_PROOF_US (30 * MF_US_PER_SEC)
+#define UNSEEN_BYTES  1024 /* a commit, while none has been seen */
 
 struct mf_pipe_threads {
     struct mf_pipe *pipe;
@@ -79,6 +80,19 @@ static uint64_t reached(const struct mf_pipe *p, bool capture)
     struct mf_position at;
     mf_apply_position(p->apply, &at);
     return at.order;
+}
+
+uint64_t mf_pipe_behind(struct mf_pipe *p, uint64_t order)
+{
+    struct mf_capture_stats c;
+    struct mf_apply_stats a;
+    mf_capture_stats(p->capture, &c);
+    mf_apply_stats(p->apply, &a);
+    uint64_t behind = order > a.reached ? order - a.reached : 0;
+    if (p->origin->connector->order_is_bytes) {
+        return behind;
+    }
+    return behind * (c.transactions ? c.bytes / c.transactions + 1 : UNSEEN_BYTES);
 }
 
 static void went_well(struct mf_pipe_threads *t, struct trying *tr, bool capture, bool idle)

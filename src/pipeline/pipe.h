@@ -39,6 +39,9 @@ int mf_pipe_start(struct mf_pipe *p, struct mf_error *err);
 int mf_pipe_failure(struct mf_pipe *p, struct mf_error *ret);
 /* What keeps the pipe from going on at this moment: its failure, or what it is trying again. Cleared when all is well. */
 void mf_pipe_trouble(struct mf_pipe *p, struct mf_error *ret);
+/* How far replay is behind this order of the origin, in bytes of its log; where positions count commits, that many of the size that
+ * the ones seen so far had. Any thread. */
+uint64_t mf_pipe_behind(struct mf_pipe *p, uint64_t order);
 void mf_pipe_stop(struct mf_pipe *p);  /* joins the threads and forgets their failure; may be started again */
 void mf_pipe_close(struct mf_pipe *p); /* stops, frees; NULL is allowed */
 

@@ -1,8 +1,9 @@
 /*
- * A PostgreSQL target, driven by lines of JSON on standard input; each is answered by a line of JSON. For tests only.
+ * A target of any connector (that of the URL), driven by lines of JSON on standard input; each is answered by a line of JSON. For
+ * tests only.
  *
- * A table is {"schema", "name", "identity": "key"|"full", "columns": [{"name", "type_id", "type_mod", "in_key"}], "key": [..]}.
- * A value is null, a string (the source's text) or {} (unchanged).
+ * A table is {"schema", "name", "identity": "key"|"full", "columns": [{"name", "type", "type_id", "type_mod", "in_key"}], "key": [..]}.
+ * A value is null, a string (the source's text), {"hex": "00ff"} (raw bytes) or {} (unchanged).
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -26,8 +27,10 @@ static struct mf_hold *held;
 static int do_window(const json_t *o, json_t *reply, struct mf_error *err)
 {
     const struct mf_target_ops *t = db->connector->target;
-    struct mf_window_mode mode = {
-        .fuzzy = pd_flag(o, "fuzzy"), .careful = pd_flag(o, "careful"), .keep_rejected = pd_flag(o, "keep")};
+    struct mf_window_mode mode = {.fuzzy = pd_flag(o, "fuzzy"),
+                                  .careful = pd_flag(o, "careful"),
+                                  .keep_rejected = pd_flag(o, "keep"),
+                                  .heal = pd_flag(o, "heal")};
     struct mf_arena missing = {0};
     mf_arena_init(&missing, 64u << 20);
     struct mf_window_result result = {.arena = &missing};
@@ -60,6 +63,7 @@ static int do_window(const json_t *o, json_t *reply, struct mf_error *err)
     json_object_set_new(reply, "missing", list);
     json_object_set_new(reply, "rows", json_integer((json_int_t)result.rows));
     json_object_set_new(reply, "quarantined", json_integer((json_int_t)result.quarantined));
+    json_object_set_new(reply, "diverged", json_integer((json_int_t)result.diverged));
     mf_arena_free(&missing);
     return rc;
 }
@@ -298,6 +302,32 @@ static int do_sequences(const json_t *o, json_t *reply, struct mf_error *err)
     return db->connector->target->sequences_set(db, s, n, err);
 }
 
+static int do_finish(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    (void)reply;
+    return db->connector->target->table_finish(db, pd_table_of(json_object_get(o, "table")), err);
+}
+
+static int list_quarantined(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    (void)err;
+    return json_array_append_new(ctx, json_pack("{s:I, s:s, s:s, s:s, s:s?, s:s, s:s, s:s?}", "id", (json_int_t)q->id,
+                                                "schema", q->schema, "table", q->table, "key", q->key, "column",
+                                                q->column, "reason", q->reason, "code", q->code, "row", q->row));
+}
+
+/* What is in quarantine; drop: the entry of that id leaves it first. */
+static int do_quarantine(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    const struct mf_target_ops *t = db->connector->target;
+    json_t *list = json_array();
+    json_object_set_new(reply, "entries", list);
+    if (json_object_get(o, "drop") && t->quarantine_drop(db, &pipe_id, pd_number(o, "drop"), err) < 0) {
+        return -1;
+    }
+    return t->quarantine_list(db, &pipe_id, list_quarantined, list, err);
+}
+
 static int do_reset(const json_t *o, json_t *reply, struct mf_error *err)
 {
     (void)reply;
@@ -311,7 +341,8 @@ static const struct {
     {"prepare", do_prepare},       {"window", do_window},       {"load", do_load},       {"repair", do_repair},
     {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},       {"decide", do_decide},
     {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup}, {"schema", do_schema},
-    {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},
+    {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},     {"finish", do_finish},
+    {"quarantine", do_quarantine},
 };
 
 static void answer(const char *line)

@@ -81,6 +81,7 @@ def test_a_failing_hook_abandons_the_cutover(shop):
     shop.m.wait_phase("synced")
     result = shop.m.call("cutover", expect=REFUSED)
     assert "on_before_cutover" in result.out + result.err and "7" in result.out + result.err
+    assert "mend the hook" in result.out + result.err
     assert shop.m.status()["writes"] == "source"
     goes_on(shop)
     settled(shop, "source")
@@ -94,7 +95,7 @@ def test_hooks_get_the_facts(shop):
     shop.m.wait_phase("synced")
     shop.m.call("cutover")
     facts = out.read_text()
-    for name in ("MIDFLIGHT_HOOK=on_before_cutover", "MIDFLIGHT_MIGRATION=", "MIDFLIGHT_TARGET_HOST=", "MIDFLIGHT_TARGET_DATABASE="):
+    for name in ("MIDFLIGHT_HOOK=on_before_cutover", "MIDFLIGHT_MIGRATION=", "MIDFLIGHT_TARGET_HOST=127.0.0.1\n", f"MIDFLIGHT_TARGET_PORT={shop.target.server.port}\n", "MIDFLIGHT_TARGET_DATABASE="):
         assert name in facts, facts
     assert PASSWORD not in facts
 
@@ -475,3 +476,20 @@ def test_status_after_a_cutover_tells_the_way_back(shop):
     status = shop.m.status()
     assert status["rollback_until"] is None and not status["rollback_window_over"]
     settled(shop, "source")
+
+
+def test_a_side_that_forgot_who_writes_is_closed_again(shop):
+    """As after a standby took over that had not the decision: the source believes that it may be written to."""
+    shop.m.call("cutover")
+    goes_on(shop)
+    shop.m.stop()
+    shop.source.execute("UPDATE midflight.epoch SET epoch = epoch - 1, writer = 'source', open = true")
+    shop.source.execute("INSERT INTO t VALUES (2, 'nobody stops it')")
+    shop.m.start()
+    shop.m.wait_phase("cut_over")
+    with pytest.raises(psycopg.Error) as refused:
+        shop.source.execute("INSERT INTO t VALUES (3, 'somebody does')")
+    assert refused.value.sqlstate == READ_ONLY
+    assert "has forgotten" in shop.m.all_logs()
+    goes_on(shop)
+    assert shop.m.status()["writes"] == "target"

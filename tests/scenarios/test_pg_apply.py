@@ -85,6 +85,25 @@ def test_a_strict_window_that_does_not_fit_is_not_committed(drive, accounts, wha
         assert d("checkpoint")["order"] == 11
 
 
+@pytest.mark.parametrize("what", ["update", "delete"])
+def test_a_large_strict_window_that_does_not_fit_is_not_committed(drive, accounts, what):
+    """So many rows go in statements that do not check themselves; the answer is looked at before the COMMIT."""
+    c, t = accounts
+    many = 6000
+    c.execute("INSERT INTO accounts SELECT i, 'o', 1, NULL FROM generate_series(1, %s) i", (many,))
+    d = drive()
+    changes = {"update": {"updates": [change(key(str(i)), [str(i), "new", KEEP, KEEP]) for i in range(1, many + 1)]},
+               "delete": {"deletes": [{"old": key(str(i))} for i in range(1, many + 1)]}}[what]
+    c.execute("DELETE FROM accounts WHERE id = 77")
+    with pytest.raises(Refused) as e:
+        d.window(10, {"table": t, **changes})
+    assert e.value.cls == "conflict" and "public.accounts" in e.value.text
+    assert rows(c, "SELECT count(*) FROM accounts WHERE owner = 'o'") == [(str(many - 1),)] and d("checkpoint")["order"] == 0
+    c.execute("INSERT INTO accounts VALUES (77, 'o', 1, NULL)")
+    d.window(10, {"table": t, **changes})
+    assert rows(c, "SELECT count(*) FROM accounts WHERE owner = 'o'") == [("0",)] and d("checkpoint")["order"] == 10
+
+
 def test_a_fuzzy_window_writes_over_what_is_there_and_reports_what_it_cannot(drive, accounts):
     c, t = accounts
     c.execute("INSERT INTO accounts VALUES (1, 'old', 1, 'toast'), (5, 'five', 5, 'toast5')")

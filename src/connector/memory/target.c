@@ -331,6 +331,7 @@ const struct mf_connector mf_connector_memory = {
     .wire = "memory",
     .can_source = true,
     .can_target = true,
+    .order_is_bytes = true,
     .open = open_db,
     .close = close_db,
     .facts = facts,

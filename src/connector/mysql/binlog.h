@@ -25,19 +25,19 @@
 #include <stdint.h>
 
 enum my_event_kind {
-    MY_EV_OTHER,   /* nothing to us */
-    MY_EV_FORMAT,  /* format description */
-    MY_EV_ROTATE,  /* rotate.file, rotate.position */
-    MY_EV_GTID,    /* gtid: a transaction begins; anonymous ones too */
-    MY_EV_QUERY,   /* query */
-    MY_EV_XID,     /* the transaction commits */
+    MY_EV_OTHER,      /* nothing to us */
+    MY_EV_FORMAT,     /* format description */
+    MY_EV_ROTATE,     /* rotate.file, rotate.position */
+    MY_EV_GTID,       /* gtid: a transaction begins; anonymous ones too */
+    MY_EV_QUERY,      /* query */
+    MY_EV_XID,        /* the transaction commits */
     MY_EV_XA_PREPARE, /* XA: the transaction is prepared (one_phase: committed) under xa.id */
     MY_EV_TABLE_MAP,
-    MY_EV_ROWS,      /* rows; my_rows_next hands them out */
-    MY_EV_HEARTBEAT, /* nothing has been written since next_position of file */
-    MY_EV_STOP,      /* the server was shut down */
-    MY_EV_INCIDENT,  /* the server says that events were lost: incident.message */
-    MY_EV_PAYLOAD,   /* a compressed transaction: my_payload_next hands out the events in it */
+    MY_EV_ROWS,           /* rows; my_rows_next hands them out */
+    MY_EV_HEARTBEAT,      /* nothing has been written since rotate.position of rotate.file */
+    MY_EV_STOP,           /* the server was shut down */
+    MY_EV_INCIDENT,       /* the server says that events were lost: incident.message */
+    MY_EV_PAYLOAD,        /* a compressed transaction: my_payload_next hands out the events in it */
     MY_EV_INTVAR_OR_LIKE, /* INTVAR, RAND, USER_VAR, or a statement's LOAD DATA events: the log is not in row format */
 };
 
@@ -52,21 +52,21 @@ struct my_gtid {
     bool standalone;         /* MariaDB: a statement of its own without a commit event (DDL) */
 };
 
-/* What a table map tells, views into the event. */
+/* What a table map tells. */
 struct my_table_map {
     uint64_t id;
     char schema[260], table[260];
     uint16_t ncolumns;
-    const uint8_t *types; /* one byte a column: the server's field type */
+    const uint8_t *types; /* one byte a column: the server's field type; in the decoder's memory, as meta is */
     const uint8_t *meta;  /* packed metadata */
     size_t meta_len;
-    bool has_names; /* binlog_row_metadata=FULL: the columns' names are known */
+    bool has_names;     /* binlog_row_metadata=FULL: the columns' names are known */
     const char **names; /* in the decoder's memory, good until the next table map of this id */
 };
 
 struct my_event {
     enum my_event_kind kind;
-    uint8_t type; /* the server's number of it */
+    uint8_t type;       /* the server's number of it */
     uint32_t timestamp; /* seconds since 1970 */
     uint32_t server_id;
     uint32_t next_position; /* end of this event in its file; 0 for one that is not in the file */
@@ -119,7 +119,9 @@ int my_payload_next(struct my_binlog *d, struct my_event *ret, bool *ret_more, s
 int my_binlog_columns(struct my_binlog *d, uint64_t table_id, const struct my_type *types, uint16_t n,
                       struct mf_error *err);
 
-/* After MY_EV_ROWS: the rows of the event, one a call; values in the arena. old_row: update, delete; new_row: insert, update. Columns the
+/* After MY_EV_ROWS: the rows of the event, one a call; values in the arena, or views into the event (and an ENUM's into the caller's
+ * members): good until the arena is emptied or the next event is decoded, whichever comes first. An insert, too, may have columns left
+ * out (binlog_row_image MINIMAL: those that got their default); they are MF_UNCHANGED there. old_row: update, delete; new_row: insert, update. Columns the
  * image leaves out (binlog_row_image MINIMAL, NOBLOB) are MF_UNCHANGED in the old row; in the new row of an update they are MF_UNCHANGED,
  * too. A partial JSON update is put together with the old row's document when it is there, else the column is MF_UNCHANGED and *ret_partial
  * says so. *ret_more false: no further row, and the rows are not filled. */
@@ -129,9 +131,11 @@ int my_rows_next(struct my_binlog *d, struct mf_arena *arena, struct mf_row *old
 /* ---- JSON's binary form (jsonb.c), fuzzed by itself ---- */
 
 struct mf_buf;
-/* Appends the text of a binary JSON document as the server (8.0) would print it. MFBINLOG when it is malformed; nesting is bounded. */
+/* Appends the text of a binary JSON document as a server of version 8.0 prints it (5.7 prints the double 1.0 as 1; rows of its log are decoded
+ * so, too). MFBINLOG when it is malformed; nesting is bounded. */
 int my_json_text(struct mf_buf *out, const void *bytes, size_t n, struct mf_error *err);
-/* Appends to out the binary document that the diffs (the value of a PARTIAL_UPDATE_ROWS column) make of `base`. */
+/* Appends the text of the document that the diffs (the value of a PARTIAL_UPDATE_ROWS column) make of the binary document `base`. MFBINLOG when
+ * they do not fit it. */
 int my_json_patch(struct mf_buf *out, const void *base, size_t nbase, const void *diffs, size_t ndiffs,
                   struct mf_error *err);
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 /* ---- sessions ---- */
 
@@ -37,7 +38,8 @@ static void watch_network(MYSQL *c)
     static const int on = 1, idle = 10, interval = 5, count = 4;
     static const unsigned unacknowledged_ms = 30000;
     int fd = (int)mysql_get_socket(c);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on); /* what follows is not for a Unix socket, which needs none */
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on,
+               sizeof on); /* what follows is not for a Unix socket, which needs none */
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
@@ -75,7 +77,8 @@ static int fail_connect(MYSQL *c, struct my_db *db, struct mf_error *err)
     my_fail_with(db, number, c ? mysql_error(c) : "out of memory", err);
     bool server_said = number >= 1000 && number < 2000;
     if (server_said && err->cls != MF_RETRY) {
-        mf_hint(err, "check user, password and TLS settings of the URL, and that the account may connect from this host");
+        mf_hint(err,
+                "check user, password and TLS settings of the URL, and that the account may connect from this host");
     } else if (number == 2026) {
         err->cls = MF_FATAL;
         mf_hint(err, "TLS failed: check ssl-mode and ssl-ca of the URL against what the server offers");
@@ -89,7 +92,8 @@ static int fail_connect(MYSQL *c, struct my_db *db, struct mf_error *err)
 /* What the server says it is, the same for every address of it. */
 static const char *system_id_sql(const struct my_db *db)
 {
-    return db->mariadb ? "SELECT CONCAT(@@hostname, ':', @@port, ':', @@server_id, ':', @@datadir)" : "SELECT @@server_uuid";
+    return db->mariadb ? "SELECT CONCAT(@@hostname, ':', @@port, ':', @@server_id, ':', @@datadir)"
+                       : "SELECT @@server_uuid";
 }
 
 static int same_server(struct my_db *db, MYSQL *c, struct mf_error *err)
@@ -121,7 +125,8 @@ static int set_up(struct my_db *db, MYSQL *c, struct mf_error *err)
                 " SESSION group_concat_max_len = 1048576, SESSION sql_quote_show_create = 1") < 0 ||
         my_exec(c, err, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ") < 0 ||
         my_exec(c, err,
-                mariadb_connection(c) ? "SET SESSION max_statement_time = 0" : "SET SESSION max_execution_time = 0") < 0) {
+                mariadb_connection(c) ? "SET SESSION max_statement_time = 0" : "SET SESSION max_execution_time = 0") <
+            0) {
         return -1;
     }
     return same_server(db, c, err);
@@ -150,7 +155,12 @@ int my_connect(struct my_db *db, const char *what, MYSQL **ret, struct mf_error 
 
 void my_set_timeout(MYSQL *c, int ms)
 {
+    struct timeval t = {.tv_sec = ms > 0 ? ms / 1000 : 0, .tv_usec = ms > 0 ? ms % 1000 * 1000 : 0};
     c->net.pvio->timeout[PVIO_READ_TIMEOUT] = ms > 0 ? ms : -1;
+    /* Under TLS the library does not look at its own number, but reads from the socket until something comes. When the socket gives up it waits
+     * once more, for as long as the option says, in milliseconds; 0 is for ever. */
+    c->options.read_timeout = ms > 0 ? 1 : 0;
+    setsockopt((int)mysql_get_socket(c), SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
 }
 
 void my_hurry(struct mf_db *base, int within_ms)
@@ -265,13 +275,14 @@ int my_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *
         free(db->params.password);
         db->params.password = mf_xstrdup(o->password);
     }
-    snprintf(db->facts.host, sizeof db->facts.host, "%.100s:%u", db->params.socket ? db->params.socket : db->params.host,
-             db->params.port);
+    snprintf(db->facts.host, sizeof db->facts.host, "%.100s:%u",
+             db->params.socket ? db->params.socket : db->params.host, db->params.port);
     if (my_connect(db, "control", &c, err) < 0 || read_facts(db, c, err) < 0) {
         goto fail;
     }
     if (!db->mariadb && db->version < 50700) {
-        mf_fail(err, MF_FATAL, "MFVERSION", "MySQL %s is too old: 5.7 is the first that is supported", db->facts.version);
+        mf_fail(err, MF_FATAL, "MFVERSION", "MySQL %s is too old: 5.7 is the first that is supported",
+                db->facts.version);
         goto fail;
     }
     my_return(db, MF_STEAL(c));

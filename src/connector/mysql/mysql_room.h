@@ -1,7 +1,7 @@
 /* The room's own header: what its files share beyond connections (connect.h), column types (coltype.h) and the log (binlog.h,
  * gtid.h). Operations are described in connector/connector.h; here is only which file has them. */
-#ifndef MF_CONNECTOR_MYSQL_ROOM_H
-#define MF_CONNECTOR_MYSQL_ROOM_H
+#ifndef MF_CONNECTOR_MYSQL_MYSQL_ROOM_H
+#define MF_CONNECTOR_MYSQL_MYSQL_ROOM_H
 
 #include "connector/connector.h"
 #include "connector/mysql/coltype.h"
@@ -35,8 +35,7 @@ int my_catalog_table(MYSQL *c, const struct my_db *db, const char *schema, const
 /* check_source.c */
 int my_check_source(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err);
 
-/* prepare.c: what is streamed is remembered in midflight.settings: kind 'stream fwd' object 'start' (the position), kind 'published fwd' object
- * `db`.`table` */
+/* prepare.c: what is streamed is remembered in midflight.settings, see there */
 int my_stream_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                       struct mf_position *ret_start, struct mf_error *err);
 int my_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
@@ -50,6 +49,9 @@ int my_stream_next(struct mf_stream *st, int timeout_ms, struct mf_item *ret, st
 int my_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err);
 void my_stream_close(struct mf_stream *st);
 
+/* visible.c */
+int my_visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err);
+
 /* beat.c */
 int my_heartbeat(struct mf_db *db, const struct mf_pipe_id *pipe, const char *marker, struct mf_position *ret_after,
                  struct mf_error *err);
@@ -60,8 +62,9 @@ int my_load(struct mf_db *db, double *ret, struct mf_error *err);
 int my_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
 
 /* snapshot.c */
-int my_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret, struct mf_error *err);
-int my_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err);
+int my_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
+                     struct mf_error *err);
+int my_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err);
 void my_snapshot_close(struct mf_snapshot *s);
 
 /* reader.c, plan.c, chunk.c, range.c, digest.c */

@@ -26,6 +26,8 @@ static const struct {
     {CR_IPSOCK_ERROR, MF_RETRY},
     {CR_SERVER_HANDSHAKE_ERR, MF_RETRY},
     {CR_SERVER_LOST_EXTENDED, MF_RETRY},
+    {CR_SSL_CONNECTION_ERROR,
+     MF_RETRY}, /* what a lost connection is called under TLS; in connecting see fail_connect */
     {ER_LOCK_WAIT_TIMEOUT, MF_RETRY},
     {ER_LOCK_DEADLOCK, MF_RETRY},
     {ER_LOCK_OR_ACTIVE_TRANSACTION, MF_RETRY},
@@ -84,9 +86,9 @@ int my_fail_with(const struct my_db *db, unsigned number, const char *message, s
 {
     char code[16];
     snprintf(code, sizeof code, "%u", number);
-    return mf_fail(err, my_errclass(number), code, "%s at %s: %s (%u)",
-                   db && db->mariadb ? "MariaDB" : "MySQL", db ? db->facts.host : "?",
-                   message && *message ? message : "the connection to the server was lost", number);
+    return mf_fail(err, my_errclass(number), code, "%s at %s: %s (%u)", db && db->mariadb ? "MariaDB" : "MySQL",
+                   db ? db->facts.host : "?", message && *message ? message : "the connection to the server was lost",
+                   number);
 }
 
 int my_fail(MYSQL *c, struct mf_error *err)

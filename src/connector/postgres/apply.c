@@ -130,6 +130,7 @@ int pg_window_begin(struct mf_applier *base, const struct mf_position *checkpoin
     a->mode = *mode;
     a->checkpoint = *checkpoint;
     a->result = NULL;
+    a->counted = false;
     a->in_window = true;
     mf_put_u64be(order, checkpoint->order);
     const char *values[] = {a->pipe.migration, pg_direction(a->pipe.direction), order, checkpoint->token};
@@ -170,7 +171,7 @@ int pg_window_commit(struct mf_applier *base, struct mf_error *err)
     if (MF_FAULT(err, "postgres.window_commit")) {
         return -1;
     }
-    if (pg_wire_sql(a, "COMMIT", &e, err) < 0 || pg_wire_sync(a, err) < 0) {
+    if ((a->counted && pg_wire_sync(a, err) < 0) || pg_wire_sql(a, "COMMIT", &e, err) < 0 || pg_wire_sync(a, err) < 0) {
         return -1;
     }
     a->in_window = false;

@@ -5,8 +5,9 @@
 #include "connector/postgres/book.h"
 #include "connector/postgres/shape.h"
 
-#define PG_STMT_BYTES    (4u << 20)  /* values sent with one statement, unless a single row is larger */
-#define PG_STMT_ROWS     20000u      /* rows of one statement */
+#define PG_STMT_BYTES    (4u << 20) /* values sent with one statement, unless a single row is larger */
+#define PG_STMT_ROWS     20000u     /* rows of one statement */
+#define PG_COUNTED_ROWS  5000u /* from so many rows on a round trip costs less than statements that check themselves */
 #define PG_FLUSH_BYTES   (64u << 10) /* queued before the socket is worked */
 #define PG_SILENT_MS     30000       /* without a sign of life from the server's host */
 #define PG_PARAMS_MAX    ((size_t)1 << 30)
@@ -18,6 +19,7 @@ enum pg_expect_kind {
     PG_EXPECT_PREPARED,   /* then stmt is prepared */
     PG_EXPECT_CHECKPOINT, /* one row: is anything in quarantine? */
     PG_EXPECT_ROWS,       /* a command tag of `want` rows */
+    PG_EXPECT_CHANGED,    /* the same of a statement that is COUNTED */
     PG_EXPECT_FOUND,      /* ordinals of the rows found; the others of partial[first .. first + n) are missing */
     PG_EXPECT_COUNT,      /* the number of rows in its command tag goes to a->answer */
     PG_EXPECT_COMMIT,
@@ -47,6 +49,7 @@ struct pg_applier {
     bool plain;          /* a loader's: no lock, no planner settings */
     bool big; /* a very large statement went through: libpq keeps its buffer, so begin the next window anew */
 
+    bool counted;             /* a statement of this window is known to be right only by its answer */
     bool in_window, answered; /* answered: the head of the queue has had a result */
     struct mf_window_mode mode;
     struct mf_position checkpoint;

@@ -75,6 +75,7 @@ static const char *doing(enum pg_stmt_kind kind)
         return "inserting into";
     case PG_STMT_UPDATE:
     case PG_STMT_UPDATE_FOUND:
+    case PG_STMT_UPDATE_COUNTED:
         return "updating";
     default:
         return "deleting from";
@@ -159,6 +160,9 @@ static int send_piece(struct pg_applier *a, struct pg_shape *s, struct pg_stmt *
     struct pg_expect e = {.kind = PG_EXPECT_OK, .doing = doing(st->kind), .shape = s, .want = want, .n = n};
     if (st->kind == PG_STMT_INSERT) {
         e.kind = PG_EXPECT_ROWS;
+    } else if (st->kind == PG_STMT_UPDATE_COUNTED || st->kind == PG_STMT_DELETE_COUNTED) {
+        e.kind = PG_EXPECT_CHANGED;
+        a->counted = true;
     } else if (st->kind == PG_STMT_UPDATE_FOUND && rows->report) {
         e.kind = PG_EXPECT_FOUND;
         e.first = a->npartial - rows->n + first;
@@ -301,6 +305,11 @@ int pg_send_rows(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind kin
                        pg_send_rows(a, s, PG_STMT_INSERT, false, NULL, rows, err) < 0
                    ? -1
                    : 0;
+    }
+    if (rows->n >= PG_COUNTED_ROWS && kind == PG_STMT_DELETE) {
+        kind = PG_STMT_DELETE_COUNTED;
+    } else if (rows->n >= PG_COUNTED_ROWS && kind == PG_STMT_UPDATE && !pg_stmt_rewrites(s, p, np, true)) {
+        kind = PG_STMT_UPDATE_COUNTED;
     }
     if (stmt_for(a, s, kind, moves_key, unchanged, &st, err) < 0 || planner_for(a, kind, true, err) < 0 ||
         (rows->report && remember_partial(a, s->table, rows, err) < 0)) {

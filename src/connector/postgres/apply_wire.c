@@ -226,6 +226,13 @@ static int take_success(struct pg_applier *a, const struct pg_expect *e, const P
             return -1;
         }
         return 0;
+    case PG_EXPECT_CHANGED:
+        if (strtoull(PQcmdTuples((PGresult *)r), NULL, 10) != e->want) {
+            return mf_fail(err, MF_CONFLICT, "MF001", "%s %s.%s: found %s of the %llu rows to change", e->doing,
+                           e->shape->table->schema, e->shape->table->name, PQcmdTuples((PGresult *)r),
+                           (unsigned long long)e->want);
+        }
+        return 0;
     case PG_EXPECT_FOUND:
         return take_found(a, e, r, err);
     case PG_EXPECT_COUNT:

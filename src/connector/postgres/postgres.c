@@ -23,6 +23,7 @@ const struct mf_connector mf_connector_postgres = {
     .wire = PG_WIRE,
     .can_source = true,
     .can_target = true,
+    .order_is_bytes = true,
     .open = pg_open,
     .close = pg_close,
     .facts = pg_facts,

@@ -22,11 +22,13 @@ struct pg_shape_column {
 /* The statements a table is written with. "Strict" ones undo the transaction on the server when they change another
  * number of rows than the last parameter says. */
 enum pg_stmt_kind {
-    PG_STMT_INSERT,        /* whole new rows that must not exist */
-    PG_STMT_UPSERT,        /* whole new rows over whatever is there */
-    PG_STMT_UPDATE,        /* strict */
-    PG_STMT_UPDATE_FOUND,  /* returns which of its rows it found, by ordinal from 1 */
-    PG_STMT_DELETE,        /* strict */
+    PG_STMT_INSERT,       /* whole new rows that must not exist */
+    PG_STMT_UPSERT,       /* whole new rows over whatever is there */
+    PG_STMT_UPDATE,       /* strict */
+    PG_STMT_UPDATE_FOUND, /* returns which of its rows it found, by ordinal from 1 */
+    PG_STMT_DELETE,       /* strict */
+    PG_STMT_UPDATE_COUNTED, /* strict, by its command tag, which must be read before a COMMIT is sent: cheaper for many rows */
+    PG_STMT_DELETE_COUNTED,
     PG_STMT_DELETE_LOOSE,  /* what is there of them */
     PG_STMT_DELETE_COPIES, /* strict; identity FULL: so many copies of each row */
     PG_STMT_PURGE_COPIES,  /* as before, but what is there of them */
@@ -81,6 +83,7 @@ bool pg_stmt_rewrites(const struct pg_shape *s, const struct pg_param *p, size_t
 int pg_stmt_sql(const struct pg_shape *s, enum pg_stmt_kind kind, bool moves_key, const uint8_t *unchanged,
                 struct mf_buf *b, struct mf_error *err);
 
+/* The statement itself fails when it changes another number of rows than it was given. */
 static inline bool pg_stmt_strict(enum pg_stmt_kind k)
 {
     return k == PG_STMT_UPDATE || k == PG_STMT_DELETE || k == PG_STMT_DELETE_COPIES;

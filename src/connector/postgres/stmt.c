@@ -23,17 +23,26 @@ static bool in_key(const struct mf_table *t, uint16_t col)
     return false;
 }
 
+static bool deletes_by_key(enum pg_stmt_kind k)
+{
+    return k == PG_STMT_DELETE || k == PG_STMT_DELETE_LOOSE || k == PG_STMT_DELETE_COUNTED;
+}
+
+static bool updates_by_key(enum pg_stmt_kind k)
+{
+    return k == PG_STMT_UPDATE || k == PG_STMT_UPDATE_FOUND || k == PG_STMT_UPDATE_COUNTED;
+}
+
 size_t pg_stmt_params(const struct pg_shape *s, enum pg_stmt_kind kind, bool moves_key, const uint8_t *unchanged,
                       struct pg_param *out)
 {
     const struct mf_table *t = s->table;
-    bool by_key = kind == PG_STMT_UPDATE || kind == PG_STMT_UPDATE_FOUND || kind == PG_STMT_DELETE ||
-                  kind == PG_STMT_DELETE_LOOSE;
+    bool by_key = updates_by_key(kind) || deletes_by_key(kind);
     size_t n = 0;
     for (uint16_t i = 0; by_key && i < t->nkey; i++) {
         out[n++] = (struct pg_param){.col = t->key[i], .old = true};
     }
-    if (kind == PG_STMT_DELETE || kind == PG_STMT_DELETE_LOOSE) {
+    if (deletes_by_key(kind)) {
         return n;
     }
     for (uint16_t i = 0; i < t->ncolumns; i++) {
@@ -292,10 +301,12 @@ int pg_stmt_sql(const struct pg_shape *s, enum pg_stmt_kind kind, bool moves_key
         break;
     case PG_STMT_UPDATE:
     case PG_STMT_UPDATE_FOUND:
+    case PG_STMT_UPDATE_COUNTED:
         put_update(b, s, p, n);
         break;
     case PG_STMT_DELETE:
     case PG_STMT_DELETE_LOOSE:
+    case PG_STMT_DELETE_COUNTED:
         put_delete(b, s, p, n);
         break;
     case PG_STMT_DELETE_COPIES:
