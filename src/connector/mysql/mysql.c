@@ -8,7 +8,30 @@ const char *my_direction(enum mf_direction d)
 
 static const struct mf_source_ops source_ops = {0};
 
-static const struct mf_target_ops target_ops = {0};
+static const struct mf_target_ops target_ops = {
+    .loader_open = my_loader_open,
+    .loader_close = my_loader_close,
+    .load_begin = my_load_begin,
+    .load_data = my_load_data,
+    .load_row = my_load_row,
+    .load_quarantine = my_load_quarantine,
+    .load_commit = my_load_commit,
+    .load_abort = my_load_abort,
+    .chunks_done = my_chunks_done,
+    .table_reset = my_table_reset,
+    .table_finish = my_table_finish,
+    .prepare = my_prepare,
+    .applier_open = my_applier_open,
+    .applier_close = my_applier_close,
+    .checkpoint = my_checkpoint,
+    .window_begin = my_window_begin,
+    .window_batch = my_window_batch,
+    .window_commit = my_window_commit,
+    .window_abort = my_window_abort,
+    .repair_rows = my_repair_rows,
+    .quarantine_list = my_quarantine_list,
+    .quarantine_drop = my_quarantine_drop,
+};
 
 static const struct mf_traffic_ops traffic_ops = {
     .hurry = my_hurry,
