@@ -6,7 +6,16 @@ const char *my_direction(enum mf_direction d)
     return d == MF_FORWARD ? "fwd" : "rev";
 }
 
-static const struct mf_source_ops source_ops = {0};
+static const struct mf_source_ops source_ops = {
+    .catalog = my_catalog_read,
+    .shapes = my_catalog_shapes,
+    .what_became = my_what_became,
+    .heartbeat = my_heartbeat,
+    .position = my_position_now,
+    .waits_for = my_waits_for,
+    .load = my_load,
+    .sequences = my_sequences,
+};
 
 static const struct mf_target_ops target_ops = {
     .loader_open = my_loader_open,
@@ -29,6 +38,7 @@ static const struct mf_target_ops target_ops = {
     .window_commit = my_window_commit,
     .window_abort = my_window_abort,
     .repair_rows = my_repair_rows,
+    .sequences_set = my_sequences_set,
     .quarantine_list = my_quarantine_list,
     .quarantine_drop = my_quarantine_drop,
 };
