@@ -138,14 +138,24 @@ static const char *skip_value(const char *p, const char *end, enum how *ret_wors
     return p;
 }
 
-bool my_json_kept(const char *text, size_t n)
+static enum how worst_of(const char *p, size_t n)
 {
     enum how worst = CAST_IT;
-    const char *p = text, *end = text + n;
+    const char *end = p + n;
     while (p && (p = skip_space(p, end)) < end) {
         p = skip_value(p, end, &worst);
     }
-    return worst != LOST;
+    return worst;
+}
+
+bool my_json_plain(const char *text, size_t n)
+{
+    return worst_of(text, n) == CAST_IT;
+}
+
+bool my_json_kept(const char *text, size_t n)
+{
+    return worst_of(text, n) != LOST;
 }
 
 /* ---- writing ---- */

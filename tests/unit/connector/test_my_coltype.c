@@ -242,7 +242,7 @@ static void how_columns_are_read(void **state)
 
 static void written(const char *type, const char *value, const char *want)
 {
-    MF_CLEANUP_BUF struct mf_buf b = {.max = 1000};
+    MF_CLEANUP_BUF struct mf_buf b = {.max = 10000};
     struct my_type t = parsed(type, NULL);
     struct mf_value v = {.kind = value ? MF_TEXT : MF_NULL, .data = value, .len = value ? (uint32_t)strlen(value) : 0};
     my_put_typed(&b, &t, &v);
