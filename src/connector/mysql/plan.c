@@ -20,13 +20,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LARGE_ROWS   1000000
-#define LARGE_BYTES  ((int64_t)256 << 20)
-#define QUERY_S      20   /* a step of the walk; one that takes longer is tried with fewer rows */
-#define SMALLEST     1000 /* rows; a step that takes too long even so fails */
-#define SAMPLE_ROWS  20
-#define TIMEOUT_8    3024 /* max_execution_time */
-#define FEW_ROWS     200  /* the server's figures of so small a table say little of its rows' size */
+#define LARGE_ROWS  1000000
+#define LARGE_BYTES ((int64_t)256 << 20)
+#define QUERY_S     20   /* a step of the walk; one that takes longer is tried with fewer rows */
+#define SMALLEST    1000 /* rows; a step that takes too long even so fails */
+#define SAMPLE_ROWS 20
+#define TIMEOUT_8   3024 /* max_execution_time */
+#define FEW_ROWS    200  /* the server's figures of so small a table say little of its rows' size */
 
 /* ---- chunks on their way out ---- */
 
@@ -111,8 +111,9 @@ int my_plan_key(struct my_plan *p, struct mf_buf *sql, struct mf_buf *ret, bool 
         my_bound_add(ret, row[k], n[k]);
     }
     *ret_found = true;
-    return mf_buf_ok(ret) ? 0 : mf_fail(err, MF_FATAL, "MFBIG", "a key of table %s.%s is too long", p->t->schema,
-                                        p->t->name);
+    return mf_buf_ok(ret)
+               ? 0
+               : mf_fail(err, MF_FATAL, "MFBIG", "a key of table %s.%s is too long", p->t->schema, p->t->name);
 }
 
 /* The key that is `rows` rows behind the beginning of the rest. */
@@ -285,8 +286,8 @@ static int count(struct my_plan *p, int64_t *ret, struct mf_error *err)
                          : mf_fail(err, MF_FATAL, "MFBIG", "a statement is longer than %zu bytes", b.max);
 }
 
-int my_chunk_split(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *c, int n, mf_chunk_sink *emit,
-                   void *ctx, struct mf_error *err)
+int my_chunk_split(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *c, int n,
+                   mf_chunk_sink *emit, void *ctx, struct mf_error *err)
 {
     struct my_plan p MF_CLEANUP(my_plan_free_p) = {.r = my_reader_of(base), .t = t, .emit = emit, .ctx = ctx};
     int64_t rows = 0;

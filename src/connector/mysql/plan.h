@@ -15,7 +15,8 @@ struct my_plan {
     void *ctx;
     uint32_t ordinal;
     struct mf_chunk *next; /* lower bound set, upper to come */
-    struct mf_buf at;      /* the key that the rest begins with, which may be too long to be a bound; empty: the whole's own beginning */
+    struct mf_buf
+        at; /* the key that the rest begins with, which may be too long to be a bound; empty: the whole's own beginning */
 };
 
 /* Ends a chunk before this key, if it can be a bound; the rest begins there. */
