@@ -157,7 +157,9 @@ int my_plan_walk(struct my_plan *p, const struct mf_buf *end, struct mf_error *e
             p->step /= 4;
             continue;
         }
-        if (my_plan_emit(p, found ? &key : end, p->step, err) < 0) {
+        int64_t rows = found || p->left > p->step ? p->step : p->left;
+        p->left = p->left > p->step ? p->left - p->step : 0;
+        if (my_plan_emit(p, found ? &key : end, rows, err) < 0) {
             return -1;
         }
         if (!found) {
@@ -213,6 +215,7 @@ static int choose_step(struct my_plan *p, int64_t target_rows, int64_t target_by
     if (read_size(p, &rows, &bytes, err) < 0) {
         return -1;
     }
+    p->left = rows;
     if (rows > FEW_ROWS) {
         width = bytes / rows;
     } else if (sample_width(p, &width, err) < 0) {
@@ -307,5 +310,6 @@ int my_chunk_split(struct mf_reader *base, const struct mf_table *t, const struc
         return my_plan_emit(&p, NULL, rows, err);
     }
     p.step = (rows + n - 1) / n;
+    p.left = rows;
     return my_plan_walk(&p, NULL, err);
 }

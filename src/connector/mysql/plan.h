@@ -11,6 +11,7 @@ struct my_plan {
     const struct mf_table *t;
     const struct mf_chunk *whole; /* the range that is cut */
     int64_t step;                 /* rows of a chunk */
+    int64_t left;                 /* rows there still are, by the server's figures */
     mf_chunk_sink *emit;
     void *ctx;
     uint32_t ordinal;

@@ -24,7 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRY_US      (600 * MF_US_PER_MS) /* without a lock */
+#define TRY_US      (600 * MF_US_PER_MS) /* without a lock, at a time */
+#define GIVE_UP_US  (10 * MF_US_PER_SEC)
 #define PAUSE_US    500
 #define READERS_MAX 128
 #define GTIDS_MAX   ((size_t)8 << 20)
@@ -307,13 +308,31 @@ static int try_unlocked(struct my_snapshot *s, struct my_db *db, MYSQL *control,
 
 /* ---- the operations ---- */
 
+/* Without a lock, then with one; where that would make writers wait, again, for a while. */
+static int begin_somehow(struct my_snapshot *s, struct my_db *db, MYSQL *control, struct mf_error *err)
+{
+    int64_t end = mf_now_us() + GIVE_UP_US;
+    for (;;) {
+        bool exact;
+        if (try_unlocked(s, db, control, &exact, err) < 0) {
+            return -1;
+        }
+        if (exact || my_snapshot_locked(s, db, control, err) == 0) {
+            mf_error_clear(err);
+            return 0;
+        }
+        bool in_the_way = strcmp(err->code, "MFBUSY") == 0 || my_is_error(err, ER_LOCK_WAIT_TIMEOUT);
+        if (!in_the_way || mf_now_us() >= end) {
+            return -1;
+        }
+    }
+}
+
 static int take(struct my_snapshot *s, struct my_db *db, size_t readers, struct mf_error *err)
 {
-    bool exact;
     MY_LEASE(db, control);
     if (open_sessions(s, db, readers, err) < 0 || my_lease(db, &control.conn, err) < 0 ||
-        note_tables(s, db, control.conn, err) < 0 || try_unlocked(s, db, control.conn, &exact, err) < 0 ||
-        (!exact && my_snapshot_locked(s, db, control.conn, err) < 0)) {
+        note_tables(s, db, control.conn, err) < 0 || begin_somehow(s, db, control.conn, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < s->nidle; i++) {
