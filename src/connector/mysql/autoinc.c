@@ -23,6 +23,7 @@
 
 struct reading {
     MYSQL *c;
+    const struct my_db *db;
     const struct mf_filter *filter;
     mf_sequence_sink *emit;
     void *ctx;
@@ -44,16 +45,22 @@ static int emit_counter(const struct reading *g, MYSQL_ROW row, struct mf_error 
     return g->emit(g->ctx, &s, err);
 }
 
+static const char plain_fmt[] =
+    "SELECT TABLE_SCHEMA, TABLE_NAME, AUTO_INCREMENT FROM information_schema.TABLES WHERE %s"
+    " AND TABLE_TYPE = 'BASE TABLE' AND AUTO_INCREMENT IS NOT NULL";
+/* Here a counter that was never used is NULL, as one that is not there. */
+static const char dictionary_fmt[] =
+    "SELECT TABLE_SCHEMA, TABLE_NAME, COALESCE(t.AUTO_INCREMENT, 1) FROM information_schema.COLUMNS c"
+    " JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) WHERE %s"
+    " AND t.TABLE_TYPE = 'BASE TABLE' AND c.EXTRA LIKE '%%auto_increment%%'";
+
 static int read_schema(void *ctx, const char *schema, const char *where, struct mf_error *err)
 {
     const struct reading *g = ctx;
     MF_CLEANUP_BUF struct mf_buf sql = {.max = MY_SQL_MAX};
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     MYSQL_ROW row;
-    mf_buf_printf(&sql,
-                  "SELECT TABLE_SCHEMA, TABLE_NAME, AUTO_INCREMENT FROM information_schema.TABLES WHERE %s"
-                  " AND TABLE_TYPE = 'BASE TABLE' AND AUTO_INCREMENT IS NOT NULL",
-                  where);
+    mf_buf_printf(&sql, my_has_dictionary(g->db) ? dictionary_fmt : plain_fmt, where);
     if (my_ask(g->c, &r, err, &sql) < 0) {
         return -1;
     }
@@ -74,7 +81,7 @@ int my_sequences(struct mf_db *base, const struct mf_filter *filter, mf_sequence
     if (my_lease(l.db, &l.conn, err) < 0) {
         return -1;
     }
-    struct reading g = {.c = l.conn, .filter = filter, .emit = emit, .ctx = ctx};
+    struct reading g = {.c = l.conn, .db = l.db, .filter = filter, .emit = emit, .ctx = ctx};
     int rc = my_ask_begin(l.conn, l.db, err) < 0 ? -1 : my_each_schema(l.conn, l.db, read_schema, &g, err);
     my_ask_end(l.conn);
     if (rc < 0) {
@@ -117,6 +124,9 @@ static int set(MYSQL *c, const struct mf_sequence *s, struct mf_error *err)
     mf_buf_printf(&sql, " AUTO_INCREMENT = %" PRIu64, (uint64_t)s->last_value + s->is_called);
     if (my_exec_buf(c, err, &sql) < 0) {
         mf_error_prefix(err, "raising the AUTO_INCREMENT of table %s.%s", s->schema, s->name);
+        if (err->cls == MF_RETRY) {
+            mf_hint(err, "a transaction that is open has used the table: end it, then try again");
+        }
         return -1;
     }
     return 0;

@@ -121,8 +121,8 @@ int my_heartbeat(struct mf_db *base, const struct mf_pipe_id *pipe, const char *
 /* ---- load ---- */
 
 /* Statements of others at work at this moment, over the number the server is taken to bear. Threads_running needs no privilege and counts what waits for
- * a row or the disk too. What is ours to see of the process list is taken off: sessions of midflight's own account (which should be its own), and
- * whoever reads the binary log, which counts as running for ever. */
+ * a row or the disk too. What of it is not load is taken off, as far as the process list is ours to see: sessions of midflight's own account (which
+ * should be its own), whoever reads the binary log, and the event scheduler, which count as running for ever. */
 #define LOAD_SESSIONS 16
 int my_load(struct mf_db *base, double *ret, struct mf_error *err)
 {
@@ -130,9 +130,10 @@ int my_load(struct mf_db *base, double *ret, struct mf_error *err)
     MY_LEASE(my_db_of(base), l);
     int64_t ours = 0;
     if (my_lease(l.db, &l.conn, err) < 0 ||
-        my_query_i64(l.conn, &ours, err,
-                     "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'"
-                     " OR (COMMAND <> 'Sleep' AND USER = SUBSTRING_INDEX(USER(), '@', 1))") < 0 ||
+        my_query_i64(
+            l.conn, &ours, err,
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'"
+            " OR USER = 'event_scheduler' OR (COMMAND <> 'Sleep' AND USER = SUBSTRING_INDEX(USER(), '@', 1))") < 0 ||
         my_query(l.conn, &r, err, "SHOW GLOBAL STATUS LIKE 'Threads_running'") < 0) {
         mf_error_prefix(err, "asking for the server's load");
         return -1;

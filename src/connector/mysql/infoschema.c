@@ -22,15 +22,10 @@
 
 #define WAIT_S 1 /* for a definition that is being altered at this moment */
 
-static bool has_dictionary(const struct my_db *db)
-{
-    return !db->mariadb && db->version >= 80000;
-}
-
 int my_ask_begin(MYSQL *c, const struct my_db *db, struct mf_error *err)
 {
     return my_execf(c, err, "SET SESSION lock_wait_timeout = %d%s", WAIT_S,
-                    has_dictionary(db) ? ", SESSION information_schema_stats_expiry = 0" : "");
+                    my_has_dictionary(db) ? ", SESSION information_schema_stats_expiry = 0" : "");
 }
 
 void my_ask_end(MYSQL *c)
@@ -73,7 +68,7 @@ int my_each_schema(MYSQL *c, const struct my_db *db, my_schema_sink *each, void 
     MF_CLEANUP_BUF struct mf_buf where = {.max = MY_SQL_MAX};
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     MYSQL_ROW row;
-    bool at_once = has_dictionary(db), some = false;
+    bool at_once = my_has_dictionary(db), some = false;
     if (my_query(c, &r, err,
                  "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE " MY_USER_SCHEMA("SCHEMA_NAME")) < 0) {
         return -1;

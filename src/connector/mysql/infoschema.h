@@ -4,6 +4,12 @@
 
 #include "connector/mysql/connect.h"
 
+/* information_schema is views of the server's dictionary. */
+static inline bool my_has_dictionary(const struct my_db *db)
+{
+    return !db->mariadb && db->version >= 80000;
+}
+
 /* Around questions on a leased session: they wait briefly for a definition that is being altered, and figures are of now. end: in any case. */
 int my_ask_begin(MYSQL *c, const struct my_db *db, struct mf_error *err);
 void my_ask_end(MYSQL *c);
