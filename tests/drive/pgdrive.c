@@ -76,7 +76,7 @@ static int do_load(const json_t *o, json_t *reply, struct mf_error *err)
                               .rows = json_object_get(o, "nrows") ? pd_number(o, "nrows") : -1};
     const struct mf_table *table = pd_table_of(json_object_get(o, "table"));
     const json_t *shape = json_object_get(o, "source"), *rows = json_object_get(o, "rows");
-    const char *data = json_string_value(json_object_get(o, "data"));
+    const json_t *pieces = json_object_get(o, "data"); /* a string, or several in an array */
     json_t *refused = json_array();
     pd_position_of(o, "after", &d.after);
     mf_strlcpy(d.schema, table->schema, sizeof(d.schema));
@@ -84,8 +84,9 @@ static int do_load(const json_t *o, json_t *reply, struct mf_error *err)
     json_object_set_new(reply, "refused", refused);
     int rc = loader ? 0 : t->loader_open(db, &pipe_id, &loader, err);
     rc = rc == 0 ? t->load_begin(loader, table, shape ? pd_table_of(shape) : table, err) : rc;
-    if (rc == 0 && data) {
-        rc = t->load_data(loader, data, json_string_length(json_object_get(o, "data")), err);
+    for (size_t i = 0; rc == 0 && i < (json_is_array(pieces) ? json_array_size(pieces) : json_is_string(pieces)); i++) {
+        const json_t *piece = json_is_array(pieces) ? json_array_get(pieces, i) : pieces;
+        rc = t->load_data(loader, json_string_value(piece), json_string_length(piece), err);
     }
     for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
         struct mf_row r = pd_row_of(json_array_get(rows, i));
