@@ -140,16 +140,18 @@ static int load_chunk(struct conf *C, struct mf_reader *r, struct mf_loader *l, 
     snprintf(done.table, sizeof done.table, "%s", t->name);
     OK(C->src->chunk_open(r, t, c, &C->err));
     OK(C->tgt->load_begin(l, t, t, &C->err));
+    int rc = 0;
     for (;;) {
         OK(C->src->chunk_read(r, &data, &len, &C->err));
         if (!len) {
             break;
         }
-        OK(C->tgt->load_data(l, data, len, &C->err));
+        rc = rc == 0 ? C->tgt->load_data(l, data, len, &C->err)
+                     : rc; /* it may say now what another says at the commit */
     }
     OK(C->src->chunk_close(r, &done.after, &done.rows, &C->err));
     assert_true(done.after.order > 0);
-    return C->tgt->load_commit(l, &done, &C->err);
+    return rc == 0 ? C->tgt->load_commit(l, &done, &C->err) : rc;
 }
 
 static int count_done(void *ctx, const struct mf_chunk_done *d, struct mf_error *err)

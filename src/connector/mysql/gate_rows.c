@@ -226,7 +226,7 @@ static int wait_for(struct my_waiter *w, const struct mf_pipe_id *pipe, const ch
 {
     int64_t last_us = g->until_us - NAMES_MS * MF_US_PER_MS, now = mf_now_us();
     bool met = false;
-    int rc = my_ask(w, sql, err) < 0 ? -1 : 1;
+    int rc = my_waiter_ask(w, sql, err) < 0 ? -1 : 1;
     if (rc == 1 && !g->end_from_us) {
         rc = my_await(w, last_us, ret, err);
     } else if (rc == 1) {

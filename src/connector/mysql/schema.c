@@ -170,3 +170,15 @@ int my_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_j
     }
     return rc;
 }
+
+int my_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
+                         struct mf_error *err)
+{
+    struct mf_findings *remarks = mf_findings_new();
+    struct my_schema_run r = {.findings = remarks};
+    int rc = begin(&r, db, src, NULL, err);
+    rc = rc == 0 ? my_schema_add_here(&r, t, c, err) : rc;
+    finish(&r);
+    mf_findings_free(remarks);
+    return rc;
+}

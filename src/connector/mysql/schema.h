@@ -68,6 +68,12 @@ int my_tables_foreign(struct my_schema_run *r, struct mf_error *err);
 /* The tables of the target have the source's columns. */
 int my_tables_check(struct my_schema_run *r, struct mf_error *err);
 
+/* ---- schema_add.c ---- */
+
+/* See mf_target_ops.schema_add_column. */
+int my_schema_add_here(struct my_schema_run *r, const struct mf_table *t, const struct mf_column *col,
+                       struct mf_error *err);
+
 /* ---- schema_objects.c ---- */
 
 int my_objects_make(struct my_schema_run *r, struct mf_error *err);

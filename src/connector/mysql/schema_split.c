@@ -40,7 +40,7 @@ static size_t quoted_end(const char *p, size_t n, size_t i)
     return n;
 }
 
-size_t my_word_end(const char *p, size_t n, size_t i)
+size_t my_ddl_token_end(const char *p, size_t n, size_t i)
 {
     if (p[i] == '`' || p[i] == '\'' || p[i] == '"') {
         return quoted_end(p, n, i);
@@ -63,7 +63,7 @@ size_t my_word_end(const char *p, size_t n, size_t i)
     return i;
 }
 
-bool my_word_is(const char *p, size_t i, size_t end, const char *word)
+bool my_ddl_token_is(const char *p, size_t i, size_t end, const char *word)
 {
     return strlen(word) == end - i && strncasecmp(p + i, word, end - i) == 0;
 }
@@ -75,7 +75,7 @@ static void skip_space(const char *p, size_t n, size_t *i)
     }
 }
 
-bool my_word_name(const char *p, size_t n, size_t *i, char *out, size_t max)
+bool my_ddl_token_name(const char *p, size_t n, size_t *i, char *out, size_t max)
 {
     size_t used = 0;
     skip_space(p, n, i);
@@ -83,7 +83,7 @@ bool my_word_name(const char *p, size_t n, size_t *i, char *out, size_t max)
         return false;
     }
     bool quoted = p[*i] == '`';
-    size_t end = my_word_end(p, n, *i), last = quoted ? end - 1 : end;
+    size_t end = my_ddl_token_end(p, n, *i), last = quoted ? end - 1 : end;
     if (quoted && (end - *i < 2 || p[end - 1] != '`')) {
         return false;
     }
@@ -107,14 +107,14 @@ static bool next_token(struct my_piece t, size_t *i, size_t *ret_from, size_t *r
         return false;
     }
     *ret_from = *i;
-    *i = *ret_end = my_word_end(t.p, t.n, *i);
+    *i = *ret_end = my_ddl_token_end(t.p, t.n, *i);
     return true;
 }
 
 static bool take_word(struct my_piece t, size_t *i, const char *word)
 {
     size_t at = *i, from, end;
-    if (!next_token(t, &at, &from, &end) || !my_word_is(t.p, from, end, word)) {
+    if (!next_token(t, &at, &from, &end) || !my_ddl_token_is(t.p, from, end, word)) {
         return false;
     }
     *i = at;
@@ -152,7 +152,7 @@ static bool take_brackets(struct my_piece t, size_t *i, struct my_piece *ret)
 static bool name_into(struct mf_arena *arena, struct my_piece t, size_t *i, const char **ret)
 {
     char name[257];
-    if (!my_word_name(t.p, t.n, i, name, sizeof name)) {
+    if (!my_ddl_token_name(t.p, t.n, i, name, sizeof name)) {
         return false;
     }
     *ret = mf_strdup_a(arena, name);
@@ -303,7 +303,7 @@ bool my_key_column(struct my_piece inner, size_t *pos, char name[257], bool *ret
         return false;
     }
     size_t at = from;
-    *ret_whole = inner.p[from] == '`' && my_word_name(inner.p, inner.n, &at, name, 257);
+    *ret_whole = inner.p[from] == '`' && my_ddl_token_name(inner.p, inner.n, &at, name, 257);
     *pos = from;
     while (next_token(inner, pos, &from, &end)) {
         char c = inner.p[from];
@@ -312,8 +312,48 @@ bool my_key_column(struct my_piece inner, size_t *pos, char name[257], bool *ret
         }
         depth += c == '(';
         depth -= c == ')' && depth > 0;
-        *ret_whole = *ret_whole &&
-                     (from < at || my_word_is(inner.p, from, end, "ASC") || my_word_is(inner.p, from, end, "DESC"));
+        *ret_whole = *ret_whole && (from < at || my_ddl_token_is(inner.p, from, end, "ASC") ||
+                                    my_ddl_token_is(inner.p, from, end, "DESC"));
+    }
+    return true;
+}
+
+/* ---- columns ---- */
+
+bool my_item_says(const struct my_item *it, const char *first, const char *second)
+{
+    size_t i = 0, from, end;
+    bool before = false;
+    while (next_token(it->text, &i, &from, &end)) {
+        if (before && my_ddl_token_is(it->text.p, from, end, second)) {
+            return true;
+        }
+        before = my_ddl_token_is(it->text.p, from, end, first);
+        if (before && !second) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* NULL, 5, -1.5, 'text', b'01', x'FF', _utf8mb4'text'. */
+static bool is_constant(struct my_piece t, size_t from, size_t end)
+{
+    char c = t.p[from];
+    if (c == '\'' || c == '-' || c == '+' || (c >= '0' && c <= '9') || my_ddl_token_is(t.p, from, end, "NULL")) {
+        return true;
+    }
+    return end < t.n && t.p[end] == '\'' &&
+           (c == '_' || ((c == 'b' || c == 'B' || c == 'x' || c == 'X') && end - from == 1));
+}
+
+bool my_default_is_constant(const struct my_item *column)
+{
+    size_t i = 0, from, end;
+    while (next_token(column->text, &i, &from, &end)) {
+        if (my_ddl_token_is(column->text.p, from, end, "DEFAULT")) {
+            return next_token(column->text, &i, &from, &end) && is_constant(column->text, from, end);
+        }
     }
     return true;
 }

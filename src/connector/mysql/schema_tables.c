@@ -40,24 +40,6 @@ static int take_apart(struct my_schema_run *r, MYSQL *c, const struct mf_table *
 
 /* ---- which keys when ---- */
 
-static bool has_word(const struct my_item *it, const char *first, const char *second)
-{
-    bool before = false;
-    for (size_t i = 0, end; i < it->text.n; i = end) {
-        end = my_word_end(it->text.p, it->text.n, i);
-        if (before && my_word_is(it->text.p, i, end, second)) {
-            return true;
-        }
-        if (it->text.p[i] != ' ') {
-            before = my_word_is(it->text.p, i, end, first);
-        }
-        if (before && !second) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A whole unique key on the columns by which the catalogue finds rows, in whatever order. */
 static bool is_identity(const struct my_item *it, const struct mf_table *t)
 {
@@ -100,7 +82,7 @@ static const struct my_item *find_counting_key(const struct both *b)
     const struct my_item *counts = NULL;
     for (size_t i = 0; i < b->source.nitems && !counts; i++) {
         const struct my_item *it = &b->source.items[i];
-        counts = it->kind == MY_ITEM_COLUMN && has_word(it, "AUTO_INCREMENT", NULL) ? it : NULL;
+        counts = it->kind == MY_ITEM_COLUMN && my_item_says(it, "AUTO_INCREMENT", NULL) ? it : NULL;
     }
     if (!counts || (b->id && begins_with(b->id, counts->name))) {
         return NULL;
@@ -399,10 +381,10 @@ static int check_columns(const struct both *b, struct mf_error *err)
         if (!other) {
             return differs(b, it, "is missing", err);
         }
-        if (has_word(other, "ON", "UPDATE") && !has_word(it, "ON", "UPDATE")) {
+        if (my_item_says(other, "ON", "UPDATE") && !my_item_says(it, "ON", "UPDATE")) {
             return differs(b, it, "is set to the time of each update, and on the source it is not", err);
         }
-        if (has_word(other, "GENERATED", "ALWAYS") != has_word(it, "GENERATED", "ALWAYS")) {
+        if (my_item_says(other, "GENERATED", "ALWAYS") != my_item_says(it, "GENERATED", "ALWAYS")) {
             return differs(b, it, "is not generated as on the source", err);
         }
     }

@@ -35,7 +35,7 @@ void my_waiter_close(struct my_waiter *w)
     *w = (struct my_waiter){0};
 }
 
-int my_ask(struct my_waiter *w, const char *sql, struct mf_error *err)
+int my_waiter_ask(struct my_waiter *w, const char *sql, struct mf_error *err)
 {
     return mysql_send_query(w->c, sql, strlen(sql)) ? my_fail(w->c, err) : 0;
 }
@@ -80,7 +80,7 @@ int my_take_back(struct my_waiter *w, MYSQL_RES **ret, struct mf_error *err)
 int my_within(struct my_waiter *w, const char *sql, int64_t until_us, MYSQL_RES **ret, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    int rc = my_ask(w, sql, err);
+    int rc = my_waiter_ask(w, sql, err);
     rc = rc < 0 ? rc : my_await(w, until_us, &r, err);
     rc = rc == 1 ? my_take_back(w, &r, err) : rc;
     if (rc == 0 && ret) {

@@ -23,7 +23,7 @@ void my_waiter_close(struct my_waiter *w); /* an all-zero one is fine */
 #define MY_CLEANUP_WAITER MF_CLEANUP(my_waiter_close)
 
 /* Sends one statement; then my_await until it answers or my_take_back. */
-int my_ask(struct my_waiter *w, const char *sql, struct mf_error *err);
+int my_waiter_ask(struct my_waiter *w, const char *sql, struct mf_error *err);
 /* 0: answered, rows (if it has any) in *ret; 1: not yet; -1: failed. */
 int my_await(struct my_waiter *w, int64_t until_us, MYSQL_RES **ret, struct mf_error *err);
 /* 1: interrupted, nothing was done; 0: it was quicker, *ret as above; -1: failed. */

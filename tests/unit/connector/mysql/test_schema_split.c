@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "connector/mysql/schema_split.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct mf_arena arena;
@@ -135,6 +136,41 @@ static void partitions_and_periods_are_kept(void **state)
        "ENGINE=InnoDB\n/*!50100 PARTITION BY RANGE (id)\n(PARTITION p0 VALUES LESS THAN (10) ENGINE = InnoDB) */");
 }
 
+static void a_default_is_a_value_or_it_is_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *column;
+        bool constant;
+    } tests[] = {
+        {"`a` int(11)", true},
+        {"`a` int(11) DEFAULT NULL", true},
+        {"`a` int(11) NOT NULL DEFAULT '0' COMMENT 'DEFAULT now()'", true},
+        {"`a` int(11) NOT NULL DEFAULT -1", true},
+        {"`a` bit(3) DEFAULT b'101'", true},
+        {"`a` varchar(9) DEFAULT _utf8mb4'x'", true},
+        {"`DEFAULT` int DEFAULT 1.5e3", true},
+        {"`a` timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP", false},
+        {"`a` datetime DEFAULT current_timestamp()", false},
+        {"`a` binary(16) DEFAULT (uuid_to_bin(uuid()))", false},
+        {"`a` varchar(36) DEFAULT uuid()", false},
+        {"`a` int DEFAULT (1)", false},
+        {"`a` int DEFAULT", false},
+    };
+    for (size_t i = 0; i < MF_ARRAY_LEN(tests); i++) {
+        char text[300];
+        struct my_create c;
+        snprintf(text, sizeof text, "CREATE TABLE `t` (%s)", tests[i].column);
+        split(&c, text);
+        assert_int_equal(c.nitems, 1);
+        if (my_default_is_constant(&c.items[0]) != tests[i].constant) {
+            fail_msg("%s", tests[i].column);
+        }
+        assert_int_equal(my_item_says(&c.items[0], "ON", "UPDATE"), i == 7);
+        assert_int_equal(my_item_says(&c.items[0], "NOT", NULL), strstr(tests[i].column, "NOT") != NULL);
+    }
+}
+
 static void what_does_not_fit_is_refused(void **state)
 {
     (void)state;
@@ -186,6 +222,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_and_texts_may_hold_anything, setup, teardown),
         cmocka_unit_test(what_a_key_is_made_of),
         cmocka_unit_test_setup_teardown(partitions_and_periods_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_default_is_a_value_or_it_is_not, setup, teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(more_than_memory_allows_is_refused, setup, teardown),
     };
