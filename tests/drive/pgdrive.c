@@ -1,5 +1,5 @@
 /*
- * A target of any connector (that of the URL), driven by lines of JSON on standard input; each is answered by a line of JSON. For
+ * A target of any connector (that of the URL), and its traffic, driven by lines of JSON on standard input; each is answered by a line of JSON. For
  * tests only.
  *
  * A table is {"schema", "name", "identity": "key"|"full", "columns": [{"name", "type", "type_id", "type_mod", "in_key"}], "key": [..]}.
@@ -23,6 +23,7 @@ static struct mf_pipe_id pipe_id = {.migration = "test"};
 static struct mf_applier *applier;
 static struct mf_loader *loader;
 static struct mf_hold *held;
+static struct mf_run_lock *run;
 
 static int do_window(const json_t *o, json_t *reply, struct mf_error *err)
 {
@@ -215,6 +216,24 @@ static int do_epoch(const json_t *o, json_t *reply, struct mf_error *err)
     return rc;
 }
 
+static int do_settle(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    (void)reply;
+    return db->connector->traffic->settle(db, &pipe_id, (int)pd_number(o, "wait_ms"), err);
+}
+
+static int do_run_lock(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    const struct mf_traffic_ops *t = db->connector->traffic;
+    (void)reply;
+    if (pd_flag(o, "check")) {
+        return t->run_lock_check(run, err);
+    }
+    t->run_lock_release(run);
+    run = NULL;
+    return pd_flag(o, "release") ? 0 : t->run_lock(db, &pipe_id, (int)pd_number(o, "wait_ms"), &run, err);
+}
+
 static int do_cleanup(const json_t *o, json_t *reply, struct mf_error *err)
 {
     (void)o, (void)reply;
@@ -339,11 +358,11 @@ static const struct {
     const char *op;
     int (*run)(const json_t *o, json_t *reply, struct mf_error *err);
 } commands[] = {
-    {"prepare", do_prepare},       {"window", do_window},       {"load", do_load},       {"repair", do_repair},
-    {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},       {"decide", do_decide},
-    {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup}, {"schema", do_schema},
-    {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},     {"finish", do_finish},
-    {"quarantine", do_quarantine},
+    {"prepare", do_prepare},       {"window", do_window},       {"load", do_load},         {"repair", do_repair},
+    {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},         {"decide", do_decide},
+    {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup},   {"schema", do_schema},
+    {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},       {"finish", do_finish},
+    {"quarantine", do_quarantine}, {"settle", do_settle},       {"run_lock", do_run_lock},
 };
 
 static void answer(const char *line)
@@ -409,6 +428,7 @@ int main(int argc, char **argv)
     if (held) {
         db->connector->traffic->hold_release(held);
     }
+    db->connector->traffic->run_lock_release(run);
     t->applier_close(applier);
     t->loader_close(loader);
     db->connector->close(db);
