@@ -7,10 +7,12 @@
 #include <string.h>
 
 extern const struct mf_connector mf_connector_memory;
+extern const struct mf_connector mf_connector_mysql;
 extern const struct mf_connector mf_connector_postgres;
 
 static const struct mf_connector *const connectors[] = {
     &mf_connector_postgres,
+    &mf_connector_mysql,
     &mf_connector_memory,
 };
 

@@ -13,7 +13,9 @@
 #include "connector/mysql/apply.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 bool my_same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b)
@@ -43,6 +45,49 @@ static int list_new(struct my_applier *a, size_t cap, struct list *ret, struct m
     ret->n = 0;
     ret->rows = mf_alloc_array(&a->scratch, cap + 1, sizeof *ret->rows);
     return ret->rows ? 0 : too_many(a, err);
+}
+
+/* ---- key order ---- */
+
+struct keyed {
+    int64_t key;
+    const struct mf_row *row;
+};
+
+static int by_key(const void *x, const void *y)
+{
+    const struct keyed *a = x, *b = y;
+    return a->key < b->key ? -1 : a->key > b->key;
+}
+
+static bool leading_integer(const struct mf_value *v, int64_t *ret)
+{
+    char text[24];
+    if (v->kind != MF_TEXT || v->len >= sizeof text) {
+        return false;
+    }
+    memcpy(text, v->data, v->len);
+    text[v->len] = 0;
+    return mf_parse_i64(text, ret);
+}
+
+/* Rows that are found by a number go in its order: they lie in the table in this order, so that neighbours are touched together, which on
+ * a table larger than the cache is what the time is spent on. A matter of speed only: one row that does not fit leaves the order as it is. */
+static void sort_rows(struct my_applier *a, const struct my_shape *s, struct list *l)
+{
+    struct keyed *order = l->n > 8 && s->table->nkey > 0 ? mf_alloc_array(&a->scratch, l->n, sizeof *order) : NULL;
+    for (size_t i = 0; order && i < l->n; i++) {
+        order[i].row = l->rows[i];
+        if (!leading_integer(&l->rows[i]->values[s->table->key[0]], &order[i].key)) {
+            return;
+        }
+    }
+    if (order) {
+        qsort(order, l->n, sizeof *order, by_key);
+    }
+    for (size_t i = 0; order && i < l->n; i++) {
+        l->rows[i] = order[i].row;
+    }
 }
 
 /* ---- what is read again ---- */
@@ -167,8 +212,12 @@ int my_batch_fuzzy(struct my_applier *a, const struct mf_batch_table *b, struct 
         return too_many(a, err);
     }
     if (my_shape_for(a, b->table, &s, err) < 0 || list_new(a, n, &f.gone, err) < 0 ||
-        list_new(a, n, &f.whole, err) < 0 || sort_fuzzy(a, b, &f, err) < 0 ||
-        my_delete_rows(a, s, f.gone.rows, f.gone.n, false, err) < 0 || update_found(a, s, &f, err) < 0 ||
+        list_new(a, n, &f.whole, err) < 0 || sort_fuzzy(a, b, &f, err) < 0) {
+        return -1;
+    }
+    sort_rows(a, s, &f.gone);
+    sort_rows(a, s, &f.whole);
+    if (my_delete_rows(a, s, f.gone.rows, f.gone.n, false, err) < 0 || update_found(a, s, &f, err) < 0 ||
         my_put_rows(a, s, f.whole.rows, f.whole.n, err) < 0 || my_wire_flush(a, err) < 0) {
         return -1;
     }
@@ -198,6 +247,8 @@ static int strict_keyed(struct my_applier *a, const struct my_shape *s, const st
     for (size_t i = 0; i < b->ninserts; i++) {
         come.rows[come.n++] = &b->inserts[i]->new_row;
     }
+    sort_rows(a, s, &gone);
+    sort_rows(a, s, &come);
     if (my_delete_rows(a, s, gone.rows, gone.n, true, err) < 0) {
         return -1;
     }
@@ -210,6 +261,7 @@ static int strict_keyed(struct my_applier *a, const struct my_shape *s, const st
             return -1;
         }
     }
+    sort_rows(a, s, &whole);
     return my_overwrite_rows(a, s, whole.rows, whole.n, err) < 0 || my_insert_rows(a, s, come.rows, come.n, err) < 0
                ? -1
                : 0;

@@ -43,11 +43,6 @@ static const char *const book_ddl[] = {
     " object VARCHAR(300) NOT NULL, value LONGTEXT NOT NULL, PRIMARY KEY (migration, kind, object)" OURS,
 };
 
-const char *my_direction(enum mf_direction d)
-{
-    return d == MF_FORWARD ? "fwd" : "rev";
-}
-
 static int count_tables(MYSQL *c, int64_t *ret, struct mf_error *err)
 {
     return my_query_i64(c, ret, err,

@@ -156,6 +156,9 @@ int my_connect(struct my_db *db, const char *what, MYSQL **ret, struct mf_error 
 void my_set_timeout(MYSQL *c, int ms)
 {
     struct timeval t = {.tv_sec = ms > 0 ? ms / 1000 : 0, .tv_usec = ms > 0 ? ms % 1000 * 1000 : 0};
+    if (!c->net.pvio) {
+        return; /* the session was found broken */
+    }
     c->net.pvio->timeout[PVIO_READ_TIMEOUT] = ms > 0 ? ms : -1;
     /* Under TLS the library does not look at its own number, but reads from the socket until something comes. When the socket gives up it waits
      * once more, for as long as the option says, in milliseconds; 0 is for ever. */
@@ -181,8 +184,7 @@ static int statement_ms(const struct my_db *db)
     return left < 1 ? 1 : (int)left;
 }
 
-/* A server that ended the session while it lay idle has said so: its end-of-file waits to be read. */
-static bool ended(MYSQL *c)
+bool my_ended(MYSQL *c)
 {
     char b;
     ssize_t n = recv((int)mysql_get_socket(c), &b, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -198,7 +200,7 @@ int my_lease(struct my_db *db, MYSQL **ret, struct mf_error *err)
         c = db->idle[--db->nidle];
     }
     pthread_mutex_unlock(&db->lock);
-    if (c && ended(c)) {
+    if (c && my_ended(c)) {
         mysql_close(c);
         c = NULL;
     }

@@ -75,6 +75,8 @@ static inline void my_finish(MYSQL *c) /* NULL is fine */
 int my_lease(struct my_db *db, MYSQL **ret, struct mf_error *err);
 void my_return(struct my_db *db, MYSQL *c);
 void my_hurry(struct mf_db *db, int within_ms);
+/* A server that ended a session while it lay idle has said so: its end-of-file waits to be read. Does not block. */
+bool my_ended(MYSQL *c);
 
 /* How long an answer is waited for on this session before it counts as lost (MF_RETRY); 0: keepalives alone decide. */
 void my_set_timeout(MYSQL *c, int ms);

@@ -30,6 +30,7 @@ typedef unsigned char uchar;
 #define NON_BLOCK     1
 #define ID_TRIES      16
 #define REPLICA_ERROR 1236 /* what a server says when it cannot send its log */
+#define SAME_ID       4052 /* MariaDB: another replica has our number */
 
 struct my_dump {
     struct my_db *db;
@@ -231,8 +232,8 @@ int my_dump_open(struct my_db *db, const struct mf_pipe_id *pipe, const char *ro
     }
     my_set_timeout(d->conn, READ_MS);
     const char *library = NULL;
-    d->openssl = mariadb_get_infov(d->conn, MARIADB_TLS_LIBRARY, &library) == 0 && library &&
-                 mf_starts_with(library, "OpenSSL");
+    d->openssl =
+        mariadb_get_infov(d->conn, MARIADB_TLS_LIBRARY, &library) == 0 && library && mf_starts_with(library, "OpenSSL");
     d->heard_us = mf_now_us();
     *ret = d;
     return 0;
@@ -315,7 +316,7 @@ static int refused(struct my_dump *d, struct mf_error *err)
 static int read_failed(struct my_dump *d, struct mf_error *err)
 {
     unsigned number = mysql_errno(d->conn);
-    if (number == REPLICA_ERROR) {
+    if (number == REPLICA_ERROR || number == SAME_ID) {
         return refused(d, err);
     }
     if (number == CR_NET_PACKET_TOO_LARGE) {
@@ -342,7 +343,7 @@ int my_dump_next(struct my_dump *d, int timeout_ms, const void **ret, size_t *re
         return 0;
     }
     unsigned long n = mysql_net_read_packet(d->conn);
-    if (n == (unsigned long)-1) {
+    if (n >= UINT32_MAX) { /* the library's mark of an error, as wide as it may be */
         return read_failed(d, err);
     }
     d->heard_us = mf_now_us();

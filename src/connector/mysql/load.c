@@ -128,17 +128,27 @@ static void put_insert(struct mf_buf *b, const struct mf_table *t)
     mf_buf_puts(b, *sep == ',' ? ") VALUES " : " () VALUES ");
 }
 
+/* Sends the INSERT that pieces were gathered in. */
+static int send_gathered(struct my_loader *l, struct mf_error *err)
+{
+    struct my_expect e = {.kind = MY_EXPECT_WRITTEN, .doing = "loading", .shape = l->shape};
+    struct my_applier *a = l->a;
+    if (a->sql.len == a->start) {
+        return 0;
+    }
+    a->answer = 0;
+    if (my_wire_end(a, &e, err) < 0 || my_wire_flush(a, err) < 0) {
+        return -1;
+    }
+    l->copied = (l->copied < 0 ? 0 : l->copied) + (int64_t)a->answer;
+    return 0;
+}
+
+/* A piece is whole rows with a comma between two of them: what stands behind VALUES. */
 int my_load_data(struct mf_loader *base, const void *data, size_t len, struct mf_error *err)
 {
     struct my_loader *l = loader_of(base);
-    struct my_expect e = {.kind = MY_EXPECT_WRITTEN, .doing = "loading", .shape = l->shape};
-    const char *p = data;
-    while (len > 0 && (*p == ',' || *p == '\n')) { /* between two pieces */
-        p++, len--;
-    }
-    while (len > 0 && (p[len - 1] == ',' || p[len - 1] == '\n')) {
-        len--;
-    }
+    struct my_applier *a = l->a;
     if (l->state == LOAD_BEGUN && l->narrow) {
         return mf_fail(err, MF_ROW, "MFNARROW",
                        "%s.%s: the target's column \"%s\" may be too narrow; its rows are looked at one by one",
@@ -147,16 +157,16 @@ int my_load_data(struct mf_loader *base, const void *data, size_t len, struct mf
     if (len == 0) {
         return 0;
     }
-    if (start(l, LOAD_FAST, err) < 0) {
+    if (start(l, LOAD_FAST, err) < 0 ||
+        (a->sql.len > a->start && a->sql.len - a->start + len > my_stmt_bytes(a) && send_gathered(l, err) < 0)) {
         return -1;
     }
-    put_insert(&l->a->sql, l->table);
-    mf_buf_append(&l->a->sql, p, len);
-    l->a->answer = 0;
-    if (my_wire_end(l->a, &e, err) < 0 || my_wire_flush(l->a, err) < 0) {
-        return -1;
+    if (a->sql.len == a->start) {
+        put_insert(&a->sql, l->table);
+    } else {
+        mf_buf_putc(&a->sql, ',');
     }
-    l->copied = (l->copied < 0 ? 0 : l->copied) + (int64_t)l->a->answer;
+    mf_buf_append(&a->sql, data, len);
     return MF_FAULT(err, "mysql.load_data");
 }
 
@@ -228,7 +238,9 @@ int my_load_commit(struct mf_loader *base, const struct mf_chunk_done *d, struct
     struct my_loader *l = loader_of(base);
     bool again = false;
     int rc = 0;
-    if (l->copied >= 0 && d->rows >= 0 && l->copied != d->rows) {
+    if (send_gathered(l, err) < 0) {
+        rc = -1;
+    } else if (l->copied >= 0 && d->rows >= 0 && l->copied != d->rows) {
         rc = mf_fail(err, MF_RETRY, "MFCOUNT", "%s.%s: %" PRId64 " rows were read and %" PRId64 " were loaded",
                      l->table->schema, l->table->name, d->rows, l->copied);
     }

@@ -21,6 +21,7 @@ struct pieces {
     struct {
         const char *p;
         size_t n;
+        bool hex; /* in digits: not what it is compared as */
     } v[64];
 };
 
@@ -31,7 +32,8 @@ static void take_apart(const struct mf_buf *key, struct pieces *ret)
     ret->n = 0;
     while (p < end && ret->n < MF_ARRAY_LEN(ret->v)) {
         char *colon;
-        size_t n = strtoul(p, &colon, 10);
+        size_t n = strtoul(p + (*p == 'x'), &colon, 10);
+        ret->v[ret->n].hex = *p == 'x';
         ret->v[ret->n].p = colon + 1;
         ret->v[ret->n++].n = n;
         p = colon + 1 + n;
@@ -61,7 +63,7 @@ static int estimate(struct my_plan *p, const struct mf_buf *end, int64_t *ret, s
     *ret = 0;
     for (unsigned i = 0; row && i < mysql_num_fields(res); i++) {
         if (strcasecmp(mysql_fetch_field_direct(res, i)->name, "rows") == 0) {
-            *ret = my_get_i64(row, i);
+            *ret = (my_get_i64(row, i) + 1) / 2; /* of all but the smallest ranges InnoDB says twice what it has found */
         }
     }
     return 0;
@@ -110,6 +112,15 @@ static int middle_key(struct my_plan *p, const struct mf_buf *end, const struct 
     return my_plan_key(p, &b, ret, ret_found, err);
 }
 
+static bool any_hex(const struct pieces *p, uint16_t before)
+{
+    bool hex = false;
+    for (uint16_t k = 0; k < before; k++) {
+        hex |= p->v[k].hex;
+    }
+    return hex;
+}
+
 /* A row's key about in the middle, behind the first row's. */
 static int find_middle(struct my_plan *p, const struct mf_buf *end, struct mf_buf *ret, bool *ret_found,
                        struct mf_error *err)
@@ -130,7 +141,8 @@ static int find_middle(struct my_plan *p, const struct mf_buf *end, struct mf_bu
     while (col < a.n && a.v[col].n == z.v[col].n && memcmp(a.v[col].p, z.v[col].p, a.v[col].n) == 0) {
         col++;
     }
-    if (col == a.n || !my_midpoint(&p->r->types[p->t->key[col]], a.v[col].p, a.v[col].n, z.v[col].p, z.v[col].n, &mid)) {
+    if (col == a.n || z.v[col].hex || any_hex(&a, (uint16_t)(col + 1)) ||
+        !my_midpoint(&p->r->types[p->t->key[col]], a.v[col].p, a.v[col].n, z.v[col].p, z.v[col].n, &mid)) {
         return 0;
     }
     if (middle_key(p, end, &a, col, &mid, ret, ret_found, err) < 0) {

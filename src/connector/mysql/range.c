@@ -24,6 +24,7 @@
 struct piece {
     const char *p;
     size_t n;
+    bool hex; /* a text as the hexadecimal digits of its bytes */
 };
 
 static void put_name(struct mf_buf *b, const struct mf_table *t, uint16_t k)
@@ -63,8 +64,12 @@ void my_put_key_bounds(struct mf_buf *b, const struct mf_table *t, const struct 
 
 void my_bound_add(struct mf_buf *bound, const char *value, size_t n)
 {
-    mf_buf_printf(bound, "%zu:", n);
-    mf_buf_append(bound, value, n);
+    bool hex = memchr(value, 0, n) != NULL;
+    mf_buf_printf(bound, hex ? "x%zu:" : "%zu:", hex ? 2 * n : n);
+    for (size_t i = 0; hex && i < n; i++) {
+        mf_buf_printf(bound, "%02X", (unsigned char)value[i]);
+    }
+    mf_buf_append(bound, value, hex ? 0 : n);
 }
 
 bool my_key_cuts(const struct mf_table *t, const struct my_type *types)
@@ -143,6 +148,13 @@ static bool put_number(struct mf_buf *b, struct piece v, int most)
 /* A value of a bound (coded: in its form), or of a key that travels as a row. False when it is no value of this type. */
 static bool put_literal(struct mf_buf *b, const struct my_type *y, struct piece v, bool coded)
 {
+    if (v.hex) {
+        if (!y->charset[0] || !is_hex(v)) {
+            return false;
+        }
+        mf_buf_printf(b, "_utf8mb4 x'%.*s'", (int)v.n, v.p);
+        return true;
+    }
     switch (y->base) {
     case MY_TINYINT:
     case MY_SMALLINT:
@@ -191,14 +203,15 @@ static bool put_literal(struct mf_buf *b, const struct my_type *y, struct piece 
 static int next_piece(const char **p, const char *end, struct piece *ret)
 {
     size_t n = 0;
-    const char *s = *p;
+    bool hex = *p < end && **p == 'x';
+    const char *s = *p += hex;
     for (; s < end && isdigit((unsigned char)*s) && n <= MY_SQL_MAX; s++) {
         n = n * 10 + (size_t)(*s - '0');
     }
     if (s == *p || s == end || *s != ':' || n > (size_t)(end - s - 1)) {
         return -1;
     }
-    *ret = (struct piece){s + 1, n};
+    *ret = (struct piece){s + 1, n, hex};
     *p = s + 1 + n;
     return 0;
 }
@@ -293,7 +306,7 @@ static int put_key(struct mf_buf *b, const struct mf_table *t, const struct my_t
         mf_buf_puts(b, k ? " AND " : "");
         put_name(b, t, k);
         mf_buf_puts(b, " = ");
-        if (!put_literal(b, &types[t->key[k]], (struct piece){v->data, v->len}, false)) {
+        if (!put_literal(b, &types[t->key[k]], (struct piece){v->data, v->len, false}, false)) {
             return mf_fail(err, MF_FATAL, "MFKEY", "a row of %s.%s cannot be read by a key that is no value of column %s",
                            t->schema, t->name, t->columns[t->key[k]].name);
         }

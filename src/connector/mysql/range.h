@@ -3,7 +3,7 @@
  *
  * A bound is the values of the key's columns one after the other, "LENGTH:BYTES". A value is written in the form in which the index
  * compares it, so that the order of the bounds is that of the index: ENUM and SET by number, BIT as a number, bytes in
- * hexadecimal, everything else as its text.
+ * hexadecimal, everything else as its text ("xLENGTH:DIGITS", in hexadecimal, where that has NUL bytes).
  */
 #ifndef MF_CONNECTOR_MYSQL_RANGE_H
 #define MF_CONNECTOR_MYSQL_RANGE_H
@@ -23,8 +23,8 @@ void my_bound_add(struct mf_buf *bound, const char *value, size_t n);
 /* Whether bounds can be made of the key: what the server compares and what its index is ordered by are the same. */
 bool my_key_cuts(const struct mf_table *t, const struct my_type *types);
 
-/* "(…)": the key is not before the bound (lower), or before it. The bound may be longer than a chunk has room for, and have NUL bytes. MF_FATAL code
- * MFCHUNK for one that is not ours. */
+/* "(…)": the key is not before the bound (lower), or before it. The bound may be longer than a chunk has room for. MF_FATAL code MFCHUNK for one
+ * that is not ours. */
 int my_put_bound(struct mf_buf *b, const struct mf_table *t, const struct my_type *types, const char *bound, size_t n,
                  bool lower, struct mf_error *err);
 /* " WHERE …" for the chunk; nothing when it is the whole table. */

@@ -2,6 +2,7 @@
 """Records a small binary log and what the server itself says of its rows, for tests/unit/connector/test_my_binlog.c.
 
     record.py NAME SOCKET
+    record.py charsets SOCKET
 
 NAME is mysql57, mysql80 or mariadb; SOCKET that of a throw-away server of this kind, started with --log-bin, row format and GTIDs, whose root has
 no password. Writes NAME.bin (the log's file) and NAME.txt, a line a row change in the order of the log:
@@ -10,7 +11,11 @@ no password. Writes NAME.bin (the log's file) and NAME.txt, a line a row change 
     U table value ... > value .. an update
     D table value ...            a delete
 
-A value is - (null), ~ (left out), or its bytes in hexadecimal, as SELECT gave them: text in UTF-8 unless the type is binary.
+The second writes charsets.txt of a MySQL 8.0 server: for each character set a hash of all its characters and what they are in UTF-8, then the
+ranges of codes that are characters.
+
+A value is - (null), ~ (left out), . (empty), or its bytes in hexadecimal, as SELECT gave them: text in UTF-8 unless the type is binary; of
+more than 100 bytes there is #, their number, and their hash.
 """
 import subprocess
 import sys
@@ -102,6 +107,12 @@ PATCHES = [
 ]
 
 
+def fnv(data: bytes, start: int = 0xCBF29CE484222325) -> int:
+    for byte in data:
+        start = (start ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return start
+
+
 class Recorder:
     def __init__(self, name: str, socket: str) -> None:
         self.name, self.socket, self.lines = name, socket, []
@@ -118,6 +129,8 @@ class Recorder:
 
     @staticmethod
     def word(v: str) -> str:
+        if len(v) > 200:
+            return f"#{len(v) // 2}:{fnv(bytes.fromhex(v)):x}"
         return "-" if v == "NULL" else "." if v == "" else v.lower()
 
     def rows(self, table: str, columns: list, where: str = "1") -> list[str]:
@@ -245,5 +258,44 @@ class Recorder:
         (HERE / f"{self.name}.txt").write_text("C " + " ".join(self.columns) + "\n" + "\n".join(self.lines) + "\n")
 
 
-if __name__ == "__main__":
+ONE_BYTE = ("latin1 latin2 latin5 latin7 greek hebrew koi8r koi8u cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 macce macroman dec8 hp8 "
+            "tis620 armscii8 geostd8 swe7").split()
+TWO_BYTES = "big5 gb2312 gbk gb18030 euckr ujis eucjpms sjis cp932".split()
+
+
+def characters(recorder: Recorder, name: str):
+    """Every code of up to three bytes that the server takes as one character: its bytes, and its UTF-8 or "!" where it has no meaning."""
+    codes = [bytes([a]) for a in range(256 if name in ONE_BYTE or name in ("sjis", "cp932") else 128)]
+    if name in TWO_BYTES:
+        codes += [bytes([a, b]) for a in range(0x80, 0x100) for b in range(0x30, 0x100)]
+    if name in ("ujis", "eucjpms"):
+        codes += [bytes([0x8F, a, b]) for a in range(0xA1, 0xFF) for b in range(0xA1, 0xFF)]
+    for at in range(0, len(codes), 2000):
+        some = codes[at:at + 2000]
+        answers = recorder.ask("".join(
+            f"SELECT HEX(CONVERT(t USING utf8mb4)), HEX(t), CHAR_LENGTH(t) FROM (SELECT CONVERT(x'{c.hex()}' USING {name}) t) x;" for c in some))
+        for code, (utf8, back, length) in zip(some, answers):
+            if length == "1" and bytes.fromhex(back) == code:
+                text = bytes.fromhex(utf8)
+                yield code, b"!" if text == b"?" != code or text == "\ufffd".encode() else text
+
+
+def record_charsets(recorder: Recorder) -> None:
+    lines = []
+    for name in ONE_BYTE + TWO_BYTES:
+        digest, ranges = fnv(b""), []
+        for code, text in characters(recorder, name):
+            digest = fnv(code + text, digest)
+            number = int.from_bytes(code, "big")
+            if ranges and ranges[-1][1] == number - 1:
+                ranges[-1][1] = number
+            else:
+                ranges.append([number, number])
+        lines.append(f"{name} {digest:x} " + " ".join(f"{a:x}-{b:x}" for a, b in ranges))
+    (HERE / "charsets.txt").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__" and sys.argv[1] == "charsets":
+    record_charsets(Recorder("mysql80", sys.argv[2]))
+elif __name__ == "__main__":
     Recorder(sys.argv[1], sys.argv[2]).record()

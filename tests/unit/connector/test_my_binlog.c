@@ -97,6 +97,15 @@ static struct bytes read_file(const char *name, const char *suffix)
 
 /* ---- a row change as record.py writes it ---- */
 
+static uint64_t fnv(const struct mf_value *v)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (uint32_t i = 0; i < v->len; i++) {
+        hash = (hash ^ (uint8_t)v->data[i]) * 0x100000001b3;
+    }
+    return hash;
+}
+
 static void put_row(struct mf_buf *out, const struct mf_row *row)
 {
     for (uint16_t i = 0; i < row->n; i++) {
@@ -106,8 +115,10 @@ static void put_row(struct mf_buf *out, const struct mf_row *row)
             mf_buf_putc(out, v->kind == MF_NULL ? '-' : '~');
         } else if (v->len == 0) {
             mf_buf_putc(out, '.');
+        } else if (v->len > 100) {
+            mf_buf_printf(out, "#%u:%llx", v->len, (unsigned long long)fnv(v));
         }
-        for (uint32_t k = 0; v->kind >= MF_TEXT && k < v->len; k++) {
+        for (uint32_t k = 0; v->kind >= MF_TEXT && v->len <= 100 && k < v->len; k++) {
             mf_buf_printf(out, "%02x", (uint8_t)v->data[k]);
         }
     }

@@ -290,7 +290,7 @@ static void test_histories(void **state)
 {
     (void)state;
     unsigned failures = 0;
-    for (uint64_t seed = 1; seed <= 2000; seed++) {
+    for (uint64_t seed = 1; seed <= 4000; seed++) {
         run_history(seed, false, "", &failures);
     }
     assert_int_equal(failures, 0);

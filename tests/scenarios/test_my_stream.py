@@ -1,0 +1,390 @@
+"""The change stream of MySQL and MariaDB against real servers: what is handed out, what stops it, what it never does."""
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from harness.pgdrive import Refused
+from harness.pgread import Read
+from harness.servers import wait_for
+
+EVERY = [("5.7", True), ("8.0", True), ("8.0", False), ("mariadb", True)]
+every = pytest.mark.parametrize("version,gtid", EVERY, ids=["5.7", "8.0", "8.0-files", "mariadb"])
+T = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))"
+
+
+class Stream:
+    """A stream of all tables of one database, and a session that writes there."""
+
+    def __init__(self, database, *tables: str, migration: str = "test", **url):
+        self.database, self.server = database, database.server
+        self.app = database.connect()
+        self.write(*tables)
+        self.read = Read(database.url(**url), migration=migration)
+        self.read.catalog()
+        start = self.read.prepare()
+        self.start = start["position"], start["position_token"]
+
+    def write(self, *statements: str) -> None:
+        cursor = self.app.cursor()
+        for s in statements:
+            cursor.execute(s)
+
+    def open(self, at=None) -> "Stream":
+        order, token = at or self.start
+        self.read.stream_open(**{"from": order, "from_token": token})
+        return self
+
+    def again(self, at=None) -> "Stream":
+        self.read.stream_close()
+        return self.open(at)
+
+    def lines(self, wait_ms: int = 20000) -> list[str]:
+        """What comes up to now, as text: whole transactions in their order."""
+        return texts(self.read.read_until_now(wait_ms=wait_ms)["items"])
+
+    def refused(self) -> Refused:
+        with pytest.raises(Refused) as e:
+            self.lines()
+        return e.value
+
+
+def row(values) -> str:
+    return "|".join("NULL" if v is None else "." if v == {} else str(v) for v in values)
+
+
+def texts(items) -> list[str]:
+    open_, out = {}, []
+    for i in items:
+        if i["kind"] == "change" and i["table"] != "heartbeat":
+            old = f"({row(i['old'])}) " if "old" in i and "new" in i else ""
+            new = row(i["new"]) if "new" in i else row(i["old"]) if "old" in i else ""
+            open_.setdefault(i["txn"], []).append((i["subtxn"], f"{i['op'][0].upper()} {i['table']} {old}{new}".strip()))
+        elif i["kind"] == "abort":
+            kept = open_.get(i["txn"], [])
+            open_[i["txn"]] = [c for c in kept if i["subtxn"] not in (i["txn"], c[0])]
+        elif i["kind"] == "commit":
+            changes = open_.pop(i["txn"], [])
+            if changes:
+                out += [c for _, c in changes] + ["C"]
+    return out
+
+
+@pytest.fixture
+def streams():
+    made = []
+    yield made
+    for s in made:
+        s.read.close()
+        s.app.close()
+
+
+@pytest.fixture
+def stream(mysql_database, streams):
+    def make(version="8.0", gtid=True, *tables, settings=None, **named):
+        made = Stream(mysql_database("source", version, gtid=gtid, **(settings or {})), *tables, **named)
+        streams.append(made)
+        return made
+
+    return make
+
+
+@every
+def test_every_kind_of_change(stream, version, gtid):
+    s = stream(version, gtid, T, "CREATE TABLE w (a INT, b VARCHAR(10))", "CREATE TABLE u (id INT PRIMARY KEY, big LONGBLOB)")
+    s.write("INSERT INTO t VALUES (1, 'a'), (2, NULL)", "UPDATE t SET v = 'b' WHERE id = 1",
+            "UPDATE t SET id = 5 WHERE id = 1", "DELETE FROM t WHERE id = 2", "INSERT INTO w VALUES (1, 'x'), (1, 'x')",
+            "UPDATE w SET b = 'y'", "DELETE FROM w LIMIT 1", "BEGIN", "INSERT INTO t VALUES (7, 'x')", "SAVEPOINT p",
+            "INSERT INTO t VALUES (8, 'gone')", "ROLLBACK TO p", "INSERT INTO u VALUES (1, 'q')", "COMMIT", "BEGIN",
+            "INSERT INTO t VALUES (9, 'gone')", "ROLLBACK", "TRUNCATE TABLE w")
+    assert s.open().lines() == [
+        "I t 1|a", "I t 2|NULL", "C", "U t 1|b", "C", "U t (1|.) 5|b", "C", "D t 2|.", "C", "I w 1|x", "I w 1|x", "C",
+        "U w (1|x) 1|y", "U w (1|x) 1|y", "C", "D w 1|y", "C", "I t 7|x", "I u 1|q", "C", "T w", "C"]
+
+
+@every
+def test_from_any_commit_the_rest_comes_and_no_more(stream, version, gtid):
+    s = stream(version, gtid, T)
+    for i in range(6):
+        s.write(f"INSERT INTO t VALUES ({i}, 'x')")
+        if i == 2:
+            s.write("FLUSH BINARY LOGS")
+    items = s.open().read.read_until_now()["items"]
+    whole = texts(items)
+    assert whole == [line for i in range(6) for line in (f"I t {i}|x", "C")]
+    ends = [i for i in items if i["kind"] in ("commit", "progress")]
+    orders = [i["position"] for i in ends]
+    assert orders == sorted(set(orders)) and orders[0] > s.start[0]
+    seen = 0
+    for end in ends:
+        if end["kind"] == "commit" and seen < 6:
+            seen += 1
+        rest = s.again((end["position"], end["position_token"])).lines()
+        assert rest == whole[2 * seen:]
+
+
+@every
+def test_what_the_server_computes_is_left_out(stream, version, gtid):
+    s = stream(version, gtid, "CREATE TABLE t (a INT AS (id + 1) VIRTUAL, id INT PRIMARY KEY, b INT AS (id * 2) STORED, "
+                              "v VARCHAR(9), KEY (a))")
+    s.write("INSERT INTO t (id, v) VALUES (1, 'x')", "UPDATE t SET v = 'y'", "UPDATE t SET id = 2", "DELETE FROM t")
+    assert s.open().lines() == ["I t 1|x", "C", "U t 1|y", "C", "U t (1|.) 2|y", "C", "D t 2|.", "C"]
+
+
+@every
+def test_xa_transactions_come_when_they_are_committed(stream, version, gtid):
+    s = stream(version, gtid, T)
+    other = s.database.connect()
+    for n, id_ in enumerate(("'a','b',7", "'c'", "'d'")):
+        s.write(f"XA START {id_}", f"INSERT INTO t VALUES ({n}, 'xa')", f"XA END {id_}")
+        if n < 2:
+            s.write(f"XA PREPARE {id_}")
+            other.cursor().execute(f"INSERT INTO t VALUES ({n + 10}, 'between')")
+            s.write(f"XA {'COMMIT' if n == 0 else 'ROLLBACK'} {id_}")
+        else:
+            s.write(f"XA COMMIT {id_} ONE PHASE")
+    assert s.open().lines() == ["I t 10|between", "C", "I t 0|xa", "C", "I t 11|between", "C", "I t 2|xa", "C"]
+
+
+@every
+def test_an_xa_transaction_prepared_before_the_place_it_is_opened_at_stops_it(stream, version, gtid):
+    s = stream(version, gtid, T)
+    other = s.database.connect()
+    s.write("XA START 'a'", "INSERT INTO t VALUES (1, 'xa')", "XA END 'a'", "XA PREPARE 'a'")
+    other.cursor().execute("INSERT INTO t VALUES (2, 'x')")
+    items = s.open().read.read_until_now()["items"]
+    assert texts(items) == ["I t 2|x", "C"]
+    end = items[-1]
+    s.write("XA COMMIT 'a'")
+    s.again((end["position"], end["position_token"]))
+    e = s.refused()
+    assert (e.cls, e.code) == ("fatal", "MFXA") and "61,,1" in e.text and e.hint
+
+
+@every
+def test_a_column_added_while_it_runs(stream, version, gtid):
+    s = stream(version, gtid, T).open()
+    s.write("INSERT INTO t VALUES (1, 'a')")
+    assert s.lines() == ["I t 1|a", "C"]
+    s.write("INSERT INTO t VALUES (2, 'b')", "ALTER TABLE t ADD c DATETIME(3)", "INSERT INTO t VALUES (3, 'c', '2024-01-02')")
+    items = s.read.read_until_now()["items"]
+    assert texts(items) == ["I t 2|b", "C", "I t 3|c|2024-01-02 00:00:00.000", "C"]
+    shapes = [[c["name"] for c in i["table"]["columns"]] for i in items if i["kind"] == "relation"]
+    assert shapes == [["id", "v", "c"]]
+
+
+@every
+def test_rows_are_not_read_with_the_shape_of_a_later_change(stream, version, gtid):
+    """Two columns of one type that change their names: everything fits but the meaning."""
+    s = stream(version, gtid, "CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)")
+    s.write("INSERT INTO t VALUES (1, 10, 20)", "ALTER TABLE t CHANGE a b INT, CHANGE b a INT",
+            "INSERT INTO t VALUES (2, 20, 10)")
+    e = s.open().refused()
+    assert (e.cls, e.code) == ("fatal", "MFDDL")
+    assert "CHANGE a b INT" in e.text and ".t " in e.text and "nothing was misread" in e.text and e.hint
+    assert texts(e.reply["items"]) == []
+
+
+@every
+def test_a_table_put_in_the_place_of_another(stream, version, gtid):
+    s = stream(version, gtid, T, "CREATE TABLE keep (id INT PRIMARY KEY)").open()
+    s.write("INSERT INTO t VALUES (1, 'a')", "INSERT INTO keep VALUES (1)")
+    items = s.read.read_until_now()["items"]
+    before = items[-1]
+    s.write("CREATE TABLE t_new LIKE t", "RENAME TABLE t TO t_old, t_new TO t", "INSERT INTO keep VALUES (2)")
+    items = s.read.read_until_now()["items"]
+    after = items[-1]
+    assert texts(items) == ["I keep 2", "C"]
+    s.write("INSERT INTO t VALUES (1, 'other')")
+    for at in (None, before, after):
+        if at:
+            s.again((at["position"], at["position_token"]))
+        e = s.refused()
+        assert (e.cls, e.code) == ("fatal", "MFDDL") and "RENAME TABLE t TO t_old" in e.text
+
+
+@pytest.mark.parametrize("version", ["8.0", "mariadb"])
+@pytest.mark.parametrize("statement", ["ALTER TABLE t TRUNCATE PARTITION p0", "ALTER TABLE t DROP PARTITION p0",
+                                       "ALTER TABLE t EXCHANGE PARTITION p0 WITH TABLE x"])
+def test_rows_that_go_without_an_event_stop_it(stream, version, statement):
+    s = stream(version, True, "CREATE TABLE t (id INT PRIMARY KEY) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS "
+                              "THAN (10), PARTITION p1 VALUES LESS THAN (20))", "CREATE TABLE x (id INT PRIMARY KEY)").open()
+    s.write("INSERT INTO t VALUES (1)")
+    assert s.lines() == ["I t 1", "C"]
+    s.write(statement)
+    e = s.refused()
+    assert (e.cls, e.code) == ("fatal", "MFDDL") and statement in e.text
+
+
+@every
+def test_a_statement_instead_of_its_rows_stops_it(stream, version, gtid):
+    s = stream(version, gtid, T).open()
+    s.write("SET SESSION binlog_format = 'STATEMENT'", "INSERT INTO t VALUES (1, 'lost?')")
+    e = s.refused()
+    assert (e.cls, e.code) == ("fatal", "MFFORMAT")
+    assert "INSERT INTO t VALUES" in e.text and "binlog_format" in e.hint
+
+
+@every
+def test_short_images(stream, version, gtid):
+    s = stream(version, gtid, "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20), big TEXT)").open()
+    s.write("INSERT INTO t VALUES (1, 'a', 'large')", "SET SESSION binlog_row_image = 'MINIMAL'",
+            "UPDATE t SET v = 'b'", "UPDATE t SET id = 2", "DELETE FROM t")
+    assert s.lines() == ["I t 1|a|large", "C", "U t 1|b|.", "C", "U t (1|.|.) 2|.|.", "C", "D t 2|.|.", "C"]
+
+
+@pytest.mark.parametrize("version,gtid", EVERY, ids=["5.7", "8.0", "8.0-files", "mariadb"])
+def test_a_log_that_was_thrown_away(stream, own_mysql, streams, version, gtid):
+    server = own_mysql(version, gtid=gtid, fsync=True)  # MariaDB keeps a log until the engine has flushed what is in it
+    s = Stream(server.create_database("shop"), T)
+    streams.append(s)
+    for i in range(3):
+        s.write(f"INSERT INTO t VALUES ({i}, 'x')", "FLUSH BINARY LOGS")
+    last = server.rows("SHOW BINARY LOGS")[-1][0]
+
+    def purged() -> bool:
+        server.execute(f"PURGE BINARY LOGS TO '{last}'")
+        return server.rows("SHOW BINARY LOGS")[0][0] == last
+
+    wait_for(purged, 20)
+    with pytest.raises(Refused) as e:
+        s.open().lines()
+    assert (e.value.cls, e.value.code) == ("fatal", "MFSLOT") and "keep its log longer" in e.value.hint
+
+
+@pytest.mark.parametrize("version,gtid", EVERY, ids=["5.7", "8.0", "8.0-files", "mariadb"])
+def test_a_server_that_was_reset(own_mysql, streams, version, gtid):
+    server = own_mysql(version, gtid=gtid)
+    s = Stream(server.create_database("shop"), T)
+    streams.append(s)
+    s.write("INSERT INTO t VALUES (1, 'x')", *["FLUSH BINARY LOGS"] * 3, "INSERT INTO t VALUES (2, 'x')")
+    end = s.open().read.read_until_now()["items"][-1]
+    server.execute("RESET MASTER")
+    with pytest.raises(Refused) as e:
+        s.again((end["position"], end["position_token"])).lines()
+    assert (e.value.cls, e.value.code) == ("fatal", "MFSLOT") and e.value.hint
+
+
+@pytest.mark.parametrize("version", ["5.7", "8.0", "mariadb"])
+def test_a_server_that_dies_and_comes_back(own_mysql, streams, version):
+    server = own_mysql(version)
+    s = Stream(server.create_database("shop"), T)
+    streams.append(s)
+    s.write("INSERT INTO t VALUES (1, 'x')")
+    end = s.open().read.read_until_now()["items"][-1]
+    server.kill()
+    with pytest.raises(Refused) as e:
+        s.read.read(until=end["position"] + 1, wait_ms=20000)
+    assert e.value.cls == "retry"
+    server.start()
+    s.app = s.database.connect()
+    s.write("INSERT INTO t VALUES (2, 'x')")
+    assert s.again((end["position"], end["position_token"])).lines() == ["I t 2|x", "C"]
+
+
+def test_silence_is_a_dead_connection(own_mysql, streams):
+    server = own_mysql("8.0")
+    s = Stream(server.create_database("shop"), T)
+    streams.append(s)
+    end = s.open().read.read_until_now()["items"][-1]
+    server.pause()
+    try:
+        began = time.monotonic()
+        with pytest.raises(Refused) as e:
+            s.read.read(until=end["position"] + 1, wait_ms=60000)
+        assert e.value.cls == "retry" and time.monotonic() - began < 45
+    finally:
+        server.resume()
+
+
+def test_heartbeats_keep_an_idle_stream_alive(own_mysql, streams):
+    """Longer than the silence that counts as death."""
+    server = own_mysql("8.0")
+    s = Stream(server.create_database("shop"), T)
+    streams.append(s)
+    end = s.open().read.read_until_now()["items"][-1]
+    assert s.read.read(until=end["position"] + 1, wait_ms=35000)["count"] == 0
+    s.write("INSERT INTO t VALUES (1, 'x')")
+    assert s.lines() == ["I t 1|x", "C"]
+
+
+@every
+def test_another_replica_of_the_same_number(stream, version, gtid):
+    s = stream(version, gtid, T).open()
+    s.write("INSERT INTO t VALUES (1, 'x')")
+    end = s.read.read_until_now()["items"][-1]
+    twin = Read(s.database.url())  # the same migration: as if midflight ran twice
+    twin.catalog()
+    twin.prepare()
+    twin.stream_open(**{"from": s.start[0], "from_token": s.start[1]})
+    with pytest.raises(Refused) as e:
+        s.read.read(until=end["position"] + 1, wait_ms=20000)
+    assert e.value.cls == "retry"
+    s.write("INSERT INTO t VALUES (2, 'x')")
+    assert s.again((end["position"], end["position_token"])).lines() == ["I t 2|x", "C"]
+    assert texts(twin.read_until_now()["items"]) == ["I t 1|x", "C", "I t 2|x", "C"]
+    twin.close()
+
+
+@every
+def test_a_table_added_while_it_runs(stream, version, gtid):
+    s = stream(version, gtid, T).open()
+    s.write("CREATE TABLE late (id INT PRIMARY KEY)", "INSERT INTO late VALUES (1)")
+    assert s.lines() == []
+    s.read.catalog()
+    s.read.add_tables()
+    s.write("INSERT INTO late VALUES (2)", "INSERT INTO t VALUES (1, 'x')")
+    assert s.lines() == ["I late 2", "C", "I t 1|x", "C"]
+    assert s.again().lines() == ["I late 2", "C", "I t 1|x", "C"]  # what was before it was added is in its copy
+
+
+@every
+def test_large_events_and_small_ones(stream, version, gtid):
+    s = stream(version, gtid, "CREATE TABLE t (id INT PRIMARY KEY, v LONGBLOB)", settings={"max-allowed-packet": "64M"}).open()
+    s.write("INSERT INTO t SELECT 1, REPEAT('x', 40 * 1024 * 1024)", "INSERT INTO t VALUES (2, 'y')")
+    items = s.read.read_until_now()["items"]
+    values = [i["new"][1] for i in items if i["kind"] == "change" and i["table"] == "t"]
+    assert [len(v) for v in values] == [40 * 1024 * 1024, 1]
+
+
+def test_bytes_that_tls_holds_back_are_not_waited_for(stream):
+    """Many sizes of events, each read as soon as it is there: none may lie decrypted in the library until the next comes."""
+    s = stream("8.0", True, "CREATE TABLE t (id INT PRIMARY KEY, v LONGBLOB)", ssl_mode="required").open()
+    assert s.database.server.value("SELECT COUNT(*) FROM t".replace("t", f"{s.database.name}.t")) == 0
+    s.lines()
+    for i, size in enumerate([1, 1000, 2047, 2048, 2049, 15000, 16000, 16384, 17000, 32768, 40000, 100000]):
+        s.write(f"INSERT INTO t SELECT {i}, REPEAT('x', {size})")
+        began = time.monotonic()
+        assert len(s.lines(wait_ms=8000)) == 2
+        assert time.monotonic() - began < 4
+
+
+@every
+def test_told_before_it_is_shown(stream, version, gtid):
+    s = stream(version, gtid, T).open()
+    s.write("INSERT INTO t VALUES (1, 'x')")
+    items = s.read.read_until_now()["items"]
+    txn = max(i["txn"] for i in items if i["kind"] == "begin")
+    assert s.read.visible(txn=txn)["visible"]
+    if gtid and version != "mariadb":
+        assert not s.read.visible(txn=txn + 1000)["visible"]
+
+
+@every
+def test_a_start_waits_for_xa_transactions(mysql_database, streams, version, gtid):
+    database = mysql_database("source", version, gtid=gtid)
+    app = database.connect()
+    for sql in (T, "XA START 'w'", "INSERT INTO t VALUES (1, 'xa')", "XA END 'w'", "XA PREPARE 'w'"):
+        app.cursor().execute(sql)
+    read = Read(database.url())
+    read.catalog()
+    import threading
+    threading.Thread(target=lambda: (wait_for(lambda: database.server.value(
+        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'midflight' AND table_name = 'settings'"), 10),
+        time.sleep(0.3), app.cursor().execute("XA COMMIT 'w'"))).start()
+    start = read.prepare()
+    assert database.server.value(f"SELECT COUNT(*) FROM {database.name}.t") == 1
+    read.stream_open(**{"from": start["position"], "from_token": start["position_token"]})
+    assert texts(read.read_until_now()["items"]) == []  # its commit is known to have been seen
+    read.close()
