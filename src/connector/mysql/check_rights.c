@@ -35,12 +35,12 @@ static bool has(const struct my_check *k, const char *privilege)
     return my_grants_have(&k->grants, privilege, NULL, NULL);
 }
 
-static void say_global(struct my_check *k, enum mf_severity severity, const char *privilege, const char *why)
+static void say_global(struct my_check *k, enum mf_severity severity, const char *code, const char *privilege,
+                       const char *why)
 {
     char remedy[500];
     snprintf(remedy, sizeof remedy, "GRANT %s ON *.* TO %s;", privilege, k->account);
-    my_check_say(k, severity, "account-global", k->db->facts.user, remedy, "the account has not %s: %s", privilege,
-                 why);
+    my_check_say(k, severity, code, k->db->facts.user, remedy, "the account has not %s: %s", privilege, why);
 }
 
 static void check_global(struct my_check *k)
@@ -49,18 +49,19 @@ static void check_global(struct my_check *k)
     /* MariaDB calls the second BINLOG MONITOR since 10.5 and shows it so. */
     bool monitor = super || has(k, "REPLICATION CLIENT") || has(k, "BINLOG MONITOR");
     if (!has(k, "REPLICATION SLAVE")) {
-        say_global(k, MF_BLOCKER, "REPLICATION SLAVE", "it may not read the binary log");
+        say_global(k, MF_BLOCKER, "account-replication-slave", "REPLICATION SLAVE", "it may not read the binary log");
     }
     if (!monitor) {
-        say_global(k, MF_BLOCKER, "REPLICATION CLIENT", "it may not ask where the binary log stands");
+        say_global(k, MF_BLOCKER, "account-replication-client", "REPLICATION CLIENT",
+                   "it may not ask where the binary log stands");
     }
     if (!has(k, "PROCESS")) {
-        say_global(k, MF_WARNING, "PROCESS",
+        say_global(k, MF_WARNING, "account-process", "PROCESS",
                    "it does not see other sessions: neither how loaded the server is, nor whom a cutover waits for");
     }
     if (k->side == MF_SOURCE && !k->db->mariadb && !has(k, "RELOAD")) {
         say_global(
-            k, MF_NOTE, "RELOAD",
+            k, MF_NOTE, "account-reload", "RELOAD",
             "on a server that never pauses writing, an exact snapshot needs FLUSH TABLES WITH READ LOCK for a moment");
     }
     /* A trigger is the gate; with a log, only an administrator may make one unless the server trusts its makers. */
@@ -100,17 +101,18 @@ static bool is_first(const struct mf_catalog *t, size_t i)
 static void check_schema(struct my_check *k, const char *schema)
 {
     MF_CLEANUP_BUF struct mf_buf b = {.max = 1024};
-    if (k->side == MF_TARGET) {
+    if (k->side == MF_TARGET) { /* its tables are to come: rights on the whole database are needed */
+        missing(k, on_tables, MF_ARRAY_LEN(on_tables), schema, NULL, &b);
         missing(k, on_target, MF_ARRAY_LEN(on_target), schema, NULL, &b);
+        if (b.len) {
+            say_place(k, schema, NULL, mf_buf_str(&b), "the source's objects are made, written and gated there");
+        }
     } else if (!my_grants_have(&k->grants, "SHOW VIEW", schema, NULL)) {
         char object[300], remedy[600];
         snprintf(object, sizeof object, "database %.200s", schema);
         snprintf(remedy, sizeof remedy, "GRANT SHOW VIEW ON `%.200s`.* TO %s;", schema, k->account);
         my_check_say(k, MF_WARNING, "account-views", object, remedy,
-                     "the account has not SHOW VIEW: views are not carried over");
-    }
-    if (b.len) {
-        say_place(k, schema, NULL, mf_buf_str(&b), "it may not make what the source has there");
+                     "the account has not SHOW VIEW: views, if there are any, are not carried over");
     }
 }
 
@@ -136,7 +138,7 @@ static void check_tables_of(struct my_check *k, size_t from, size_t to)
         table_lacks(k, &k->tables.tables[i], &b);
         lacking += b.len > 0;
     }
-    if (lacking > FEW || (lacking && k->side == MF_TARGET)) {
+    if (lacking > FEW) {
         say_place(k, schema, NULL, mf_buf_str(&all), why_tables);
         return;
     }
@@ -197,7 +199,9 @@ int my_check_rights(struct my_check *k, struct mf_error *err)
         }
         check_schema(k, k->tables.tables[i].schema);
         check_hidden(k, k->tables.tables[i].schema);
-        check_tables_of(k, i, next);
+        if (k->side == MF_SOURCE) {
+            check_tables_of(k, i, next);
+        }
     }
     return 0;
 }
