@@ -403,11 +403,8 @@ static const struct {
     {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},         {"decide", do_decide},
     {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup},   {"schema", do_schema},
     {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},       {"finish", do_finish},
-<<<<<<< HEAD
-    {"quarantine", do_quarantine}, {"settle", do_settle},       {"run_lock", do_run_lock},
-=======
-    {"quarantine", do_quarantine}, {"shapes", do_shapes},       {"counters", do_counters},
->>>>>>> my-types
+    {"quarantine", do_quarantine}, {"settle", do_settle},       {"run_lock", do_run_lock}, {"shapes", do_shapes},
+    {"counters", do_counters},
 };
 
 static void answer(const char *line)
