@@ -439,6 +439,13 @@ def test_columns_that_only_the_target_has_stay(drive, c, accounts):
     assert e.value.cls == "row" and "need" in e.value.text
 
 
+def test_rows_are_put_where_the_target_has_columns_of_its_own(drive, c, accounts):
+    do(c, "ALTER TABLE accounts ADD mine int DEFAULT 5", "INSERT INTO accounts VALUES (1, 'a', 1, '', 7), (3, 'a', 1, '', 7)")
+    d = drive()
+    d.window(10, {"table": accounts, "inserts": [insert(str(i), "b", None, None) for i in (1, 2, 3, 4)]}, fuzzy=True)
+    assert rows(c, "SELECT id, owner, mine FROM accounts") == [("1", "b", "7"), ("2", "b", "5"), ("3", "b", "7"), ("4", "b", "5")]
+
+
 # ---- foreign keys, TRUNCATE ----
 
 def test_foreign_keys_do_not_act_again(drive, c):
