@@ -197,7 +197,10 @@ static void a_type_that_does_not_fit_the_map_is_refused(void **state)
         {"01 fe 02 cefc 00", {.base = MY_CHAR, .length = 255, .charset = "utf8mb4"}, NULL},
         {"01 10 02 0101 00", {.base = MY_BIT, .length = 9}, NULL},
         {"01 10 02 0101 00", {.base = MY_BIT, .length = 10}, "bits"},
-        {"01 8c 01 02 00", {.base = MY_BLOB, .length = 65535}, "(140) that cannot be read"},
+        {"01 8c 01 02 00", {.base = MY_BLOB, .length = 65535}, NULL},
+        {"01 8d 02 1500 00", {.base = MY_VARBINARY, .length = 20}, NULL},
+        {"01 8d 02 1500 00", {.base = MY_VARBINARY, .length = 21}, "length"},
+        {"01 f2 01 04 00", {.base = MY_BLOB, .length = 65535}, "(242) that cannot be read"},
     };
     for (size_t i = 0; i < MF_ARRAY_LEN(cases); i++) {
         char hex[256];
