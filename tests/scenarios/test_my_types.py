@@ -160,7 +160,7 @@ def test_a_table_whose_definition_is_locked_is_not_taken_for_a_dropped_one(drive
         else:
             with pytest.raises(Refused) as e:
                 drive("shapes")
-            assert e.value.cls == "retry" and e.value.code == "MFCATALOG"
+            assert e.value.cls == "retry" and e.value.code == "MFCATALOG" and "at this moment" in e.value.text
         reader.rollback()
         renaming.join()
     assert names(drive("shapes")) == {"a2", "b2"}
