@@ -21,17 +21,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOCK_WAIT_S 10
+#define LOCK_WAIT_MS 10000
 
 static int take_lock(struct my_applier *a, struct mf_error *err)
 {
-    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (my_queryf(a->conn, &r, err, "SELECT GET_LOCK('midflight apply %s %s', %d)", a->pipe.migration,
-                  my_direction(a->pipe.direction), LOCK_WAIT_S) < 0) {
+    bool got = false;
+    if (my_session_lock(a->conn, "apply", &a->pipe, true, LOCK_WAIT_MS, &got, err) < 0) {
         return -1;
     }
-    MYSQL_ROW row = r ? mysql_fetch_row(r) : NULL;
-    if (row && row[0] && mf_streq(row[0], "1")) {
+    if (got) {
         return 0;
     }
     mf_fail(err, MF_RETRY, "MFTWICE", "another session applies this stream to %s (migration %s)", a->db->facts.host,
@@ -53,6 +51,7 @@ int my_applier_connect(struct my_applier *a, struct mf_error *err)
 {
     my_finish(a->conn);
     a->conn = NULL;
+    a->flying = 0;
     my_wire_reset(a);
     forget_shapes(a);
     a->has_quarantine = true; /* until a checkpoint has said */
@@ -199,6 +198,9 @@ void my_window_abort(struct mf_applier *base)
     }
     a->in_window = false;
     a->result = NULL;
+    if (a->flying > 0) {
+        my_wire_settle(a, &ignored);
+    }
     my_wire_reset(a);
     if (my_exec(a->conn, &ignored, "ROLLBACK") < 0) { /* the server does it when the session ends */
         my_finish(a->conn);

@@ -47,8 +47,9 @@ struct my_applier {
 
     struct mf_buf sql; /* statements of the packet being made, and from `start` on the one being made */
     size_t start;
-    struct my_expect *queue; /* one for each statement before `start` */
+    struct my_expect *queue; /* one for each statement before `start`, or in the server's hands */
     size_t count, cap;
+    size_t flying;          /* statements sent whose answers are not read */
     struct mf_error failed; /* the first error of this window; cls MF_OK: none */
     char bad_column[260];   /* the column the error is about; "" when nobody said */
     bool key_taken;         /* the error is a duplicate in the index that rows are found by */
@@ -79,6 +80,9 @@ int my_wire_sql(struct my_applier *a, const char *sql, const struct my_expect *e
 size_t my_stmt_bytes(const struct my_applier *a);
 /* Sends what there is and reads every answer. */
 int my_wire_flush(struct my_applier *a, struct mf_error *err);
+/* Sends what there is; its answers are read before anything else is made (my_wire_end), or by my_wire_settle. */
+int my_wire_go(struct my_applier *a, struct mf_error *err);
+int my_wire_settle(struct my_applier *a, struct mf_error *err);
 int my_wire_fail(struct my_applier *a, struct mf_error *err);   /* err becomes the window's error */
 int my_wire_failed(struct my_applier *a, struct mf_error *err); /* the first error of the window again */
 /* Forgets an error (careful mode has dealt with it). */

@@ -219,13 +219,13 @@ static int take(struct my_applier *a, const struct my_expect *e, MYSQL_RES *r, b
 static void answer(struct my_applier *a, size_t i, size_t n, bool *ret_end)
 {
     struct mf_error err = {0};
-    int more = i == 0 ? 0 : mysql_next_result(a->conn);
+    int more = i == 0 ? mysql_read_query_result(a->conn) : mysql_next_result(a->conn);
     MYSQL_RES *r = more == 0 ? mysql_store_result(a->conn) : NULL;
     *ret_end = true;
-    if (more < 0) {
+    if (i > 0 && more < 0) {
         mf_fail(&err, MF_FATAL, "MFBUG", "the server answered %zu of %zu statements", i, n);
         my_wire_fail(a, &err);
-    } else if (more > 0 || (!r && mysql_field_count(a->conn) > 0)) {
+    } else if (more != 0 || (!r && mysql_field_count(a->conn) > 0)) {
         refused(a, &a->queue[i], &err);
         my_wire_fail(a, &err);
     } else {
@@ -240,30 +240,56 @@ static void answer(struct my_applier *a, size_t i, size_t n, bool *ret_end)
     }
 }
 
-/* The first n statements, whose text is `len` long. The rest moves to the front. */
-static int send(struct my_applier *a, size_t len, struct mf_error *err)
+/* Everything before a->start, whose text is in the server's hands when this returns. What is being made moves to the front. */
+static void put_out(struct my_applier *a)
 {
-    size_t n = a->count;
     struct mf_error e = {0};
-    bool end = n == 0;
-    if (n > 0 && mysql_real_query(a->conn, a->sql.data, len) != 0) {
+    size_t len = a->start;
+    a->flying = a->count;
+    if (a->count > 0 && mysql_send_query(a->conn, a->sql.data, len) != 0) {
         refused(a, &a->queue[0], &e);
         my_wire_fail(a, &e);
-        end = true;
-    }
-    for (size_t i = 0; !end; i++) {
-        if (i == n) {
-            mf_fail(&e, MF_FATAL, "MFBUG", "the server answered more than %zu statements", n);
-            my_wire_fail(a, &e);
-            break;
-        }
-        answer(a, i, n, &end);
+        a->flying = 0;
     }
     if (a->sql.data) {
         a->sql.len -= len;
         memmove(a->sql.data, a->sql.data + len, a->sql.len + 1);
     }
     a->start = a->count = 0;
+}
+
+int my_wire_settle(struct my_applier *a, struct mf_error *err)
+{
+    size_t n = a->flying;
+    bool end = n == 0;
+    a->flying = 0;
+    for (size_t i = 0; !end; i++) {
+        if (i == n) {
+            struct mf_error e = {0};
+            mf_fail(&e, MF_FATAL, "MFBUG", "the server answered more than %zu statements", n);
+            my_wire_fail(a, &e);
+            break;
+        }
+        answer(a, i, n, &end);
+    }
+    return a->failed.cls == MF_OK ? 0 : my_wire_failed(a, err);
+}
+
+static int send(struct my_applier *a, struct mf_error *err)
+{
+    if (my_wire_settle(a, err) < 0) {
+        return -1;
+    }
+    put_out(a);
+    return my_wire_settle(a, err);
+}
+
+int my_wire_go(struct my_applier *a, struct mf_error *err)
+{
+    if (a->failed.cls != MF_OK || my_wire_settle(a, err) < 0) {
+        return my_wire_failed(a, err);
+    }
+    put_out(a);
     return a->failed.cls == MF_OK ? 0 : my_wire_failed(a, err);
 }
 
@@ -286,7 +312,8 @@ int my_wire_end(struct my_applier *a, const struct my_expect *e, struct mf_error
     if (!mf_buf_ok(&a->sql) || a->sql.len - a->start + 1 > packet_max(a)) {
         return too_long(a, e, a->sql.len - a->start, err);
     }
-    if (a->start > 0 && a->sql.len + 1 > packet_max(a) && send(a, a->start, err) < 0) {
+    if ((a->flying > 0 && my_wire_settle(a, err) < 0) ||
+        (a->start > 0 && a->sql.len + 1 > packet_max(a) && send(a, err) < 0)) {
         return -1;
     }
     if (a->count == a->cap) {
@@ -314,7 +341,7 @@ int my_wire_flush(struct my_applier *a, struct mf_error *err)
         mf_fail(err, MF_FATAL, "MFBUG", "a statement has no end");
         return my_wire_fail(a, err);
     }
-    int rc = a->count > 0 ? send(a, a->start, err) : 0;
+    int rc = a->count > 0 ? send(a, err) : my_wire_settle(a, err);
     if (a->sql.cap > (32u << 20)) {
         mf_buf_free(&a->sql);
     }

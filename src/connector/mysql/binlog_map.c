@@ -63,7 +63,7 @@ static bool read_name(struct mf_cursor *in, char *out, size_t size)
 {
     size_t n = mf_read_u8(in);
     const void *p = mf_read_bytes(in, n);
-    if (!p || n >= size || memchr(p, 0, n) || mf_read_u8(in) != 0) {
+    if (!p || n >= size || memchr(p, 0, n) || mf_read_u8(in) != 0 || in->failed) {
         return false;
     }
     memcpy(out, p, n);

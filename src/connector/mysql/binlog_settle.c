@@ -107,10 +107,21 @@ static int settle_fixed(struct my_col *c, const uint8_t *meta, struct mf_error *
         return fits ? settle_members(c, meta[1], c->field == MY_FIELD_ENUM ? my_value_enum : my_value_set, err)
                     : misfit("ENUM or SET", err);
     }
-    if (c->type.base != MY_CHAR && c->type.base != MY_BINARY) {
+    unsigned max = meta[1] | ((meta[0] & 0x30u) ^ 0x30u) << 4;
+    switch (c->type.base) {
+    case MY_CHAR:
+    case MY_BINARY:
+        return settle_string(c, max, err);
+    case MY_UUID:
+    case MY_INET6:
+    case MY_INET4:
+        c->bytes = c->type.base == MY_INET4 ? 4 : 16;
+        c->width = 1;
+        c->read = my_value_address;
+        return max == c->bytes ? 0 : misfit("another length", err);
+    default:
         return misfit("CHAR or BINARY", err);
     }
-    return settle_string(c, meta[1] | ((meta[0] & 0x30u) ^ 0x30u) << 4, err);
 }
 
 static int settle_number(struct my_col *c, const uint8_t *meta, struct mf_error *err)

@@ -313,6 +313,35 @@ int my_value_binary(const struct my_col *c, struct mf_cursor *in, const struct m
     return 0;
 }
 
+/* MariaDB's UUID, INET6 and INET4: bytes in the order of the text, zeros at the end left out. */
+int my_value_address(const struct my_col *c, struct mf_cursor *in, const struct my_value_out *out, struct mf_value *ret)
+{
+    char text[MY_NUMBER_TEXT];
+    uint8_t whole[16] = {0};
+    size_t n, at = 0;
+    const char *p = read_sized(c, in, &n);
+    if (!p) {
+        return early();
+    }
+    if (n > c->bytes) {
+        return malformed(out, "bytes longer than their column");
+    }
+    memcpy(whole, p, n);
+    if (c->type.base != MY_UUID) {
+        at = c->type.base == MY_INET4 ? my_put_inet4(text, whole) : my_put_inet6(text, whole);
+        return put(out, ret, text, at);
+    }
+    for (size_t i = 0; i < sizeof(whole); i++) {
+        static const char hex[] = "0123456789abcdef";
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            text[at++] = '-';
+        }
+        text[at++] = hex[whole[i] >> 4];
+        text[at++] = hex[whole[i] & 15];
+    }
+    return put(out, ret, text, at);
+}
+
 int my_value_json(const struct my_col *c, struct mf_cursor *in, const struct my_value_out *out, struct mf_value *ret)
 {
     size_t n;

@@ -175,6 +175,8 @@ static void values_travel_as_they_are_written(void **state)
     assert_string_equal(wire(MY_VARCHAR, "\xe3'", 2), "'\xe3\\''"); /* half a character hides no quote */
     assert_string_equal(wire(MY_BLOB, "\x00'\xff", 3), "x'0027FF'");
     assert_string_equal(wire(MY_BLOB, "", 0), "x''");
+    assert_string_equal(wire(MY_JSON, "[1.5]", 5), "'[1.5]'");
+    assert_string_equal(wire(MY_JSON, "[1.50]", 6), "JSON_ARRAY(1.50)"); /* which its parser would change */
 }
 
 static void middles_lie_between(void **state)
