@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <mysqld_error.h>
 #include <string.h>
 
 static const struct my_expect stepping = {.kind = MY_EXPECT_OK, .doing = "applying in source order"};
@@ -33,6 +34,12 @@ static int build(struct my_applier *a, const struct my_attempt *t, struct mf_err
     return my_delete_copies(a, t->s, t->old, t->count ? t->count : 1, err);
 }
 
+/* The key has a character that its column's character set has not: no row has it. */
+static bool no_such_key(const struct my_attempt *t, const struct mf_error *refusal)
+{
+    return t->kind != MY_TRY_INSERT && my_is_error(refusal, ER_CANT_AGGREGATE_2COLLATIONS);
+}
+
 int my_attempt(struct my_applier *a, const struct my_attempt *t, enum my_outcome *ret, struct mf_error *refusal,
                struct mf_error *err)
 {
@@ -50,7 +57,7 @@ int my_attempt(struct my_applier *a, const struct my_attempt *t, enum my_outcome
     }
     bool taken = a->key_taken;
     my_wire_forgive(a);
-    *ret = mf_streq(refusal->code, "MFMISS") ? MY_MISSING : MY_REFUSED;
+    *ret = mf_streq(refusal->code, "MFMISS") || no_such_key(t, refusal) ? MY_MISSING : MY_REFUSED;
     if (my_wire_sql(a, "ROLLBACK TO SAVEPOINT midflight", &stepping, err) < 0 || my_wire_flush(a, err) < 0) {
         return -1;
     }
@@ -200,7 +207,7 @@ static int careful_delete(struct my_applier *a, const struct my_shape *s, const 
     if (my_attempt(a, &t, &o, &refusal, err) < 0) {
         return -1;
     }
-    if (loose && o == MY_DONE) {
+    if (loose && o != MY_REFUSED) {
         return heal(a, s->table, &c->old_row, NULL, err);
     }
     if (o == MY_MISSING) {
