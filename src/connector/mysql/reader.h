@@ -12,7 +12,8 @@ struct my_snapshot {
     pthread_mutex_t lock; /* guards the ones below */
     int refs;             /* of its owner and of every reader */
     bool closed;
-    bool anywhere; /* its position is not asked for (constant) */
+    bool anywhere;         /* its position is not asked for (constant) */
+    uint64_t newest_table; /* InnoDB's number of the newest table there was before it (constant); 0: not asked for */
     MYSQL **idle;
     size_t nidle, size;
 };
@@ -40,8 +41,8 @@ struct my_reader {
     bool working;
     struct mf_position after; /* not before any commit it may show */
     struct mf_arena arena;
-    struct mf_table *live;  /* the table as it is here */
-    struct my_type *types;  /* one for each column of the caller's table */
+    struct mf_table *live; /* the table as it is here */
+    struct my_type *types; /* one for each column of the caller's table */
     struct my_index index;
     /* rows on their way */
     MYSQL_RES *rows;

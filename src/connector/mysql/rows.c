@@ -17,7 +17,7 @@
 
 bool my_charset_lossy(const char *charset)
 {
-    static const char *const whole[] = {"",     "utf8mb4", "utf8mb3", "utf8",   "latin1",
+    static const char *const whole[] = {"",     "utf8mb4", "utf8mb3", "utf8",  "latin1",
                                         "ucs2", "utf16",   "utf16le", "utf32", "binary"};
     for (size_t i = 0; i < MF_ARRAY_LEN(whole); i++) {
         if (strcmp(charset, whole[i]) == 0) {
@@ -29,8 +29,8 @@ bool my_charset_lossy(const char *charset)
 
 static void put_lossless(struct mf_buf *b, const char *name, const char *charset)
 {
-    mf_buf_printf(b, "IFNULL(CAST(CONVERT(CONVERT(%s USING utf8mb4) USING %s) AS BINARY) = CAST(%s AS BINARY), 1)", name,
-                  charset, name);
+    mf_buf_printf(b, "IFNULL(CAST(CONVERT(CONVERT(%s USING utf8mb4) USING %s) AS BINARY) = CAST(%s AS BINARY), 1)",
+                  name, charset, name);
 }
 
 void my_put_columns(struct my_reader *r, struct mf_buf *b, const struct mf_table *t)
@@ -92,10 +92,13 @@ int my_row_whole(const struct my_reader *r, MYSQL_ROW row, const struct mf_table
         return 0;
     }
     mf_fail(err, MF_FATAL, "MFCHARSET",
-            "table %s.%s has a text with a character that exists only in its own character set: it cannot be read as Unicode",
+            "table %s.%s has a text with a character that exists only in its own character set: it cannot be read as "
+            "Unicode",
             t->schema, t->name);
-    mf_hint(err, "find such rows with CONVERT(CONVERT(column USING utf8mb4) USING its character set) <> column, and mend them "
-                 "or leave the table out (tables.exclude)");
+    mf_hint(
+        err,
+        "find such rows with CONVERT(CONVERT(column USING utf8mb4) USING its character set) <> column, and mend them "
+        "or leave the table out (tables.exclude)");
     return -1;
 }
 
