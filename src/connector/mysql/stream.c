@@ -259,6 +259,16 @@ static int changed_ahead(const struct my_rel *rel, const char *statement, struct
     return -1;
 }
 
+/* What is not noted is looked at again by the next stream: a failure costs no more. */
+static void note_shape(struct my_stream *st, const struct my_rel *rel)
+{
+    struct mf_error ignored = {0};
+    MY_LEASE(st->db, l);
+    if (my_lease(l.db, &l.conn, &ignored) == 0) {
+        my_version_write(&st->rels, l.conn, rel, &ignored);
+    }
+}
+
 /* The shape of the table that an event waits for. *ret_known: the event may come again. */
 static int learn(struct my_stream *st, int timeout_ms, bool *ret_known, struct mf_error *err)
 {
@@ -292,8 +302,8 @@ static int learn(struct my_stream *st, int timeout_ms, bool *ret_known, struct m
     rel->version = rel->version ? rel->version : st->opened; /* nothing has touched it since */
     st->learning = NULL;
     *ret_known = true;
-    MY_LEASE(st->db, l);
-    return my_lease(l.db, &l.conn, err) < 0 ? -1 : my_version_write(&st->rels, l.conn, rel, err);
+    note_shape(st, rel);
+    return 0;
 }
 
 /* The next event, from the socket or out of a compressed one. *ret_got false: none came in time. */
