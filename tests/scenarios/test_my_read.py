@@ -281,7 +281,7 @@ def test_a_result_that_breaks_off_is_an_error(source, read):
     r.reader()
     assert r.copy(table=name(source, "b"), chunk={})["rows"] == 20
     assert r.copy(table=name(source, "b"), chunk={}, pieces=2)["rows"] == -1  # the caller has had enough
-    find = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT%%`b`' AND info NOT LIKE '%%processlist%%'"
+    find = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT%%.`b`%%' AND info NOT LIKE '%%processlist%%'"
     for how in ("KILL", "KILL QUERY"):
         done = threading.Event()
 
