@@ -38,6 +38,7 @@ struct my_rel {
     enum { MY_REL_UNKNOWN, MY_REL_KNOWN, MY_REL_GONE } state;
     char why[MY_WHY]; /* the statement that made it unknown or gone */
     bool announced;
+    bool hidden;      /* it may have columns that no catalogue tells */
     bool dirty;       /* its state is not remembered yet */
     uint64_t version; /* the order from which on it is what it is; 0: nothing is remembered */
     /* known */

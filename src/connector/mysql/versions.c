@@ -2,6 +2,7 @@
 #include "connector/mysql/versions.h"
 
 #include "change/codec.h"
+#include "connector/mysql/dump.h"
 #include "connector/mysql/mysql_room.h"
 #include "connector/mysql/scout.h"
 
@@ -174,21 +175,100 @@ static int look_ahead(struct my_scout *s, const struct my_place *from, const str
     return 0;
 }
 
+/* A change of the table that is in the log and not over yet is waited for. What is not there says so later. */
+static int await_changes(MYSQL *c, const struct my_rel *rel, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf b = {.max = 4096};
+    struct mf_error e = {0};
+    mf_buf_puts(&b, "SELECT 1 FROM ");
+    my_put_name(&b, rel->schema, rel->name);
+    mf_buf_puts(&b, " LIMIT 0");
+    if (my_exec_buf(c, &e, &b) < 0 && e.cls == MF_RETRY) {
+        *err = e;
+        return -1;
+    }
+    return 0;
+}
+
+/* Tables that may have columns nobody sees (hidden.c): those are looked at one by one. */
+static int mark_hidden(struct my_relations *r, MYSQL *c, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *rows = NULL;
+    MYSQL_ROW row;
+    if (!r->db->mariadb && r->db->version < 80013) {
+        return 0;
+    }
+    if (my_queryf(c, &rows, err, "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME FROM information_schema.STATISTICS WHERE %s",
+                  r->db->mariadb ? "INDEX_TYPE = 'HASH'" : "EXPRESSION IS NOT NULL") < 0) {
+        return -1;
+    }
+    while ((row = mysql_fetch_row(rows))) {
+        struct my_rel *rel = row[0] && row[1] ? my_relations_find(r, row[0], row[1]) : NULL;
+        if (rel) {
+            rel->hidden = true;
+        }
+    }
+    return 0;
+}
+
+/* Many tables at once, since asking for each costs the server as much as asking for all. A change that was in the log at `from` is over before the
+ * catalogue is read; a later one is in the log before the catalogue shows it, and then the scout finds it. */
+static int learn_many(struct my_relations *r, MYSQL *c, struct mf_error *err)
+{
+    struct mf_catalog all = {0};
+    int rc = mark_hidden(r, c, err);
+    for (size_t i = 0; rc == 0 && i < r->n; i++) {
+        rc = r->rels[i]->version == 0 ? await_changes(c, r->rels[i], err) : 0;
+    }
+    rc = rc == 0 ? my_catalog_shapes(&r->db->base, NULL, &all, err) : rc;
+    for (size_t i = 0; rc == 0 && i < all.n; i++) {
+        struct my_rel *rel = my_relations_find(r, all.tables[i].schema, all.tables[i].name);
+        if (rel && rel->version == 0 && !rel->hidden) {
+            struct mf_table *t = mf_table_copy(&rel->arena, &all.tables[i]);
+            rc = t ? my_rel_take(rel, t, err) : mf_fail(err, MF_FATAL, "MFBIG", "the shape of a table is too large");
+        }
+    }
+    mf_catalog_free(&all);
+    return rc;
+}
+
+#define MANY 20
+
+static size_t unknown(const struct my_relations *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        n += r->rels[i]->version == 0;
+    }
+    return n;
+}
+
+static int learn_all(struct my_relations *r, MYSQL *c, struct my_place *end, struct mf_error *err)
+{
+    if (unknown(r) > MANY && learn_many(r, c, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->rels[i]->version == 0 && !r->rels[i]->table && my_rel_learn(r, r->rels[i], end, err) < 0) {
+            return -1;
+        }
+    }
+    return my_log_end(c, r->db, end->file, sizeof end->file, &end->offset, err);
+}
+
 int my_versions_begin(struct my_relations *r, MYSQL *c, const struct my_place *from, uint64_t order,
                       struct mf_error *err)
 {
-    struct my_place last = *from, end = {0};
+    struct my_place end = {0};
     struct my_scout *s = my_scout_new(r);
+    bool new = false;
     int rc = my_versions_read(r, c, UINT64_MAX, err);
-    for (size_t i = 0; rc == 0 && i < r->n; i++) {
-        if (r->rels[i]->version != 0) {
-            continue;
-        }
-        rc = my_rel_learn(r, r->rels[i], &end, err);
-        last = my_place_order(&end) > my_place_order(&last) ? end : last;
+    new = rc == 0 && unknown(r) > 0;
+    if (new && (learn_all(r, c, &end, err) < 0 || look_ahead(s, from, &end, err) < 0 ||
+                my_exec(c, err, "START TRANSACTION") < 0)) {
+        rc = -1;
     }
-    rc = rc == 0 ? look_ahead(s, from, &last, err) : rc;
-    for (size_t i = 0; rc == 0 && i < r->n; i++) {
+    for (size_t i = 0; new &&rc == 0 && i < r->n; i++) {
         struct my_rel *rel = r->rels[i];
         if (rel->version == 0 && rel->table && !my_scout_found(s, rel, from)) {
             rel->version = order;
@@ -197,5 +277,5 @@ int my_versions_begin(struct my_relations *r, MYSQL *c, const struct my_place *f
         }
     }
     my_scout_free(s);
-    return rc;
+    return rc == 0 && new ? my_exec(c, err, "COMMIT") : rc;
 }
