@@ -139,7 +139,9 @@ def test_every_way_to_write_is_refused_while_closed_and_works_after(gated):
         run(early, "INSERT INTO t VALUES (1, 'x')", close=False)
     assert "read-only" in e.value.args[1] and "midflight" in e.value.args[1] and "source" in e.value.args[1]
     assert gated.database.rows("SELECT * FROM t") == state
-    assert gated.database.rows("SELECT * FROM audit") == []  # the gate comes before the user's own trigger
+    assert gated.database.rows("SELECT * FROM audit") == []
+    assert gated.server.rows("SELECT trigger_name, action_order FROM information_schema.triggers WHERE trigger_schema = %s"
+                             " AND trigger_name = 'users_own'", (gated.database.name,)) == [("users_own", 2)]
     assert gated.database.value("SELECT COUNT(*) FROM child") == 1
     ours = gated.writer(True)
     assert outcome(ours, "SET @midflight = 'test'; INSERT INTO t VALUES (300, 'ours')") is None
