@@ -322,6 +322,47 @@ static int do_sequences(const json_t *o, json_t *reply, struct mf_error *err)
     return db->connector->target->sequences_set(db, s, n, err);
 }
 
+static int list_sequence(void *ctx, const struct mf_sequence *s, struct mf_error *err)
+{
+    (void)err;
+    return json_array_append_new(ctx, json_pack("{s:s, s:s, s:I, s:b}", "schema", s->schema, "name", s->name,
+                                                "last_value", (json_int_t)s->last_value, "is_called", s->is_called));
+}
+
+static int do_counters(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    json_t *list = json_array();
+    (void)o;
+    json_object_set_new(reply, "sequences", list);
+    return db->connector->source->sequences(db, NULL, list_sequence, list, err);
+}
+
+/* Every table with its key's columns; figures: with what the server thinks it holds. */
+static int do_shapes(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    struct mf_catalog c = {0};
+    json_t *list = json_array();
+    bool figures = pd_flag(o, "figures");
+    json_object_set_new(reply, "tables", list);
+    int64_t from = mf_now_us();
+    int rc = (figures ? db->connector->source->catalog : db->connector->source->shapes)(db, NULL, &c, err);
+    json_object_set_new(reply, "seconds", json_real((double)(mf_now_us() - from) / 1e6));
+    for (size_t i = 0; rc == 0 && i < c.n; i++) {
+        const struct mf_table *t = &c.tables[i];
+        json_t *columns = json_array(), *key = json_array();
+        for (uint16_t k = 0; k < t->ncolumns; k++) {
+            json_array_append_new(columns, json_string(t->columns[k].name));
+        }
+        for (uint16_t k = 0; k < t->nkey; k++) {
+            json_array_append_new(key, json_string(t->columns[t->key[k]].name));
+        }
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:o, s:o}", "schema", t->schema, "name", t->name, "rows",
+                                              (json_int_t)t->rows_estimate, "columns", columns, "key", key));
+    }
+    mf_catalog_free(&c);
+    return rc;
+}
+
 static int do_finish(const json_t *o, json_t *reply, struct mf_error *err)
 {
     (void)reply;
@@ -362,7 +403,8 @@ static const struct {
     {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},         {"decide", do_decide},
     {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup},   {"schema", do_schema},
     {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},       {"finish", do_finish},
-    {"quarantine", do_quarantine}, {"settle", do_settle},       {"run_lock", do_run_lock},
+    {"quarantine", do_quarantine}, {"settle", do_settle},       {"run_lock", do_run_lock}, {"shapes", do_shapes},
+    {"counters", do_counters},
 };
 
 static void answer(const char *line)

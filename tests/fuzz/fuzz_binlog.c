@@ -38,12 +38,19 @@ static struct my_type type_of(uint8_t field, const uint8_t *meta, unsigned salt)
     } else if (field == MY_FIELD_VARCHAR || field == MY_FIELD_VAR_STRING) {
         t.base = salt & 2 ? MY_VARCHAR : MY_VARBINARY;
         t.length = mf_get_u16le(meta);
+    } else if (field == MY_FIELD_VARCHAR_COMPRESSED) {
+        t.base = salt & 2 ? MY_VARCHAR : MY_VARBINARY;
+        t.length = mf_get_u16le(meta) - 1u;
     } else if (field == MY_FIELD_STRING) {
         uint8_t real = meta[0] | 0x30;
         t.base = real == MY_FIELD_ENUM ? MY_ENUM : real == MY_FIELD_SET ? MY_SET : salt & 2 ? MY_CHAR : MY_BINARY;
         t.length = meta[1] | ((meta[0] & 0x30u) ^ 0x30u) << 4;
+        if (salt % 5 == 4 && (t.length == 16 || t.length == 4)) {
+            t.base = t.length == 4 ? MY_INET4 : salt & 2 ? MY_INET6 : MY_UUID;
+        }
         t.nmembers = real == MY_FIELD_SET ? meta[1] * 8 : meta[1] == 2 ? 300 : 3;
-    } else if (field >= MY_FIELD_TINY_BLOB && field <= MY_FIELD_BLOB && meta[0] <= 4) {
+    } else if (((field >= MY_FIELD_TINY_BLOB && field <= MY_FIELD_BLOB) || field == MY_FIELD_BLOB_COMPRESSED) &&
+               meta[0] <= 4) {
         t.base = salt & 2 ? MY_TEXT : MY_BLOB;
         t.length = (uint32_t)((UINT64_C(1) << (8 * meta[0])) - 1);
     }

@@ -410,6 +410,26 @@ def test_rows_are_found_by_keys_of_every_type(drive, c, two):
                 assert value(c, f"SELECT COUNT(*) FROM k{i}") == 0, (kind, named)
 
 
+def test_a_key_that_the_target_cannot_spell(drive, c):
+    """Its row is in quarantine, so it is not missed when it goes."""
+    do(c, "CREATE TABLE l (k varchar(10) CHARACTER SET latin1 PRIMARY KEY, v int)")
+    t, d = table(c, "l"), drive()
+    keys = lambda: [e["key"] for e in d("quarantine")["entries"]]
+    with pytest.raises(Refused) as e:
+        d.window(10, {"table": t, "deletes": [{"old": ["中", KEEP]}]}, fuzzy=True)
+    assert e.value.cls == "row"
+    d.window(10, {"table": t, "deletes": [{"old": ["中", KEEP]}]}, fuzzy=True, careful=True)
+    d.window(11, {"table": t, "inserts": [insert("中", "1"), insert("é", "2")]}, careful=True, keep=True, fuzzy=True)
+    assert keys() == ["k=中"] and rows(c, "SELECT * FROM l") == [("é", "2")]
+    d.window(12, {"table": t, "updates": [change(["中", KEEP], ["中", "3"])]}, careful=True, keep=True)
+    assert keys() == ["k=中"]
+    d.window(13, {"table": t, "deletes": [{"old": ["中", KEEP]}]}, careful=True, keep=True)
+    assert keys() == []
+    with pytest.raises(Refused) as e:
+        d.window(14, {"table": t, "deletes": [{"old": ["中", KEEP]}]}, careful=True, keep=True)
+    assert e.value.code == "MFDIVERGED"
+
+
 def test_columns_the_server_fills_keep_what_they_had(drive, c):
     do(c, "CREATE TABLE f (id int PRIMARY KEY, v int, t timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6), g int AS (v * 2) STORED, h int AS (v + 1) VIRTUAL)")
     t, d = table(c, "f"), drive()
@@ -437,6 +457,13 @@ def test_columns_that_only_the_target_has_stay(drive, c, accounts):
     with pytest.raises(Refused) as e:
         d.window(12, {"table": t, "inserts": [insert("4", "x", None, None)]})
     assert e.value.cls == "row" and "need" in e.value.text
+
+
+def test_rows_are_put_where_the_target_has_columns_of_its_own(drive, c, accounts):
+    do(c, "ALTER TABLE accounts ADD mine int DEFAULT 5", "INSERT INTO accounts VALUES (1, 'a', 1, '', 7), (3, 'a', 1, '', 7)")
+    d = drive()
+    d.window(10, {"table": accounts, "inserts": [insert(str(i), "b", None, None) for i in (1, 2, 3, 4)]}, fuzzy=True)
+    assert rows(c, "SELECT id, owner, mine FROM accounts") == [("1", "b", "7"), ("2", "b", "5"), ("3", "b", "7"), ("4", "b", "5")]
 
 
 # ---- foreign keys, TRUNCATE ----

@@ -79,6 +79,14 @@ class Gated:
     def open_gate(self):
         self.drive("epoch", epoch=self.drive("epoch")["epoch"] + 1, writer="source", open=True)
 
+    def end(self):
+        """Whatever a test that failed left: a prepared transaction keeps its tables' locks for ever."""
+        self.drive.process.kill()
+        self.drive.close()
+        self.server.end_sessions(user=APP)
+        for row in self.server.rows("XA RECOVER"):
+            self.server.execute(f"XA ROLLBACK '{row[3].decode() if isinstance(row[3], bytes) else row[3]}'")
+
     def writer(self, autocommit: bool = False):
         return self.database.connect(autocommit, user=APP)
 
@@ -104,7 +112,7 @@ def gated(mysql_database, version):
     made = Gated(mysql_database("source", version))
     made.install()
     yield made
-    made.drive.close()
+    made.end()
 
 
 def outcome(connection, sql: str):
@@ -149,7 +157,7 @@ def test_a_transaction_that_has_written_is_waited_for_and_a_snapshot_gets_past_n
     for connection in (slow, late):
         run(connection, f"SET SESSION TRANSACTION ISOLATION LEVEL {isolation}", close=False)
         connection.commit()
-    fetch(late, "SELECT * FROM t", close=False)  # its snapshot is older than the decision
+    fetch(late, "SELECT * FROM parent", close=False)  # its snapshot is older than the decision
     run(slow, "UPDATE t SET v = 'slow' WHERE id = 1", close=False)
     with pytest.raises(Refused) as e:
         gated.drive("hold", **SHORT)
@@ -232,7 +240,7 @@ def test_a_hold_is_had_while_many_write_and_no_writer_gets_an_error(gated, hot):
     assert errors == []
 
 
-def test_a_prepared_transaction_is_waited_for(gated):
+def test_a_prepared_transaction_is_waited_for(gated, version):
     writer = gated.writer(True)
     for statement in ("XA START 'gate'", "INSERT INTO t VALUES (500, 'prepared')", "XA END 'gate'", "XA PREPARE 'gate'"):
         run(writer, statement, close=False)
@@ -242,14 +250,15 @@ def test_a_prepared_transaction_is_waited_for(gated):
     writer.close()
     with pytest.raises(Refused) as e:
         gated.drive("hold", **SHORT)
-    assert e.value.code == "MFHOLD" and "prepared" in e.value.text
+    assert e.value.code == "MFHOLD"
+    assert "prepared" in e.value.text or "performance_schema" in e.value.hint and version == "8.0", e.value
     gated.server.execute("XA COMMIT 'gate'")
     gated.close_gate()
 
 
 def test_a_transaction_prepared_before_the_gate_is_waited_for(mysql_database, version):
     made = Gated(mysql_database("source", version))
-    with made.drive:
+    try:
         writer = made.writer(True)
         for statement in ("XA START 'old'", "INSERT INTO t VALUES (501, 'prepared')", "XA END 'old'", "XA PREPARE 'old'"):
             run(writer, statement, close=False)
@@ -267,6 +276,8 @@ def test_a_transaction_prepared_before_the_gate_is_waited_for(mysql_database, ve
         made.server.execute("XA ROLLBACK 'old'")
         made.install()
         made.close_gate()
+    finally:
+        made.end()
 
 
 def test_truncate_and_drop_are_not_stopped(gated):
@@ -371,7 +382,7 @@ def monitored(mysql_database, version):
     made = Gated(mysql_database("monitored", version, **(MONITORED if version == "8.0" else {})))
     made.install()
     yield made
-    made.drive.close()
+    made.end()
 
 
 def test_those_in_the_way_are_named_and_ended_when_asked(monitored):
@@ -465,10 +476,12 @@ def test_what_is_missing_is_told_with_its_remedy(mysql_database, version):
     tables = [{"schema": database.name, "name": "t", "identity": "key", "columns": [], "key": []}]
     with Drive(database.url(user="mover"), side="source") as drive:
         drive("prepare")
+        server.execute("SET GLOBAL log_bin_trust_function_creators = 1")
         with pytest.raises(Refused) as e:
             drive("gate", tables=tables, lock_ms=500, total_ms=5000)
         assert "GRANT TRIGGER" in e.value.hint, e.value
         server.execute(f"GRANT TRIGGER ON {ident(database.name)}.* TO 'mover'@'%'")
+        server.execute("SET GLOBAL log_bin_trust_function_creators = 0")
         with pytest.raises(Refused) as e:
             drive("gate", tables=tables, lock_ms=500, total_ms=5000)
         assert "log_bin_trust_function_creators" in e.value.hint, e.value

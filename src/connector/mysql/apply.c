@@ -45,6 +45,14 @@ static void forget_shapes(struct my_applier *a)
         my_shape_free(s);
     }
     a->shapes = NULL;
+    a->shapes_us = mf_now_us();
+}
+
+void my_forget_old_shapes(struct my_applier *a)
+{
+    if (mf_now_us() - a->shapes_us > MY_SHAPES_US) {
+        forget_shapes(a);
+    }
 }
 
 int my_applier_connect(struct my_applier *a, struct mf_error *err)
@@ -59,7 +67,10 @@ int my_applier_connect(struct my_applier *a, struct mf_error *err)
         return -1;
     }
     my_set_timeout(a->conn, 0);
-    return (!a->plain && take_lock(a, err) < 0) || my_writer_session(a->conn, &a->pipe, err) < 0 ? -1 : 0;
+    return (!a->plain && take_lock(a, err) < 0) || my_writer_session(a->conn, &a->pipe, err) < 0 ||
+                   my_query_i64(a->conn, &a->packet, err, "SELECT @@max_allowed_packet") < 0
+               ? -1
+               : 0;
 }
 
 struct my_applier *my_applier_new(struct mf_db *db, const struct mf_pipe_id *pipe, bool plain)
@@ -137,6 +148,7 @@ int my_window_begin(struct mf_applier *base, const struct mf_position *checkpoin
         return -1;
     }
     my_wire_reset(a);
+    my_forget_old_shapes(a);
     mf_arena_reset(&a->keep);
     a->npartial = 0;
     a->mode = *mode;

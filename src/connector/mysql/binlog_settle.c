@@ -14,8 +14,10 @@ int my_field_meta_len(uint8_t field)
     case MY_FIELD_TIME2:
     case MY_FIELD_JSON:
     case MY_FIELD_GEOMETRY:
+    case MY_FIELD_BLOB_COMPRESSED:
         return 1;
     case MY_FIELD_VARCHAR:
+    case MY_FIELD_VARCHAR_COMPRESSED:
     case MY_FIELD_BIT:
     case MY_FIELD_NEWDECIMAL:
     case MY_FIELD_ENUM:
@@ -83,6 +85,20 @@ static int settle_blob(struct my_col *c, unsigned width, my_value_reader *read, 
     if ((c->type.base == MY_TEXT || c->type.base == MY_BLOB) && c->type.length != c->bytes) {
         return misfit("another size of TEXT or BLOB", err);
     }
+    return 0;
+}
+
+/* Its room has a byte more, for what says how it is compressed. */
+static int settle_compressed(struct my_col *c, unsigned max, struct mf_error *err)
+{
+    if (max == 0 || (c->type.base != MY_VARCHAR && c->type.base != MY_VARBINARY)) {
+        return misfit("VARCHAR or VARBINARY", err);
+    }
+    if (settle_string(c, max - 1, err) < 0) {
+        return -1;
+    }
+    c->width = max > 255 ? 2 : 1;
+    c->read = my_value_compressed;
     return 0;
 }
 
@@ -209,6 +225,11 @@ static int settle(struct my_col *c, const uint8_t *meta, struct mf_error *err)
     case MY_FIELD_VAR_STRING:
         return c->type.base == MY_VARCHAR || c->type.base == MY_VARBINARY ? settle_string(c, mf_get_u16le(meta), err)
                                                                           : misfit("VARCHAR or VARBINARY", err);
+    case MY_FIELD_VARCHAR_COMPRESSED:
+        return settle_compressed(c, mf_get_u16le(meta), err);
+    case MY_FIELD_BLOB_COMPRESSED:
+        return c->type.base == MY_TEXT || c->type.base == MY_BLOB ? settle_blob(c, meta[0], my_value_compressed, err)
+                                                                  : misfit("TEXT or BLOB", err);
     case MY_FIELD_STRING:
         return settle_fixed(c, meta, err);
     case MY_FIELD_ENUM:

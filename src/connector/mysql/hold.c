@@ -66,13 +66,17 @@ static int try_now_and_again(struct my_hold *h, const struct mf_gate_options *o,
     }
 }
 
-static int give_up(const struct mf_gate_options *o, const struct my_gate_wait *g, struct mf_error *err)
+static int give_up(const struct my_db *db, const struct mf_gate_options *o, const struct my_gate_wait *g,
+                   struct mf_error *err)
 {
     mf_fail(err, MF_ABANDONED, "MFHOLD", "transactions that have written did not end within %d ms%s%s", o->max_wait_ms,
             g->names.len ? ": " : "", mf_buf_str(&g->names));
     if (g->denied > 0) {
         mf_hint(err, "some could not be ended: GRANT CONNECTION_ADMIN (before 8.0 SUPER) lets midflight do it, and XA "
                      "ROLLBACK ends a prepared one");
+    } else if (!g->names.len && !db->mariadb && db->version >= 80000 && o->long_transactions != MF_LONG_ABANDON) {
+        mf_hint(err, "this server says who they are only with performance_schema on, and only then can midflight end "
+                     "them; see SHOW PROCESSLIST, or allow a longer pause");
     } else {
         mf_hint(err, "wait for them or end them, or allow a longer pause; cutover.long_transactions: end does it for "
                      "you");
@@ -92,7 +96,7 @@ static int lock(struct my_hold *h, const struct mf_gate_options *o, int64_t unti
     int rc = o->long_transactions == MF_LONG_ABANDON ? try_now_and_again(h, o, until_us, &r, err)
                                                      : my_gate_lock(&h->w, &h->pipe, &g, &r, err);
     if (rc != 0) {
-        return rc == 1 ? give_up(o, &g, err) : -1;
+        return rc == 1 ? give_up(h->w.db, o, &g, err) : -1;
     }
     if (r && mysql_num_rows(r) == 1) {
         return 0;

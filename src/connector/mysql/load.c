@@ -89,6 +89,7 @@ int my_load_begin(struct mf_loader *base, const struct mf_table *t, const struct
         return -1;
     }
     my_wire_reset(l->a);
+    my_forget_old_shapes(l->a);
     if (my_shape_for(l->a, l->table, &l->shape, err) < 0) {
         return -1;
     }

@@ -251,6 +251,17 @@ class Recorder:
         self.ask("INSERT INTO addresses VALUES " + ", ".join(f"({n}, '{u}', '{s}', '{f}')" for n, (u, s, f) in enumerate(values)))
         self.inserted("addresses", columns)
 
+    def compressed_columns(self) -> None:
+        columns = [("id", "int primary key", NUM), ("a", "varchar(2000) charset latin1 compressed", TXT), ("b", "varchar(254) charset latin1 compressed", TXT),
+                   ("c", "varchar(255) charset latin1 compressed", TXT), ("d", "varbinary(300) compressed", BIN), ("e", "mediumblob compressed", BIN),
+                   ("f", "text charset utf8mb4 compressed", TXT), ("g", "tinytext charset utf8mb4 compressed", TXT)]
+        self.create("columns", columns)
+        for wrap in (0, 1):
+            self.ask(f"SET column_compression_zlib_wrap = {wrap}; INSERT INTO columns VALUES ({3 * wrap}, REPEAT('abé', 256), REPEAT('x', 254), "
+                     f"REPEAT('y', 255), REPEAT('z', 300), REPEAT('abc', 60000), REPEAT('€', 200), REPEAT('ä', 100)), "
+                     f"({3 * wrap + 1}, 'shört', '', 'x', x'00ff', x'00', '€', ''), ({3 * wrap + 2}, NULL, NULL, '', '', '', '', NULL)")
+        self.inserted("columns", columns)
+
     def old_times(self) -> None:
         columns = [("id", "int primary key", NUM), ("t", "time", NUM), ("dt", "datetime", NUM), ("ts", "timestamp null", NUM)]
         self.ask("SET GLOBAL mysql56_temporal_format = OFF")
@@ -280,6 +291,7 @@ class Recorder:
             self.compressed()
             self.addresses()
             self.old_times()
+            self.compressed_columns()
         self.others()
         basename = self.ask("SELECT @@log_bin_basename")[0][0]
         self.ask("FLUSH BINARY LOGS")

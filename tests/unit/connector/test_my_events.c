@@ -7,6 +7,8 @@
 #include "connector/mysql/number_text.h"
 
 #include <string.h>
+#include <time.h>
+#include <zlib.h>
 
 static int decode(struct my_binlog *d, uint8_t type, const char *hex, struct my_event *e, struct mf_error *err)
 {
@@ -126,6 +128,33 @@ static void what_is_not_understood_is_an_error(void **state)
     }
 }
 
+/* A file that is being written says so in its first event, after the sum was made; what the server makes for a connection has a sum or none, as
+ * the connection asked, and a wrong one is found where sums are due. */
+static void sums_are_where_they_are_due(void **state)
+{
+    (void)state;
+    struct bytes log = read_file("mysql80", "bin");
+    struct my_binlog *d = my_binlog_new();
+    struct my_event e;
+    struct mf_error err = {0};
+    uint8_t rotate[19 + 8 + 7 + 4] = {[4] = 4, [9] = 19 + 8 + 7 + 4, [17] = 0x20, [19] = 4};
+    memcpy(rotate + 27, "bin.001", 7);
+    mf_put_u32le(rotate + 34, (uint32_t)crc32_z(0, rotate, 34));
+    assert_mf_ok(my_binlog_event(d, rotate, sizeof(rotate), &e, &err), &err);
+    assert_string_equal(e.rotate.file, "bin.001");
+
+    uint8_t *format = log.p + 4;
+    format[17] |= 1;
+    assert_mf_ok(my_binlog_event(d, format, mf_get_u32le(format + 9), &e, &err), &err);
+    assert_int_equal(e.kind, MY_EV_FORMAT);
+    assert_mf_ok(my_binlog_event(d, rotate, sizeof(rotate), &e, &err), &err);
+    assert_string_equal(e.rotate.file, "bin.001");
+    rotate[30] ^= 1;
+    assert_mf_fails(my_binlog_event(d, rotate, sizeof(rotate), &e, &err), &err, MF_FATAL, "checksum");
+    my_binlog_free(d);
+    free(log.p);
+}
+
 /* ---- shapes ---- */
 
 #define MAP_HEAD "010000000000 0100 01 61 00 01 62 00 "
@@ -168,7 +197,10 @@ static void a_type_that_does_not_fit_the_map_is_refused(void **state)
         {"01 fe 02 cefc 00", {.base = MY_CHAR, .length = 255, .charset = "utf8mb4"}, NULL},
         {"01 10 02 0101 00", {.base = MY_BIT, .length = 9}, NULL},
         {"01 10 02 0101 00", {.base = MY_BIT, .length = 10}, "bits"},
-        {"01 8c 01 02 00", {.base = MY_BLOB, .length = 65535}, "(140) that cannot be read"},
+        {"01 8c 01 02 00", {.base = MY_BLOB, .length = 65535}, NULL},
+        {"01 8d 02 1500 00", {.base = MY_VARBINARY, .length = 20}, NULL},
+        {"01 8d 02 1500 00", {.base = MY_VARBINARY, .length = 21}, "length"},
+        {"01 f2 01 04 00", {.base = MY_BLOB, .length = 65535}, "(242) that cannot be read"},
     };
     for (size_t i = 0; i < MF_ARRAY_LEN(cases); i++) {
         char hex[256];
@@ -310,7 +342,46 @@ static void an_arena_that_is_full_is_an_error(void **state)
     my_binlog_free(d);
 }
 
+/* Servers leave the blanks out themselves, as far as it is known. */
+static void blanks_behind_a_char_are_no_part_of_it(void **state)
+{
+    (void)state;
+    MF_CLEANUP_ARENA struct mf_arena arena = {.max_bytes = 1 << 20};
+    static const struct my_type types[2] = {{.base = MY_CHAR, .length = 5, .charset = "latin1"},
+                                            {.base = MY_CHAR, .length = 5, .charset = "utf16"}};
+    struct my_binlog *d = my_binlog_new();
+    struct my_event e;
+    struct mf_row old, new;
+    struct mf_error err = {0};
+    bool more;
+    assert_mf_ok(decode(d, 19, MAP_HEAD "02 fefe 04 fe05 fe14 00", &e, &err), &err);
+    assert_mf_ok(my_binlog_columns(d, 1, types, 2, &err), &err);
+    assert_mf_ok(decode(d, 30, "010000000000 0100 0200 02 03 00 03 206120 08 0061 0020 0062 0020", &e, &err), &err);
+    assert_mf_ok(next(d, &arena, &old, &new, &more, &err), &err);
+    assert_int_equal(new.values[0].len, 2);
+    assert_memory_equal(new.values[0].data, " a", 2);
+    assert_int_equal(new.values[1].len, 3);
+    assert_memory_equal(new.values[1].data, "a b", 3);
+    my_binlog_free(d);
+}
+
 /* ---- the text of numbers ---- */
+
+static void every_day_has_its_date(void **state)
+{
+    (void)state;
+    for (uint64_t seconds = 1; seconds <= UINT32_MAX; seconds += 86399) {
+        time_t at = (time_t)seconds;
+        struct tm tm;
+        struct my_time t;
+        gmtime_r(&at, &tm);
+        my_time_of_unix((uint32_t)seconds, 0, &t);
+        if ((int)t.year != tm.tm_year + 1900 || (int)t.month != tm.tm_mon + 1 || (int)t.day != tm.tm_mday ||
+            (int)t.hour != tm.tm_hour || (int)t.minute != tm.tm_min || (int)t.second != tm.tm_sec) {
+            fail_msg("%llu: %u-%u-%u", (unsigned long long)seconds, t.year, t.month, t.day);
+        }
+    }
+}
 
 static void a_double_has_the_fewest_digits(void **state)
 {
@@ -359,6 +430,9 @@ int main(void)
         cmocka_unit_test(rows_that_end_early_or_tell_nothing_are_refused),
         cmocka_unit_test(a_map_holds_for_its_statement),
         cmocka_unit_test(an_arena_that_is_full_is_an_error),
+        cmocka_unit_test(sums_are_where_they_are_due),
+        cmocka_unit_test(blanks_behind_a_char_are_no_part_of_it),
+        cmocka_unit_test(every_day_has_its_date),
         cmocka_unit_test(a_double_has_the_fewest_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
