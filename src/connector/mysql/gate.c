@@ -41,7 +41,7 @@ int my_gate_triggers(MYSQL *c, const struct mf_pipe_id *pipe, MYSQL_RES **ret, s
     return my_queryf(c, ret, err,
                      "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, EVENT_MANIPULATION"
                      " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME REGEXP '^midflight_%s_[0-9a-f]{8}_[iud]$'"
-                     " ORDER BY 1, 2, 3",
+                     " ORDER BY BINARY EVENT_OBJECT_SCHEMA, BINARY EVENT_OBJECT_TABLE",
                      pipe->migration);
 }
 
