@@ -392,7 +392,12 @@ int my_put_indexed(struct my_reader *r, struct mf_buf *b, const struct mf_table 
 int my_put_from(struct my_reader *r, struct mf_buf *b, const struct mf_table *t, const struct mf_chunk *c,
                 struct mf_error *err)
 {
-    if (c->has_lower || c->has_upper) {
+    bool ranged = c->has_lower || c->has_upper;
+    if (t->nkey > 0 && my_find_index(r, t, err) < 0) {
+        return -1;
+    }
+    /* A whole table in the order it is stored in, in which it is written again fastest; an index that has all its columns would do, too. */
+    if (ranged || (t->nkey > 0 && strcmp(r->index.name, "PRIMARY") == 0)) {
         return my_put_indexed(r, b, t, err) < 0 ? -1 : my_put_range(b, t, r->types, c, err);
     }
     mf_buf_puts(b, " FROM ");

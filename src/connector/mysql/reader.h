@@ -78,7 +78,7 @@ int my_read_failed(struct my_reader *r, const struct mf_table *t, struct mf_erro
 
 /* " FROM `s`.`t` FORCE INDEX (…)": by the index of the key. Inside a piece of work. */
 int my_put_indexed(struct my_reader *r, struct mf_buf *b, const struct mf_table *t, struct mf_error *err);
-/* " FROM `s`.`t` FORCE INDEX (…) WHERE …": the rows of the chunk; the whole table by whatever is best. Inside a piece of work. */
+/* " FROM `s`.`t` FORCE INDEX (…) WHERE …": the rows of the chunk; a whole table in the order of its primary key. Inside a piece of work. */
 int my_put_from(struct my_reader *r, struct mf_buf *b, const struct mf_table *t, const struct mf_chunk *c,
                 struct mf_error *err);
 /* r->index for the table. */
