@@ -70,7 +70,6 @@ static void run(const char *what, const struct mf_buf *map, const struct my_type
     struct mf_arena arena = {.max_bytes = 64 << 20};
     struct mf_error err = {0};
     struct my_event e;
-    uint64_t bytes = 0;
     bench_ok(my_binlog_event(d, map->data, map->len, &e, &err), &err);
     bench_ok(my_binlog_columns(d, 1, types, n, &err), &err);
     int64_t start = bench_cpu_us();
@@ -82,7 +81,6 @@ static void run(const char *what, const struct mf_buf *map, const struct my_type
             struct mf_row old, new;
             bench_ok(my_rows_next(d, &arena, &old, &new, &partial, &more, &err), &err);
         }
-        bytes += event->len;
         mf_arena_reset(&arena);
     }
     bench_rate(what, COUNT, "million rows", bench_cpu_us() - start);
