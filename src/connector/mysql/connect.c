@@ -71,6 +71,12 @@ static MYSQL *start(struct my_db *db, const char *what)
     return c;
 }
 
+/* A server that ends while TLS is being agreed upon: the number is the one of a wrong certificate, only the text tells. */
+static bool cut_in_tls(const char *message)
+{
+    return strstr(message, "unexpected eof") || strstr(message, "Connection reset") || strstr(message, "Broken pipe");
+}
+
 static int fail_connect(MYSQL *c, struct my_db *db, struct mf_error *err)
 {
     unsigned number = c ? mysql_errno(c) : 0;
@@ -79,7 +85,7 @@ static int fail_connect(MYSQL *c, struct my_db *db, struct mf_error *err)
     if (server_said && err->cls != MF_RETRY) {
         mf_hint(err,
                 "check user, password and TLS settings of the URL, and that the account may connect from this host");
-    } else if (number == 2026) {
+    } else if (number == 2026 && !cut_in_tls(mysql_error(c))) {
         err->cls = MF_FATAL;
         mf_hint(err, "TLS failed: check ssl-mode and ssl-ca of the URL against what the server offers");
     } else {
