@@ -115,15 +115,16 @@ def _lit(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def connect(database: MysqlDatabase, **options) -> MySQLdb.Connection:
-    """A session that takes zero dates, as old applications' do."""
-    connection = database.connect(**options)
+def connect(database: MysqlDatabase, minus_zero: bool = True) -> MySQLdb.Connection:
+    """A session that takes zero dates, as old applications' do. minus_zero: -0 is among the values (MariaDB has none)."""
+    connection = database.connect()
+    connection.minus_zero = minus_zero
     connection.cursor().execute(RELAXED)
     return connection
 
 
 def _do(connection, sql: str) -> None:
-    run(connection, sql, close=False)
+    run(connection, sql if connection.minus_zero else sql.replace("-0e0", "0e0"), close=False)
 
 
 def types_row(rng: random.Random, id_: int, which: int | None = None) -> str:
@@ -285,11 +286,12 @@ def _moves(rng: random.Random, truncate: bool) -> list:
 class MysqlAwkwardLoad(AwkwardLoad):
     """awkward_churn in a thread until it is stopped, on one database."""
 
-    def __init__(self, database: MysqlDatabase, seed: int = 1, truncate: bool = True, pause: float = 0.0):
+    def __init__(self, database: MysqlDatabase, seed: int = 1, truncate: bool = True, pause: float = 0.0, minus_zero: bool = True):
         super().__init__(database, seed, truncate, pause)
+        self.minus_zero = minus_zero
 
     def _churn(self) -> None:
-        connection = connect(self.url)
+        connection = connect(self.url, self.minus_zero)
         try:
             self._until_stopped(lambda: awkward_churn(connection, self.seed, steps=5, truncate=self.truncate))
         finally:

@@ -104,9 +104,10 @@ SCHEMA_QUERIES = {
     "tables": "SELECT table_name, engine, row_format, table_collation, table_comment, create_options FROM information_schema.tables"
               " WHERE table_schema = database() AND table_type = 'BASE TABLE'",
     "columns": "SELECT table_name, column_name, ordinal_position, column_type, is_nullable, column_default, extra, character_set_name,"
-               " collation_name, column_comment, generation_expression FROM information_schema.columns WHERE table_schema = database()",
+               " collation_name, column_comment, COALESCE(generation_expression, '') FROM information_schema.columns WHERE table_schema = database()",
     "indexes": "SELECT table_name, index_name, seq_in_index, column_name, non_unique, sub_part, index_type FROM information_schema.statistics WHERE table_schema = database()",
-    "foreign keys": "SELECT constraint_name, table_name, referenced_table_name, update_rule, delete_rule FROM information_schema.referential_constraints WHERE constraint_schema = database()",
+    # InnoDB makes no difference between the two rules that refuse; 5.7 calls the default RESTRICT, 8.0 NO ACTION
+    "foreign keys": "SELECT constraint_name, table_name, referenced_table_name, REPLACE(update_rule, 'RESTRICT', 'NO ACTION'), REPLACE(delete_rule, 'RESTRICT', 'NO ACTION') FROM information_schema.referential_constraints WHERE constraint_schema = database()",
     "views": "SELECT table_name FROM information_schema.views WHERE table_schema = database()",
     "triggers": "SELECT trigger_name, event_object_table, event_manipulation, action_timing, action_statement FROM information_schema.triggers WHERE trigger_schema = database()",
     "routines": "SELECT routine_name, routine_type, routine_definition FROM information_schema.routines WHERE routine_schema = database()",
@@ -125,6 +126,7 @@ def _normal(value, other_kind: bool):
         text = re.sub(r"_(utf8mb3|utf8mb4|latin1|binary)\\?'", "'", text)
         text = re.sub(r"[`'\\() ]", "", text).lower()
         text = text.replace("stats_persistent=1", "").replace("geomcollection", "geometrycollection")
+        text = re.sub(r"\bucase", "upper", text)
         if text == "null":
             return None
     return text
@@ -134,7 +136,9 @@ def schema(database: MysqlDatabase, other_kind: bool) -> dict[str, set]:
     connection = database.connect()
     try:
         found = {kind: {tuple(_normal(v, other_kind) for v in row) for row in _rows(connection, query)} for kind, query in SCHEMA_QUERIES.items()}
-        if not other_kind:
+        if other_kind:  # MariaDB's JSON is a text
+            found["columns"] = {r if r[3] != "json" else (*r[:3], "longtext", *r[4:7], "utf8mb4", "utf8mb4_bin", *r[9:]) for r in found["columns"]}
+        else:
             found["statements"] = {(t, re.sub(r" AUTO_INCREMENT=\d+", "", _rows(connection, f"SHOW CREATE TABLE {ident(t)}")[0][1])) for t in columns(connection)}
         return found
     finally:

@@ -1,11 +1,13 @@
 """The whole of it on MySQL and MariaDB: a live database with every type moves under load, is verified, cut over, written on
 the new side, rolled back, cut over again and completed."""
+import threading
+
 import MySQLdb
 import pytest
 
 from harness.dialects import MYSQL_READ_ONLY
 from harness.loads import Bank, Endpoint, Ledger
-from harness.midflight import FAILED, unhurried
+from harness.midflight import DIFFERENT, FAILED, OK, unhurried
 from harness.myawkward import MysqlAwkwardLoad, awkward_churn, awkward_data, connect
 from harness.mycompare import counters, equal_at_last, fingerprint, left_of_ours, schema_differences, wait_no_sessions
 from harness.compare import fingerprint_differences
@@ -53,7 +55,8 @@ def keeps_truncated_rows(source) -> bool:
 
 def there_and_back_and_there(source, target, migration, tmp_path) -> None:
     app = Application(source, target, tmp_path)
-    with_zero_dates = connect(source)
+    minus_zero = target.server.version != "mariadb"  # MariaDB has no -0
+    with_zero_dates = connect(source, minus_zero)
     awkward_data(with_zero_dates, 100, seed=11)
     app.create(with_zero_dates)
     with_zero_dates.close()
@@ -61,7 +64,7 @@ def there_and_back_and_there(source, target, migration, tmp_path) -> None:
     m = migration(source, target, config={"copy": {"max_load": 0}})
     m.hook("on_cutover", app.endpoint.switch_script(target.url(APP)))
     m.hook("on_rollback", app.endpoint.switch_script(source.url(APP)))
-    with app.ledger, app.bank, MysqlAwkwardLoad(source, seed=100, truncate=keeps_truncated_rows(source), pause=10 * unhurried()) as awkward:
+    with app.ledger, app.bank, MysqlAwkwardLoad(source, seed=100, truncate=keeps_truncated_rows(source), pause=10 * unhurried(), minus_zero=minus_zero) as awkward:
         m.call("check")
         m.start()
         m.wait_phase("synced")
@@ -82,7 +85,7 @@ def there_and_back_and_there(source, target, migration, tmp_path) -> None:
         m.call("rollback")
         assert m.status()["writes"] == "source"
         app.writes()
-        churn(source, 2000)
+        churn(source, 2000, minus_zero)
         m.call("cutover")
         app.writes()
     equal_at_last(m, source, target)
@@ -100,8 +103,8 @@ def there_and_back_and_there(source, target, migration, tmp_path) -> None:
     assert PASSWORD not in m.all_logs()
 
 
-def churn(database, seed: int) -> None:
-    connection = connect(database)
+def churn(database, seed: int, minus_zero: bool = True) -> None:
+    connection = connect(database, minus_zero)
     assert awkward_churn(connection, seed, steps=60) > 20
     connection.close()
 
@@ -174,3 +177,39 @@ def one_way(source, target, migration, tmp_path, awkward: bool) -> None:
     equal_at_last(m, source, target)
     app.judge(target)
     assert not app.unexpected(), f"{app.unexpected()} {app.messages()}"
+
+
+@pytest.mark.xfail(strict=True, reason="-0 of a DOUBLE becomes 0 on MariaDB, and verify calls the two equal")
+def test_a_minus_zero_is_not_lost_without_a_word(mysql_database, migration):
+    source = mysql_database("source", "5.7")
+    target = mysql_database("target", "mariadb", name=source.name)
+    source.execute("CREATE TABLE t (id int PRIMARY KEY, v double); INSERT INTO t VALUES (1, -0e0), (2, 1)")
+    m = migration(source, target)
+    m.start()
+    m.wait_phase("synced")
+    assert m.status()["quarantine"]["rows"] == 1 or m.call("verify", expect=None).exit == DIFFERENT
+
+
+@pytest.mark.xfail(strict=True, reason="5.7 shows a table truncated after the snapshot as empty in it, without an error")
+def test_a_truncate_under_a_snapshot_is_no_difference(mysql_database, migration):
+    source = mysql_database("source", "5.7")
+    target = mysql_database("target", "8.0", name=source.name)
+    source.execute("CREATE TABLE a (id int PRIMARY KEY, v text)")
+    source.execute("INSERT INTO a VALUES " + ", ".join(f"({i}, repeat('x', 1000))" for i in range(5000)))
+    source.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
+    m = migration(source, target, config={"copy": {"max_load": 0}})
+    m.start()
+    m.wait_phase("synced")
+    stopping = threading.Event()
+
+    def truncate() -> None:
+        while not stopping.is_set():
+            source.execute("TRUNCATE TABLE t; INSERT INTO t VALUES (1), (2)")
+            stopping.wait(0.05)
+    thread = threading.Thread(target=truncate)
+    thread.start()
+    try:
+        assert [m.call("verify", expect=None).exit for _ in range(5)] == [OK] * 5
+    finally:
+        stopping.set()
+        thread.join()

@@ -2,6 +2,7 @@
 import MySQLdb
 import pytest
 
+from harness.mycompare import compare, fingerprint, left_of_ours, schema_differences
 from harness.mysql_servers import APP, VERSIONS
 from harness.servers import wait_for
 
@@ -65,3 +66,38 @@ def test_a_session_can_be_ended(mysql_database):
         except MySQLdb.OperationalError:
             return True
     wait_for(gone, 10, "the session's end")
+
+
+SAMPLE = """CREATE TABLE t (id int PRIMARY KEY, c varchar(20) COLLATE utf8mb4_general_ci, d double, f float, e enum('a', '', 'b'), b varbinary(9), j json, x datetime(6), k bit(9));
+INSERT INTO t VALUES (1, 'word', 1e0, 0.1, 'a', 0x00, '{}', '2020-01-01 00:00:00.1', 5), (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+CREATE TABLE keyless (a int, b text); INSERT INTO keyless VALUES (1, 'x'), (1, 'x'), (2, '')"""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_judge_sees_every_difference(mysql_database, version):
+    one = mysql_database("source", version)
+    other = mysql_database("target", version, name=one.name)
+    for side in (one, other):
+        side.execute(SAMPLE)
+    assert compare(one, other).equal and schema_differences(one, other) == []
+    for bent in ("UPDATE t SET c = 'Word' WHERE id = 1", "UPDATE t SET c = 'word ' WHERE id = 1", "UPDATE t SET c = '' WHERE id = 2", "UPDATE t SET d = 1.0000000000000002 WHERE id = 1",
+                 "UPDATE t SET f = 0.10000001 WHERE id = 1", "SET sql_mode = ''; UPDATE t SET e = 'wrong' WHERE id = 1", "UPDATE t SET b = 0x0000 WHERE id = 1",
+                 "UPDATE t SET j = '[]' WHERE id = 1", "UPDATE t SET x = '2020-01-01 00:00:00.100001' WHERE id = 1", "UPDATE t SET k = 6 WHERE id = 1", "DELETE FROM t WHERE id = 2",
+                 "INSERT INTO t (id) VALUES (3)", "INSERT INTO keyless VALUES (1, 'x')", "DELETE FROM keyless LIMIT 1", "UPDATE keyless SET b = NULL WHERE a = 2"):
+        other.execute(f"DROP TABLE t, keyless; {SAMPLE}")
+        other.execute(bent)
+        assert not compare(one, other).equal, bent
+    other.execute(f"DROP TABLE t, keyless; {SAMPLE}")
+    for change in ("ALTER TABLE t MODIFY c varchar(21)", "ALTER TABLE t MODIFY c varchar(20) COLLATE utf8mb4_bin", "ALTER TABLE t ALTER c SET DEFAULT 'x'", "ALTER TABLE keyless ADD KEY (a)",
+                   "CREATE VIEW v AS SELECT 1", "ALTER TABLE keyless COMMENT 'x'"):
+        before = schema_differences(one, other)
+        other.execute(change)
+        assert schema_differences(one, other) != before, change
+
+
+def test_the_judge_sees_what_is_left(mysql_pair):
+    _, target = mysql_pair
+    before = fingerprint(target)
+    target.execute("CREATE TABLE t (id int); CREATE TRIGGER midflight_x BEFORE INSERT ON t FOR EACH ROW SET @a = 1; CREATE DATABASE midflight")
+    assert len(left_of_ours(target)) == 2
+    assert fingerprint(target)["databases"] != before["databases"]
