@@ -7,6 +7,7 @@
  */
 MF_FAULT_POINT("base.test", "used by the tests of fault points themselves; stands nowhere in the product")
 MF_FAULT_POINT("postgres.connect", "before a connection to a PostgreSQL server is opened")
+MF_FAULT_POINT("mysql.connect", "before a session at a MySQL server is opened")
 MF_FAULT_POINT("mysql.chunk_open", "before a chunk is read from a MySQL server")
 MF_FAULT_POINT("mysql.chunk_read", "in the middle of a chunk that is read from a MySQL server")
 MF_FAULT_POINT("cutover.guards", "a cutover is asked for, nothing is done yet")
