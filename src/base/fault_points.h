@@ -7,9 +7,9 @@
  */
 MF_FAULT_POINT("base.test", "used by the tests of fault points themselves; stands nowhere in the product")
 MF_FAULT_POINT("postgres.connect", "before a connection to a PostgreSQL server is opened")
+MF_FAULT_POINT("mysql.connect", "before a session at a MySQL server is opened")
 MF_FAULT_POINT("mysql.chunk_open", "before a chunk is read from a MySQL server")
 MF_FAULT_POINT("mysql.chunk_read", "in the middle of a chunk that is read from a MySQL server")
-MF_FAULT_POINT("mysql.connect", "a session with a MySQL server is about to be opened")
 MF_FAULT_POINT("cutover.guards", "a cutover is asked for, nothing is done yet")
 MF_FAULT_POINT("cutover.gates", "the gates are about to be put up")
 MF_FAULT_POINT("cutover.rehearse", "the gates stand; a marker is about to cross both streams")
@@ -60,11 +60,11 @@ MF_FAULT_POINT("postgres.slot_made", "after a replication slot was created, befo
 MF_FAULT_POINT("postgres.slot_dropped",
                "after a replication slot was dropped, before the rest of its stream is removed")
 MF_FAULT_POINT("postgres.heartbeat", "before a heartbeat is written")
+MF_FAULT_POINT("mysql.heartbeat", "before a heartbeat is written")
 MF_FAULT_POINT("mysql.dump", "before a connection as a replica is opened")
 MF_FAULT_POINT("mysql.stream_made", "the stream's start is noted; XA transactions are about to be waited for")
 MF_FAULT_POINT("mysql.stream_next", "before the next item of a MySQL stream is read")
 MF_FAULT_POINT("mysql.stream_ack", "before a MySQL stream is acknowledged")
-MF_FAULT_POINT("mysql.heartbeat", "before a heartbeat is written")
 MF_FAULT_POINT("copy.snapshot", "the snapshot for tables without a key is about to be taken")
 MF_FAULT_POINT("copy.plan", "a table is about to be cut into chunks")
 MF_FAULT_POINT("copy.chunk", "a chunk is about to be read")

@@ -255,5 +255,7 @@ struct mf_connector {
 
 /* The connector for a URL's scheme, or MF_USAGE with the schemes known. */
 const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error *err);
+/* Whether rows of the one may go into the other: MF_USAGE code MFPAIR where they may not, or either URL has no connector. */
+int mf_connector_pair(const char *source_url, const char *target_url, struct mf_error *err);
 
 #endif

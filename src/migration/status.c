@@ -86,8 +86,8 @@ static int64_t diverged_rows(struct mf_state *state)
     return rows;
 }
 
-/* live: the source's position of now is of its origin. */
-static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool live)
+/* sampled: the position of now is of its origin; right after a move it is still of the other one. */
+static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool sampled)
 {
     struct mf_capture_stats c;
     struct mf_apply_stats a;
@@ -95,14 +95,15 @@ static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool li
     mf_capture_stats(pipe->capture, &c);
     mf_apply_stats(pipe->apply, &a);
     mf_spool_stats(pipe->spool, &s);
-    uint64_t now = live && m->source_now.order > c.received.order ? m->source_now.order : c.received.order;
+    uint64_t now = sampled && m->source_now.order > c.received.order ? m->source_now.order : c.received.order;
     uint64_t lag = a.reached == 0 ? s.bytes_on_disk : mf_pipe_behind(pipe, now); /* 0: replay has not begun */
     /* What waits was committed after both: the last commit applied, and the last time that nothing waited. */
     int64_t since = a.last_commit_time_us > a.caught_up_us ? a.last_commit_time_us : a.caught_up_us;
     double lag_seconds = s.written.order > a.reached && since ? (double)(mf_wall_us() - since) / 1e6 : 0;
-    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:f}", "source_position", live ? m->source_now.token : c.received.token,
-                          "spooled_position", s.durable.token, "applied_position", a.applied.token, "lag_bytes",
-                          (json_int_t)lag, "lag_seconds", lag_seconds < 0 ? 0.0 : lag_seconds);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:I, s:f}", "source_position", sampled ? m->source_now.token : c.received.token,
+                  "spooled_position", s.durable.token, "applied_position", a.applied.token, "lag_bytes",
+                  (json_int_t)lag, "lag_seconds", lag_seconds < 0 ? 0.0 : lag_seconds);
     put_int(o, "transactions", (int64_t)a.transactions);
     put_int(o, "changes_captured", (int64_t)c.changes);
     put_int(o, "changes_applied", (int64_t)a.changes);
@@ -196,7 +197,7 @@ json_t *mf_migration_status(struct mf_migration *m)
     json_object_set_new(o, "quarantine", json_pack("{s:I}", "rows", (json_int_t)m->quarantined));
     struct mf_pipe *live = mf_live_pipe(m);
     if (live) {
-        json_object_set_new(o, "stream", stream_json(m, live, true));
+        json_object_set_new(o, "stream", stream_json(m, live, m->sampled_pipe == live));
         struct mf_pipe *other = live == m->forward ? m->reverse : m->forward;
         json_object_set_new(o, "other_stream", other ? stream_json(m, other, false) : json_null());
     } else {

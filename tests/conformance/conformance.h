@@ -36,9 +36,13 @@ struct conf_fixture {
     char url[2][512];   /* by enum mf_side */
     const char *schema; /* of every table, on both sides */
     /* What an engine does in its own way. */
-    bool whole_images; /* an update's new row has every value, however large and unchanged */
-    bool
-        truncates_together; /* one statement empties several tables, in a transaction with others; else each is one of its own */
+    enum {
+        CONF_LARGE_LEFT_OUT, /* all but what is large and unchanged */
+        CONF_WHOLE,
+        CONF_CHANGED_ONLY,
+    } images; /* an update's new row, beside its key */
+    /* One statement empties several tables, in a transaction with others; else each is one of its own. */
+    bool truncates_together;
     void (*create_table)(enum mf_side side, const char *table, const struct conf_column *columns, size_t n);
     void (*add_column)(enum mf_side side, const char *table, const char *column);
     void (*drop_table)(enum mf_side side, const char *table); /* absent is success */

@@ -109,7 +109,7 @@ static void create_table(enum mf_side side, const char *table, const struct conf
         }
     }
     mf_buf_puts(&b, *comma ? "))" : ")");
-    sql(side, "%s ENGINE=InnoDB DEFAULT CHARSET=utf8mb4", mf_buf_str(&b));
+    sql(side, "%s ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci", mf_buf_str(&b));
 }
 
 static void add_column(enum mf_side side, const char *table, const char *column)
@@ -345,6 +345,6 @@ const struct conf_fixture *conf_mysql(const char *source_url, const char *target
     take_url(MF_TARGET, target_url);
     fixture.schema = server[MF_SOURCE].database;
     const char *image = getenv("CONF_ROW_IMAGE");
-    fixture.whole_images = !image || strcasecmp(image, "full") == 0;
+    fixture.images = !image || strcasecmp(image, "full") == 0 ? CONF_WHOLE : CONF_CHANGED_ONLY;
     return &fixture;
 }

@@ -377,14 +377,16 @@ static int op_copy(const json_t *in, json_t *out, struct mf_error *err)
     chunk_of(in, t, &c);
     FILE *f = json_object_get(in, "file") ? fopen(pr_text(in, "file"), "wb") : NULL;
     int rc = ops->chunk_open(reader, t, &c, err);
-    while (rc == 0 && (rc = ops->chunk_read(reader, &data, &len, err)) == 0 && len > 0) {
+    int64_t most =
+        json_object_get(in, "pieces") ? pr_number(in, "pieces") : INT64_MAX; /* then the chunk is left as it is */
+    while (rc == 0 && pieces < most && (rc = ops->chunk_read(reader, &data, &len, err)) == 0 && len > 0) {
         bytes += (int64_t)len;
         pieces++;
         if (f && fwrite(data, 1, len, f) != len) {
             rc = -1;
         }
     }
-    if (rc == 0) {
+    if (rc == 0 && !json_is_true(json_object_get(in, "leave"))) {
         rc = ops->chunk_close(reader, &after, &rows, err);
     }
     if (f) {

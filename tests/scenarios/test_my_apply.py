@@ -410,6 +410,26 @@ def test_rows_are_found_by_keys_of_every_type(drive, c, two):
                 assert value(c, f"SELECT COUNT(*) FROM k{i}") == 0, (kind, named)
 
 
+def test_a_key_that_the_target_cannot_spell(drive, c):
+    """Its row is in quarantine, so it is not missed when it goes."""
+    do(c, "CREATE TABLE l (k varchar(10) CHARACTER SET latin1 PRIMARY KEY, v int)")
+    t, d = table(c, "l"), drive()
+    keys = lambda: [e["key"] for e in d("quarantine")["entries"]]
+    with pytest.raises(Refused) as e:
+        d.window(10, {"table": t, "deletes": [{"old": ["中", KEEP]}]}, fuzzy=True)
+    assert e.value.cls == "row"
+    d.window(10, {"table": t, "deletes": [{"old": ["中", KEEP]}]}, fuzzy=True, careful=True)
+    d.window(11, {"table": t, "inserts": [insert("中", "1"), insert("é", "2")]}, careful=True, keep=True, fuzzy=True)
+    assert keys() == ["k=中"] and rows(c, "SELECT * FROM l") == [("é", "2")]
+    d.window(12, {"table": t, "updates": [change(["中", KEEP], ["中", "3"])]}, careful=True, keep=True)
+    assert keys() == ["k=中"]
+    d.window(13, {"table": t, "deletes": [{"old": ["中", KEEP]}]}, careful=True, keep=True)
+    assert keys() == []
+    with pytest.raises(Refused) as e:
+        d.window(14, {"table": t, "deletes": [{"old": ["中", KEEP]}]}, careful=True, keep=True)
+    assert e.value.code == "MFDIVERGED"
+
+
 def test_columns_the_server_fills_keep_what_they_had(drive, c):
     do(c, "CREATE TABLE f (id int PRIMARY KEY, v int, t timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6), g int AS (v * 2) STORED, h int AS (v + 1) VIRTUAL)")
     t, d = table(c, "f"), drive()
@@ -439,6 +459,13 @@ def test_columns_that_only_the_target_has_stay(drive, c, accounts):
     assert e.value.cls == "row" and "need" in e.value.text
 
 
+def test_rows_are_put_where_the_target_has_columns_of_its_own(drive, c, accounts):
+    do(c, "ALTER TABLE accounts ADD mine int DEFAULT 5", "INSERT INTO accounts VALUES (1, 'a', 1, '', 7), (3, 'a', 1, '', 7)")
+    d = drive()
+    d.window(10, {"table": accounts, "inserts": [insert(str(i), "b", None, None) for i in (1, 2, 3, 4)]}, fuzzy=True)
+    assert rows(c, "SELECT id, owner, mine FROM accounts") == [("1", "b", "7"), ("2", "b", "5"), ("3", "b", "7"), ("4", "b", "5")]
+
+
 # ---- foreign keys, TRUNCATE ----
 
 def test_foreign_keys_do_not_act_again(drive, c):
@@ -458,10 +485,18 @@ def test_foreign_keys_do_not_act_again(drive, c):
 
 # ---- sessions ----
 
+def applier(migration="test", direction="fwd"):
+    """Whose the applier's lock is, as an expression: see my_session_lock."""
+    h = 0xCBF29CE484222325
+    for word in ("apply", migration, direction):
+        for byte in word.encode() + b"\xff":
+            h = (h ^ byte) * 0x100000001B3 % 2**64
+    return f"IS_USED_LOCK('midflight.apply.{h:016x}')"
+
+
 def await_waiting(c, not_=None):
     """The applier's transaction that waits for a lock, another than not_. The server shows this afresh only to who has not asked for 0.1 s."""
-    sql = ("SELECT trx_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
-           " AND trx_mysql_thread_id = IS_USED_LOCK('midflight apply test fwd')")
+    sql = f"SELECT trx_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_mysql_thread_id = {applier()}"
     return wait_for(lambda: [r[0] for r in fetch(c, sql, close=False) if r[0] != not_], 30, "the applier to wait", interval=0.2)[0]
 
 
@@ -476,7 +511,7 @@ def test_one_applier_at_a_time_and_only_forward(drive, c, accounts, target):
     with pytest.raises(Refused) as e:
         second.window(11, {"table": t, "inserts": [insert("2", "bob", None, None)]})
     assert (e.value.cls, e.value.code) == ("retry", "MFTWICE")
-    do(c, f"KILL {value(c, 'SELECT IS_USED_LOCK(' + repr('midflight apply test fwd') + ')')}")
+    do(c, f"KILL {value(c, 'SELECT ' + applier())}")
     with pytest.raises(Refused) as e:
         d.window(11, {"table": t, "inserts": [insert("2", "bob", None, None)]})
     assert e.value.cls == "retry", str(e.value)
@@ -505,7 +540,7 @@ def test_a_deadlock_or_a_lock_that_stays_undoes_the_window_whole(drive, c, accou
         batches = [{"tables": [{"table": t, "updates": [change(key(str(i)), [str(i), "eve", KEEP, KEEP])]}]} for i in (1, 2)]
         d.send("window", order=11, careful=careful, batches=batches)
         waited = await_waiting(c)
-        do(c, f"KILL QUERY {value(c, 'SELECT IS_USED_LOCK(' + repr('midflight apply test fwd') + ')')}")  # the statement ends, the transaction does not
+        do(c, f"KILL QUERY {value(c, 'SELECT ' + applier())}")  # the statement ends, the transaction does not
         with pytest.raises(Refused) as e:
             d.answer()
         assert e.value.cls == "retry"
@@ -625,6 +660,25 @@ def test_a_chunk_and_its_record_are_one(drive, c):
     d("finish", table=t)
     d("reset", table=t)
     assert value(c, "SELECT (SELECT COUNT(*) FROM words) + (SELECT COUNT(*) FROM midflight.chunk)") == 0
+
+
+def test_a_chunk_of_many_pieces(drive, c):
+    do(c, "CREATE TABLE words (w varchar(5), n text)")
+    t, d = table(c, "words", identity="full"), drive()
+    pieces = [",".join(f"('{i % 99999}','{'x' * 200}')" for i in range(k, k + 500)) for k in range(0, 20000, 500)]
+    d("load", table=t, table_id=5, ordinal=0, after=100, nrows=20000, data=pieces)
+    assert value(c, "SELECT COUNT(*) FROM words") == 20000
+    for at in (0, 20, 39):  # wherever the bad one is, in whatever was sent before or after it
+        bad = [*pieces[:at], "('toolong','x')", *pieces[at:]]
+        with pytest.raises(Refused) as e:
+            d("load", table=t, table_id=5, ordinal=1, after=100, nrows=20001, data=bad)
+        assert e.value.cls == "row" and "words" in e.value.text, at
+        with pytest.raises(Refused) as e:
+            d("load", table=t, table_id=5, ordinal=1, after=100, nrows=19999, data=pieces)
+        assert e.value.code == "MFCOUNT"
+    assert value(c, "SELECT COUNT(*) FROM words") == 20000
+    d("load", table=t, table_id=5, ordinal=1, after=100, nrows=500, data=pieces[:1])  # the same loader goes on
+    assert value(c, "SELECT COUNT(*) FROM words") == 20500
 
 
 def test_rows_one_by_one_leave_out_what_is_refused(drive, c, accounts):

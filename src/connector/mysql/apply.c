@@ -21,17 +21,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOCK_WAIT_S 10
+#define LOCK_WAIT_MS 10000
 
 static int take_lock(struct my_applier *a, struct mf_error *err)
 {
-    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (my_queryf(a->conn, &r, err, "SELECT GET_LOCK('midflight apply %s %s', %d)", a->pipe.migration,
-                  my_direction(a->pipe.direction), LOCK_WAIT_S) < 0) {
+    bool got = false;
+    if (my_session_lock(a->conn, "apply", &a->pipe, true, LOCK_WAIT_MS, &got, err) < 0) {
         return -1;
     }
-    MYSQL_ROW row = r ? mysql_fetch_row(r) : NULL;
-    if (row && row[0] && mf_streq(row[0], "1")) {
+    if (got) {
         return 0;
     }
     mf_fail(err, MF_RETRY, "MFTWICE", "another session applies this stream to %s (migration %s)", a->db->facts.host,
@@ -47,12 +45,21 @@ static void forget_shapes(struct my_applier *a)
         my_shape_free(s);
     }
     a->shapes = NULL;
+    a->shapes_us = mf_now_us();
+}
+
+void my_forget_old_shapes(struct my_applier *a)
+{
+    if (mf_now_us() - a->shapes_us > MY_SHAPES_US) {
+        forget_shapes(a);
+    }
 }
 
 int my_applier_connect(struct my_applier *a, struct mf_error *err)
 {
     my_finish(a->conn);
     a->conn = NULL;
+    a->flying = 0;
     my_wire_reset(a);
     forget_shapes(a);
     a->has_quarantine = true; /* until a checkpoint has said */
@@ -60,7 +67,10 @@ int my_applier_connect(struct my_applier *a, struct mf_error *err)
         return -1;
     }
     my_set_timeout(a->conn, 0);
-    return (!a->plain && take_lock(a, err) < 0) || my_writer_session(a->conn, &a->pipe, err) < 0 ? -1 : 0;
+    return (!a->plain && take_lock(a, err) < 0) || my_writer_session(a->conn, &a->pipe, err) < 0 ||
+                   my_query_i64(a->conn, &a->packet, err, "SELECT @@max_allowed_packet") < 0
+               ? -1
+               : 0;
 }
 
 struct my_applier *my_applier_new(struct mf_db *db, const struct mf_pipe_id *pipe, bool plain)
@@ -138,6 +148,7 @@ int my_window_begin(struct mf_applier *base, const struct mf_position *checkpoin
         return -1;
     }
     my_wire_reset(a);
+    my_forget_old_shapes(a);
     mf_arena_reset(&a->keep);
     a->npartial = 0;
     a->mode = *mode;
@@ -199,6 +210,9 @@ void my_window_abort(struct mf_applier *base)
     }
     a->in_window = false;
     a->result = NULL;
+    if (a->flying > 0) {
+        my_wire_settle(a, &ignored);
+    }
     my_wire_reset(a);
     if (my_exec(a->conn, &ignored, "ROLLBACK") < 0) { /* the server does it when the session ends */
         my_finish(a->conn);

@@ -2,6 +2,7 @@
 #ifndef MF_CONNECTOR_MYSQL_APPLY_H
 #define MF_CONNECTOR_MYSQL_APPLY_H
 
+#include "base/clock.h"
 #include "connector/mysql/shape.h"
 
 #define MY_STMT_BYTES    (1u << 20) /* values of one statement, unless a single row is larger */
@@ -12,6 +13,7 @@
 #define MY_FLUSH_STMTS   2000u      /* the same */
 #define MY_ROW_SQL_MAX   (1u << 30) /* a packet is never longer, whatever max_allowed_packet says */
 #define MY_MISSING_BYTES (256u << 20)
+#define MY_SHAPES_US     (60 * MF_US_PER_SEC) /* for so long the target's columns are taken to be as they were */
 
 enum my_expect_kind {
     MY_EXPECT_OK,         /* any success of a statement that writes none of the tables' rows */
@@ -20,6 +22,7 @@ enum my_expect_kind {
     MY_EXPECT_ROWS,       /* `want` rows are written */
     MY_EXPECT_COUNT,      /* a number: `want` */
     MY_EXPECT_FOUND,      /* one row is written; if none, partial[first] is missing */
+    MY_EXPECT_PERHAPS,    /* one row is written or none; *found says which */
 };
 
 /* What the next result of the packet answers. */
@@ -29,6 +32,7 @@ struct my_expect {
     const struct my_shape *shape;
     uint64_t want;
     size_t first;
+    bool *found;
 };
 
 struct my_applier {
@@ -36,8 +40,10 @@ struct my_applier {
     struct my_db *db;
     MYSQL *conn;
     struct mf_pipe_id pipe;
-    bool plain; /* a loader's: no lock, no checkpoint */
+    bool plain;     /* a loader's: no lock, no checkpoint */
+    int64_t packet; /* max_allowed_packet of this session, bytes */
     struct my_shape *shapes;
+    int64_t shapes_us;   /* since when they are known */
     bool has_quarantine; /* as of the last checkpoint written */
 
     bool in_window;
@@ -47,8 +53,9 @@ struct my_applier {
 
     struct mf_buf sql; /* statements of the packet being made, and from `start` on the one being made */
     size_t start;
-    struct my_expect *queue; /* one for each statement before `start` */
+    struct my_expect *queue; /* one for each statement before `start`, or in the server's hands */
     size_t count, cap;
+    size_t flying;          /* statements sent whose answers are not read */
     struct mf_error failed; /* the first error of this window; cls MF_OK: none */
     char bad_column[260];   /* the column the error is about; "" when nobody said */
     bool key_taken;         /* the error is a duplicate in the index that rows are found by */
@@ -68,6 +75,8 @@ static inline struct my_applier *my_applier_of(struct mf_applier *a)
 /* ---- apply.c ---- */
 /* Opens the session, again when there was one. */
 int my_applier_connect(struct my_applier *a, struct mf_error *err);
+/* Between two windows or chunks: what is known of tables is read again when it is old, in case somebody altered one. */
+void my_forget_old_shapes(struct my_applier *a);
 struct my_applier *my_applier_new(struct mf_db *db, const struct mf_pipe_id *pipe, bool plain); /* without a session */
 
 /* ---- apply_wire.c: packets of statements ---- */
@@ -79,6 +88,9 @@ int my_wire_sql(struct my_applier *a, const char *sql, const struct my_expect *e
 size_t my_stmt_bytes(const struct my_applier *a);
 /* Sends what there is and reads every answer. */
 int my_wire_flush(struct my_applier *a, struct mf_error *err);
+/* Sends what there is; its answers are read before anything else is made (my_wire_end), or by my_wire_settle. */
+int my_wire_go(struct my_applier *a, struct mf_error *err);
+int my_wire_settle(struct my_applier *a, struct mf_error *err);
 int my_wire_fail(struct my_applier *a, struct mf_error *err);   /* err becomes the window's error */
 int my_wire_failed(struct my_applier *a, struct mf_error *err); /* the first error of the window again */
 /* Forgets an error (careful mode has dealt with it). */

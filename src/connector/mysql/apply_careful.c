@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <mysqld_error.h>
 #include <string.h>
 
 static const struct my_expect stepping = {.kind = MY_EXPECT_OK, .doing = "applying in source order"};
@@ -33,6 +34,12 @@ static int build(struct my_applier *a, const struct my_attempt *t, struct mf_err
     return my_delete_copies(a, t->s, t->old, t->count ? t->count : 1, err);
 }
 
+/* The key has a character that its column's character set has not: no row has it. */
+static bool no_such_key(const struct my_attempt *t, const struct mf_error *refusal)
+{
+    return t->kind != MY_TRY_INSERT && my_is_error(refusal, ER_CANT_AGGREGATE_2COLLATIONS);
+}
+
 int my_attempt(struct my_applier *a, const struct my_attempt *t, enum my_outcome *ret, struct mf_error *refusal,
                struct mf_error *err)
 {
@@ -50,7 +57,7 @@ int my_attempt(struct my_applier *a, const struct my_attempt *t, enum my_outcome
     }
     bool taken = a->key_taken;
     my_wire_forgive(a);
-    *ret = mf_streq(refusal->code, "MFMISS") ? MY_MISSING : MY_REFUSED;
+    *ret = mf_streq(refusal->code, "MFMISS") || no_such_key(t, refusal) ? MY_MISSING : MY_REFUSED;
     if (my_wire_sql(a, "ROLLBACK TO SAVEPOINT midflight", &stepping, err) < 0 || my_wire_flush(a, err) < 0) {
         return -1;
     }
@@ -107,7 +114,7 @@ static int rename_entry(struct my_applier *a, const struct mf_table *t, const st
 /* What a person sees of the row: as much of it as a statement may hold. */
 static void put_shown_row(struct my_applier *a, struct mf_buf *json, const struct mf_table *t, const struct mf_row *row)
 {
-    json->max = a->db->max_packet > (64 << 20) ? 16u << 20 : (size_t)a->db->max_packet / 4;
+    json->max = a->packet > (64 << 20) ? 16u << 20 : (size_t)a->packet / 4;
     my_put_row_json(json, t, row);
     if (!mf_buf_ok(json)) {
         mf_buf_reset(json);
@@ -200,7 +207,7 @@ static int careful_delete(struct my_applier *a, const struct my_shape *s, const 
     if (my_attempt(a, &t, &o, &refusal, err) < 0) {
         return -1;
     }
-    if (loose && o == MY_DONE) {
+    if (loose && o != MY_REFUSED) {
         return heal(a, s->table, &c->old_row, NULL, err);
     }
     if (o == MY_MISSING) {

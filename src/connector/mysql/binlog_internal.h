@@ -12,6 +12,7 @@
 
 #define MY_EVENT_HEADER 19
 #define MY_EVENT_MAX    ((size_t)1 << 30) /* the servers' own bound on a packet, hence on an event */
+#define MY_ZLIB_GROWS   1040              /* no byte of zlib's becomes more */
 #define MY_MAPS_MAX     65536             /* tables of one statement */
 #define MY_MAPS_KEPT    4096              /* tables of former ones */
 #define MY_MAP_BUCKETS  256
@@ -169,6 +170,8 @@ int my_event_rows(struct my_binlog *d, struct mf_cursor *in, struct my_event *e,
 int my_event_payload(struct my_binlog *d, struct mf_cursor *in, struct mf_error *err);
 void my_payload_end(struct my_binlog *d);
 void my_payload_free(struct my_binlog *d);
+/* One column's bytes: a raw stream, or one with zlib's own frame; false when they do not become exactly `size`. */
+bool my_inflate(const void *p, size_t n, bool raw, void *out, size_t size);
 /* MariaDB's compressed part of an event: all that is left of `in` becomes a cursor over the decompressed bytes. */
 int my_unpack(struct my_binlog *d, struct mf_cursor *in, struct mf_error *err);
 

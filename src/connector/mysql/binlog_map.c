@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAP_MAX         ((size_t)16 << 20) /* the names of all columns and members are in it, at most */
 #define META_SIGNEDNESS 1
 #define META_NAMES      4
 
@@ -63,7 +64,7 @@ static bool read_name(struct mf_cursor *in, char *out, size_t size)
 {
     size_t n = mf_read_u8(in);
     const void *p = mf_read_bytes(in, n);
-    if (!p || n >= size || memchr(p, 0, n) || mf_read_u8(in) != 0) {
+    if (!p || n >= size || memchr(p, 0, n) || mf_read_u8(in) != 0 || in->failed) {
         return false;
     }
     memcpy(out, p, n);
@@ -187,6 +188,9 @@ int my_event_map(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, 
     uint64_t id = my_read_le(&fixed, 6);
     size_t n = mf_cursor_left(in);
     const uint8_t *body = mf_read_bytes(in, n);
+    if (n > MAP_MAX) {
+        return my_binlog_bad(err, "a table map that is too long");
+    }
     struct my_map *m = my_map_find(d, id);
     if (m && (m->body_len != n || memcmp(m->body, body, n) != 0)) {
         remove_map(d, m);

@@ -8,8 +8,6 @@
 
 /* ---- MariaDB: a byte (always 0x80, three bits of algorithm, three of the width of the length), the length, zlib's bytes ---- */
 
-#define ZLIB_GROWS 1040 /* no byte of zlib's becomes more */
-
 int my_unpack(struct my_binlog *d, struct mf_cursor *in, struct mf_error *err)
 {
     uint8_t head = mf_read_u8(in);
@@ -20,7 +18,7 @@ int my_unpack(struct my_binlog *d, struct mf_cursor *in, struct mf_error *err)
     }
     size_t n = mf_cursor_left(in);
     const uint8_t *p = mf_read_bytes(in, n);
-    if (size > d->max_event || size / ZLIB_GROWS > n) {
+    if (size > d->max_event || size / MY_ZLIB_GROWS > n) {
         return my_binlog_bad(err, "it would be larger than it can be");
     }
     mf_buf_reset(&d->packed);
@@ -34,6 +32,21 @@ int my_unpack(struct my_binlog *d, struct mf_cursor *in, struct mf_error *err)
     d->packed.len = size;
     mf_cursor_init(in, d->packed.data, size);
     return 0;
+}
+
+bool my_inflate(const void *p, size_t n, bool raw, void *out, size_t size)
+{
+    union {
+        const void *in; /* zlib takes what it does not change without const, unless told */
+        Bytef *arg;
+    } from = {.in = p};
+    z_stream z = {.next_in = from.arg, .avail_in = (uInt)n, .next_out = out, .avail_out = (uInt)size};
+    if (n > UINT32_MAX || size > UINT32_MAX || inflateInit2(&z, raw ? -MAX_WBITS : MAX_WBITS) != Z_OK) {
+        return false;
+    }
+    int rc = inflate(&z, Z_FINISH);
+    inflateEnd(&z);
+    return rc == Z_STREAM_END && z.avail_out == 0 && z.avail_in == 0;
 }
 
 /* ---- MySQL: fields of type, length and value (1 the size, 2 the algorithm, 3 the size decompressed), 0, the bytes ---- */

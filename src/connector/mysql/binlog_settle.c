@@ -14,8 +14,10 @@ int my_field_meta_len(uint8_t field)
     case MY_FIELD_TIME2:
     case MY_FIELD_JSON:
     case MY_FIELD_GEOMETRY:
+    case MY_FIELD_BLOB_COMPRESSED:
         return 1;
     case MY_FIELD_VARCHAR:
+    case MY_FIELD_VARCHAR_COMPRESSED:
     case MY_FIELD_BIT:
     case MY_FIELD_NEWDECIMAL:
     case MY_FIELD_ENUM:
@@ -86,6 +88,20 @@ static int settle_blob(struct my_col *c, unsigned width, my_value_reader *read, 
     return 0;
 }
 
+/* Its room has a byte more, for what says how it is compressed. */
+static int settle_compressed(struct my_col *c, unsigned max, struct mf_error *err)
+{
+    if (max == 0 || (c->type.base != MY_VARCHAR && c->type.base != MY_VARBINARY)) {
+        return misfit("VARCHAR or VARBINARY", err);
+    }
+    if (settle_string(c, max - 1, err) < 0) {
+        return -1;
+    }
+    c->width = max > 255 ? 2 : 1;
+    c->read = my_value_compressed;
+    return 0;
+}
+
 static int settle_members(struct my_col *c, unsigned width, my_value_reader *read, struct mf_error *err)
 {
     unsigned n = c->type.nmembers;
@@ -107,10 +123,21 @@ static int settle_fixed(struct my_col *c, const uint8_t *meta, struct mf_error *
         return fits ? settle_members(c, meta[1], c->field == MY_FIELD_ENUM ? my_value_enum : my_value_set, err)
                     : misfit("ENUM or SET", err);
     }
-    if (c->type.base != MY_CHAR && c->type.base != MY_BINARY) {
+    unsigned max = meta[1] | ((meta[0] & 0x30u) ^ 0x30u) << 4;
+    switch (c->type.base) {
+    case MY_CHAR:
+    case MY_BINARY:
+        return settle_string(c, max, err);
+    case MY_UUID:
+    case MY_INET6:
+    case MY_INET4:
+        c->bytes = c->type.base == MY_INET4 ? 4 : 16;
+        c->width = 1;
+        c->read = my_value_address;
+        return max == c->bytes ? 0 : misfit("another length", err);
+    default:
         return misfit("CHAR or BINARY", err);
     }
-    return settle_string(c, meta[1] | ((meta[0] & 0x30u) ^ 0x30u) << 4, err);
 }
 
 static int settle_number(struct my_col *c, const uint8_t *meta, struct mf_error *err)
@@ -198,6 +225,11 @@ static int settle(struct my_col *c, const uint8_t *meta, struct mf_error *err)
     case MY_FIELD_VAR_STRING:
         return c->type.base == MY_VARCHAR || c->type.base == MY_VARBINARY ? settle_string(c, mf_get_u16le(meta), err)
                                                                           : misfit("VARCHAR or VARBINARY", err);
+    case MY_FIELD_VARCHAR_COMPRESSED:
+        return settle_compressed(c, mf_get_u16le(meta), err);
+    case MY_FIELD_BLOB_COMPRESSED:
+        return c->type.base == MY_TEXT || c->type.base == MY_BLOB ? settle_blob(c, meta[0], my_value_compressed, err)
+                                                                  : misfit("TEXT or BLOB", err);
     case MY_FIELD_STRING:
         return settle_fixed(c, meta, err);
     case MY_FIELD_ENUM:

@@ -254,13 +254,9 @@ static const char *read_sized(const struct my_col *c, struct mf_cursor *in, size
 }
 
 /* Text with more bytes than its column has room for is a sign that the row is read with wrong eyes. */
-int my_value_text(const struct my_col *c, struct mf_cursor *in, const struct my_value_out *out, struct mf_value *ret)
+static int put_text(const struct my_col *c, const char *p, size_t n, const struct my_value_out *out,
+                    struct mf_value *ret)
 {
-    size_t n;
-    const char *p = read_sized(c, in, &n);
-    if (!p) {
-        return early();
-    }
     if (n > c->bytes) {
         return malformed(out, "a text longer than its column");
     }
@@ -269,6 +265,13 @@ int my_value_text(const struct my_col *c, struct mf_cursor *in, const struct my_
     }
     *ret = (struct mf_value){.kind = MF_TEXT, .len = (uint32_t)n, .data = p};
     return n > UINT32_MAX ? malformed(out, "a text that is too long") : 0;
+}
+
+int my_value_text(const struct my_col *c, struct mf_cursor *in, const struct my_value_out *out, struct mf_value *ret)
+{
+    size_t n;
+    const char *p = read_sized(c, in, &n);
+    return p ? put_text(c, p, n, out, ret) : early();
 }
 
 int my_value_char(const struct my_col *c, struct mf_cursor *in, const struct my_value_out *out, struct mf_value *ret)
@@ -296,6 +299,43 @@ int my_value_bytes(const struct my_col *c, struct mf_cursor *in, const struct my
     return 0;
 }
 
+/* MariaDB's COMPRESSED columns. Nothing at all is empty; else there is a byte: 0, and the bytes as they are; or 0x80 (zlib), 8 (without its
+ * frame) and the width of the length that follows, the highest byte first. */
+int my_value_compressed(const struct my_col *c, struct mf_cursor *in, const struct my_value_out *out,
+                        struct mf_value *ret)
+{
+    size_t n, size;
+    const char *p = read_sized(c, in, &n);
+    struct mf_cursor value;
+    if (!p) {
+        return early();
+    }
+    mf_cursor_init(&value, p, n);
+    uint8_t head = n ? mf_read_u8(&value) : 0;
+    p = (const char *)value.p;
+    size = n = mf_cursor_left(&value);
+    if (head) {
+        size = head & 7 ? (size_t)my_read_be(&value, head & 7) : 0;
+        n = mf_cursor_left(&value);
+        if ((head & 0xf0) != 0x80 || value.failed || size > c->bytes || size / MY_ZLIB_GROWS > n) {
+            return malformed(out, "a column compressed in an unknown way");
+        }
+        char *whole = mf_alloc(out->arena, size);
+        if (!whole) {
+            return mf_fail(out->err, MF_FATAL, "MFBIG", "a row is larger than there is room for");
+        }
+        if (!my_inflate(value.p, n, head & 8, whole, size)) {
+            return malformed(out, "a compressed column that is damaged");
+        }
+        p = whole;
+    }
+    if (c->type.base == MY_TEXT || c->type.base == MY_VARCHAR) {
+        return put_text(c, p, size, out, ret);
+    }
+    *ret = (struct mf_value){.kind = MF_BINARY, .len = (uint32_t)size, .data = p};
+    return size > c->bytes ? malformed(out, "bytes longer than their column") : 0;
+}
+
 /* The zeros that a BINARY ends with are not in the log. */
 int my_value_binary(const struct my_col *c, struct mf_cursor *in, const struct my_value_out *out, struct mf_value *ret)
 {
@@ -311,6 +351,35 @@ int my_value_binary(const struct my_col *c, struct mf_cursor *in, const struct m
         *ret = (struct mf_value){.kind = MF_BINARY, .len = c->bytes, .data = whole};
     }
     return 0;
+}
+
+/* MariaDB's UUID, INET6 and INET4: bytes in the order of the text, zeros at the end left out. */
+int my_value_address(const struct my_col *c, struct mf_cursor *in, const struct my_value_out *out, struct mf_value *ret)
+{
+    char text[MY_NUMBER_TEXT];
+    uint8_t whole[16] = {0};
+    size_t n, at = 0;
+    const char *p = read_sized(c, in, &n);
+    if (!p) {
+        return early();
+    }
+    if (n > c->bytes) {
+        return malformed(out, "bytes longer than their column");
+    }
+    memcpy(whole, p, n);
+    if (c->type.base != MY_UUID) {
+        at = c->type.base == MY_INET4 ? my_put_inet4(text, whole) : my_put_inet6(text, whole);
+        return put(out, ret, text, at);
+    }
+    for (size_t i = 0; i < sizeof(whole); i++) {
+        static const char hex[] = "0123456789abcdef";
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            text[at++] = '-';
+        }
+        text[at++] = hex[whole[i] >> 4];
+        text[at++] = hex[whole[i] & 15];
+    }
+    return put(out, ret, text, at);
 }
 
 int my_value_json(const struct my_col *c, struct mf_cursor *in, const struct my_value_out *out, struct mf_value *ret)

@@ -71,8 +71,8 @@ struct my_col {
 /* The readers, one a form of row bytes. */
 my_value_reader my_value_int, my_value_decimal, my_value_real, my_value_bit, my_value_year, my_value_date,
     my_value_old_time, my_value_time, my_value_old_datetime, my_value_datetime, my_value_old_timestamp,
-    my_value_timestamp, my_value_text, my_value_char, my_value_bytes, my_value_binary, my_value_json, my_value_enum,
-    my_value_set;
+    my_value_timestamp, my_value_text, my_value_char, my_value_bytes, my_value_binary, my_value_address,
+    my_value_compressed, my_value_json, my_value_enum, my_value_set;
 
 /* How many bytes of metadata a field type has in a table map; -1 when it is no type that can be there. */
 int my_field_meta_len(uint8_t field);

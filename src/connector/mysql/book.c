@@ -36,7 +36,7 @@ static const char *const book_ddl[] = {
     ", PRIMARY KEY (migration, direction, table_id, ordinal)" OURS,
     "CREATE TABLE IF NOT EXISTS midflight.quarantine (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, " PIPE ","
     " schema_name VARCHAR(64) NOT NULL, table_name VARCHAR(64) NOT NULL, `key` LONGTEXT NOT NULL,"
-    " column_name VARCHAR(64), reason TEXT NOT NULL, code VARCHAR(16) NOT NULL, `row` LONGTEXT,"
+    " column_name VARCHAR(260), reason TEXT NOT NULL, code VARCHAR(16) NOT NULL, `row` LONGTEXT,"
     " position_order BIGINT UNSIGNED NOT NULL, position_token TEXT NOT NULL, kept_at" STAMP
     ", KEY by_row (migration, direction, table_name, `key`(200))" OURS,
     "CREATE TABLE IF NOT EXISTS midflight.settings (migration VARCHAR(40) NOT NULL, kind VARCHAR(40) NOT NULL,"

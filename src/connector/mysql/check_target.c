@@ -1,6 +1,7 @@
 /* Findings about this server as the target of that source: what it cannot hold, what it would do in another way, what is there
  * already. */
 #include "connector/mysql/check.h"
+#include "connector/mysql/schema_mend.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -32,11 +33,7 @@ static void check_versions(struct both *b)
         my_check_say(k, MF_WARNING, "other-engine", t->facts.host, "rehearse the migration on a copy first",
                      "from %s %s to %s %s: types, collations and functions of one may be missing in the other",
                      s->facts.engine, s->facts.version, t->facts.engine, t->facts.version);
-    } else if (t->version / 100 < s->version / 100) {
-        my_check_say(k, MF_WARNING, "downgrade", t->facts.host, "rehearse the migration on a copy first",
-                     "from %s %s to the older %s: what came with the newer version does not come along",
-                     s->facts.engine, s->facts.version, t->facts.version);
-    }
+    } /* a downgrade is told by whoever asks */
     if (s->params.database && t->params.database && strcmp(s->params.database, t->params.database) != 0) {
         my_check_say(k, MF_BLOCKER, "database-name", t->params.database, "name the same database in both URLs, or none",
                      "databases keep their names: the source's %s cannot become %s", s->params.database,
@@ -111,7 +108,11 @@ static void check_modes(struct both *b)
 {
     struct my_check *k = b->target;
     const char *there = my_check_var(&b->source, "sql_mode"), *here = my_check_var(k, "sql_mode");
-    if (!same_modes(there, here)) {
+    struct my_mend mend = {.mariadb = k->db->mariadb, .version = k->db->version};
+    MF_CLEANUP_BUF struct mf_buf known = {.max = 4096}; /* what the target has never heard of cannot be set there */
+    char unknown[300];
+    my_mend_modes(&mend, there, &known, unknown, sizeof unknown);
+    if (!same_modes(mf_buf_str(&known), here)) {
         my_check_say(
             k, MF_WARNING, "sql-mode", "sql_mode", "set the mode that applications are meant to meet",
             "it is '%s' here and '%s' on the source: what applications write may be taken or refused in another way",

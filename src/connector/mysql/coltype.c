@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/mysql/json_put.h"
 #include "connector/mysql/number.h"
 #include "connector/mysql/put.h"
 
@@ -435,9 +436,7 @@ static bool is_literal(const struct my_type *t, const struct mf_value *v)
 void my_put_typed(struct mf_buf *b, const struct my_type *t, const struct mf_value *v)
 {
     if (t->base == MY_JSON && v->kind == MF_TEXT) {
-        mf_buf_puts(b, "CAST(");
-        my_put_value(b, v);
-        mf_buf_puts(b, " AS JSON)");
+        my_put_json(b, v->data, v->len);
     } else if (is_literal(t, v)) {
         mf_buf_append(b, v->data, v->len);
         if ((t->base == MY_FLOAT || t->base == MY_DOUBLE) && !memchr(v->data, 'e', v->len) &&

@@ -48,7 +48,8 @@ struct my_db {
     size_t nidle;
     int64_t hurry_until_us; /* 0: nobody is in a hurry */
     pthread_t hurried;      /* the thread that is */
-    uint64_t tables_added;  /* grows with stream_add_tables (also read without the lock); a stream that sees it grow reads its tables again */
+    uint64_t
+        tables_added; /* grows with stream_add_tables (also read without the lock); a stream that sees it grow reads its tables again */
     struct mf_position acked[2]; /* by direction: what streams of this process were told is durable */
 };
 

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LARGE_TEXT 65535  /* bytes; TEXT and larger */
+#define LARGE_TEXT 65535 /* bytes; TEXT and larger */
 #define MYSQL_8    80000
 #define MARIADB_10 100000 /* versions below are MySQL's */
 
@@ -142,8 +142,8 @@ static int check_warnings(struct my_reader *r, const struct mf_table *t, struct 
     }
     for (MYSQL_ROW row; res && (row = mysql_fetch_row(res));) {
         if (row[0] && row[2] && strcasecmp(row[0], "Note") != 0 && my_get_i64(row, 1) != 1287) {
-            return mf_fail(err, MF_FATAL, "MFDIGEST", "rows of table %s.%s cannot be compared: %s (%s)", t->schema, t->name,
-                           row[2], row[1] ? row[1] : "?");
+            return mf_fail(err, MF_FATAL, "MFDIGEST", "rows of table %s.%s cannot be compared: %s (%s)", t->schema,
+                           t->name, row[2], row[1] ? row[1] : "?");
         }
     }
     return 0;
@@ -152,7 +152,8 @@ static int check_warnings(struct my_reader *r, const struct mf_table *t, struct 
 /* MD5 is refused by servers in FIPS mode, by some with a null. */
 static int no_md5(struct mf_error *err)
 {
-    return mf_fail(err, MF_FATAL, "MFDIGEST", "this server does not compute MD5 (FIPS mode?): rows cannot be compared in it");
+    return mf_fail(err, MF_FATAL, "MFDIGEST",
+                   "this server does not compute MD5 (FIPS mode?): rows cannot be compared in it");
 }
 
 /* ---- the operations ---- */
@@ -228,11 +229,13 @@ static int emit_digests(struct my_reader *r, const struct mf_table *t, struct mf
             return check_warnings(r, t, err);
         }
         if (!row[0]) {
-            return mf_fail(err, MF_FATAL, "MFDIGEST", "a row of table %s.%s cannot be compared: its hash is null", t->schema,
-                           t->name);
+            return mf_fail(err, MF_FATAL, "MFDIGEST", "a row of table %s.%s cannot be compared: its hash is null",
+                           t->schema, t->name);
         }
         for (uint16_t k = 0; k < t->nkey; k++) {
-            enum mf_value_kind kind = !row[1 + k] ? MF_NULL : my_type_is_binary(&r->types[t->key[k]]) ? MF_BINARY : MF_TEXT;
+            enum mf_value_kind kind = !row[1 + k]                               ? MF_NULL
+                                      : my_type_is_binary(&r->types[t->key[k]]) ? MF_BINARY
+                                                                                : MF_TEXT;
             values[t->key[k]] = (struct mf_value){.kind = kind, .len = (uint32_t)n[1 + k], .data = row[1 + k]};
         }
         struct mf_digest d = {.rows = 1, .lane1 = read_sum(row[0])};
@@ -254,8 +257,7 @@ int my_digest_rows(struct mf_reader *base, const struct mf_table *t, const struc
     if (my_work_begin(r, t, MY_SHAPE_COLUMNS, false, err) < 0) {
         return -1;
     }
-    if (put_rows_query(r, &b, t, c, err) < 0 ||
-        (my_rows_start(r, &b, err) < 0 && my_read_failed(r, t, err) < 0) ||
+    if (put_rows_query(r, &b, t, c, err) < 0 || (my_rows_start(r, &b, err) < 0 && my_read_failed(r, t, err) < 0) ||
         emit_digests(r, t, values, emit, ctx, err) < 0) {
         my_work_abort(r);
         return -1;

@@ -323,7 +323,7 @@ static int read_failed(struct my_dump *d, struct mf_error *err)
         return mf_fail(err, MF_FATAL, "MFBIG", "an event in the log of %s is larger than 1 GB", d->db->facts.host);
     }
     my_fail(d->conn, err);
-    if (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) {
+    if (number == 0 || (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) || number >= 5000) { /* the library's own */
         err->cls = MF_RETRY;
     }
     mf_error_prefix(err, "reading the log");

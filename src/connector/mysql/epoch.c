@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GRACE_MS       1000
+#define GRACE_MS       300
 #define FLUSH_MARGIN_S 1
 #define SERVER_WAIT_S  (MY_DECIDE_WAIT_MS / 1000 + 1) /* if we die while we wait */
 

@@ -2,14 +2,14 @@
  * The gate: who may write, enforced inside the database. docs/internals/gate.md has the argument.
  *
  * MySQL has neither statement triggers nor shared advisory locks. Every migrated table has a BEFORE INSERT, UPDATE and DELETE row trigger instead,
- * ahead of the user's own. It reads the epoch row of the migration with a shared row lock, which InnoDB keeps until the writer's transaction ends, and
- * refuses when this side may not write. Our own sessions say who they are in @midflight (writer.c) and take no lock.
+ * ahead of the user's own. It reads the epoch row of the migration, or a row that says the same (gate_rows.c), with a shared row lock, which InnoDB keeps
+ * until the writer's transaction ends, and refuses when this side may not write. Our own sessions say who they are in @midflight (writer.c) and take no lock.
  *
  *  - A locking read sees the latest commit, whatever the isolation level and however old the snapshot, and makes no snapshot: what an application
  *    reads afterwards is what it would have read without the gate.
  *  - The row is found by its primary key alone. With a condition on other columns READ COMMITTED would give the lock of a row that does not match
  *    back at once.
- *  - No epoch row: through. (gate_install makes it first.)
+ *  - No such row: through. (gate_install makes it first.)
  *  - 1290, HY000 is what a server that is --read-only says: pools and frameworks know it for one to turn away from.
  *  - The trigger runs with its definer's rights, ours, so the application needs none on our tables; and for the same reason an account that is
  *    dropped while gates stand makes every write fail (1449). cleanup comes first.
@@ -41,7 +41,7 @@ int my_gate_triggers(MYSQL *c, const struct mf_pipe_id *pipe, MYSQL_RES **ret, s
     return my_queryf(c, ret, err,
                      "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, EVENT_MANIPULATION"
                      " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME REGEXP '^midflight_%s_[0-9a-f]{8}_[iud]$'"
-                     " ORDER BY 1, 2, 3",
+                     " ORDER BY BINARY EVENT_OBJECT_SCHEMA, BINARY EVENT_OBJECT_TABLE",
                      pipe->migration);
 }
 

@@ -7,7 +7,7 @@
  *
  * Who uses a table is in performance_schema.metadata_locks, where the server keeps it (8.0 does, 5.7 and MariaDB when told to). Where it does not, we
  * learn by trying: what was open before a try that failed and is open still is what it may have failed for, and unless one of those has ended (or some
- * seconds have passed) there is no other try.
+ * seconds have passed) there is no other try. The same where we may not see transactions at all.
  */
 #include "connector/mysql/gate.h"
 
@@ -28,6 +28,7 @@
 /* Transactions as lines "\nconnection:transaction:lock\n". */
 struct in_the_way {
     bool exact;             /* these use the table; else: these are open on this server */
+    bool hidden;            /* we may not see who is there */
     struct mf_buf now, met; /* as last looked, and as first met at met_us */
     struct mf_buf names;
     struct mf_buf tried; /* before the last try that failed, at tried_us; blind only */
@@ -109,12 +110,13 @@ static int look(struct my_waiter *w, const char *schema, const char *table, bool
     int64_t now = mf_now_us();
     bool long_ago = b->met_us && now - b->met_us >= o->lock_ms * MF_US_PER_MS;
     int fresh = who_is_there(w, schema, table, b->exact, &r, err);
-    if (fresh < 0) {
-        return -1;
-    }
     mf_buf_reset(&b->now);
     mf_buf_reset(&b->names);
     b->old = b->n = 0;
+    b->hidden = fresh < 0 && my_is_error(err, ER_SPECIFIC_ACCESS_DENIED_ERROR);
+    if (fresh < 0) {
+        return b->hidden ? 0 : -1;
+    }
     for (MYSQL_ROW row = mysql_fetch_row(r); row; row = mysql_fetch_row(r)) {
         mf_buf_reset(&line);
         mf_buf_printf(&line, "\n%.20s:%.24s:%.24s\n", row[0], row[1], row[2] ? row[2] : "");
@@ -141,7 +143,7 @@ static int look(struct my_waiter *w, const char *schema, const char *table, bool
 
 static bool worth_a_try(const struct in_the_way *b)
 {
-    if (b->exact) {
+    if (b->exact && !b->hidden) {
         return b->old == 0;
     }
     return !b->tried_us || mf_now_us() - b->tried_us > BLIND_US || !all_of(&b->tried, &b->now);
@@ -167,7 +169,7 @@ static int suspect(struct my_waiter *w, const char *schema, const char *table, c
         }
         at = end + 1;
     }
-    b->tried_us = b->tried.len ? mf_now_us() : 0;
+    b->tried_us = b->tried.len || b->hidden ? mf_now_us() : 0;
     return 0;
 }
 
@@ -180,11 +182,13 @@ static int give_up(const char *schema, const char *table, const struct mf_gate_o
     }
     mf_fail(err, MF_ABANDONED, "MFLOCK", "table %s.%s is used by others and its lock was not to be had%s%s", schema,
             table,
-            b->n > 0   ? b->exact ? ": " : "; open on this server are "
-            : b->exact ? ", by no session: XA RECOVER lists prepared transactions"
-                       : "",
+            b->n > 0                 ? b->exact ? ": " : "; open on this server are "
+            : b->exact && !b->hidden ? ", by no session: XA RECOVER lists prepared transactions"
+                                     : "",
             mf_buf_str(&b->names));
-    if (b->exact) {
+    if (b->hidden) {
+        mf_hint(err, "GRANT PROCESS ON *.* lets midflight see who uses it; end those transactions or wait for them");
+    } else if (b->exact) {
         mf_hint(err, "end those transactions or wait for them; cutover.long_transactions: end does it for you, and a "
                      "longer cutover.lock waits for older ones");
     } else {

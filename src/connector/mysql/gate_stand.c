@@ -12,9 +12,11 @@
 #include "connector/mysql/gate.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 #include <mysqld_error.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LOOK_EVERY_US (3 * MF_US_PER_MS)
@@ -79,34 +81,68 @@ static int table_is_there(MYSQL *c, const char *object, bool *ret, struct mf_err
     return 0;
 }
 
-/* How many of the three events of a table have their trigger. */
-static int gates_of(MYSQL_RES *triggers, const char *object)
+struct gate {
+    char *object; /* `db`.`table` */
+    unsigned events;
+};
+
+static int by_object(const void *a, const void *b)
+{
+    return strcmp(((const struct gate *)a)->object, ((const struct gate *)b)->object);
+}
+
+struct gates {
+    struct gate *gates;
+    size_t n;
+};
+
+static void gates_free(struct gates *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        free(g->gates[i].object);
+    }
+    free(g->gates);
+}
+
+/* Tables that have triggers of ours, sorted. There may be thousands, and writers wait. */
+static void take_gates(MYSQL_RES *triggers, struct gates *ret)
 {
     MF_CLEANUP_BUF struct mf_buf name = {.max = 4096};
-    int events = 0;
-    mysql_data_seek(triggers, 0);
+    ret->gates = mf_xcalloc((size_t)mysql_num_rows(triggers) + 1, sizeof *ret->gates);
     for (MYSQL_ROW row = mysql_fetch_row(triggers); row; row = mysql_fetch_row(triggers)) {
+        struct gate *last = ret->n ? &ret->gates[ret->n - 1] : NULL;
         mf_buf_reset(&name);
         my_put_name(&name, row[0], row[1]);
-        if (strcmp(mf_buf_str(&name), object) == 0) {
-            events |= row[3][0] == 'I' ? 1 : row[3][0] == 'U' ? 2 : 4;
+        if (!last || strcmp(last->object, mf_buf_str(&name)) != 0) {
+            last = &ret->gates[ret->n++];
+            last->object = mf_xstrdup(mf_buf_str(&name));
         }
+        last->events |= row[3][0] == 'I' ? 1 : row[3][0] == 'U' ? 2 : 4;
     }
-    return __builtin_popcount((unsigned)events);
+    qsort(ret->gates, ret->n, sizeof *ret->gates, by_object);
+}
+
+static bool whole(const struct gates *g, char *object)
+{
+    const struct gate key = {.object = object};
+    const struct gate *found = bsearch(&key, g->gates, g->n, sizeof key, by_object);
+    return found && found->events == 7;
 }
 
 int my_gate_stands(MYSQL *c, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *known = NULL, *triggers = NULL;
+    MF_CLEANUP(gates_free) struct gates gates = {0};
     if (my_queryf(c, &known, err,
                   "SELECT object FROM midflight.settings WHERE migration = '%s' AND kind = 'gate' ORDER BY object",
                   pipe->migration) < 0 ||
         my_gate_triggers(c, pipe, &triggers, err) < 0) {
         return -1;
     }
+    take_gates(triggers, &gates);
     for (MYSQL_ROW row = mysql_fetch_row(known); row; row = mysql_fetch_row(known)) {
         bool there = false;
-        if (gates_of(triggers, row[0]) == 3) {
+        if (whole(&gates, row[0])) {
             continue;
         }
         if (table_is_there(c, row[0], &there, err) < 0) {

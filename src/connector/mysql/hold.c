@@ -20,7 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RESERVE_MS   1000 /* the server ends a hold that nobody uses this long after the pause should have ended */
+#define RESERVE_MS 1000 /* the server ends a hold that nobody uses this long after the pause should have ended */
+#define LOOK_SHARE                                                                                                     \
+    8 /* whether all gates stand is asked while writers wait if it takes less than this part of the pause */
 #define TRY_EVERY_US (3 * MF_US_PER_MS)
 #define TRY_MS       3 /* a try, where the server cannot refuse one at once */
 
@@ -66,13 +68,17 @@ static int try_now_and_again(struct my_hold *h, const struct mf_gate_options *o,
     }
 }
 
-static int give_up(const struct mf_gate_options *o, const struct my_gate_wait *g, struct mf_error *err)
+static int give_up(const struct my_db *db, const struct mf_gate_options *o, const struct my_gate_wait *g,
+                   struct mf_error *err)
 {
     mf_fail(err, MF_ABANDONED, "MFHOLD", "transactions that have written did not end within %d ms%s%s", o->max_wait_ms,
             g->names.len ? ": " : "", mf_buf_str(&g->names));
     if (g->denied > 0) {
         mf_hint(err, "some could not be ended: GRANT CONNECTION_ADMIN (before 8.0 SUPER) lets midflight do it, and XA "
                      "ROLLBACK ends a prepared one");
+    } else if (!g->names.len && !db->mariadb && db->version >= 80000 && o->long_transactions != MF_LONG_ABANDON) {
+        mf_hint(err, "this server says who they are only with performance_schema on, and only then can midflight end "
+                     "them; see SHOW PROCESSLIST, or allow a longer pause");
     } else {
         mf_hint(err, "wait for them or end them, or allow a longer pause; cutover.long_transactions: end does it for "
                      "you");
@@ -92,7 +98,7 @@ static int lock(struct my_hold *h, const struct mf_gate_options *o, int64_t unti
     int rc = o->long_transactions == MF_LONG_ABANDON ? try_now_and_again(h, o, until_us, &r, err)
                                                      : my_gate_lock(&h->w, &h->pipe, &g, &r, err);
     if (rc != 0) {
-        return rc == 1 ? give_up(o, &g, err) : -1;
+        return rc == 1 ? give_up(h->w.db, o, &g, err) : -1;
     }
     if (r && mysql_num_rows(r) == 1) {
         return 0;
@@ -102,28 +108,41 @@ static int lock(struct my_hold *h, const struct mf_gate_options *o, int64_t unti
     return -1;
 }
 
-/* What the lock does not show, looked at once it is ours. From here on the server lets go by itself when the pause is over. */
-static int look_once_more(struct my_hold *h, int64_t until_us, struct mf_error *err)
+/* ---- what the lock does not show ---- */
+
+/* Before the lock is asked for. *ret_us: what it took. */
+static int look_first(struct my_hold *h, int64_t *ret_us, struct mf_error *err)
 {
-    MYSQL *other = h->w.other;
-    if (my_execf(h->w.c, err, "SET SESSION wait_timeout = %d", seconds(left_ms(until_us) + RESERVE_MS)) < 0) {
+    int64_t begun = mf_now_us();
+    if (my_gate_stands(h->w.other, &h->pipe, err) < 0 || my_no_replication(h->w.other, h->w.db, err) < 0) {
         return -1;
     }
-    return my_prepared_end(other, h->w.db, until_us, err) < 0 || my_gate_stands(other, &h->pipe, err) < 0 ||
-                   my_no_replication(other, h->w.db, err) < 0
-               ? -1
-               : 0;
+    *ret_us = mf_now_us() - begun;
+    return 0;
+}
+
+/* Once it is ours, and writers wait: so what takes long is not done twice. From here on the server lets go by itself when the pause is over. */
+static int look_once_more(struct my_hold *h, int64_t until_us, bool all, struct mf_error *err)
+{
+    MYSQL *other = h->w.other;
+    if (my_execf(h->w.c, err, "SET SESSION wait_timeout = %d", seconds(left_ms(until_us) + RESERVE_MS)) < 0 ||
+        my_prepared_end(other, h->w.db, until_us, err) < 0 || my_no_replication(other, h->w.db, err) < 0) {
+        return -1;
+    }
+    return all ? my_gate_stands(other, &h->pipe, err) : 0;
 }
 
 int my_hold(struct mf_db *mdb, const struct mf_pipe_id *pipe, const struct mf_gate_options *o, struct mf_hold **ret,
             struct mf_error *err)
 {
-    int64_t until_us = mf_now_us() + o->max_wait_ms * MF_US_PER_MS;
+    int64_t until_us = mf_now_us() + o->max_wait_ms * MF_US_PER_MS, looked_us = 0;
     struct my_hold *h = mf_xcalloc(1, sizeof *h);
     h->base.db = mdb;
     h->pipe = *pipe;
-    if (my_waiter_open(my_db_of(mdb), "hold", &h->w, err) < 0 || lock(h, o, until_us, err) < 0 ||
-        look_once_more(h, until_us, err) < 0 || MF_FAULT(err, "mysql.held")) {
+    if (my_waiter_open(my_db_of(mdb), "hold", &h->w, err) < 0 || look_first(h, &looked_us, err) < 0 ||
+        lock(h, o, until_us, err) < 0 ||
+        look_once_more(h, until_us, looked_us * LOOK_SHARE <= o->max_wait_ms * MF_US_PER_MS, err) < 0 ||
+        MF_FAULT(err, "mysql.held")) {
         my_hold_release(&h->base);
         return -1;
     }

@@ -9,6 +9,7 @@
  * Not seen here: what JSON loses when it comes from a text that no MySQL server made (keys given twice).
  */
 #include "connector/mysql/coltype.h"
+#include "connector/mysql/json_put.h"
 #include "connector/mysql/number.h"
 #include "model/value.h"
 
@@ -200,61 +201,6 @@ static const char *inexact_set(const struct my_type *t, const struct mf_value *v
     return NULL;
 }
 
-/* ---- JSON ---- */
-
-/* Past a string that begins at s[at]. */
-static size_t json_string(const char *s, size_t n, size_t at)
-{
-    for (at++; at < n && s[at] != '"'; at++) {
-        at += s[at] == '\\';
-    }
-    return at + 1;
-}
-
-/* A whole number of 64 bits, signed or not, as JSON writes it. */
-static bool is_int64(const char *s, size_t n)
-{
-    bool negative = n > 0 && *s == '-';
-    const char *limit = negative ? "9223372036854775808" : "18446744073709551615";
-    s += negative, n -= negative;
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] < '0' || s[i] > '9') {
-            return false;
-        }
-    }
-    size_t most = strlen(limit);
-    return n < most || (n == most && memcmp(s, limit, n) <= 0);
-}
-
-/* Any other number becomes a double. */
-static bool json_number_kept(const char *s, size_t n)
-{
-    double d;
-    struct my_number number;
-    return !my_number_scan(s, n, &number) || is_int64(s, n) || my_number_is_double(s, n, &d);
-}
-
-static const char *inexact_json(const struct mf_value *v)
-{
-    const char *s = v->data;
-    for (size_t at = 0; at < v->len;) {
-        if (s[at] == '"') {
-            at = json_string(s, v->len, at);
-        } else if (s[at] == '-' || (s[at] >= '0' && s[at] <= '9')) {
-            size_t from = at;
-            while (at < v->len && s[at] && strchr("+-.eE0123456789", s[at])) {
-                at++;
-            }
-            if (!json_number_kept(s + from, at - from)) {
-                return "a number in the document has more digits than JSON keeps here and the server would round";
-            }
-        } else {
-            at++;
-        }
-    }
-    return NULL;
-}
-
 /* ---- all ---- */
 
 const char *my_inexact(const struct my_type *t, const struct mf_value *v)
@@ -300,7 +246,7 @@ const char *my_inexact(const struct my_type *t, const struct mf_value *v)
     case MY_SET:
         return inexact_set(t, v);
     case MY_JSON:
-        return inexact_json(v);
+        return my_json_kept(v->data, v->len) ? NULL : "a number in the document has more digits than JSON keeps here";
     case MY_GEOMETRY:
     case MY_UUID:
     case MY_INET6:

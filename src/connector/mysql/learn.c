@@ -1,5 +1,5 @@
 /* A table's shape, from the catalogue and held against the log: see relations.h. */
-#include "connector/mysql/relations.h"
+#include "connector/mysql/learn.h"
 
 #include "connector/mysql/dump.h"
 #include "connector/mysql/mysql_room.h"
@@ -27,15 +27,13 @@ static int choose_columns(struct my_rel *rel, const struct mf_table *whole, stru
 {
     struct mf_table *t = mf_table_copy(&rel->arena, whole);
     uint16_t *to = mf_alloc_array(&rel->arena, whole->ncolumns + 1u, sizeof *to);
-    rel->from = mf_alloc_array(&rel->arena, whole->ncolumns + 1u, sizeof *rel->from);
-    if (!t || !to || !rel->from) {
+    if (!t || !to) {
         return too_large(rel, err);
     }
     t->ncolumns = 0;
     for (uint16_t i = 0; i < whole->ncolumns; i++) {
         if (travels(whole, i)) {
             to[i] = t->ncolumns;
-            rel->from[t->ncolumns] = i;
             t->columns[t->ncolumns++] = t->columns[i];
         }
     }
@@ -46,23 +44,43 @@ static int choose_columns(struct my_rel *rel, const struct mf_table *whole, stru
     return 0;
 }
 
-static int take_types(struct my_rel *rel, const struct mf_table *whole, struct mf_error *err)
+/* The columns as the log has them. */
+static int lay_out(struct my_rel *rel, const struct mf_table *whole, bool hidden, struct my_logged *l,
+                   struct mf_error *err)
 {
-    rel->nlogged = whole->ncolumns;
-    rel->types = mf_alloc_array(&rel->arena, whole->ncolumns + 1u, sizeof *rel->types);
-    rel->names = mf_alloc_array(&rel->arena, whole->ncolumns + 1u, sizeof *rel->names);
-    if (!rel->types || !rel->names) {
+    uint16_t n = 0, out = 0;
+    l->types = mf_alloc_array(&rel->arena, whole->ncolumns + 1u, sizeof *l->types);
+    l->names = mf_alloc_array(&rel->arena, whole->ncolumns + 1u, sizeof *l->names);
+    l->from = mf_alloc_array(&rel->arena, whole->ncolumns + 1u, sizeof *l->from);
+    if (!l->types || !l->names || !l->from) {
         return too_large(rel, err);
     }
     for (uint16_t i = 0; i < whole->ncolumns; i++) {
         const struct mf_column *c = &whole->columns[i];
-        rel->names[i] = c->name;
-        if (my_type_parse(c->type ? c->type : "", &rel->arena, &rel->types[i], err) < 0) {
+        if (my_is_hidden(c) && !hidden) {
+            continue;
+        }
+        l->names[n] = my_is_hidden(c) ? "" : c->name;
+        if (my_type_parse(c->type ? c->type : "", &rel->arena, &l->types[n], err) < 0) {
             mf_error_prefix(err, "column %s of table %s.%s", c->name, rel->schema, rel->name);
             return -1;
         }
+        if (travels(whole, i)) {
+            l->from[out++] = n;
+        }
+        n++;
     }
+    l->n = n;
     return 0;
+}
+
+int my_rel_take(struct my_rel *rel, struct mf_table *whole, struct mf_error *err)
+{
+    rel->whole = whole;
+    return choose_columns(rel, whole, err) < 0 || lay_out(rel, whole, false, &rel->plain, err) < 0 ||
+                   lay_out(rel, whole, true, &rel->full, err) < 0
+               ? -1
+               : 0;
 }
 
 /* ---- from the catalogue ---- */
@@ -86,6 +104,7 @@ static int look(struct my_rel *rel, struct my_db *db, MYSQL *c, struct mf_table 
         return -1;
     }
     if ((there && my_catalog_table(c, db, rel->schema, rel->name, &rel->arena, ret, err) < 0) ||
+        (*ret && my_add_hidden(db, c, &rel->arena, *ret, err) < 0) ||
         my_log_end(c, db, end->file, sizeof end->file, &end->offset, err) < 0) {
         return -1;
     }
@@ -107,7 +126,7 @@ int my_rel_learn(struct my_relations *r, struct my_rel *rel, struct my_place *re
         mf_error_clear(err);
         return 0;
     }
-    return choose_columns(rel, whole, err) < 0 || take_types(rel, whole, err) < 0 ? -1 : 0;
+    return my_rel_take(rel, whole, err);
 }
 
 /* ---- against the log ---- */
@@ -115,18 +134,20 @@ int my_rel_learn(struct my_relations *r, struct my_rel *rel, struct my_place *re
 int my_rel_fit(struct my_rel *rel, struct my_binlog *log, const struct my_table_map *map, struct mf_error *err)
 {
     char how[sizeof err->text] = "";
-    if (map->ncolumns != rel->nlogged) {
-        snprintf(how, sizeof how, "its rows have %u columns in the log, and the table has %u", map->ncolumns,
-                 rel->nlogged);
+    const struct my_logged *l = map->ncolumns == rel->full.n ? &rel->full : &rel->plain;
+    rel->from = l->from;
+    if (map->ncolumns != l->n) {
+        snprintf(how, sizeof how, "its rows have %u columns in the log, and %u in what is known of it", map->ncolumns,
+                 l->n);
     }
     for (uint16_t i = 0; !how[0] && map->has_names && i < map->ncolumns; i++) {
-        if (strcmp(map->names[i], rel->names[i]) != 0) {
-            snprintf(how, sizeof how, "column %u is called %.200s in the log, and %.200s in the table", i + 1u,
-                     map->names[i], rel->names[i]);
+        if (l->names[i][0] && strcmp(map->names[i], l->names[i]) != 0) {
+            snprintf(how, sizeof how, "column %u is called %.200s in the log, and %.200s in what is known of it",
+                     i + 1u, map->names[i], l->names[i]);
         }
     }
     if (!how[0]) {
-        if (my_binlog_columns(log, map->id, rel->types, rel->nlogged, err) == 0) {
+        if (my_binlog_columns(log, map->id, l->types, l->n, err) == 0) {
             return 0;
         }
         if (strcmp(err->code, "MFSHAPE") != 0) {
@@ -135,8 +156,8 @@ int my_rel_fit(struct my_rel *rel, struct my_binlog *log, const struct my_table_
         mf_strlcpy(how, err->text, sizeof how);
     }
     mf_fail(err, MF_FATAL, "MFDDL",
-            "the rows of table %s.%s in the log do not fit what the table is now (%.400s); nothing was misread",
-            rel->schema, rel->name, how);
+            "the rows of table %s.%s in the log do not fit the table (%.400s); nothing was misread", rel->schema,
+            rel->name, how);
     mf_hint(err, "the table was changed behind this place: cancel and begin the migration again");
     return -1;
 }

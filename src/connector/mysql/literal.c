@@ -82,9 +82,9 @@ const char *my_put_exactly(struct mf_buf *b, const struct my_type *t, const char
         put_text_bytes(b, column, v);
         return NULL;
     case MY_JSON: /* its text, as this server prints it */
-        mf_buf_printf(b, "CAST(CONVERT(%s USING utf8mb4) AS BINARY) = CAST(CONVERT(CAST(", column);
-        my_put_literal_n(b, v->data, v->len);
-        mf_buf_puts(b, " AS JSON) USING utf8mb4) AS BINARY)");
+        mf_buf_printf(b, "CAST(CONVERT(%s USING utf8mb4) AS BINARY) = CAST(CONVERT(", column);
+        my_put_typed(b, t, v);
+        mf_buf_puts(b, " USING utf8mb4) AS BINARY)");
         return NULL;
     case MY_GEOMETRY:
         mf_buf_printf(b, "HEX(%s) = HEX(", column);

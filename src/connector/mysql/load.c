@@ -33,7 +33,6 @@ struct my_loader {
     const struct mf_table *table; /* the target's name, the source's columns */
     struct my_shape *shape;
     const char *narrow; /* a column in which a value may change unseen; NULL: none */
-    int64_t copied;     /* rows that bytes brought; -1: rows came one by one */
 };
 
 static struct my_loader *loader_of(struct mf_loader *l)
@@ -90,11 +89,12 @@ int my_load_begin(struct mf_loader *base, const struct mf_table *t, const struct
         return -1;
     }
     my_wire_reset(l->a);
+    my_forget_old_shapes(l->a);
     if (my_shape_for(l->a, l->table, &l->shape, err) < 0) {
         return -1;
     }
     l->narrow = my_shape_narrow(l->shape, l->table);
-    l->copied = -1;
+    l->a->answer = 0; /* counts the rows that bytes bring */
     l->state = LOAD_BEGUN;
     return MF_FAULT(err, "mysql.load_begin");
 }
@@ -128,7 +128,7 @@ static void put_insert(struct mf_buf *b, const struct mf_table *t)
     mf_buf_puts(b, *sep == ',' ? ") VALUES " : " () VALUES ");
 }
 
-/* Sends the INSERT that pieces were gathered in. */
+/* Sends the INSERT that pieces were gathered in. The server writes its rows while the next are read from the source. */
 static int send_gathered(struct my_loader *l, struct mf_error *err)
 {
     struct my_expect e = {.kind = MY_EXPECT_WRITTEN, .doing = "loading", .shape = l->shape};
@@ -136,12 +136,7 @@ static int send_gathered(struct my_loader *l, struct mf_error *err)
     if (a->sql.len == a->start) {
         return 0;
     }
-    a->answer = 0;
-    if (my_wire_end(a, &e, err) < 0 || my_wire_flush(a, err) < 0) {
-        return -1;
-    }
-    l->copied = (l->copied < 0 ? 0 : l->copied) + (int64_t)a->answer;
-    return 0;
+    return my_wire_end(a, &e, err) < 0 ? -1 : my_wire_go(a, err);
 }
 
 /* A piece is whole rows with a comma between two of them: what stands behind VALUES. */
@@ -238,11 +233,11 @@ int my_load_commit(struct mf_loader *base, const struct mf_chunk_done *d, struct
     struct my_loader *l = loader_of(base);
     bool again = false;
     int rc = 0;
-    if (send_gathered(l, err) < 0) {
+    if (send_gathered(l, err) < 0 || my_wire_flush(l->a, err) < 0) {
         rc = -1;
-    } else if (l->copied >= 0 && d->rows >= 0 && l->copied != d->rows) {
-        rc = mf_fail(err, MF_RETRY, "MFCOUNT", "%s.%s: %" PRId64 " rows were read and %" PRId64 " were loaded",
-                     l->table->schema, l->table->name, d->rows, l->copied);
+    } else if (l->state == LOAD_FAST && d->rows >= 0 && l->a->answer != (uint64_t)d->rows) {
+        rc = mf_fail(err, MF_RETRY, "MFCOUNT", "%s.%s: %" PRId64 " rows were read and %" PRIu64 " were loaded",
+                     l->table->schema, l->table->name, d->rows, l->a->answer);
     }
     if (rc < 0 || MF_FAULT(err, "mysql.load_commit") || commit(l, d, &again, err) < 0) {
         struct mf_error kept = *err;

@@ -106,7 +106,7 @@ int my_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_j
 int my_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
                          struct mf_error *err);
 
-/* load.c */
+/* load.c, with load_table.c */
 int my_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err);
 void my_loader_close(struct mf_loader *l);
 int my_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape,
@@ -119,7 +119,8 @@ void my_load_abort(struct mf_loader *l);
 int my_table_reset(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_table *t, struct mf_error *err);
 int my_table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err);
 
-/* apply.c, with apply_rows.c and apply_careful.c */
+/* apply.c, with apply_rows.c, apply_careful.c, apply_wire.c (packets and answers), stmt.c and literal.c (rows into statements), shape.c, repair.c,
+ * quarantine.c */
 int my_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err);
 void my_applier_close(struct mf_applier *a);
 int my_window_begin(struct mf_applier *a, const struct mf_position *checkpoint, const struct mf_window_mode *mode,
@@ -132,7 +133,7 @@ int my_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct 
                    const struct mf_row *gone, size_t ngone, struct mf_error *err);
 
 /* writer.c: a session that writes for us. Sets @midflight to the migration's name, which the gates let pass; foreign keys are not checked (what is
- * written was checked where it came from), and nothing of ours is lost by a relaxed flush setting that the server has. */
+ * written was checked where it came from); waits for locks are long, but bounded. */
 int my_writer_session(MYSQL *c, const struct mf_pipe_id *pipe, struct mf_error *err);
 
 /* book.c */

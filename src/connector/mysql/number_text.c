@@ -222,6 +222,70 @@ size_t my_put_decimal(char *out, const uint8_t *p, unsigned precision, unsigned 
     return at + scale;
 }
 
+/* ---- addresses ---- */
+
+size_t my_put_inet4(char *out, const uint8_t p[4])
+{
+    size_t at = 0;
+    for (int i = 0; i < 4; i++) {
+        at += my_put_u64(out + at, p[i]);
+        out[at++] = '.';
+    }
+    return at - 1;
+}
+
+static void longest_zeros(const unsigned *groups, unsigned *ret_from, unsigned *ret_n)
+{
+    *ret_from = *ret_n = 0;
+    for (unsigned i = 0, n = 0; i < 8; i++) {
+        n = groups[i] ? 0 : n + 1;
+        if (n > *ret_n) {
+            *ret_n = n;
+            *ret_from = i + 1 - n;
+        }
+    }
+}
+
+static size_t put_hex_group(char *out, unsigned v)
+{
+    size_t at = 0;
+    for (int shift = 12; shift >= 0; shift -= 4) {
+        if (v >> shift || shift == 0) {
+            out[at++] = "0123456789abcdef"[v >> shift & 15];
+        }
+    }
+    return at;
+}
+
+size_t my_put_inet6(char *out, const uint8_t p[16])
+{
+    unsigned groups[8], from, n;
+    size_t at = 0;
+    for (int i = 0; i < 8; i++) {
+        groups[i] = (unsigned)p[2 * i] << 8 | p[2 * i + 1];
+    }
+    longest_zeros(groups, &from, &n);
+    bool inet4 = n && from == 0 && (n == 6 || (n == 5 && groups[5] == 0xffff));
+    for (unsigned i = 0; i < 8; i++) {
+        if (n && i == from) {
+            out[at++] = ':';
+            i += n - 1;
+            if (i == 7) {
+                out[at++] = ':';
+            }
+            continue;
+        }
+        if (i) {
+            out[at++] = ':';
+        }
+        if (inet4 && i == 6) {
+            return at + my_put_inet4(out + at, p + 12);
+        }
+        at += put_hex_group(out + at, groups[i]);
+    }
+    return at;
+}
+
 /* ---- times ---- */
 
 static size_t put_padded(char *out, unsigned v, unsigned width)

@@ -18,6 +18,10 @@ size_t my_decimal_bytes(unsigned precision, unsigned scale);
 /* 0 when the bytes are no number. */
 size_t my_put_decimal(char *out, const uint8_t *p, unsigned precision, unsigned scale);
 
+size_t my_put_inet4(char *out, const uint8_t p[4]);
+/* The first longest run of zero groups, even of one, is "::"; an IPv4 address in it is written as one. */
+size_t my_put_inet6(char *out, const uint8_t p[16]);
+
 struct my_time {
     bool negative;
     unsigned year, month, day, hour, minute, second, micro;

@@ -11,11 +11,13 @@ struct my_plan {
     const struct mf_table *t;
     const struct mf_chunk *whole; /* the range that is cut */
     int64_t step;                 /* rows of a chunk */
+    int64_t left;                 /* rows there still are, by the server's figures */
     mf_chunk_sink *emit;
     void *ctx;
     uint32_t ordinal;
     struct mf_chunk *next; /* lower bound set, upper to come */
-    struct mf_buf at;      /* the key that the rest begins with, which may be too long to be a bound; empty: the whole's own beginning */
+    struct mf_buf
+        at; /* the key that the rest begins with, which may be too long to be a bound; empty: the whole's own beginning */
 };
 
 /* Ends a chunk before this key, if it can be a bound; the rest begins there. */

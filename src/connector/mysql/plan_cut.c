@@ -63,7 +63,8 @@ static int estimate(struct my_plan *p, const struct mf_buf *end, int64_t *ret, s
     *ret = 0;
     for (unsigned i = 0; row && i < mysql_num_fields(res); i++) {
         if (strcasecmp(mysql_fetch_field_direct(res, i)->name, "rows") == 0) {
-            *ret = (my_get_i64(row, i) + 1) / 2; /* of all but the smallest ranges InnoDB says twice what it has found */
+            *ret =
+                (my_get_i64(row, i) + 1) / 2; /* of all but the smallest ranges InnoDB says twice what it has found */
         }
     }
     return 0;

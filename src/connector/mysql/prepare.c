@@ -5,7 +5,7 @@
  *   kind 'stream fwd'     object 'start'        the position before which nothing is streamed
  *   kind 'stream fwd'     object 'settled'      a later one; whoever reads rows from now on sees everything in it
  *   kind 'published fwd'  object `db`.`table`   the position that is contained in what its rows will be read at
- *   kind 'gone fwd'       object `db`.`table`   the statement that dropped or renamed it (relations.c)
+ *   kind 'shape fwd'      object `db`.`table` N what the table is from order N on (versions.h)
  *
  * The start must be such that a transaction contained in it is seen by every reader that begins afterwards, and any other
  * comes in the stream:
@@ -238,19 +238,31 @@ static int read_start(MYSQL *c, const struct my_db *db, const struct mf_pipe_id 
     return *ret_found ? from_token(db, row[0], ret, err) : 0;
 }
 
+/* What the tables are at the position they are streamed from. */
+static int look(struct my_db *db, MYSQL *c, const struct mf_pipe_id *pipe, const struct my_place *from,
+                const struct mf_position *since, struct mf_error *err)
+{
+    struct my_relations r = {.db = db, .pipe = *pipe};
+    int rc = my_relations_read(&r, c, err) < 0 ? -1 : my_versions_begin(&r, c, from, since->order, err);
+    my_relations_free(&r);
+    return rc;
+}
+
 /* Start, tables and what is settled; a crash in between begins again with a later start: nothing was read by the first. */
-static int make(MYSQL *c, const struct my_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+static int make(MYSQL *c, struct my_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                 struct mf_position *ret, struct mf_error *err)
 {
     struct mf_position settled;
+    struct my_place from;
     if (my_execf(c, err,
                  "DELETE FROM midflight.settings WHERE migration = '%s' AND kind IN ('stream %s', 'published %s',"
-                 " 'gone %s')",
+                 " 'shape %s')",
                  pipe->migration, my_direction(pipe->direction), my_direction(pipe->direction),
                  my_direction(pipe->direction)) < 0 ||
-        stand(c, db, ret, err) < 0 || my_exec(c, err, "START TRANSACTION") < 0 ||
-        publish(c, pipe, tables, ret, err) < 0 || set(c, pipe, "stream", "start", ret->token, err) < 0 ||
-        my_exec(c, err, "COMMIT") < 0 || MF_FAULT(err, "mysql.stream_made") || await_prepared(c, err) < 0 ||
+        my_log_end(c, db, from.file, sizeof from.file, &from.offset, err) < 0 || stand(c, db, ret, err) < 0 ||
+        my_exec(c, err, "START TRANSACTION") < 0 || publish(c, pipe, tables, ret, err) < 0 ||
+        set(c, pipe, "stream", "start", ret->token, err) < 0 || my_exec(c, err, "COMMIT") < 0 ||
+        look(db, c, pipe, &from, ret, err) < 0 || MF_FAULT(err, "mysql.stream_made") || await_prepared(c, err) < 0 ||
         stand(c, db, &settled, err) < 0) {
         return -1;
     }
@@ -261,8 +273,10 @@ static int add(struct my_db *db, MYSQL *c, const struct mf_pipe_id *pipe, const 
                struct mf_error *err)
 {
     struct mf_position since;
-    if (stand(c, db, &since, err) < 0 || my_exec(c, err, "START TRANSACTION") < 0 ||
-        publish(c, pipe, tables, &since, err) < 0 || my_exec(c, err, "COMMIT") < 0) {
+    struct my_place from;
+    if (my_log_end(c, db, from.file, sizeof from.file, &from.offset, err) < 0 || stand(c, db, &since, err) < 0 ||
+        my_exec(c, err, "START TRANSACTION") < 0 || publish(c, pipe, tables, &since, err) < 0 ||
+        my_exec(c, err, "COMMIT") < 0 || look(db, c, pipe, &from, &since, err) < 0) {
         return -1;
     }
     MF_LOCK_SCOPE(&db->lock);
@@ -305,7 +319,7 @@ int my_stream_drop(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_
     if (my_lease(db, &l.conn, err) < 0 || my_book_exists(l.conn, &book, err) < 0 ||
         (book && my_execf(l.conn, err,
                           "DELETE FROM midflight.settings WHERE migration = '%s' AND kind IN ('stream %s',"
-                          " 'published %s', 'gone %s')",
+                          " 'published %s', 'shape %s')",
                           pipe->migration, d, d, d) < 0)) {
         return -1;
     }

@@ -307,8 +307,9 @@ static int put_key(struct mf_buf *b, const struct mf_table *t, const struct my_t
         put_name(b, t, k);
         mf_buf_puts(b, " = ");
         if (!put_literal(b, &types[t->key[k]], (struct piece){v->data, v->len, false}, false)) {
-            return mf_fail(err, MF_FATAL, "MFKEY", "a row of %s.%s cannot be read by a key that is no value of column %s",
-                           t->schema, t->name, t->columns[t->key[k]].name);
+            return mf_fail(err, MF_FATAL, "MFKEY",
+                           "a row of %s.%s cannot be read by a key that is no value of column %s", t->schema, t->name,
+                           t->columns[t->key[k]].name);
         }
     }
     mf_buf_putc(b, ')');

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#include <errno.h>
+#include <ctype.h>
 #include <mysqld_error.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,23 +71,31 @@ static int shape_gone(const struct mf_table *t, struct mf_error *err)
     return -1;
 }
 
+static int rewritten(const struct mf_table *t, struct mf_error *err)
+{
+    char label[300];
+    return mf_fail(err, MF_RETRY, "MFREWRITTEN",
+                   "table %s was made, altered or truncated after the snapshot was taken: it cannot be read as of then",
+                   mf_table_label(t, label, sizeof label));
+}
+
 int my_read_failed(struct my_reader *r, const struct mf_table *t, struct mf_error *err)
 {
     char label[300];
     mf_table_label(t, label, sizeof label);
-    if (my_is_error(err, ER_NO_SUCH_TABLE) || my_is_error(err, ER_BAD_FIELD_ERROR) || my_is_error(err, ER_BAD_DB_ERROR)) {
+    if (my_is_error(err, ER_NO_SUCH_TABLE) || my_is_error(err, ER_BAD_FIELD_ERROR) ||
+        my_is_error(err, ER_BAD_DB_ERROR)) {
         return shape_gone(t, err);
     }
     if (my_is_error(err, ER_TABLE_DEF_CHANGED)) {
-        return mf_fail(err, MF_RETRY, "MFREWRITTEN",
-                       "table %s was made, altered or truncated after the snapshot was taken: it cannot be read as of then",
-                       label);
+        return rewritten(t, err);
     }
     if (my_is_error(err, ER_KEY_DOES_NOT_EXISTS)) {
         r->index = (struct my_index){0}; /* dropped or renamed since it was looked up */
         err->cls = MF_RETRY;
     } else if (my_is_error(err, ER_LOCK_WAIT_TIMEOUT)) {
-        mf_hint(err, "a schema change of %s is under way or waits for a transaction that has used it: see SHOW PROCESSLIST",
+        mf_hint(err,
+                "a schema change of %s is under way or waits for a transaction that has used it: see SHOW PROCESSLIST",
                 label);
     } else if (my_is_error(err, ER_TABLEACCESS_DENIED_ERROR) || my_is_error(err, ER_COLUMNACCESS_DENIED_ERROR) ||
                my_is_error(err, ER_DBACCESS_DENIED_ERROR)) {
@@ -159,6 +167,41 @@ static int compare(struct my_reader *r, const struct mf_table *t, enum my_shape_
     return 0;
 }
 
+/* As InnoDB spells a name, for LIKE; what it has tables of its own for may be anything. False when that was needed. */
+static bool put_spelt(struct mf_buf *b, const char *name)
+{
+    for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
+        if (*p >= 0x80) {
+            return false;
+        }
+        if (isalnum(*p) || *p == '$') {
+            mf_buf_putc(b, (char)*p);
+        } else {
+            mf_buf_printf(b, *p == '_' ? "\\\\_" : "@%04x", *p);
+        }
+    }
+    return true;
+}
+
+/* See note_tables in snapshot.c. */
+static int check_truncated(struct my_reader *r, const struct mf_table *t, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf b = {.max = 8192}, name = {.max = 2048};
+    int64_t n = 0;
+    if (!r->snapshot || r->snapshot->newest_table == 0) {
+        return 0;
+    }
+    bool plain = put_spelt(&name, t->schema) && (mf_buf_putc(&name, '/'), put_spelt(&name, t->name));
+    mf_buf_printf(
+        &b, "SELECT COUNT(*) FROM information_schema.innodb_sys_tables WHERE table_id > %llu AND (name LIKE '%s%s'",
+        (unsigned long long)r->snapshot->newest_table, mf_buf_str(&name), plain ? "" : "%");
+    mf_buf_printf(&b, " OR name LIKE '%s#P#%%')", mf_buf_str(&name)); /* a partition */
+    if (!mf_buf_ok(&b) || my_query_i64(r->conn, &n, err, mf_buf_str(&b)) < 0) {
+        return -1;
+    }
+    return n > 0 ? rewritten(t, err) : 0;
+}
+
 static int look(struct my_reader *r, const struct mf_table *t, enum my_shape_check check, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf b = {.max = 4096};
@@ -175,7 +218,7 @@ static int look(struct my_reader *r, const struct mf_table *t, enum my_shape_che
         mf_fail(err, MF_FATAL, "", "it is not there any more");
         return shape_gone(t, err);
     }
-    return compare(r, t, check, err);
+    return check_truncated(r, t, err) < 0 ? -1 : compare(r, t, check, err);
 }
 
 /* ---- one piece of work ---- */
@@ -349,7 +392,12 @@ int my_put_indexed(struct my_reader *r, struct mf_buf *b, const struct mf_table 
 int my_put_from(struct my_reader *r, struct mf_buf *b, const struct mf_table *t, const struct mf_chunk *c,
                 struct mf_error *err)
 {
-    if (c->has_lower || c->has_upper) {
+    bool ranged = c->has_lower || c->has_upper;
+    if (t->nkey > 0 && my_find_index(r, t, err) < 0) {
+        return -1;
+    }
+    /* A whole table in the order it is stored in, in which it is written again fastest; an index that has all its columns would do, too. */
+    if (ranged || (t->nkey > 0 && strcmp(r->index.name, "PRIMARY") == 0)) {
         return my_put_indexed(r, b, t, err) < 0 ? -1 : my_put_range(b, t, r->types, c, err);
     }
     mf_buf_puts(b, " FROM ");

@@ -12,7 +12,8 @@ struct my_snapshot {
     pthread_mutex_t lock; /* guards the ones below */
     int refs;             /* of its owner and of every reader */
     bool closed;
-    bool anywhere; /* its position is not asked for (constant) */
+    bool anywhere;         /* its position is not asked for (constant) */
+    uint64_t newest_table; /* InnoDB's number of the newest table there was before it (constant); 0: not asked for */
     MYSQL **idle;
     size_t nidle, size;
 };
@@ -40,8 +41,8 @@ struct my_reader {
     bool working;
     struct mf_position after; /* not before any commit it may show */
     struct mf_arena arena;
-    struct mf_table *live;  /* the table as it is here */
-    struct my_type *types;  /* one for each column of the caller's table */
+    struct mf_table *live; /* the table as it is here */
+    struct my_type *types; /* one for each column of the caller's table */
     struct my_index index;
     /* rows on their way */
     MYSQL_RES *rows;
@@ -77,7 +78,7 @@ int my_read_failed(struct my_reader *r, const struct mf_table *t, struct mf_erro
 
 /* " FROM `s`.`t` FORCE INDEX (…)": by the index of the key. Inside a piece of work. */
 int my_put_indexed(struct my_reader *r, struct mf_buf *b, const struct mf_table *t, struct mf_error *err);
-/* " FROM `s`.`t` FORCE INDEX (…) WHERE …": the rows of the chunk; the whole table by whatever is best. Inside a piece of work. */
+/* " FROM `s`.`t` FORCE INDEX (…) WHERE …": the rows of the chunk; a whole table in the order of its primary key. Inside a piece of work. */
 int my_put_from(struct my_reader *r, struct mf_buf *b, const struct mf_table *t, const struct mf_chunk *c,
                 struct mf_error *err);
 /* r->index for the table. */

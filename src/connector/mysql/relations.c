@@ -14,7 +14,7 @@
 #define SHAPE_BYTES (64u << 20)
 
 /* Tables of ours that every stream has. */
-static const char *const books[] = {"checkpoint", "heartbeat", "epoch", "chunk"};
+static const char *const books[] = {"checkpoint", "heartbeat", "epoch"};
 
 /* ---- since when ---- */
 
@@ -151,16 +151,7 @@ static int take(struct my_relations *r, MYSQL_ROW row, struct mf_error *err)
         return mf_fail(err, MF_FATAL, "MFSLOT", "midflight.settings holds no table's name: %.100s",
                        row[1] ? row[1] : "NULL");
     }
-    bool gone = strncmp(row[0], "gone ", 5) == 0;
-    struct my_rel *rel = my_relations_find(r, schema, table);
-    if (gone) {
-        if (rel && rel->state != MY_REL_GONE) {
-            rel->state = MY_REL_GONE;
-            mf_strlcpy(rel->why, row[2], sizeof rel->why);
-        }
-        return 0;
-    }
-    if (rel) {
+    if (my_relations_find(r, schema, table)) {
         return 0;
     }
     const struct my_since *since = NULL;
@@ -181,12 +172,10 @@ int my_relations_read(struct my_relations *r, MYSQL *c, struct mf_error *err)
     for (size_t i = 0; i < MF_ARRAY_LEN(books); i++) {
         add(r, MY_BOOK, books[i]);
     }
-    /* 'gone' sorts before 'published', and must come after it */
     if (my_queryf(c, &rows, err,
                   "SELECT kind, object, value FROM midflight.settings WHERE migration = '%s'"
-                  " AND (kind IN ('published %s', 'gone %s') OR (kind = 'stream %s' AND object = 'settled'))"
-                  " ORDER BY kind DESC",
-                  r->pipe.migration, d, d, d) < 0) {
+                  " AND (kind = 'published %s' OR (kind = 'stream %s' AND object = 'settled'))",
+                  r->pipe.migration, d, d) < 0) {
         return -1;
     }
     MYSQL_ROW row;
@@ -243,25 +232,16 @@ void my_rel_forget(struct my_rel *rel, const char *statement, size_t n)
 {
     if (rel->state != MY_REL_GONE) {
         rel->state = MY_REL_UNKNOWN;
+        rel->dirty = true;
         my_shown(statement, n, rel->why);
     }
 }
 
-int my_rel_gone(struct my_relations *r, struct my_rel *rel, const char *statement, size_t n, struct mf_error *err)
+void my_rel_gone(struct my_rel *rel, const char *statement, size_t n)
 {
-    if (rel->state == MY_REL_GONE) {
-        return 0;
+    if (rel->state != MY_REL_GONE) {
+        rel->state = MY_REL_GONE;
+        rel->dirty = true;
+        my_shown(statement, n, rel->why);
     }
-    MY_LEASE(r->db, l);
-    MF_CLEANUP_BUF struct mf_buf b = {.max = 16384}, object = {.max = 4096};
-    rel->state = MY_REL_GONE;
-    my_shown(statement, n, rel->why);
-    my_put_name(&object, rel->schema, rel->name);
-    mf_buf_printf(&b, "INSERT INTO midflight.settings (migration, kind, object, value) VALUES ('%s', 'gone %s', ",
-                  r->pipe.migration, my_direction(r->pipe.direction));
-    my_put_literal(&b, mf_buf_str(&object));
-    mf_buf_puts(&b, ", ");
-    my_put_literal(&b, rel->why);
-    mf_buf_puts(&b, ") ON DUPLICATE KEY UPDATE value = value");
-    return my_lease(l.db, &l.conn, err) < 0 ? -1 : my_exec_buf(l.conn, err, &b);
 }

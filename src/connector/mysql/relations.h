@@ -7,8 +7,9 @@
  * the stream looks ahead (scout.h). From there on every statement in the log that may touch the table makes its shape unknown
  * again. Nothing is guessed: a table map that does not fit, or a change ahead, stops the stream.
  *
- * A table that was dropped, or renamed away, stays gone: what has its name afterwards is another table. That is remembered in
- * midflight.settings, since nothing in a later part of the log tells it.
+ * What is known is remembered (versions.h), so that a later stream knows it too.
+ *
+ * A table that was dropped, or renamed away, stays gone: what has its name afterwards is another table.
  */
 #ifndef MF_CONNECTOR_MYSQL_RELATIONS_H
 #define MF_CONNECTOR_MYSQL_RELATIONS_H
@@ -23,19 +24,29 @@
 
 struct my_since;
 
+/* A table's columns in the log. */
+struct my_logged {
+    uint16_t n;
+    struct my_type *types;
+    const char **names; /* "": any */
+    uint16_t *from;     /* column i that travels is column from[i] of these */
+};
+
 struct my_rel {
     char *schema, *name;
     const struct my_since *since; /* what is contained there is not the stream's business; NULL: nothing is */
     enum { MY_REL_UNKNOWN, MY_REL_KNOWN, MY_REL_GONE } state;
     char why[MY_WHY]; /* the statement that made it unknown or gone */
     bool announced;
+    bool hidden;      /* it may have columns that no catalogue tells */
+    bool dirty;       /* its state is not remembered yet */
+    uint64_t version; /* the order from which on it is what it is; 0: nothing is remembered */
     /* known */
     struct mf_arena arena;
+    struct mf_table *whole; /* with all columns, as they are in the log */
     struct mf_table *table; /* as handed out: without columns that the server computes, unless they are of the key */
-    uint16_t *from;         /* its column i is column from[i] of the log */
-    struct my_type *types;  /* of the log's columns */
-    const char **names;
-    uint16_t nlogged;
+    struct my_logged plain, full; /* without and with columns that are hidden (hidden.c) */
+    const uint16_t *from;         /* of the one that the last table map has */
 };
 
 struct my_relations {
@@ -63,10 +74,13 @@ bool my_rel_before(const struct my_rel *rel, const struct my_gtid *g, const stru
 
 /* The shape now, and the log's end that it belongs to. When the table is not there: it is gone. */
 int my_rel_learn(struct my_relations *r, struct my_rel *rel, struct my_place *ret_end, struct mf_error *err);
+/* The whole table, allocated in rel's arena, becomes its shape. */
+int my_rel_take(struct my_rel *rel, struct mf_table *whole, struct mf_error *err);
 /* Holds the shape against a table map and tells the decoder. MFDDL when it does not fit. */
 int my_rel_fit(struct my_rel *rel, struct my_binlog *log, const struct my_table_map *map, struct mf_error *err);
+/* A statement touched it: it may have another shape, or it is another table. To be remembered (dirty). */
 void my_rel_forget(struct my_rel *rel, const char *statement, size_t n);
-int my_rel_gone(struct my_relations *r, struct my_rel *rel, const char *statement, size_t n, struct mf_error *err);
+void my_rel_gone(struct my_rel *rel, const char *statement, size_t n);
 
 /* A statement as it is shown in a message: one line, cut. */
 void my_shown(const char *statement, size_t n, char out[static MY_WHY]);

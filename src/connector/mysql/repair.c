@@ -76,6 +76,7 @@ int my_repair_rows(struct mf_applier *base, const struct mf_table *t, const stru
     }
     MF_CLEANUP_FREE const struct mf_row **w = pointers(whole, nwhole), **g = pointers(gone, ngone);
     my_wire_reset(a);
+    my_forget_old_shapes(a);
     mf_arena_reset(&a->scratch);
     a->result = NULL;
     a->in_window = true; /* so that abort undoes it */

@@ -12,12 +12,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <mysqld_error.h>
 #include <stdlib.h>
 #include <string.h>
 
 bool my_charset_lossy(const char *charset)
 {
-    static const char *const whole[] = {"",     "utf8mb4", "utf8mb3", "utf8",   "latin1",
+    static const char *const whole[] = {"",     "utf8mb4", "utf8mb3", "utf8",  "latin1",
                                         "ucs2", "utf16",   "utf16le", "utf32", "binary"};
     for (size_t i = 0; i < MF_ARRAY_LEN(whole); i++) {
         if (strcmp(charset, whole[i]) == 0) {
@@ -29,8 +30,8 @@ bool my_charset_lossy(const char *charset)
 
 static void put_lossless(struct mf_buf *b, const char *name, const char *charset)
 {
-    mf_buf_printf(b, "IFNULL(CAST(CONVERT(CONVERT(%s USING utf8mb4) USING %s) AS BINARY) = CAST(%s AS BINARY), 1)", name,
-                  charset, name);
+    mf_buf_printf(b, "IFNULL(CAST(CONVERT(CONVERT(%s USING utf8mb4) USING %s) AS BINARY) = CAST(%s AS BINARY), 1)",
+                  name, charset, name);
 }
 
 void my_put_columns(struct my_reader *r, struct mf_buf *b, const struct mf_table *t)
@@ -92,10 +93,13 @@ int my_row_whole(const struct my_reader *r, MYSQL_ROW row, const struct mf_table
         return 0;
     }
     mf_fail(err, MF_FATAL, "MFCHARSET",
-            "table %s.%s has a text with a character that exists only in its own character set: it cannot be read as Unicode",
+            "table %s.%s has a text with a character that exists only in its own character set: it cannot be read as "
+            "Unicode",
             t->schema, t->name);
-    mf_hint(err, "find such rows with CONVERT(CONVERT(column USING utf8mb4) USING its character set) <> column, and mend them "
-                 "or leave the table out (tables.exclude)");
+    mf_hint(
+        err,
+        "find such rows with CONVERT(CONVERT(column USING utf8mb4) USING its character set) <> column, and mend them "
+        "or leave the table out (tables.exclude)");
     return -1;
 }
 
@@ -173,25 +177,49 @@ int my_chunk_rows(struct mf_reader *base, const struct mf_table *t, const struct
     return finish(r, rc, ret_after, err);
 }
 
+/* The rows of the keys from *at on up to n, or of as many of them as one statement takes. */
+static int read_some(struct my_reader *r, const struct mf_table *t, const struct mf_row *keys, size_t n, size_t *at,
+                     mf_row_sink *emit, void *ctx, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf b = {.max = MY_SQL_MAX};
+    mf_buf_puts(&b, "SELECT ");
+    my_put_columns(r, &b, t);
+    mf_buf_puts(&b, " FROM ");
+    my_put_table(&b, t);
+    return my_put_keys(&b, t, r->types, keys, n, at, err) < 0 ? -1 : emit_rows(r, t, &b, emit, ctx, err);
+}
+
+/* A key with a character that the column's character set has not is refused by the server before it looks: such a row is not there. The keys
+ * beside it are asked for one by one. */
+static int read_all(struct my_reader *r, const struct mf_table *t, const struct mf_row *keys, size_t n,
+                    mf_row_sink *emit, void *ctx, struct mf_error *err)
+{
+    for (size_t at = 0, single_to = 0; at < n;) {
+        size_t from = at;
+        if (read_some(r, t, keys, from < single_to ? from + 1 : n, &at, emit, ctx, err) == 0) {
+            continue;
+        }
+        if (!my_is_error(err, ER_CANT_AGGREGATE_2COLLATIONS)) {
+            return -1;
+        }
+        mf_error_clear(err);
+        if (at - from > 1) {
+            single_to = at;
+            at = from;
+        }
+    }
+    return 0;
+}
+
 int my_read_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_row *keys, size_t n,
                  mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
 {
     struct my_reader *r = my_reader_of(base);
-    MF_CLEANUP_BUF struct mf_buf b = {.max = MY_SQL_MAX};
-    int rc = 0;
     if (t->identity != MF_IDENTITY_KEY || t->nkey == 0) {
         return mf_fail(err, MF_FATAL, "MFUNSUP", "table %s.%s has no key to read rows by", t->schema, t->name);
     }
     if (my_work_begin(r, t, MY_SHAPE_ANY, true, err) < 0) {
         return -1;
     }
-    for (size_t at = 0; rc == 0 && at < n;) {
-        mf_buf_reset(&b);
-        mf_buf_puts(&b, "SELECT ");
-        my_put_columns(r, &b, t);
-        mf_buf_puts(&b, " FROM ");
-        my_put_table(&b, t);
-        rc = my_put_keys(&b, t, r->types, keys, n, &at, err) < 0 ? -1 : emit_rows(r, t, &b, emit, ctx, err);
-    }
-    return finish(r, rc, ret_after, err);
+    return finish(r, read_all(r, t, keys, n, emit, ctx, err), ret_after, err);
 }

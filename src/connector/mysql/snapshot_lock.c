@@ -22,20 +22,22 @@
 static int check_long(MYSQL *c, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (my_queryf(c, &r, err,
-                  "SELECT id, time, LEFT(info, 80) FROM information_schema.processlist WHERE command IN ('Query', 'Execute')"
-                  " AND time >= %d AND id <> CONNECTION_ID() AND info IS NOT NULL ORDER BY time DESC LIMIT 1",
-                  LONG_STATEMENT_S) < 0) {
+    if (my_queryf(
+            c, &r, err,
+            "SELECT id, time, LEFT(info, 80) FROM information_schema.processlist WHERE command IN ('Query', 'Execute')"
+            " AND time >= %d AND id <> CONNECTION_ID() AND info IS NOT NULL ORDER BY time DESC LIMIT 1",
+            LONG_STATEMENT_S) < 0) {
         return -1;
     }
     MYSQL_ROW row = r ? mysql_fetch_row(r) : NULL;
     if (!row) {
         return 0;
     }
-    mf_fail(err, MF_RETRY, "MFBUSY",
-            "commits cannot be held back for a snapshot now: connection %s has been running a statement for %s s (%s), and "
-            "everybody would wait for it",
-            row[0] ? row[0] : "?", row[1] ? row[1] : "?", row[2] ? row[2] : "");
+    mf_fail(
+        err, MF_RETRY, "MFBUSY",
+        "commits cannot be held back for a snapshot now: connection %s has been running a statement for %s s (%s), and "
+        "everybody would wait for it",
+        row[0] ? row[0] : "?", row[1] ? row[1] : "?", row[2] ? row[2] : "");
     mf_hint(err, "it is tried again; long statements on this server, or fewer commits a second, are what it waits for");
     return -1;
 }
@@ -65,15 +67,16 @@ static int run_bounded(MYSQL *l, MYSQL *control, const char *sql, struct mf_erro
     }
     if (!answered(l, WAIT_MS)) {
         my_execf(control, &ignored, "KILL %lu", mysql_thread_id(l));
-        return mf_fail(err, MF_RETRY, "MFBUSY", "commits could not be held back for a snapshot within %d ms: %s was given up",
-                       WAIT_MS, sql);
+        return mf_fail(err, MF_RETRY, "MFBUSY",
+                       "commits could not be held back for a snapshot within %d ms: %s was given up", WAIT_MS, sql);
     }
     if (mysql_read_query_result(l) == 0) {
         return 0;
     }
     my_fail(l, err);
     if (my_is_error(err, ER_SPECIFIC_ACCESS_DENIED_ERROR) || my_is_error(err, ER_ACCESS_DENIED_ERROR)) {
-        mf_hint(err, "this server commits all the time, so a snapshot needs commits held back for a moment: GRANT RELOAD ON *.* TO "
+        mf_hint(err, "this server commits all the time, so a snapshot needs commits held back for a moment: GRANT "
+                     "RELOAD ON *.* TO "
                      "the migration's account");
     }
     return -1;
@@ -101,7 +104,8 @@ int my_snapshot_locked(struct my_snapshot *s, struct my_db *db, MYSQL *control, 
     if (my_connect(db, "snapshot lock", &l, err) < 0 || lock(db, l, control, err) < 0) {
         return -1;
     }
-    int rc = my_snapshot_begin(s, err) < 0 || my_position_locked(db, l, s->anywhere, &s->base.position, err) < 0 ? -1 : 0;
+    int rc =
+        my_snapshot_begin(s, err) < 0 || my_position_locked(db, l, s->anywhere, &s->base.position, err) < 0 ? -1 : 0;
     my_exec(l, &ignored, db->mariadb ? "BACKUP STAGE END" : "UNLOCK TABLES");
     return rc;
 }

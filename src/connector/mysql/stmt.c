@@ -364,22 +364,28 @@ int my_overwrite_rows(struct my_applier *a, const struct my_shape *s, const stru
     return 0;
 }
 
-/* An UPDATE, and where it finds nothing an INSERT: keeps what only the target has. */
+/* An UPDATE of each, and an INSERT of those that were not found: keeps what only the target has. */
 static int put_each(struct my_applier *a, const struct my_shape *s, const struct mf_row *const *rows, size_t n,
                     struct mf_error *err)
 {
+    MF_CLEANUP_FREE bool *found = mf_xcalloc(n + 1, sizeof *found);
+    MF_CLEANUP_FREE const struct mf_row **absent = mf_xcalloc(n + 1, sizeof *absent);
+    size_t nabsent = 0;
     for (size_t i = 0; i < n; i++) {
-        struct my_expect e = {.kind = MY_EXPECT_WRITTEN, .doing = "updating", .shape = s};
-        if (my_wire_flush(a, err) < 0) {
-            return -1;
-        }
-        a->answer = 0;
-        if (my_update_row(a, s, rows[i], rows[i], &e, err) < 0 || my_wire_flush(a, err) < 0 ||
-            (a->answer == 0 && my_insert_rows(a, s, &rows[i], 1, err) < 0)) {
+        struct my_expect e = {.kind = MY_EXPECT_PERHAPS, .doing = "updating", .shape = s, .found = &found[i]};
+        if (my_update_row(a, s, rows[i], rows[i], &e, err) < 0) {
             return -1;
         }
     }
-    return 0;
+    if (my_wire_flush(a, err) < 0) { /* also: nothing queued points to found after this */
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!found[i]) {
+            absent[nabsent++] = rows[i];
+        }
+    }
+    return my_insert_rows(a, s, absent, nabsent, err);
 }
 
 int my_put_rows(struct my_applier *a, const struct my_shape *s, const struct mf_row *const *rows, size_t n,

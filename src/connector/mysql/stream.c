@@ -160,6 +160,7 @@ static int open_dump(struct my_stream *st, const char *token, struct mf_error *e
     struct my_dump_start at = {.file = st->place.file, .offset = st->place.offset, .set = st->done};
     MY_LEASE(st->db, l);
     if (my_lease(l.db, &l.conn, err) < 0 || my_relations_read(&st->rels, l.conn, err) < 0 ||
+        my_versions_read(&st->rels, l.conn, st->told.order, err) < 0 ||
         (st->done ? check_history(st, l.conn, token, err) : check_file(st, l.conn, err)) < 0) {
         return -1;
     }
@@ -202,7 +203,7 @@ int my_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const stru
     if (from && !mf_position_none(from)) {
         mf_strlcpy(token, from->token, sizeof token);
     }
-    if (begin_at(st, token, err) < 0 || open_dump(st, token, err) < 0) {
+    if (begin_at(st, token, err) < 0 || (st->opened = st->told.order, open_dump(st, token, err)) < 0) {
         mf_error_prefix(err, "opening the change stream at %.200s", token);
         my_stream_close(&st->base);
         return -1;
@@ -258,6 +259,16 @@ static int changed_ahead(const struct my_rel *rel, const char *statement, struct
     return -1;
 }
 
+/* What is not noted is looked at again by the next stream: a failure costs no more. */
+static void note_shape(struct my_stream *st, const struct my_rel *rel)
+{
+    struct mf_error ignored = {0};
+    MY_LEASE(st->db, l);
+    if (my_lease(l.db, &l.conn, &ignored) == 0) {
+        my_version_write(&st->rels, l.conn, rel, &ignored);
+    }
+}
+
 /* The shape of the table that an event waits for. *ret_known: the event may come again. */
 static int learn(struct my_stream *st, int timeout_ms, bool *ret_known, struct mf_error *err)
 {
@@ -288,8 +299,10 @@ static int learn(struct my_stream *st, int timeout_ms, bool *ret_known, struct m
     }
     rel->state = MY_REL_KNOWN;
     rel->why[0] = 0;
+    rel->version = rel->version ? rel->version : st->opened; /* nothing has touched it since */
     st->learning = NULL;
     *ret_known = true;
+    note_shape(st, rel);
     return 0;
 }
 

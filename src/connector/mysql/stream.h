@@ -6,6 +6,7 @@
 #include "connector/mysql/dump.h"
 #include "connector/mysql/mysql_room.h"
 #include "connector/mysql/scout.h"
+#include "connector/mysql/versions.h"
 
 #define MY_QUEUE          8
 #define MY_SAVEPOINTS_MAX 1000
@@ -14,10 +15,11 @@
 /* A transaction of the log, from its GTID on. */
 struct my_txn {
     bool open;
-    bool grouped; /* several events, up to one that ends it; else the one statement that follows */
-    bool skip;    /* contained in where the stream began */
-    bool begun;   /* its BEGIN was handed out */
-    bool xa;
+    bool grouped;        /* several events, up to one that ends it; else the one statement that follows */
+    bool skip;           /* contained in where the stream began */
+    bool begun;          /* its BEGIN was handed out */
+    bool changed_tables; /* and that is to be remembered before it is passed */
+    bool changed_all;
     uint64_t id, sub; /* sub: what comes now is undone together (a savepoint) */
     struct my_gtid gtid;
     int64_t time_us;
@@ -47,6 +49,8 @@ struct my_stream {
     struct my_gtid_set *done; /* NULL: positions are places in files */
     struct my_place place;
     struct mf_position told; /* the last one handed out */
+    uint64_t opened;         /* the order it began at */
+    char changed_by[MY_WHY]; /* the statement that may have changed every table */
     struct my_txn x;
     struct my_savepoint *savepoints;
     size_t nsavepoints;

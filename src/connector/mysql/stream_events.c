@@ -52,8 +52,7 @@ static int begin(struct my_stream *st, const struct my_event *e, struct mf_error
         return mf_fail(err, MF_FATAL, "MFBINLOG", "a transaction in the log has no end (%s, before %llu)",
                        st->place.file, (unsigned long long)st->place.offset);
     }
-    struct my_txn x = {
-        .open = true, .gtid = e->gtid, .time_us = e->timestamp * MF_US_PER_SEC, .start = st->place};
+    struct my_txn x = {.open = true, .gtid = e->gtid, .time_us = e->timestamp * MF_US_PER_SEC, .start = st->place};
     x.grouped = e->gtid.mariadb && !e->gtid.standalone;
     if (identify(st, &x, err) < 0) {
         return -1;
@@ -69,10 +68,35 @@ static int begin(struct my_stream *st, const struct my_event *e, struct mf_error
     return 0;
 }
 
+/* What tables are from here on, before anything behind it is handed out. */
+static int remember(struct my_stream *st, bool all, struct mf_error *err)
+{
+    struct mf_position here;
+    MY_LEASE(st->db, l);
+    if (my_stream_here(st, &here, err) < 0 || my_lease(l.db, &l.conn, err) < 0 ||
+        (all && my_version_all(&st->rels, l.conn, here.order, st->changed_by, err) < 0)) {
+        return -1;
+    }
+    for (size_t i = 0; i < st->rels.n; i++) {
+        struct my_rel *rel = st->rels.rels[i];
+        if (rel->dirty || (all && rel->state == MY_REL_UNKNOWN)) {
+            rel->version = here.order;
+        }
+        if (rel->dirty && my_version_write(&st->rels, l.conn, rel, err) < 0) {
+            return -1;
+        }
+        rel->dirty = false;
+    }
+    return 0;
+}
+
 int my_stream_commit(struct my_stream *st, struct mf_error *err)
 {
     struct my_txn x = st->x;
     my_stream_count(st);
+    if (x.changed_tables && remember(st, x.changed_all, err) < 0) {
+        return -1;
+    }
     st->x = (struct my_txn){0};
     st->nsavepoints = 0;
     if (!x.begun) {
@@ -179,10 +203,13 @@ static int touch_one(struct touching *t, struct my_rel *rel, enum my_effect effe
     switch (effect) {
     case MY_FX_SHAPE:
         my_rel_forget(rel, t->e->query.text, t->e->query.len);
+        st->x.changed_tables = true;
         return 0;
     case MY_FX_MADE:
     case MY_FX_GONE:
-        return my_rel_gone(&st->rels, rel, t->e->query.text, t->e->query.len, t->err);
+        my_rel_gone(rel, t->e->query.text, t->e->query.len);
+        st->x.changed_tables = true;
+        return 0;
     case MY_FX_EMPTIED:
         t->emptied = rel;
         return 0;
@@ -218,10 +245,19 @@ static void touched(void *ctx, const struct my_touched *x)
         }
         return;
     }
+    bool all = !x->schema[0] && x->effect == MY_FX_SHAPE;
     for (size_t i = 0; i < r->n && t->rc == 0; i++) {
+        bool dirty = r->rels[i]->dirty;
         if (concerns(t, x, r->rels[i])) {
             t->rc = touch_one(t, r->rels[i], x->effect);
         }
+        if (all) { /* one note for all of them */
+            r->rels[i]->dirty = dirty;
+        }
+    }
+    if (all) {
+        t->st->x.changed_all = true;
+        my_shown(t->e->query.text, t->e->query.len, t->st->changed_by);
     }
 }
 

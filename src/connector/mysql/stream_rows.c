@@ -110,6 +110,9 @@ int my_stream_row(struct my_stream *st, struct mf_item *ret, bool *ret_got, stru
         st->rows = NULL;
         return 0;
     }
+    if (partial) { /* what looks unchanged has changed: only the changes to a document are told, and not the document */
+        return lacks(st->rows, "the old row of a changed JSON document", err);
+    }
     *ret = (struct mf_item){.kind = MF_ITEM_CHANGE, .txn = st->x.id, .subtxn = st->x.sub};
     return make_change(st, &old, &new, &ret->change, err);
 }

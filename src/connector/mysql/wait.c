@@ -8,8 +8,9 @@
 #include <poll.h>
 #include <string.h>
 
-#define ANSWER_MS 2000 /* an interrupted statement answers at once */
-#define STALE_US  (110 * MF_US_PER_MS)
+#define ANSWER_MS     2000 /* an interrupted statement answers at once */
+#define KILL_AGAIN_US (10 * MF_US_PER_MS)
+#define STALE_US      (110 * MF_US_PER_MS)
 
 int my_waiter_open(struct my_db *db, const char *what, struct my_waiter *ret, struct mf_error *err)
 {
@@ -65,12 +66,17 @@ int my_await(struct my_waiter *w, int64_t until_us, MYSQL_RES **ret, struct mf_e
     }
 }
 
+/* KILL QUERY does nothing to a session that has not begun the statement yet: it is said again until there is an answer. */
 int my_take_back(struct my_waiter *w, MYSQL_RES **ret, struct mf_error *err)
 {
-    if (my_execf(w->other, err, "KILL QUERY %lu", mysql_thread_id(w->c)) < 0) {
-        return -1;
+    int64_t until_us = mf_now_us() + ANSWER_MS * MF_US_PER_MS;
+    int rc = 1;
+    while (rc == 1 && mf_now_us() < until_us) {
+        if (my_execf(w->other, err, "KILL QUERY %lu", mysql_thread_id(w->c)) < 0) {
+            return -1;
+        }
+        rc = my_await(w, mf_now_us() + KILL_AGAIN_US, ret, err);
     }
-    int rc = my_await(w, mf_now_us() + ANSWER_MS * MF_US_PER_MS, ret, err);
     if (rc == 1) {
         return mf_fail(err, MF_RETRY, "MFLATE", "the server does not answer: a statement could not be interrupted");
     }

@@ -2,6 +2,7 @@
 #include "connector/mysql/wire.h"
 
 #include "connector/mysql/connect.h"
+#include "connector/mysql/json_put.h"
 
 enum my_form my_form_of(const struct my_type *t)
 {
@@ -13,6 +14,8 @@ enum my_form my_form_of(const struct my_type *t)
     case MY_BIGINT:
     case MY_BIT:
         return MY_FORM_NUMBER;
+    case MY_JSON:
+        return MY_FORM_JSON;
     default:
         return my_type_is_binary(t) ? MY_FORM_BINARY : MY_FORM_TEXT;
     }
@@ -41,6 +44,8 @@ void my_put_wire_value(struct mf_buf *b, enum my_form form, const char *value, s
         my_put_hex(b, value, n);
     } else if (form == MY_FORM_NUMBER && is_integer(value, n)) {
         mf_buf_append(b, value, n);
+    } else if (form == MY_FORM_JSON && !my_json_plain(value, n)) {
+        my_put_json(b, value, n);
     } else {
         my_put_literal_n(b, value, n);
     }

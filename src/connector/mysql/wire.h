@@ -15,6 +15,7 @@ enum my_form {
     MY_FORM_NUMBER, /* as it is: in quotes a BIT's digits would be its bytes */
     MY_FORM_TEXT,
     MY_FORM_BINARY,
+    MY_FORM_JSON, /* a text that is cast by the column it goes into, or the expression of json_put.h. A target without the type takes rows one by one */
 };
 enum my_form my_form_of(const struct my_type *t);
 

@@ -19,10 +19,12 @@
 
 int my_writer_session(MYSQL *c, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
-    return my_execf(
-        c, err,
-        "SET @midflight = '%s', SESSION foreign_key_checks = 0, SESSION unique_checks = 1,"
-        " SESSION innodb_lock_wait_timeout = 120, SESSION lock_wait_timeout = 120, SESSION wait_timeout = 900,"
-        " SESSION lc_messages = 'en_US'",
-        pipe->migration);
+    return my_exec(c, err, "SET SESSION TRANSACTION READ WRITE") < 0 ||
+                   my_execf(c, err,
+                            "SET @midflight = '%s', SESSION foreign_key_checks = 0, SESSION unique_checks = 1,"
+                            " SESSION innodb_lock_wait_timeout = 120, SESSION lock_wait_timeout = 120,"
+                            " SESSION wait_timeout = 900, SESSION completion_type = 0, SESSION lc_messages = 'en_US'",
+                            pipe->migration) < 0
+               ? -1
+               : 0;
 }

@@ -86,7 +86,7 @@ static int create_temporary_slot(PGconn *c, const char *name, struct pg_snapshot
 int pg_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
                      struct mf_error *err)
 {
-    (void)readers; /* any number of sessions may import it */
+    (void)readers;                         /* any number of sessions may import it */
     static _Thread_local unsigned counter; /* only to make names of one thread differ */
     char name[PG_SLOT_NAME], what[64];
     struct pg_snapshot *s = mf_xcalloc(1, sizeof *s);

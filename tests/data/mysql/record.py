@@ -185,6 +185,8 @@ class Recorder:
         columns = [("id", "int primary key", NUM), ("a", "int default 7", NUM), ("b", "blob", BIN), ("c", "varchar(10) charset latin1", TXT),
                    ("d", "text charset utf8mb4", TXT)]
         self.create("images", columns)
+        if self.name != "mysql57":  # table maps with the columns' names
+            metadata = self.ask("SELECT @@GLOBAL.binlog_row_metadata; SET GLOBAL binlog_row_metadata = FULL")[0][0]
         for image, keep_old in (("MINIMAL", {"id"}), ("NOBLOB", {"id", "a", "c"})):
             prefix = f"SET SESSION binlog_row_image = {image}; "
             minimal = image == "MINIMAL"
@@ -205,6 +207,8 @@ class Recorder:
             both = self.rows("images", columns)
             self.ask(prefix + "DELETE FROM images ORDER BY id")
             self.lines += [f"D images {left_out(r, keep_old)}" for r in both]
+        if self.name != "mysql57":
+            self.ask(f"SET GLOBAL binlog_row_metadata = {metadata}")
 
     def patches(self) -> None:
         columns = [("id", "int primary key", NUM), ("other", "json", JSN), ("j", "json", JSN), ("t", "varchar(10)", TXT)]
@@ -233,6 +237,40 @@ class Recorder:
         self.ask("CREATE TABLE after_packed (id int, t varchar(100) DEFAULT '" + "long " * 20 + "')")
         self.ask("SET GLOBAL log_bin_compress = 0")
 
+    def addresses(self) -> None:
+        columns = [("id", "int primary key", NUM), ("u", "uuid", NUM), ("six", "inet6", NUM), ("four", "inet4", NUM)]
+        self.create("addresses", columns)
+        values = [("123e4567-e89b-12d3-a456-426655440000", "2001:db8::ff00:42:8329", "10.0.0.1"),
+                  ("123e4567-e89b-42d3-a456-426655440020", "::", "0.0.0.0"), ("00000000-0000-0000-0000-000000000000", "::1", "255.255.255.255"),
+                  ("ffffffff-ffff-ffff-ffff-ffffffffffff", "::ffff:1.2.3.4", "1.2.3.32"), ("018e4567-e89b-7000-8456-426655440000", "::1.2.3.4", "1.0.0.0"),
+                  ("e89b4567-0000-1000-8000-000000000001", "::1:0", "0.0.0.1"), ("20202020-2020-2020-2020-202020202020", "1::", "32.32.32.32"),
+                  ("123e4567-e89b-62d3-a456-426655440000", "1:0:0:2:0:0:0:3", "0.1.0.0"), ("123e4567-e89b-32d3-a456-426655440000", "1:0:2:3:4:5:6:7", "9.9.9.9"),
+                  ("123e4567-e89b-82d3-a456-426655440000", "fe80::ABCD:0:0:0", "9.9.9.9"), ("123e4567-e89b-82d3-c456-426655440000", "0:0:0:0:0:0:1:1", "9.9.9.9"),
+                  ("123e4567-e89b-12d3-0456-426655440000", "2020:2020:2020:2020:2020:2020:2020:2020", "9.9.9.9"),
+                  ("123e4567-e89b-12d3-e456-426655440000", "1:0:0:2:3:0:0:4", "9.9.9.9")]
+        self.ask("INSERT INTO addresses VALUES " + ", ".join(f"({n}, '{u}', '{s}', '{f}')" for n, (u, s, f) in enumerate(values)))
+        self.inserted("addresses", columns)
+
+    def compressed_columns(self) -> None:
+        columns = [("id", "int primary key", NUM), ("a", "varchar(2000) charset latin1 compressed", TXT), ("b", "varchar(254) charset latin1 compressed", TXT),
+                   ("c", "varchar(255) charset latin1 compressed", TXT), ("d", "varbinary(300) compressed", BIN), ("e", "mediumblob compressed", BIN),
+                   ("f", "text charset utf8mb4 compressed", TXT), ("g", "tinytext charset utf8mb4 compressed", TXT)]
+        self.create("columns", columns)
+        for wrap in (0, 1):
+            self.ask(f"SET column_compression_zlib_wrap = {wrap}; INSERT INTO columns VALUES ({3 * wrap}, REPEAT('abé', 256), REPEAT('x', 254), "
+                     f"REPEAT('y', 255), REPEAT('z', 300), REPEAT('abc', 60000), REPEAT('€', 200), REPEAT('ä', 100)), "
+                     f"({3 * wrap + 1}, 'shört', '', 'x', x'00ff', x'00', '€', ''), ({3 * wrap + 2}, NULL, NULL, '', '', '', '', NULL)")
+        self.inserted("columns", columns)
+
+    def old_times(self) -> None:
+        columns = [("id", "int primary key", NUM), ("t", "time", NUM), ("dt", "datetime", NUM), ("ts", "timestamp null", NUM)]
+        self.ask("SET GLOBAL mysql56_temporal_format = OFF")
+        self.create("old_times", columns)
+        self.ask("INSERT INTO old_times VALUES (1, '-838:59:59', '9999-12-31 23:59:59', '2038-01-19 03:14:07'), (2, '00:00:00', 0, 0), "
+                 "(3, '-00:00:01', '1000-01-01 00:00:01', '1970-01-01 00:00:01'), (4, '23:59:59', '2024-02-29 12:34:56', '2026-11-28 01:02:03')")
+        self.inserted("old_times", columns)
+        self.ask("SET GLOBAL mysql56_temporal_format = ON")
+
     def others(self) -> None:
         self.ask("CREATE TABLE xa_t (id int primary key); XA START 'g','b',3; INSERT INTO xa_t VALUES (1); XA END 'g','b',3; XA PREPARE 'g','b',3; "
                  "XA COMMIT 'g','b',3")
@@ -251,6 +289,9 @@ class Recorder:
             self.patches()
         if self.name == "mariadb":
             self.compressed()
+            self.addresses()
+            self.old_times()
+            self.compressed_columns()
         self.others()
         basename = self.ask("SELECT @@log_bin_basename")[0][0]
         self.ask("FLUSH BINARY LOGS")

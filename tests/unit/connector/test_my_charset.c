@@ -100,8 +100,8 @@ static void what_has_no_meaning_is_named(void **state)
         const char *text;
         size_t len;
         assert_mf_ok(my_charset_find(&sets, cases[i].set, &c, &err), &err);
-        assert_mf_fails(my_charset_text(c, cases[i].text, strlen(cases[i].text), &arena, &text, &len, &err), &err, MF_FATAL,
-                        cases[i].says);
+        assert_mf_fails(my_charset_text(c, cases[i].text, strlen(cases[i].text), &arena, &text, &len, &err), &err,
+                        MF_FATAL, cases[i].says);
         my_charsets_free(&sets);
     }
 }

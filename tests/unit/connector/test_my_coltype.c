@@ -242,7 +242,7 @@ static void how_columns_are_read(void **state)
 
 static void written(const char *type, const char *value, const char *want)
 {
-    MF_CLEANUP_BUF struct mf_buf b = {.max = 1000};
+    MF_CLEANUP_BUF struct mf_buf b = {.max = 10000};
     struct my_type t = parsed(type, NULL);
     struct mf_value v = {.kind = value ? MF_TEXT : MF_NULL, .data = value, .len = value ? (uint32_t)strlen(value) : 0};
     my_put_typed(&b, &t, &v);
@@ -268,6 +268,39 @@ static void how_values_are_written(void **state)
     written("varchar(9) charset latin1", "it's", "'it\\'s'");
     written("json", "{\"a\": 1}", "CAST('{\"a\": 1}' AS JSON)");
     written("json", NULL, "NULL");
+}
+
+/* The server's own parser reads some numbers as others: see json_put.c. */
+static void how_documents_are_written(void **state)
+{
+    (void)state;
+    written("json", "[1, 2.5, -3e10, 1e22, 1.0, null, true, \"0.9433567169983137\"]",
+            "CAST('[1, 2.5, -3e10, 1e22, 1.0, null, true, \"0.9433567169983137\"]' AS JSON)");
+    written("json", "0.9433567169983137", "0.9433567169983137e0");
+    written("json", "2.0237349552385174e-196", "2.0237349552385174e-196");
+    written("json", "1e23", "1e23");
+    written("json", "-0", "-0e0");
+    written("json", "12.50", "12.50");
+    written("json", "18446744073709551615", "CAST('18446744073709551615' AS JSON)");
+    written("json", "18446744073709551616", "18446744073709551616");
+    written("json", "0.12345678901234567891", "0.12345678901234567891");
+    written("json", " {\"a\": {\"x\": true}, \"it's\": [1, {\"y\":12.50} ,[]]}",
+            "JSON_OBJECT(JSON_UNQUOTE('\"a\"'), CAST('{\"x\": true}' AS JSON), JSON_UNQUOTE('\"it\\'s\"'),"
+            " JSON_ARRAY(CAST('1' AS JSON), JSON_OBJECT(JSON_UNQUOTE('\"y\"'), 12.50), CAST('[]' AS JSON)))");
+    /* What is no document is the server's to refuse. */
+    written("json", "[12.50", "CAST('[12.50' AS JSON)");
+    written("json", "[12.50,]", "CAST('[12.50,]' AS JSON)");
+    written("json", "{12.50}", "CAST('{12.50}' AS JSON)");
+    written("json", "{\"a\": 12.50]", "CAST('{\"a\": 12.50]' AS JSON)");
+    written("json", "12.50 x", "CAST('12.50 x' AS JSON)");
+    written("json", "", "CAST('' AS JSON)");
+    char deep[300] = "";
+    memset(deep, '[', 120);
+    memcpy(deep + 120, "12.50", 5);
+    memset(deep + 125, ']', 120);
+    MF_CLEANUP_BUF struct mf_buf want = {.max = 1000};
+    mf_buf_printf(&want, "CAST('%s' AS JSON)", deep);
+    written("json", deep, mf_buf_str(&want));
 }
 
 /* ---- what a column cannot hold ---- */
@@ -415,9 +448,12 @@ static void strings_held(void **state)
         {"set('a','b') charset utf8mb4", "3", false},
         {"set('a','b') charset utf8mb4", "a,", false},
         {"json", "{\"a\": [1, -9223372036854775808, 18446744073709551615, 0.1, 1.50]}", true},
-        {"json", "18446744073709551616", false},
-        {"json", "[1.12345678901234567890]", false},
-        {"json", "{\"1.12345678901234567890\": \"18446744073709551617 \\\" 18446744073709551617\"}", true},
+        {"json", "18446744073709551616", true},
+        {"json", "[1.12345678901234567890]", true},
+        {"json", "[1.1234567890123456789012345678901]", false},
+        {"json", "[1, {\"a\": 1e400}]", false},
+        {"json", "{\"1e400\": \"1e400 \\\" 1e400\"}", true},
+        {"json", "{\"1e400\": \"1e400 \\\" 1e400\", \"b\": 1e400}", false},
         {"json", "\"never ends \\", true},
     };
     check_held(cases, MF_ARRAY_LEN(cases));
@@ -444,6 +480,7 @@ int main(void)
         cmocka_unit_test(numbers_held),
         cmocka_unit_test(times_held),
         cmocka_unit_test(strings_held),
+        cmocka_unit_test(how_documents_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

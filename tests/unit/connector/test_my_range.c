@@ -119,7 +119,8 @@ static void bounds_hold_any_bytes(void **state)
     my_bound_add(&bound, "a\0'1:", 5);
     my_bound_add(&bound, "-5", 2);
     assert_mf_ok(my_put_bound(&b, &table, t, mf_buf_str(&bound), bound.len, false, &err), &err);
-    assert_string_equal(mf_buf_str(&b), "((`a` < _utf8mb4 x'610027313A') OR (`a` = _utf8mb4 x'610027313A' AND `b``c` < -5))");
+    assert_string_equal(mf_buf_str(&b),
+                        "((`a` < _utf8mb4 x'610027313A') OR (`a` = _utf8mb4 x'610027313A' AND `b``c` < -5))");
 }
 
 static void rows_are_sought_by_key(void **state)
@@ -145,7 +146,8 @@ static void rows_are_sought_by_key(void **state)
     assert_mf_fails(my_put_keys(&b, &table, t, keys, 1, &(size_t){0}, &err), &err, MF_FATAL, "without a value");
     struct my_type number[3] = {type(MY_INT), type(MY_INT), type(MY_INT)};
     v[0] = v[1] = (struct mf_value){MF_TEXT, 5, "1 or "};
-    assert_mf_fails(my_put_keys(&b, &table, number, keys, 1, &(size_t){0}, &err), &err, MF_FATAL, "no value of column a");
+    assert_mf_fails(my_put_keys(&b, &table, number, keys, 1, &(size_t){0}, &err), &err, MF_FATAL,
+                    "no value of column a");
 }
 
 static const char *wire(enum my_base base, const char *s, size_t n)
@@ -173,6 +175,8 @@ static void values_travel_as_they_are_written(void **state)
     assert_string_equal(wire(MY_VARCHAR, "\xe3'", 2), "'\xe3\\''"); /* half a character hides no quote */
     assert_string_equal(wire(MY_BLOB, "\x00'\xff", 3), "x'0027FF'");
     assert_string_equal(wire(MY_BLOB, "", 0), "x''");
+    assert_string_equal(wire(MY_JSON, "[1.5]", 5), "'[1.5]'");
+    assert_string_equal(wire(MY_JSON, "[1.50]", 6), "JSON_ARRAY(1.50)"); /* which its parser would change */
 }
 
 static void middles_lie_between(void **state)
