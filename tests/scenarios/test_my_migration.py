@@ -177,38 +177,3 @@ def one_way(source, target, migration, tmp_path, awkward: bool) -> None:
     equal_at_last(m, source, target)
     app.judge(target)
     assert not app.unexpected(), f"{app.unexpected()} {app.messages()}"
-
-
-@pytest.mark.xfail(strict=True, reason="-0 of a DOUBLE becomes 0 on MariaDB, and verify calls the two equal")
-def test_a_minus_zero_is_not_lost_without_a_word(mysql_database, migration):
-    source = mysql_database("source", "5.7")
-    target = mysql_database("target", "mariadb", name=source.name)
-    source.execute("CREATE TABLE t (id int PRIMARY KEY, v double); INSERT INTO t VALUES (1, -0e0), (2, 1)")
-    m = migration(source, target)
-    m.start()
-    m.wait_phase("synced")
-    assert m.status()["quarantine"]["rows"] == 1 or m.call("verify", expect=None).exit == DIFFERENT
-
-
-def test_a_truncate_under_a_snapshot_is_no_difference(mysql_database, migration):
-    source = mysql_database("source", "5.7")
-    target = mysql_database("target", "8.0", name=source.name)
-    source.execute("CREATE TABLE a (id int PRIMARY KEY, v text)")
-    source.execute("INSERT INTO a VALUES " + ", ".join(f"({i}, repeat('x', 1000))" for i in range(5000)))
-    source.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
-    m = migration(source, target, config={"copy": {"max_load": 0}})
-    m.start()
-    m.wait_phase("synced")
-    stopping = threading.Event()
-
-    def truncate() -> None:
-        while not stopping.is_set():
-            source.execute("TRUNCATE TABLE t; INSERT INTO t VALUES (1), (2)")
-            stopping.wait(1)
-    thread = threading.Thread(target=truncate)
-    thread.start()
-    try:
-        assert [m.call("verify", expect=None).exit for _ in range(3)] == [OK] * 3
-    finally:
-        stopping.set()
-        thread.join()
