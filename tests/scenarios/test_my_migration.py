@@ -1,13 +1,12 @@
 """The whole of it on MySQL and MariaDB: a live database with every type moves under load, is verified, cut over, written on
 the new side, rolled back, cut over again and completed."""
-import threading
 
 import MySQLdb
 import pytest
 
 from harness.dialects import MYSQL_READ_ONLY
 from harness.loads import Bank, Endpoint, Ledger
-from harness.midflight import DIFFERENT, FAILED, OK, unhurried
+from harness.midflight import FAILED, unhurried
 from harness.myawkward import MysqlAwkwardLoad, awkward_churn, awkward_data, connect
 from harness.mycompare import counters, equal_at_last, fingerprint, left_of_ours, schema_differences, wait_no_sessions
 from harness.compare import fingerprint_differences
