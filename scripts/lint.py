@@ -27,7 +27,7 @@ CONNECTOR_MAY = {"base", "model", "change", "map"}
 # header (a regular expression on the included name): the only places it may appear in
 CLIENT_LIBRARIES = {
     r"(libpq-fe|libpq/.*|postgres_ext|pg_config.*)\.h": ["connector/postgres/"],
-    r"(mysql|mysqld_error|errmsg)\.h|(mysql|mariadb)/.*": ["connector/mysql/"],
+    r"(mysql|mysqld_error|errmsg|ma_.*|mariadb_.*)\.h|(mysql|mariadb)/.*": ["connector/mysql/"],
     r"(mongoc|bson)(/.*)?\.h": ["connector/mongodb/"],
     r"cassandra\.h": ["connector/cassandra/"],
     r"(sql|sqlext|sqltypes|oci|dpi)\.h": ["connector/oracle/"],
@@ -35,7 +35,8 @@ CLIENT_LIBRARIES = {
     r"sqlite3\.h": ["state/"],
     r"yaml\.h": ["config/"],
     r"event2/.*": ["api/", "proxy/"],
-    r"zstd.*\.h|lz4.*\.h": ["spool/", "base/", "change/"],
+    r"zstd.*\.h|lz4.*\.h": ["spool/", "base/", "change/", "connector/mysql/"],
+    r"zlib\.h": ["connector/mysql/"],
 }
 
 MAX_LINES = 500
@@ -121,7 +122,7 @@ def rule_no_cycles() -> list[str]:
 
 def flags() -> list[str]:
     found = []
-    for package in ("libpq", "libevent", "jansson", "yaml-0.1", "sqlite3"):
+    for package in ("libpq", "libmariadb", "libevent", "jansson", "yaml-0.1", "sqlite3"):
         done = subprocess.run(["pkg-config", "--cflags", package], capture_output=True, text=True)
         found += done.stdout.split()
     return found
@@ -191,7 +192,8 @@ def rule_sources_listed() -> list[str]:
             bad.append(f"src/{place(path)} is in no meson.build, so nobody compiles it")
     for path in files(".c", under=TOP / "tests" / "unit"):
         listed = path.parent / "meson.build"
-        what = f"'{path.parent.name}/{path.stem.removeprefix('test_')}'"
+        where = path.parent.relative_to(TOP / "tests" / "unit")
+        what = f"'{where}/{path.stem.removeprefix('test_')}'"
         if path.stem.startswith("test_") and what not in (listed.read_text() if listed.exists() else ""):
             bad.append(f"{path.relative_to(TOP)} is in no meson.build, so nobody runs it")
     listed = (TOP / "tests" / "fuzz" / "meson.build").read_text()

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from harness.midflight import Midflight
+from harness.mysql_servers import MysqlServer
 from harness.servers import Server
 
 _numbers = itertools.count(1)
@@ -85,6 +86,72 @@ def source(database, versions):
 @pytest.fixture
 def target(database, versions):
     return database("target", versions[1])
+
+
+class MysqlServers(Servers):
+    """The same for MySQL and MariaDB: the version is "5.7", "8.0" or "mariadb"."""
+
+    def get(self, role: str, version: str = "8.0", *, gtid: bool = True, **settings) -> MysqlServer:
+        key = (role, version, gtid, tuple(sorted(settings.items())))
+        server = self.known.get(key)
+        if server is None:
+            server = self.known[key] = MysqlServer(version, name=role, gtid=gtid, settings=settings)
+        return server.start()
+
+
+@pytest.fixture(scope="session")
+def mysql_servers():
+    all_ = MysqlServers()
+    yield all_
+    all_.close()
+
+
+@pytest.fixture
+def own_mysql():
+    """own_mysql(version, settings=…) → a running MysqlServer for this test alone."""
+    made = []
+
+    def make(version: str = "8.0", **named) -> MysqlServer:
+        server = MysqlServer(version, **named)
+        made.append(server)
+        return server.start()
+
+    yield make
+    for server in made:
+        server.destroy()
+
+
+@pytest.fixture
+def mysql_versions():
+    """(source, target); a test overrides it with @pytest.mark.parametrize('mysql_versions', …)."""
+    return "5.7", "8.0"
+
+
+@pytest.fixture
+def mysql_database(mysql_servers, request):
+    """mysql_database('source', '8.0') → an empty MysqlDatabase of its own for this test, dropped after it with midflight's
+    bookkeeping on its server. The name is the same on both sides only when it is given: a migration keeps names."""
+    made = []
+
+    def make(role: str = "source", version: str = "8.0", name: str | None = None, gtid: bool = True,
+             charset: str = "utf8mb4", **settings):
+        name = name or f"t{os.getpid()}_{next(_numbers)}_" + re.sub(r"\W+", "_", request.node.name)[:30]
+        made.append(mysql_servers.get(role, version, gtid=gtid, **settings).create_database(name, charset))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.server.running():
+            one.drop()
+            one.server.drop_book()
+
+
+@pytest.fixture
+def mysql_pair(mysql_database, mysql_versions):
+    """(source, target): databases of one name on two servers; both empty."""
+    source = mysql_database("source", mysql_versions[0])
+    target = mysql_database("target", mysql_versions[1], name=source.name)
+    return source, target
 
 
 @pytest.fixture

@@ -76,14 +76,16 @@ struct mf_source_ops {
 
     /* -- reading rows: copy and verify -- */
     /* An exact snapshot: sees every transaction with position <= ret->position and none after. Held until closed; the
-     * holder keeps it for minutes at most (copying keyless tables is the stated exception). */
-    int (*snapshot_open)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret,
+     * holder keeps it for minutes at most (copying keyless tables is the stated exception). readers: at most so many will be open on it at
+     * one time (an engine that cannot share a snapshot between sessions opens them now); 0: only its position is wanted. */
+    int (*snapshot_open)(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
                          struct mf_error *err);
     /* A snapshot of whatever is committed now, position not known: the target's side of verify while apply stands still. */
-    int (*snapshot_now)(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err);
+    int (*snapshot_now)(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err);
     void (*snapshot_close)(struct mf_snapshot *s);
 
-    /* snapshot NULL: each call reads in a short transaction of its own. */
+    /* snapshot NULL: each call reads in a short transaction of its own. MF_RETRY code MFREADERS when more are asked for on a snapshot than
+     * it was opened for. A reader may be closed after its snapshot was. */
     int (*reader_open)(struct mf_db *db, const struct mf_snapshot *snapshot, struct mf_reader **ret,
                        struct mf_error *err);
     void (*reader_close)(struct mf_reader *r);
@@ -253,5 +255,7 @@ struct mf_connector {
 
 /* The connector for a URL's scheme, or MF_USAGE with the schemes known. */
 const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error *err);
+/* Whether rows of the one may go into the other: MF_USAGE code MFPAIR where they may not, or either URL has no connector. */
+int mf_connector_pair(const char *source_url, const char *target_url, struct mf_error *err);
 
 #endif

@@ -23,16 +23,16 @@ int mf_default_load(struct mf_db *db, double *ret, struct mf_error *err)
     return 0;
 }
 
-int mf_default_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret,
+int mf_default_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
                              struct mf_error *err)
 {
-    (void)pipe, (void)ret;
+    (void)pipe, (void)readers, (void)ret;
     return unsupported(db, "give a snapshot at a known position", err);
 }
 
-int mf_default_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err)
+int mf_default_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err)
 {
-    (void)ret;
+    (void)readers, (void)ret;
     return unsupported(db, "give a snapshot", err);
 }
 

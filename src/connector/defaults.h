@@ -11,9 +11,9 @@
 int mf_default_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                                  struct mf_error *err);
 int mf_default_load(struct mf_db *db, double *ret, struct mf_error *err); /* 0: not known, never throttled on */
-int mf_default_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret,
+int mf_default_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
                              struct mf_error *err);
-int mf_default_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err);
+int mf_default_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err);
 void mf_default_snapshot_close(struct mf_snapshot *s);
 int mf_default_shape_same(struct mf_reader *r, const struct mf_table *t, struct mf_error *err);
 int mf_default_digest(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_digest *ret,

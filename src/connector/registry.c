@@ -7,10 +7,12 @@
 #include <string.h>
 
 extern const struct mf_connector mf_connector_memory;
+extern const struct mf_connector mf_connector_mysql;
 extern const struct mf_connector mf_connector_postgres;
 
 static const struct mf_connector *const connectors[] = {
     &mf_connector_postgres,
+    &mf_connector_mysql,
     &mf_connector_memory,
 };
 
@@ -33,4 +35,19 @@ const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error
     mf_fail(err, MF_USAGE, "MFURL", "no connector for the URL %s", shown);
     mf_hint(err, "known schemes: %s", known);
     return NULL;
+}
+
+int mf_connector_pair(const char *source_url, const char *target_url, struct mf_error *err)
+{
+    const struct mf_connector *s = mf_connector_for_url(source_url, err);
+    const struct mf_connector *t = s ? mf_connector_for_url(target_url, err) : NULL;
+    if (!t) {
+        return -1;
+    }
+    if (s == t) {
+        return 0; /* values pass as they are; nothing converts them yet */
+    }
+    mf_fail(err, MF_USAGE, "MFPAIR", "a %s database cannot be moved into a %s one", s->name, t->name);
+    mf_hint(err, "source and target must be of one kind in this version");
+    return -1;
 }

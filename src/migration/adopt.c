@@ -191,7 +191,7 @@ static int create(struct adopting *a, struct mf_error *err)
 static int wait_out(struct adopting *a, struct mf_error *err)
 {
     struct mf_snapshot *s = NULL;
-    if (a->origin->connector->source->snapshot_open(a->origin, &a->to->id, &s, err) < 0) {
+    if (a->origin->connector->source->snapshot_open(a->origin, &a->to->id, 0, &s, err) < 0) {
         return -1;
     }
     a->origin->connector->source->snapshot_close(s);
@@ -248,7 +248,7 @@ static int stand_at_snapshot(struct adopting *a, struct mf_error *err)
     if (wait_out(a, err) < 0 || mf_hold_still(a->m, a->to, err) < 0 || MF_FAULT(err, "adopt.publish") ||
         ops->stream_add_tables(a->origin, &a->to->id, &a->mine, err) < 0 || MF_FAULT(err, "adopt.snapshot") ||
         read_mine(a, err) < 0 || read_made(a, err) < 0 || /* publishing may have set a replica identity */
-        ops->snapshot_open(a->origin, &a->to->id, &a->snapshot, err) < 0) {
+        ops->snapshot_open(a->origin, &a->to->id, (int)a->m->config->copy.jobs, &a->snapshot, err) < 0) {
         return -1;
     }
     a->at = a->snapshot->position;

@@ -62,7 +62,8 @@ static int open_ends(const struct mf_config *c, struct ends *e, struct mf_findin
 {
     *e = (struct ends){.filter = {(const char *const *)c->include.items, c->include.n,
                                   (const char *const *)c->exclude.items, c->exclude.n}};
-    return open_end(c, MF_SOURCE, &e->source, &e->source_facts, out, err) < 0 ||
+    return mf_connector_pair(c->source, c->target, err) < 0 ||
+                   open_end(c, MF_SOURCE, &e->source, &e->source_facts, out, err) < 0 ||
                    open_end(c, MF_TARGET, &e->target, &e->target_facts, out, err) < 0
                ? -1
                : 0;

@@ -199,6 +199,7 @@ static int open_verify(struct mf_migration *m, const struct mf_request *r, struc
                                   .repair = r->repair,
                                   .snapshot_ms = m->config->verify.snapshot_ms,
                                   .chunk_rows = 50000,
+                                  .jobs = (int)m->config->verify.jobs,
                                   .not_before_us = oldest_to_resume(m)};
     struct mf_verify *v = NULL;
     if (mf_verify_new(&o, &v, err) < 0) {

@@ -235,8 +235,9 @@ static int open_snapshot(struct mf_copy *c, struct mf_error *err)
         pthread_mutex_unlock(&c->mu);
         return mf_fail(err, MF_FATAL, "MFSNAPSHOT", "the snapshot that the tables are read in was lost");
     }
+    int readers = c->o.jobs > 0 ? c->o.jobs : 1;
     int rc = MF_FAULT(err, "copy.snapshot")
-    ? -1 : c->o.source->connector->source->snapshot_open(c->o.source, &c->o.pipe, &s, err);
+    ? -1 : c->o.source->connector->source->snapshot_open(c->o.source, &c->o.pipe, readers, &s, err);
     pthread_mutex_lock(&c->mu);
     c->snapshot_opening = false;
     c->snapshot = s;

@@ -71,11 +71,17 @@ static int give_back(struct mf_verify *v)
     return -1;
 }
 
+/* Each worker has one reader in each snapshot; the repair, which has a round to itself, one. */
+static int readers(const struct mf_verify *v)
+{
+    return v->o.jobs > 0 && v->o.jobs < VF_WORKERS ? v->o.jobs : VF_WORKERS;
+}
+
 static int open_held(struct mf_verify *v, struct mf_error *err)
 {
     struct mf_db *o = v->o.pipe->origin, *r = v->o.pipe->replica;
-    if (o->connector->source->snapshot_now(o, &v->origin, err) < 0 ||
-        r->connector->source->snapshot_now(r, &v->replica, err) < 0) {
+    if (o->connector->source->snapshot_now(o, readers(v), &v->origin, err) < 0 ||
+        r->connector->source->snapshot_now(r, readers(v), &v->replica, err) < 0) {
         return give_back(v);
     }
     leave(v, VF_READY);
@@ -96,7 +102,7 @@ static int wait_out(struct mf_verify *v, struct mf_error *err)
 {
     struct mf_db *o = v->o.pipe->origin;
     struct mf_snapshot *s = NULL;
-    if (o->connector->source->snapshot_open(o, &v->o.pipe->id, &s, err) < 0) {
+    if (o->connector->source->snapshot_open(o, &v->o.pipe->id, 0, &s, err) < 0) {
         return -1;
     }
     o->connector->source->snapshot_close(s);
@@ -116,7 +122,7 @@ int vf_round_open(struct mf_verify *v, bool barrier, struct mf_error *err)
     }
     set_barrier(v, &beginning);
     if (MF_FAULT(err, "verify.snapshot") ||
-        o->connector->source->snapshot_open(o, &v->o.pipe->id, &v->origin, err) < 0) {
+        o->connector->source->snapshot_open(o, &v->o.pipe->id, readers(v), &v->origin, err) < 0) {
         mf_error_prefix(err, "taking a snapshot to verify at");
         return give_back(v);
     }
@@ -167,7 +173,7 @@ int vf_round_wait(struct mf_verify *v, struct mf_error *err)
     if (rc < 0 || !at) {
         return rc;
     }
-    if (r->connector->source->snapshot_now(r, &v->replica, err) < 0) {
+    if (r->connector->source->snapshot_now(r, readers(v), &v->replica, err) < 0) {
         mf_error_prefix(err, "taking a snapshot to verify at");
         return give_back(v);
     }

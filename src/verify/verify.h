@@ -20,6 +20,7 @@ struct mf_verify_options {
     double sample;                   /* 0 < sample <= 1: share of chunks compared */
     bool repair; /* write the origin's rows over the replica's differing ones, then compare them again */
     int64_t snapshot_ms, chunk_rows;
+    int jobs;              /* worker threads that will call mf_verify_step; 0: as many as may */
     int64_t not_before_us; /* wall clock: an unfinished verification that began earlier is not resumed; 0: any is */
     bool writers_held;     /* nobody writes: snapshots of now are exact (cutover's last look) */
 };

@@ -21,7 +21,7 @@
 
 struct conf_column {
     const char *name;
-    bool text;   /* text, else bigint */
+    bool text;   /* text (of a length that an engine can put in an index, where key or unique), else bigint */
     bool key;    /* primary key */
     bool toast;  /* large enough to be kept out of line: the fixture writes what it is given, tests give large values */
     bool unique; /* secondary unique constraint */
@@ -33,7 +33,16 @@ struct conf_tx;
 struct conf_fixture {
     const char *name;
     const struct mf_connector *connector;
-    char url[2][512]; /* by enum mf_side */
+    char url[2][512];   /* by enum mf_side */
+    const char *schema; /* of every table, on both sides */
+    /* What an engine does in its own way. */
+    enum {
+        CONF_LARGE_LEFT_OUT, /* all but what is large and unchanged */
+        CONF_WHOLE,
+        CONF_CHANGED_ONLY,
+    } images; /* an update's new row, beside its key */
+    /* One statement empties several tables, in a transaction with others; else each is one of its own. */
+    bool truncates_together;
     void (*create_table)(enum mf_side side, const char *table, const struct conf_column *columns, size_t n);
     void (*add_column)(enum mf_side side, const char *table, const char *column);
     void (*drop_table)(enum mf_side side, const char *table); /* absent is success */
@@ -54,6 +63,7 @@ struct conf_fixture {
     void (*stream_large)(enum mf_side side, bool on); /* small limit for transactions decoded in memory */
     /* Things of midflight's in this database. */
     size_t (*residue)(enum mf_side side);
+    /* Draws from a sequence of that name, which is made when it is missing; it is left for the next test. */
     void (*nextval)(enum mf_side side, const char *sequence, int times);
 };
 
@@ -123,6 +133,8 @@ extern const struct CMUnitTest conf_read_tests[], conf_stream_tests[], conf_targ
 extern const size_t conf_read_count, conf_stream_count, conf_target_count, conf_traffic_count;
 
 const struct conf_fixture *conf_memory(void);
+/* The URLs name one database of the same name on each side. */
+const struct conf_fixture *conf_mysql(const char *source_url, const char *target_url);
 const struct conf_fixture *conf_postgres(const char *source_url, const char *target_url);
 
 #endif

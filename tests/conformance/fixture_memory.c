@@ -224,6 +224,8 @@ static void nextval(enum mf_side side, const char *sequence, int times)
 static struct conf_fixture fixture = {.name = "memory",
                                       .connector = &mf_connector_memory,
                                       .url = {"mem://conf-source", "mem://conf-target"},
+                                      .schema = "public",
+                                      .truncates_together = true,
                                       .create_table = create_table,
                                       .add_column = add_column,
                                       .drop_table = drop_table,

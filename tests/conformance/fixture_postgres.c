@@ -235,6 +235,8 @@ const struct conf_fixture *conf_postgres(const char *source_url, const char *tar
 {
     fixture = (struct conf_fixture){.name = "postgres",
                                     .connector = &mf_connector_postgres,
+                                    .schema = "public",
+                                    .truncates_together = true,
                                     .create_table = create_table,
                                     .add_column = add_column,
                                     .drop_table = drop_table,

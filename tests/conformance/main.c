@@ -1,4 +1,4 @@
-/* conformance memory | conformance postgres SOURCE_URL TARGET_URL [TEST_PATTERN] */
+/* conformance memory | conformance postgres|mysql SOURCE_URL TARGET_URL [TEST_PATTERN] */
 #include "conformance.h"
 
 #include "base/str.h"
@@ -11,8 +11,10 @@ int main(int argc, char **argv)
         F = conf_memory();
     } else if (argc >= 4 && mf_streq(argv[1], "postgres")) {
         F = conf_postgres(argv[2], argv[3]);
+    } else if (argc >= 4 && mf_streq(argv[1], "mysql")) {
+        F = conf_mysql(argv[2], argv[3]);
     } else {
-        fprintf(stderr, "usage: conformance memory | postgres SOURCE_URL TARGET_URL [TEST_PATTERN]\n");
+        fprintf(stderr, "usage: conformance memory | postgres|mysql SOURCE_URL TARGET_URL [TEST_PATTERN]\n");
         return 2;
     }
     const char *only = argv[argc - 1];

@@ -71,7 +71,7 @@ const struct mf_table *conf_table(struct conf *C, const char *name)
     if (!C->tables.tables) {
         OK(C->src->catalog(C->db[MF_SOURCE], NULL, &C->tables, &C->err));
     }
-    const struct mf_table *t = mf_catalog_find(&C->tables, "public", name);
+    const struct mf_table *t = mf_catalog_find(&C->tables, F->schema, name);
     assert_non_null(t);
     return t;
 }

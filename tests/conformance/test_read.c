@@ -83,13 +83,16 @@ static void the_catalogue_knows_columns_and_keys(void **state)
     assert_true(t->columns[0].in_key && t->columns[1].in_key && !t->columns[2].in_key);
     assert_int_equal(conf_table(C, "w")->identity, MF_IDENTITY_FULL);
     assert_null(mf_catalog_find(&C->tables, "midflight", "checkpoint"));
-    const char *only[] = {"public.t*"}, *without[] = {"public.two"};
+    char all_t[64], two[64];
+    snprintf(all_t, sizeof all_t, "%s.t*", F->schema);
+    snprintf(two, sizeof two, "%s.two", F->schema);
+    const char *only[] = {all_t}, *without[] = {two};
     struct mf_filter f = {.include = only, .ninclude = 1, .exclude = without, .nexclude = 1};
     struct mf_catalog some = {0};
     OK(C->src->catalog(C->db[MF_SOURCE], &f, &some, &C->err));
-    assert_non_null(mf_catalog_find(&some, "public", "t"));
-    assert_null(mf_catalog_find(&some, "public", "two"));
-    assert_null(mf_catalog_find(&some, "public", "u"));
+    assert_non_null(mf_catalog_find(&some, F->schema, "t"));
+    assert_null(mf_catalog_find(&some, F->schema, "two"));
+    assert_null(mf_catalog_find(&some, F->schema, "u"));
     mf_catalog_free(&some);
 }
 
@@ -103,7 +106,7 @@ static void chunks_cover_a_table_once(void **state)
         struct collected *k = calloc(1, sizeof *k);
         struct mf_snapshot *s;
         struct mf_reader *r;
-        OK(C->src->snapshot_open(C->db[MF_SOURCE], &C->forward, &s, &C->err));
+        OK(C->src->snapshot_open(C->db[MF_SOURCE], &C->forward, 1, &s, &C->err));
         OK(C->src->reader_open(C->db[MF_SOURCE], s, &r, &C->err));
         OK(C->src->chunk_plan(r, t, 7, 1 << 30, collect_chunk, k, &C->err));
         assert_true(k->n >= 1);
@@ -137,16 +140,18 @@ static int load_chunk(struct conf *C, struct mf_reader *r, struct mf_loader *l, 
     snprintf(done.table, sizeof done.table, "%s", t->name);
     OK(C->src->chunk_open(r, t, c, &C->err));
     OK(C->tgt->load_begin(l, t, t, &C->err));
+    int rc = 0;
     for (;;) {
         OK(C->src->chunk_read(r, &data, &len, &C->err));
         if (!len) {
             break;
         }
-        OK(C->tgt->load_data(l, data, len, &C->err));
+        rc = rc == 0 ? C->tgt->load_data(l, data, len, &C->err)
+                     : rc; /* it may say now what another says at the commit */
     }
     OK(C->src->chunk_close(r, &done.after, &done.rows, &C->err));
     assert_true(done.after.order > 0);
-    return C->tgt->load_commit(l, &done, &C->err);
+    return rc == 0 ? C->tgt->load_commit(l, &done, &C->err) : rc;
 }
 
 static int count_done(void *ctx, const struct mf_chunk_done *d, struct mf_error *err)
@@ -215,7 +220,7 @@ static void a_snapshot_is_exact_at_its_position(void **state)
         F->commit(open);
         open = NULL;
     }
-    OK(C->src->snapshot_open(C->db[MF_SOURCE], &C->forward, &s, &C->err));
+    OK(C->src->snapshot_open(C->db[MF_SOURCE], &C->forward, 1, &s, &C->err));
     assert_true(s->position.order > start.order);
     if (open) {
         F->commit(open);
@@ -289,7 +294,7 @@ static struct mf_digest digest(struct conf *C, enum mf_side side, const char *ta
     struct mf_digest d = {0};
     struct mf_catalog own = {0}; /* t is the table of the database that is read */
     OK(C->src->catalog(C->db[side], NULL, &own, &C->err));
-    const struct mf_table *t = mf_catalog_find(&own, "public", table);
+    const struct mf_table *t = mf_catalog_find(&own, F->schema, table);
     assert_non_null(t);
     struct mf_chunk all = {.table_id = t->id};
     OK(C->src->reader_open(C->db[side], NULL, &r, &C->err));

@@ -2,6 +2,7 @@
 #include "conformance.h"
 
 #include "base/cleanup.h"
+#include "base/str.h"
 
 struct target {
     struct mf_applier *a;
@@ -370,16 +371,13 @@ static void a_refused_row_of_a_chunk_is_left_out(void **state)
     OK(C->tgt->load_row(l, &(struct mf_row){2, good}, &C->err));
     assert_int_equal(C->tgt->load_row(l, &(struct mf_row){2, bad}, &C->err), -1);
     assert_int_equal(C->err.cls, MF_ROW);
-    struct mf_quarantined q = {.schema = "public",
-                               .table = "u",
-                               .key = "id=3",
-                               .reason = "no",
-                               .code = "22001",
-                               .row = "{}",
-                               .position = at(77)};
+    struct mf_quarantined q = {
+        .table = "u", .key = "id=3", .reason = "no", .code = "22001", .row = "{}", .position = at(77)};
+    mf_strlcpy(q.schema, F->schema, sizeof q.schema);
     OK(C->tgt->load_quarantine(l, &q, &C->err));
     OK(C->tgt->load_row(l, &(struct mf_row){2, last}, &C->err));
-    struct mf_chunk_done done = {.table_id = u->id, .schema = "public", .table = "u", .rows = 2, .after = at(77)};
+    struct mf_chunk_done done = {.table_id = u->id, .table = "u", .rows = 2, .after = at(77)};
+    mf_strlcpy(done.schema, F->schema, sizeof done.schema);
     OK(C->tgt->load_commit(l, &done, &C->err));
     conf_expect(MF_TARGET, "u", "1|ok\n4|\\N\n");
     OK(C->tgt->quarantine_list(C->db[MF_TARGET], &C->forward, count_quarantined, &id, &C->err));
@@ -406,8 +404,8 @@ static void a_table_can_be_begun_again(void **state)
     for (uint32_t i = 0; i < 3; i++) {
         OK(C->tgt->load_begin(l, w, w, &C->err));
         OK(C->tgt->load_row(l, &(struct mf_row){2, v}, &C->err));
-        struct mf_chunk_done done = {
-            .table_id = w->id, .ordinal = i, .schema = "public", .table = "w", .rows = 1, .after = at(77)};
+        struct mf_chunk_done done = {.table_id = w->id, .ordinal = i, .table = "w", .rows = 1, .after = at(77)};
+        mf_strlcpy(done.schema, F->schema, sizeof done.schema);
         if (i < 2) {
             OK(C->tgt->load_commit(l, &done, &C->err));
         } else {

@@ -1,8 +1,9 @@
 /*
- * A PostgreSQL target, driven by lines of JSON on standard input; each is answered by a line of JSON. For tests only.
+ * A target of any connector (that of the URL), and its traffic, driven by lines of JSON on standard input; each is answered by a line of JSON. For
+ * tests only.
  *
- * A table is {"schema", "name", "identity": "key"|"full", "columns": [{"name", "type_id", "type_mod", "in_key"}], "key": [..]}.
- * A value is null, a string (the source's text) or {} (unchanged).
+ * A table is {"schema", "name", "identity": "key"|"full", "columns": [{"name", "type", "type_id", "type_mod", "in_key"}], "key": [..]}.
+ * A value is null, a string (the source's text), {"hex": "00ff"} (raw bytes) or {} (unchanged).
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -22,12 +23,15 @@ static struct mf_pipe_id pipe_id = {.migration = "test"};
 static struct mf_applier *applier;
 static struct mf_loader *loader;
 static struct mf_hold *held;
+static struct mf_run_lock *run;
 
 static int do_window(const json_t *o, json_t *reply, struct mf_error *err)
 {
     const struct mf_target_ops *t = db->connector->target;
-    struct mf_window_mode mode = {
-        .fuzzy = pd_flag(o, "fuzzy"), .careful = pd_flag(o, "careful"), .keep_rejected = pd_flag(o, "keep")};
+    struct mf_window_mode mode = {.fuzzy = pd_flag(o, "fuzzy"),
+                                  .careful = pd_flag(o, "careful"),
+                                  .keep_rejected = pd_flag(o, "keep"),
+                                  .heal = pd_flag(o, "heal")};
     struct mf_arena missing = {0};
     mf_arena_init(&missing, 64u << 20);
     struct mf_window_result result = {.arena = &missing};
@@ -60,6 +64,7 @@ static int do_window(const json_t *o, json_t *reply, struct mf_error *err)
     json_object_set_new(reply, "missing", list);
     json_object_set_new(reply, "rows", json_integer((json_int_t)result.rows));
     json_object_set_new(reply, "quarantined", json_integer((json_int_t)result.quarantined));
+    json_object_set_new(reply, "diverged", json_integer((json_int_t)result.diverged));
     mf_arena_free(&missing);
     return rc;
 }
@@ -72,7 +77,7 @@ static int do_load(const json_t *o, json_t *reply, struct mf_error *err)
                               .rows = json_object_get(o, "nrows") ? pd_number(o, "nrows") : -1};
     const struct mf_table *table = pd_table_of(json_object_get(o, "table"));
     const json_t *shape = json_object_get(o, "source"), *rows = json_object_get(o, "rows");
-    const char *data = json_string_value(json_object_get(o, "data"));
+    const json_t *pieces = json_object_get(o, "data"); /* a string, or several in an array */
     json_t *refused = json_array();
     pd_position_of(o, "after", &d.after);
     mf_strlcpy(d.schema, table->schema, sizeof(d.schema));
@@ -80,8 +85,9 @@ static int do_load(const json_t *o, json_t *reply, struct mf_error *err)
     json_object_set_new(reply, "refused", refused);
     int rc = loader ? 0 : t->loader_open(db, &pipe_id, &loader, err);
     rc = rc == 0 ? t->load_begin(loader, table, shape ? pd_table_of(shape) : table, err) : rc;
-    if (rc == 0 && data) {
-        rc = t->load_data(loader, data, json_string_length(json_object_get(o, "data")), err);
+    for (size_t i = 0; rc == 0 && i < (json_is_array(pieces) ? json_array_size(pieces) : json_is_string(pieces)); i++) {
+        const json_t *piece = json_is_array(pieces) ? json_array_get(pieces, i) : pieces;
+        rc = t->load_data(loader, json_string_value(piece), json_string_length(piece), err);
     }
     for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
         struct mf_row r = pd_row_of(json_array_get(rows, i));
@@ -210,6 +216,24 @@ static int do_epoch(const json_t *o, json_t *reply, struct mf_error *err)
     return rc;
 }
 
+static int do_settle(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    (void)reply;
+    return db->connector->traffic->settle(db, &pipe_id, (int)pd_number(o, "wait_ms"), err);
+}
+
+static int do_run_lock(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    const struct mf_traffic_ops *t = db->connector->traffic;
+    (void)reply;
+    if (pd_flag(o, "check")) {
+        return t->run_lock_check(run, err);
+    }
+    t->run_lock_release(run);
+    run = NULL;
+    return pd_flag(o, "release") ? 0 : t->run_lock(db, &pipe_id, (int)pd_number(o, "wait_ms"), &run, err);
+}
+
 static int do_cleanup(const json_t *o, json_t *reply, struct mf_error *err)
 {
     (void)o, (void)reply;
@@ -298,6 +322,73 @@ static int do_sequences(const json_t *o, json_t *reply, struct mf_error *err)
     return db->connector->target->sequences_set(db, s, n, err);
 }
 
+static int list_sequence(void *ctx, const struct mf_sequence *s, struct mf_error *err)
+{
+    (void)err;
+    return json_array_append_new(ctx, json_pack("{s:s, s:s, s:I, s:b}", "schema", s->schema, "name", s->name,
+                                                "last_value", (json_int_t)s->last_value, "is_called", s->is_called));
+}
+
+static int do_counters(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    json_t *list = json_array();
+    (void)o;
+    json_object_set_new(reply, "sequences", list);
+    return db->connector->source->sequences(db, NULL, list_sequence, list, err);
+}
+
+/* Every table with its key's columns; figures: with what the server thinks it holds. */
+static int do_shapes(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    struct mf_catalog c = {0};
+    json_t *list = json_array();
+    bool figures = pd_flag(o, "figures");
+    json_object_set_new(reply, "tables", list);
+    int64_t from = mf_now_us();
+    int rc = (figures ? db->connector->source->catalog : db->connector->source->shapes)(db, NULL, &c, err);
+    json_object_set_new(reply, "seconds", json_real((double)(mf_now_us() - from) / 1e6));
+    for (size_t i = 0; rc == 0 && i < c.n; i++) {
+        const struct mf_table *t = &c.tables[i];
+        json_t *columns = json_array(), *key = json_array();
+        for (uint16_t k = 0; k < t->ncolumns; k++) {
+            json_array_append_new(columns, json_string(t->columns[k].name));
+        }
+        for (uint16_t k = 0; k < t->nkey; k++) {
+            json_array_append_new(key, json_string(t->columns[t->key[k]].name));
+        }
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:o, s:o}", "schema", t->schema, "name", t->name, "rows",
+                                              (json_int_t)t->rows_estimate, "columns", columns, "key", key));
+    }
+    mf_catalog_free(&c);
+    return rc;
+}
+
+static int do_finish(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    (void)reply;
+    return db->connector->target->table_finish(db, pd_table_of(json_object_get(o, "table")), err);
+}
+
+static int list_quarantined(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    (void)err;
+    return json_array_append_new(ctx, json_pack("{s:I, s:s, s:s, s:s, s:s?, s:s, s:s, s:s?}", "id", (json_int_t)q->id,
+                                                "schema", q->schema, "table", q->table, "key", q->key, "column",
+                                                q->column, "reason", q->reason, "code", q->code, "row", q->row));
+}
+
+/* What is in quarantine; drop: the entry of that id leaves it first. */
+static int do_quarantine(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    const struct mf_target_ops *t = db->connector->target;
+    json_t *list = json_array();
+    json_object_set_new(reply, "entries", list);
+    if (json_object_get(o, "drop") && t->quarantine_drop(db, &pipe_id, pd_number(o, "drop"), err) < 0) {
+        return -1;
+    }
+    return t->quarantine_list(db, &pipe_id, list_quarantined, list, err);
+}
+
 static int do_reset(const json_t *o, json_t *reply, struct mf_error *err)
 {
     (void)reply;
@@ -308,10 +399,12 @@ static const struct {
     const char *op;
     int (*run)(const json_t *o, json_t *reply, struct mf_error *err);
 } commands[] = {
-    {"prepare", do_prepare},       {"window", do_window},       {"load", do_load},       {"repair", do_repair},
-    {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},       {"decide", do_decide},
-    {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup}, {"schema", do_schema},
-    {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},
+    {"prepare", do_prepare},       {"window", do_window},       {"load", do_load},         {"repair", do_repair},
+    {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},         {"decide", do_decide},
+    {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup},   {"schema", do_schema},
+    {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},       {"finish", do_finish},
+    {"quarantine", do_quarantine}, {"settle", do_settle},       {"run_lock", do_run_lock}, {"shapes", do_shapes},
+    {"counters", do_counters},
 };
 
 static void answer(const char *line)
@@ -377,6 +470,7 @@ int main(int argc, char **argv)
     if (held) {
         db->connector->traffic->hold_release(held);
     }
+    db->connector->traffic->run_lock_release(run);
     t->applier_close(applier);
     t->loader_close(loader);
     db->connector->close(db);

@@ -55,6 +55,7 @@ const struct mf_table *pd_table_of(const json_t *o)
     for (uint16_t i = 0; i < t->ncolumns; i++) {
         const json_t *c = json_array_get(columns, i);
         t->columns[i] = (struct mf_column){.name = pd_keep(pd_text(c, "name")),
+                                           .type = json_object_get(c, "type") ? pd_keep(pd_text(c, "type")) : NULL,
                                            .type_id = (uint32_t)pd_number(c, "type_id"),
                                            .type_mod = (int32_t)pd_number(c, "type_mod"),
                                            .generated = pd_flag(c, "generated")};
@@ -64,6 +65,22 @@ const struct mf_table *pd_table_of(const json_t *o)
         t->columns[t->key[i]].in_key = true;
     }
     return t;
+}
+
+static int digit(char c)
+{
+    return c >= 'a' ? c - 'a' + 10 : c - '0';
+}
+
+/* {"hex": "00ff"} */
+static void bytes_of(const char *hex, struct mf_value *ret)
+{
+    size_t n = strlen(hex) / 2;
+    char *p = pd_zeroed(n);
+    for (size_t i = 0; i < n; i++) {
+        p[i] = (char)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
+    }
+    *ret = (struct mf_value){.kind = MF_BINARY, .len = (uint32_t)n, .data = p};
 }
 
 struct mf_row pd_row_of(const json_t *a)
@@ -77,6 +94,8 @@ struct mf_row pd_row_of(const json_t *a)
         if (o->kind == MF_TEXT) {
             o->len = (uint32_t)json_string_length(v);
             o->data = mf_memdup_a(&pd_arena, json_string_value(v), o->len);
+        } else if (json_object_get(v, "hex")) {
+            bytes_of(pd_text(v, "hex"), o);
         }
     }
     return r;

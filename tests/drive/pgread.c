@@ -21,7 +21,7 @@ static struct mf_pipe_id pipe_id = {.migration = "test"};
 static struct mf_catalog catalog;
 static struct mf_stream *stream;
 static struct mf_snapshot *snapshot;
-static struct mf_reader *reader;
+static struct mf_reader *readers[8], *reader; /* the one that was opened or chosen last */
 
 static const struct mf_table *find_table(const json_t *in, struct mf_error *err)
 {
@@ -113,6 +113,22 @@ static int op_prepare(const json_t *in, json_t *out, struct mf_error *err)
     return rc ? -1 : 0;
 }
 
+/* The tables of the last catalogue. */
+static int op_add_tables(const json_t *in, json_t *out, struct mf_error *err)
+{
+    (void)in, (void)out;
+    return ops->stream_add_tables(db, &pipe_id, &catalog, err);
+}
+
+static int op_visible(const json_t *in, json_t *out, struct mf_error *err)
+{
+    uint64_t txn = (uint64_t)pr_number(in, "txn");
+    bool seen = false;
+    int rc = ops->visible(db, &txn, 1, &seen, err);
+    json_object_set_new(out, "visible", json_boolean(seen));
+    return rc;
+}
+
 static int op_drop(const json_t *in, json_t *out, struct mf_error *err)
 {
     (void)in, (void)out;
@@ -123,6 +139,7 @@ static int op_stream_open(const json_t *in, json_t *out, struct mf_error *err)
 {
     (void)out;
     struct mf_position from = {.order = (uint64_t)pr_number(in, "from")};
+    mf_strlcpy(from.token, json_object_get(in, "from_token") ? pr_text(in, "from_token") : "", sizeof from.token);
     return ops->stream_open(db, &pipe_id, &from, &stream, err);
 }
 
@@ -130,8 +147,9 @@ static json_t *item_json(const struct mf_item *item)
 {
     static const char *const kinds[] = {"none", "relation", "begin", "change", "abort", "commit", "progress"};
     static const char *const changes[] = {"", "insert", "update", "delete", "truncate"};
-    json_t *o = json_pack("{s:s, s:I, s:I, s:I}", "kind", kinds[item->kind], "txn", (json_int_t)item->txn, "subtxn",
-                          (json_int_t)item->subtxn, "position", (json_int_t)item->position.order);
+    json_t *o = json_pack("{s:s, s:I, s:I}", "kind", kinds[item->kind], "txn", (json_int_t)item->txn, "subtxn",
+                          (json_int_t)item->subtxn);
+    pr_put_position(o, "position", &item->position);
     if (item->kind == MF_ITEM_RELATION) {
         json_object_set_new(o, "table", pr_table_json(item->table));
     }
@@ -199,8 +217,9 @@ static int op_snapshot(const json_t *in, json_t *out, struct mf_error *err)
 {
     ops->snapshot_close(snapshot);
     snapshot = NULL;
-    int rc = json_is_true(json_object_get(in, "now")) ? ops->snapshot_now(db, &snapshot, err)
-                                                      : ops->snapshot_open(db, &pipe_id, &snapshot, err);
+    int n = json_object_get(in, "readers") ? (int)pr_number(in, "readers") : 1;
+    int rc = json_is_true(json_object_get(in, "now")) ? ops->snapshot_now(db, n, &snapshot, err)
+                                                      : ops->snapshot_open(db, &pipe_id, n, &snapshot, err);
     if (rc == 0) {
         pr_put_position(out, "position", &snapshot->position);
     }
@@ -210,14 +229,23 @@ static int op_snapshot(const json_t *in, json_t *out, struct mf_error *err)
 static int op_reader(const json_t *in, json_t *out, struct mf_error *err)
 {
     (void)out;
-    ops->reader_close(reader);
-    reader = NULL;
-    int rc = ops->reader_open(db, json_is_true(json_object_get(in, "snapshot")) ? snapshot : NULL, &reader, err);
+    struct mf_reader **r = &readers[pr_number(in, "number") & 7];
+    ops->reader_close(*r);
+    reader = *r = NULL;
+    int rc = ops->reader_open(db, json_is_true(json_object_get(in, "snapshot")) ? snapshot : NULL, r, err);
     if (rc == 0) {
+        reader = *r;
         reader->peer_version = (int)pr_number(in, "peer_version");
         mf_strlcpy(reader->peer_encoding, pr_text(in, "peer_encoding"), sizeof reader->peer_encoding);
     }
     return rc;
+}
+
+static int op_choose(const json_t *in, json_t *out, struct mf_error *err)
+{
+    (void)out, (void)err;
+    reader = readers[pr_number(in, "number") & 7];
+    return 0;
 }
 
 static int emit_chunk(void *ctx, const struct mf_chunk *c, struct mf_error *err)
@@ -349,14 +377,16 @@ static int op_copy(const json_t *in, json_t *out, struct mf_error *err)
     chunk_of(in, t, &c);
     FILE *f = json_object_get(in, "file") ? fopen(pr_text(in, "file"), "wb") : NULL;
     int rc = ops->chunk_open(reader, t, &c, err);
-    while (rc == 0 && (rc = ops->chunk_read(reader, &data, &len, err)) == 0 && len > 0) {
+    int64_t most =
+        json_object_get(in, "pieces") ? pr_number(in, "pieces") : INT64_MAX; /* then the chunk is left as it is */
+    while (rc == 0 && pieces < most && (rc = ops->chunk_read(reader, &data, &len, err)) == 0 && len > 0) {
         bytes += (int64_t)len;
         pieces++;
         if (f && fwrite(data, 1, len, f) != len) {
             rc = -1;
         }
     }
-    if (rc == 0) {
+    if (rc == 0 && !json_is_true(json_object_get(in, "leave"))) {
         rc = ops->chunk_close(reader, &after, &rows, err);
     }
     if (f) {
@@ -382,6 +412,8 @@ static const struct {
     {"position", op_position},
     {"load", op_load},
     {"prepare", op_prepare},
+    {"add_tables", op_add_tables},
+    {"visible", op_visible},
     {"drop", op_drop},
     {"stream_open", op_stream_open},
     {"read", op_stream_read},
@@ -389,6 +421,7 @@ static const struct {
     {"stream_close", op_stream_close},
     {"snapshot", op_snapshot},
     {"reader", op_reader},
+    {"choose", op_choose},
     {"plan", op_plan},
     {"split", op_split},
     {"digest", op_digest},
@@ -442,7 +475,9 @@ int main(int argc, char **argv)
         answer(line);
     }
     ops->stream_close(stream);
-    ops->reader_close(reader);
+    for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {
+        ops->reader_close(readers[i]);
+    }
     ops->snapshot_close(snapshot);
     c->close(db);
     mf_catalog_free(&catalog);

@@ -16,7 +16,10 @@ int64_t pr_number(const json_t *o, const char *key)
 
 void pr_put_position(json_t *o, const char *key, const struct mf_position *p)
 {
+    char token[64];
+    snprintf(token, sizeof token, "%s_token", key);
     json_object_set_new(o, key, json_integer((json_int_t)p->order));
+    json_object_set_new(o, token, json_string(p->token));
 }
 
 /* Text that is not UTF-8 would not go into JSON. */

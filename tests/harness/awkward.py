@@ -417,13 +417,19 @@ class AwkwardLoad:
 
     def _run(self) -> None:
         try:
-            with psycopg.connect(self.url, autocommit=True, application_name="awkward") as connection:
-                while not self.stopping.is_set():
-                    self.committed += awkward_churn(connection, self.seed, steps=5, truncate=self.truncate)
-                    self.seed += 1
-                    self.stopping.wait(self.pause_between)
+            self._churn()
         except BaseException as error:  # told by stop()
             self.failure = error
+
+    def _churn(self) -> None:
+        with psycopg.connect(self.url, autocommit=True, application_name="awkward") as connection:
+            self._until_stopped(lambda: awkward_churn(connection, self.seed, steps=5, truncate=self.truncate))
+
+    def _until_stopped(self, churn) -> None:
+        while not self.stopping.is_set():
+            self.committed += churn()
+            self.seed += 1
+            self.stopping.wait(self.pause_between)
 
     def stop(self) -> None:
         self.stopping.set()

@@ -125,8 +125,10 @@ def compare(source: str, target: str, *, include: re.Pattern | str = ".*", seque
             result.tables += 1
             one, two = digest(a, name, left[name]), digest(b, name, left[name])
             result.rows += one[0]
-            if one != two:
-                _name_rows(a, b, name, left[name], one[0], two[0], result, max_named)
+            if one != two and max(one[0], two[0]) > 3_000_000:
+                result.add(name, f"rows differ ({one[0]} and {two[0]} rows)")
+            elif one != two:
+                name_rows(_row_texts(a, name, left[name]), _row_texts(b, name, left[name]), name, result, max_named)
         if sequences != "skip":
             _compare_sequences(a, b, sequences, wanted, result)
         if large_objects:
@@ -136,12 +138,10 @@ def compare(source: str, target: str, *, include: re.Pattern | str = ".*", seque
     return result
 
 
-def _name_rows(a, b, name, columns, count_a, count_b, result: Comparison, max_named: int) -> None:
-    if max(count_a, count_b) > 3_000_000:
-        result.add(name, f"rows differ ({count_a} and {count_b} rows)")
-        return
-    rows = collections.Counter(_row_texts(a, name, columns))
-    rows.subtract(_row_texts(b, name, columns))
+def name_rows(left, right, name: str, result: Comparison, max_named: int = 10) -> None:
+    """Adds what only one of two bags of row texts has."""
+    rows = collections.Counter(left)
+    rows.subtract(right)
     only_source = [(text, n) for text, n in rows.items() if n > 0]
     only_target = [(text, -n) for text, n in rows.items() if n < 0]
     for side, found in (("only on the source", only_source), ("only on the target", only_target)):
@@ -331,18 +331,25 @@ def fingerprint_differences(before: dict[str, list], after: dict[str, list]) -> 
 
 def equal_at_last(m, source, target, timeout: float = 90, **options) -> None:
     """Waits until both sides are equal, sequences left out, with the run alive."""
+    def look() -> Comparison | None:
+        try:
+            return compare(source.url(), target.url(), sequences="skip", **options)
+        except psycopg.errors.DeadlockDetected:  # with a TRUNCATE
+            return None
+    wait_equal(m, look, timeout)
+
+
+def wait_equal(m, look, timeout: float) -> None:
+    """Waits until look() gives a Comparison that is equal; the run must be alive all the while."""
     last = None
 
-    def look() -> bool:
+    def equal() -> bool:
         nonlocal last
-        try:
-            last = compare(source.url(), target.url(), sequences="skip", **options)
-        except psycopg.errors.DeadlockDetected:  # with a TRUNCATE
-            return False
-        return last.equal or not m.running()
+        last = look()
+        return bool(last and last.equal) or not m.running()
 
     try:
-        wait_for(look, timeout, "both sides equal", interval=0.3)
+        wait_for(equal, timeout, "both sides equal", interval=0.3)
     except TimeoutError:
         pass
     assert last and last.equal and m.running(), f"{last}\n{m.tail()}"

@@ -6,8 +6,8 @@ Ledger   every acknowledged write is remembered by the client that made it. In t
          Follows an Endpoint that changes while it runs (cutover, rollback) and resolves unknown outcomes by looking.
 Pgbench  Debian's pgbench.
 
-Clients are threads: psycopg2 leaves the interpreter's lock while the server works, so that a thousand writes a
-second cost about a third of a core.
+PostgreSQL and MySQL: what differs is in dialects.py. Clients are threads: the drivers leave the interpreter's lock while
+the server works, so that a thousand writes a second cost about a third of a core.
 """
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg2
+from .dialects import MYSQL_READ_ONLY, READ_ONLY, dialect_of, values
 
-READ_ONLY = "25006"
+__all__ = ["READ_ONLY", "Bank", "Client", "Endpoint", "Ledger", "Pgbench", "Problems", "Stats", "Watch"]
 
 
 class Endpoint:
@@ -124,15 +124,16 @@ class Client:
 
     def __init__(self, endpoint: Endpoint, stats: "Stats", stopping: threading.Event):
         self.endpoint, self.stats, self.stopping = endpoint, stats, stopping
+        self.dialect = dialect_of(endpoint.get())
         self.connection = None
         self.url: str | None = None
-        self.pid = 0
+        self.session = None
 
     def close(self) -> None:
         if self.connection is not None:
             try:
                 self.connection.close()
-            except psycopg2.Error:
+            except self.dialect.Error:
                 pass
         self.connection = None
 
@@ -141,11 +142,10 @@ class Client:
         self.close()
         self.url = self.endpoint.get()
         try:
-            self.connection = psycopg2.connect(self.url, connect_timeout=5, application_name="ledger")
-            self.connection.autocommit = True
-            self.pid = self.connection.get_backend_pid()
+            self.connection = self.dialect.connect(self.url, "ledger")
+            self.session = self.dialect.session(self.connection)
             return True
-        except psycopg2.OperationalError as error:
+        except self.dialect.Error as error:
             self.stats.error("connect", str(error))
             self.connection = None
             return False
@@ -153,18 +153,27 @@ class Client:
     def moved(self) -> bool:
         return self.url is not None and self.endpoint.get() != self.url
 
-    def run(self, sql: str, parameters=None, fetch: bool = False):
-        """('done', rows) | ('failed', sqlstate) | ('unknown', None)"""
+    def fetch(self, sql: str, parameters=None):
+        """('done', rows) | ('failed', code) | ('unknown', code)"""
+        def ask():
+            with self.connection.cursor() as cursor:
+                cursor.execute(sql, parameters)
+                return cursor.fetchall()
+        return self._run(ask)
+
+    def write(self, statements: list[str], parameters=None):
+        """One transaction: ('done', rows changed by the last statement) | ('failed', code) | ('unknown', code)"""
+        return self._run(lambda: self.dialect.write(self.connection, statements, parameters))
+
+    def _run(self, function):
         if self.connection is None and not self.connect():
             return "failed", "connect"
         try:
-            with self.connection.cursor() as cursor:
-                cursor.execute(sql, parameters)
-                return "done", cursor.fetchall() if fetch else cursor.rowcount
-        except psycopg2.Error as error:
-            state = error.pgcode
+            return "done", function()
+        except self.dialect.Error as error:
+            state = self.dialect.code(error)
             self.stats.error(state or "lost", str(error))
-            if self.connection.closed or state is None or state.startswith(("57P", "08")):
+            if self.dialect.lost(self.connection, error):
                 self.close()
                 # an error the server sent before the commit is certain, but a session that was ended may have been
                 # ended after it: only looking tells
@@ -204,7 +213,7 @@ class Stats:
 
     def unexpected(self) -> dict[str, int]:
         """Errors other than the fence's own answer (read-only), which a migration without a proxy must give."""
-        return {state: count for state, count in self.errors.items() if state != READ_ONLY}
+        return {state: count for state, count in self.errors.items() if state not in (READ_ONLY, MYSQL_READ_ONLY)}
 
 
 class Ledger(_Load):
@@ -214,11 +223,12 @@ class Ledger(_Load):
     that could hide a doubled write: `keyless` leaves it without any, else its key is an identity column.
     """
 
-    def __init__(self, endpoint: Endpoint, clients: int = 4, rate: float | None = 200, schema: str = "public", keyless: bool = False, seed: int = 1):
+    def __init__(self, endpoint: Endpoint, clients: int = 4, rate: float | None = 200, schema: str | None = None, keyless: bool = False, seed: int = 1):
         super().__init__()
         self.endpoint, self.clients, self.rate, self.seed, self.keyless = endpoint, clients, rate, seed, keyless
-        self.rows = f'"{schema}".ledger'
-        self.events = f'"{schema}".ledger_event'
+        self.dialect = dialect_of(endpoint.get())
+        self.rows = self.dialect.table(schema, "ledger")
+        self.events = self.dialect.table(schema, "ledger_event")
         self.stats = Stats()
         self.expected: list[dict[int, tuple[int, str]]] = [{} for _ in range(clients)]
         self.acknowledged: list[set[int]] = [set() for _ in range(clients)]
@@ -228,13 +238,13 @@ class Ledger(_Load):
         self.idle = [False] * clients
 
     def create(self, connection) -> None:
-        key = "" if self.keyless else "event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
-        connection.cursor().execute(f"""
-            CREATE TABLE {self.rows} (id bigint PRIMARY KEY, client int NOT NULL, version int NOT NULL, value text);
-            CREATE INDEX ON {self.rows} (client);
-            CREATE TABLE {self.events} ({key}client int NOT NULL, number int NOT NULL, operation text NOT NULL, id bigint NOT NULL);
-            CREATE INDEX ON {self.events} (client, number);
-        """)
+        key = "" if self.keyless else self.dialect.event_key
+        for statement in (
+                f"CREATE TABLE {self.rows} (id bigint PRIMARY KEY, client int NOT NULL, version int NOT NULL, value text)",
+                f"CREATE INDEX ledger_client ON {self.rows} (client)",
+                f"CREATE TABLE {self.events} ({key}client int NOT NULL, number int NOT NULL, operation text NOT NULL, id bigint NOT NULL)",
+                f"CREATE INDEX ledger_event_client ON {self.events} (client, number)"):
+            connection.cursor().execute(statement)
 
     def start(self) -> "Ledger":
         self.stopping.clear()
@@ -256,8 +266,8 @@ class Ledger(_Load):
     def unpause(self) -> None:
         self.paused.clear()
 
-    def _statement(self, rng: random.Random, client: int, number: int) -> tuple[str, dict, str, int, tuple | None]:
-        """The next write: SQL, parameters, operation, row id, the row after it (None when deleted)."""
+    def _statement(self, rng: random.Random, client: int, number: int) -> tuple[list[str], dict, int, tuple | None]:
+        """The next write: its statements, parameters, row id, the row after it (None when deleted)."""
         mine = self.expected[client]
         kind = rng.random()
         row = rng.choice(list(mine)) if mine and len(mine) < 64 else (rng.choice(self._sample(rng, mine)) if mine else None)
@@ -274,11 +284,10 @@ class Ledger(_Load):
             after = None
             change = f"DELETE FROM {self.rows} WHERE id = %(id)s"
             operation = "delete"
-        sql = (f"WITH e AS (INSERT INTO {self.events} (client, number, operation, id) "
-               f"VALUES (%(client)s, %(number)s, %(operation)s, %(id)s)) {change}")
+        event = f"INSERT INTO {self.events} (client, number, operation, id) VALUES (%(client)s, %(number)s, %(operation)s, %(id)s)"
         parameters = {"id": row, "client": client, "number": number, "operation": operation,
                       "version": after[0] if after else 0, "value": after[1] if after else None}
-        return sql, parameters, operation, row, after
+        return [event, change], parameters, row, after
 
     @staticmethod
     def _sample(rng: random.Random, mine: dict) -> list[int]:
@@ -305,9 +314,9 @@ class Ledger(_Load):
             self.idle[number_of_client] = False
             pace.wait(self.stopping)
             number = self.next[number_of_client]
-            sql, parameters, _, row, after = self._statement(rng, number_of_client, number)
+            statements, parameters, row, after = self._statement(rng, number_of_client, number)
             begun = time.monotonic()
-            if not self._until_done(client, number_of_client, number, sql, parameters):
+            if not self._until_done(client, number_of_client, number, statements, parameters):
                 break
             now = time.monotonic()
             self.stats.acknowledge(now - (begun if last is None else max(begun, last)))
@@ -324,11 +333,11 @@ class Ledger(_Load):
         self.acknowledged[client].add(number)
         self.next[client] = number + 1
 
-    def _until_done(self, client: Client, who: int, number: int, sql: str, parameters: dict) -> bool:
+    def _until_done(self, client: Client, who: int, number: int, statements: list[str], parameters: dict) -> bool:
         """Tries until the write is acknowledged or found; False when the load was stopped first."""
         while True:
-            before = client.pid, client.url
-            outcome, detail = client.run(sql, parameters)
+            before = client.session, client.url
+            outcome, detail = client.write(statements, parameters)
             if outcome == "done":
                 if detail != 1:
                     raise AssertionError(f"ledger client {who}, write {number}: the row it wrote is gone ({parameters})")
@@ -361,13 +370,11 @@ class Ledger(_Load):
                 time.sleep(0.05)
                 continue
             if client.url == session[1]:
-                outcome, rows = client.run(
-                    "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND application_name = 'ledger' AND pid <> pg_backend_pid()",
-                    (session[0],), fetch=True)
+                outcome, rows = client.fetch(self.dialect.alive, (session[0],))
                 if outcome == "done" and rows[0][0]:
                     time.sleep(0.02)
                     continue
-            outcome, rows = client.run(f"SELECT 1 FROM {self.events} WHERE client = %s AND number = %s", (who, number), fetch=True)
+            outcome, rows = client.fetch(f"SELECT 1 FROM {self.events} WHERE client = %s AND number = %s", (who, number))
             if outcome == "done":
                 return bool(rows)
             time.sleep(0.02)
@@ -378,10 +385,10 @@ class Ledger(_Load):
     def check(self, url: str) -> Problems:
         """Compares a database with what the clients remember. The load must be stopped or paused, the database still."""
         problems = Problems()
-        connection = psycopg2.connect(url)
+        connection = self.dialect.connect(url, "check")
         try:
             cursor = connection.cursor()
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute(self.dialect.begin_snapshot)
             cursor.execute(f"SELECT client, number, count(*) FROM {self.events} GROUP BY 1, 2")
             seen = {(client, number): count for client, number, count in cursor}
             for client in range(self.clients):
@@ -418,11 +425,12 @@ class Bank(_Load):
     """Money moves, the total does not. `check_snapshot` holds for every snapshot of a database that is an atomic
     prefix; `history` also lets each account be recomputed."""
 
-    def __init__(self, url: str | Endpoint, accounts: int = 100, clients: int = 4, rate: float | None = 200, schema: str = "public", seed: int = 1):
+    def __init__(self, url: str | Endpoint, accounts: int = 100, clients: int = 4, rate: float | None = 200, schema: str | None = None, seed: int = 1):
         super().__init__()
         self.url, self.accounts, self.clients, self.rate, self.seed = url, accounts, clients, rate, seed
-        self.table = f'"{schema}".bank'
-        self.history = f'"{schema}".bank_history'
+        self.dialect = dialect_of(self._address())
+        self.table = self.dialect.table(schema, "bank")
+        self.history = self.dialect.table(schema, "bank_history")
         self.total = accounts * 1000
         self.transfers = 0
         self.snapshots = 0
@@ -430,11 +438,11 @@ class Bank(_Load):
         self.stats = Stats()
 
     def create(self, connection) -> None:
-        connection.cursor().execute(f"""
-            CREATE TABLE {self.table} (id int PRIMARY KEY, balance numeric NOT NULL, note text);
-            CREATE TABLE {self.history} (client int, number int, payer int NOT NULL, payee int NOT NULL, amount numeric NOT NULL, PRIMARY KEY (client, number));
-            INSERT INTO {self.table} SELECT i, 1000, repeat('x', i % 50) FROM generate_series(1, {self.accounts}) i;
-        """)
+        for statement in (
+                f"CREATE TABLE {self.table} (id int PRIMARY KEY, balance numeric NOT NULL, note text)",
+                f"CREATE TABLE {self.history} (client int, number int, payer int NOT NULL, payee int NOT NULL, amount numeric NOT NULL, PRIMARY KEY (client, number))",
+                f"INSERT INTO {self.table} VALUES {values((i, 1000, 'x' * (i % 50)) for i in range(1, self.accounts + 1))}"):
+            connection.cursor().execute(statement)
 
     def start(self) -> "Bank":
         self.stopping.clear()
@@ -454,11 +462,10 @@ class Bank(_Load):
             pace.wait(self.stopping)
             try:
                 if connection is None:
-                    connection = psycopg2.connect(self._address(), connect_timeout=5, application_name="bank")
-                    connection.autocommit = True
+                    connection = self.dialect.connect(self._address(), "bank")
                     number = None
-                cursor = connection.cursor()
                 if number is None:  # also after an unknown outcome: what is in the table is what counts
+                    cursor = connection.cursor()
                     cursor.execute(f"SELECT coalesce(max(number), 0) FROM {self.history} WHERE client = %s", (who,))
                     number = cursor.fetchone()[0]
                 payer, payee = rng.sample(range(1, self.accounts + 1), 2)
@@ -466,20 +473,20 @@ class Bank(_Load):
                 first, second = (payer, -amount), (payee, amount)
                 if first > second:  # one order for all: no deadlocks
                     first, second = second, first
-                note = ", note = md5(random()::text)" if rng.random() < 0.2 else ""
-                cursor.execute(
-                    f"BEGIN; UPDATE {self.table} SET balance = balance + %s{note} WHERE id = %s;"
-                    f"UPDATE {self.table} SET balance = balance + %s WHERE id = %s;"
-                    f"INSERT INTO {self.history} VALUES (%s, %s, %s, %s, %s); COMMIT",
+                note = f", note = {self.dialect.random_text}" if rng.random() < 0.2 else ""
+                self.dialect.write_plain(connection, [
+                    f"UPDATE {self.table} SET balance = balance + %s{note} WHERE id = %s",
+                    f"UPDATE {self.table} SET balance = balance + %s WHERE id = %s",
+                    f"INSERT INTO {self.history} VALUES (%s, %s, %s, %s, %s)"],
                     (first[1], first[0], second[1], second[0], who, number + 1, payer, payee, amount))
                 number += 1
                 with self.stats.lock:
                     self.transfers += 1
-            except psycopg2.Error as error:
-                self.stats.error(error.pgcode or "lost", str(error))
+            except self.dialect.Error as error:
+                self.stats.error(self.dialect.code(error) or "lost", str(error))
                 try:
                     connection and connection.close()
-                except psycopg2.Error:
+                except self.dialect.Error:
                     pass
                 connection = None
                 self.stopping.wait(0.05)
@@ -489,7 +496,7 @@ class Bank(_Load):
     def check_snapshot(self, connection, full: bool = False) -> str | None:
         """What is broken in one snapshot; None when nothing is. The connection must be in no transaction."""
         cursor = connection.cursor()
-        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute(self.dialect.begin_snapshot)
         try:
             cursor.execute(f"SELECT count(*), sum(balance) FROM {self.table}")
             count, total = cursor.fetchone()
@@ -534,16 +541,17 @@ class Watch(_Load):
         while not self.stopping.is_set():
             try:
                 if connection is None:
-                    connection = psycopg2.connect(self.url, connect_timeout=5, application_name="watch")
-                    connection.autocommit = True
+                    connection = self.bank.dialect.connect(self.url, "watch")
                 broken = self.bank.check_snapshot(connection, full=self.snapshots % 10 == 0)
                 self.snapshots += 1
                 if broken:
                     self.broken.append(broken)
-            except psycopg2.OperationalError:  # the server was killed on purpose: look again when it is back
-                try:
+            except self.bank.dialect.Error as error:
+                if connection is not None and not self.bank.dialect.lost(connection, error):
+                    raise
+                try:  # the server was killed on purpose: look again when it is back
                     connection and connection.close()
-                except psycopg2.Error:
+                except self.bank.dialect.Error:
                     pass
                 connection = None
             self.stopping.wait(self.every)

@@ -41,15 +41,17 @@ static int snapshot_make(struct mf_db *db, const char *op, bool exact, struct mf
     return 0;
 }
 
-int mem_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret, struct mf_error *err)
+int mem_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
+                      struct mf_error *err)
 {
-    (void)pipe;
+    (void)pipe, (void)readers;
     MEM_LOCKED;
     return snapshot_make(db, "source.snapshot_open", true, ret, err);
 }
 
-int mem_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err)
+int mem_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err)
 {
+    (void)readers;
     MEM_LOCKED;
     return snapshot_make(db, "source.snapshot_now", false, ret, err);
 }

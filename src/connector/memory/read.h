@@ -41,8 +41,9 @@ int mem_rows_of(struct mem_reader *r, const struct held_table *h, const struct m
 void mem_chunk_end(struct mem_reader *r);
 
 /* operations */
-int mem_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret, struct mf_error *err);
-int mem_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err);
+int mem_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
+                      struct mf_error *err);
+int mem_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err);
 void mem_snapshot_close(struct mf_snapshot *s);
 int mem_reader_open(struct mf_db *db, const struct mf_snapshot *snapshot, struct mf_reader **ret, struct mf_error *err);
 void mem_reader_close(struct mf_reader *r);

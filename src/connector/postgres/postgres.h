@@ -77,8 +77,9 @@ int pg_sequences(struct mf_db *db, const struct mf_filter *filter, mf_sequence_s
 int pg_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
 
 /* snapshot.c */
-int pg_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret, struct mf_error *err);
-int pg_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err);
+int pg_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
+                     struct mf_error *err);
+int pg_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err);
 void pg_snapshot_close(struct mf_snapshot *s);
 
 /* chunk.c, plan.c, digest.c */

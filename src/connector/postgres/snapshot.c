@@ -83,8 +83,10 @@ static int create_temporary_slot(PGconn *c, const char *name, struct pg_snapshot
     return 0;
 }
 
-int pg_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_snapshot **ret, struct mf_error *err)
+int pg_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
+                     struct mf_error *err)
 {
+    (void)readers;                         /* any number of sessions may import it */
     static _Thread_local unsigned counter; /* only to make names of one thread differ */
     char name[PG_SLOT_NAME], what[64];
     struct pg_snapshot *s = mf_xcalloc(1, sizeof *s);
@@ -104,8 +106,9 @@ int pg_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_
     return 0;
 }
 
-int pg_snapshot_now(struct mf_db *db, struct mf_snapshot **ret, struct mf_error *err)
+int pg_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err)
 {
+    (void)readers;
     struct pg_snapshot *s = mf_xcalloc(1, sizeof *s);
     s->base.db = db;
     if (pg_connect(pg_db_of(db), "snapshot", 0, &s->conn, err) < 0) {

@@ -1,0 +1,234 @@
+/* The tables that migrate and what hangs on them. See check.h. */
+#include "connector/mysql/check.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+bool my_check_schemas(const struct my_check *k, struct mf_buf *out)
+{
+    bool any = false;
+    for (size_t i = 0; i < k->tables.n; i++) {
+        const char *schema = k->tables.tables[i].schema;
+        if (i == 0 || strcmp(k->tables.tables[i - 1].schema, schema) != 0) {
+            mf_buf_puts(out, any ? ", " : "");
+            my_put_literal(out, schema);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* A query with the databases in place of its one %s; *ret NULL when nothing migrates. */
+static int ask(struct my_check *k, MYSQL_RES **ret, struct mf_error *err, const char *fmt)
+{
+    MF_CLEANUP_BUF struct mf_buf schemas = {.max = 1u << 20}, sql = {.max = MY_SQL_MAX};
+    const char *place = strstr(fmt, "%s");
+    *ret = NULL;
+    if (!my_check_schemas(k, &schemas)) {
+        return 0;
+    }
+    mf_buf_append(&sql, fmt, (size_t)(place - fmt));
+    mf_buf_puts(&sql, mf_buf_str(&schemas));
+    mf_buf_puts(&sql, place + 2);
+    if (!mf_buf_ok(&schemas) || !mf_buf_ok(&sql)) {
+        return mf_fail(err, MF_FATAL, "MFBIG", "there are too many databases to look at");
+    }
+    return my_query(k->c, ret, err, mf_buf_str(&sql));
+}
+
+static const struct mf_table *migrates(const struct my_check *k, const char *schema, const char *name)
+{
+    return schema && name ? mf_catalog_find(&k->tables, schema, name) : NULL;
+}
+
+static void label_of(const char *schema, const char *name, char *out, size_t n)
+{
+    snprintf(out, n, "table %.140s.%.140s", schema, name);
+}
+
+/* ---- keys and columns ---- */
+
+static void check_columns(struct my_check *k, const struct mf_table *t)
+{
+    MF_CLEANUP_BUF struct mf_buf generated = {.max = 4096}, spatial = {.max = 4096}, remedy = {.max = 1024};
+    char object[300];
+    label_of(t->schema, t->name, object, sizeof object);
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        struct my_type type;
+        struct mf_error ignored = {0};
+        if (t->columns[i].generated) {
+            mf_buf_printf(&generated, "%s%s", generated.len ? ", " : "", t->columns[i].name);
+        }
+        if (t->columns[i].type && my_type_parse(t->columns[i].type, NULL, &type, &ignored) == 0 &&
+            type.base == MY_GEOMETRY) {
+            mf_buf_printf(&spatial, "%s%s", spatial.len ? ", " : "", t->columns[i].name);
+        }
+    }
+    if (t->identity == MF_IDENTITY_FULL) {
+        mf_buf_puts(&remedy, "ALTER TABLE ");
+        my_put_table(&remedy, t);
+        mf_buf_puts(&remedy, " ADD PRIMARY KEY (…);");
+        my_check_say(
+            k, MF_WARNING, "no-key", object, mf_buf_str(&remedy),
+            "no primary key and no other usable unique index (not null, on whole columns): it is copied from one "
+            "snapshot, and rows are found by all their columns, which is slow");
+    }
+    if (generated.len) {
+        my_check_say(k, MF_NOTE, "generated-column", object, "", "%s: not copied, the target computes it anew",
+                     mf_buf_str(&generated));
+    }
+    if (spatial.len) {
+        my_check_say(
+            k, MF_NOTE, "spatial", object, "",
+            "%s: passes as the bytes it is stored in; what a reference system means may differ between versions",
+            mf_buf_str(&spatial));
+    }
+}
+
+/* ---- engines ---- */
+
+static int check_engines(struct my_check *k, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    if (ask(k, &r, err,
+            "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES"
+            " WHERE TABLE_TYPE <> 'VIEW' AND TABLE_SCHEMA IN (%s) ORDER BY 1, 2") < 0) {
+        return -1;
+    }
+    for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
+        char object[300];
+        MF_CLEANUP_BUF struct mf_buf remedy = {.max = 1024};
+        label_of(row[0], row[1], object, sizeof object);
+        if (!mf_filter_match(k->filter, row[0], row[1])) {
+            continue;
+        }
+        if (strcmp(row[3], "SYSTEM VERSIONED") == 0) {
+            my_check_say(k, MF_BLOCKER, "system-versioned", object, "exclude it and move it by other means",
+                         "a table that keeps its own history: what was is not in the log as rows, so it would be lost");
+        } else if (strcmp(row[3], "SEQUENCE") == 0) {
+            my_check_say(k, MF_WARNING, "sequence", object, "make it on the target by hand, beyond what is in use",
+                         "a sequence: it is not migrated");
+        } else if (migrates(k, row[0], row[1]) && strcasecmp(row[2] ? row[2] : "", "InnoDB") != 0) {
+            mf_buf_puts(&remedy, "ALTER TABLE ");
+            my_put_name(&remedy, row[0], row[1]);
+            mf_buf_puts(&remedy, " ENGINE = InnoDB;");
+            my_check_say(k, MF_BLOCKER, "engine", object, mf_buf_str(&remedy),
+                         "its engine is %s: it has no transactions, so no snapshot of it fits the log",
+                         row[2] ? row[2] : "?");
+        } else if (migrates(k, row[0], row[1]) && row[4] && strstr(row[4], "partitioned")) {
+            my_check_say(
+                k, MF_NOTE, "partitions", object, "",
+                "partitioned: it is made with the source's partitions of that moment, and later changes of them are "
+                "not carried over");
+        }
+    }
+    return 0;
+}
+
+/* ---- foreign keys and triggers ---- */
+
+static bool changes_rows(const char *rule)
+{
+    return strcmp(rule, "CASCADE") == 0 || strcmp(rule, "SET NULL") == 0 || strcmp(rule, "SET DEFAULT") == 0;
+}
+
+static int check_foreign(struct my_check *k, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    if (ask(k, &r, err,
+            "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, DELETE_RULE, UPDATE_RULE,"
+            " UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS"
+            " WHERE CONSTRAINT_SCHEMA IN (%s) ORDER BY 1, 2, 3") < 0) {
+        return -1;
+    }
+    for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
+        char object[400];
+        MF_CLEANUP_BUF struct mf_buf remedy = {.max = 2048};
+        if (!migrates(k, row[0], row[1])) {
+            continue;
+        }
+        snprintf(object, sizeof object, "foreign key %.90s of %.120s.%.120s", row[2], row[0], row[1]);
+        if (!migrates(k, row[5], row[6])) {
+            my_check_say(k, MF_WARNING, "foreign-key-outside", object, "include the table it refers to",
+                         "it refers to %s.%s, which does not migrate: it is made only if the target has that table",
+                         row[5], row[6]);
+        }
+        if (!changes_rows(row[3]) && !changes_rows(row[4])) {
+            continue;
+        }
+        mf_buf_puts(&remedy, "ALTER TABLE ");
+        my_put_name(&remedy, row[0], row[1]);
+        mf_buf_puts(&remedy, " DROP FOREIGN KEY ");
+        my_put_ident(&remedy, row[2]);
+        mf_buf_puts(&remedy,
+                    "; -- and add it again without ON DELETE and ON UPDATE; the application then changes those rows");
+        my_check_say(
+            k, MF_BLOCKER, "cascade", object, mf_buf_str(&remedy),
+            "ON DELETE %s ON UPDATE %s: rows that the server changes by itself are not in the log, so the target would "
+            "keep them as they were",
+            row[3], row[4]);
+    }
+    return 0;
+}
+
+static int check_triggers(struct my_check *k, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    if (ask(k, &r, err,
+            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION"
+            " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME NOT LIKE 'midflight%'"
+            " AND EVENT_OBJECT_SCHEMA IN (%s) ORDER BY 1, 2, 3") < 0) {
+        return -1;
+    }
+    for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
+        char object[400];
+        MF_CLEANUP_BUF struct mf_buf remedy = {.max = 1024};
+        if (!migrates(k, row[0], row[1])) {
+            continue;
+        }
+        snprintf(object, sizeof object, "trigger %.90s on %.120s.%.120s", row[2], row[0], row[1]);
+        mf_buf_puts(&remedy, "DROP TRIGGER ");
+        my_put_name(&remedy, row[0], row[2]);
+        mf_buf_puts(&remedy, "; -- the application does its work, until triggers are carried over");
+        my_check_say(k, MF_BLOCKER, "trigger", object, mf_buf_str(&remedy),
+                     "%s %s: it would run a second time for each row that is carried over", row[3], row[4]);
+    }
+    return 0;
+}
+
+int my_check_tables(struct my_check *k, struct mf_error *err)
+{
+    for (size_t i = 0; i < k->tables.n; i++) {
+        check_columns(k, &k->tables.tables[i]);
+    }
+    return check_engines(k, err) < 0 || check_foreign(k, err) < 0 || check_triggers(k, err) < 0 ? -1 : 0;
+}
+
+/* ---- what is carried over in another form ---- */
+
+int my_check_others(struct my_check *k, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    if (ask(k, &r, err,
+            "SELECT EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'"
+            " AND EVENT_SCHEMA IN (%s) ORDER BY 1, 2") < 0) {
+        return -1;
+    }
+    for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
+        char object[300];
+        MF_CLEANUP_BUF struct mf_buf remedy = {.max = 1024};
+        snprintf(object, sizeof object, "event %.120s.%.120s", row[0], row[1]);
+        mf_buf_puts(&remedy, "ALTER EVENT ");
+        my_put_name(&remedy, row[0], row[1]);
+        mf_buf_puts(&remedy, " DISABLE; -- on the source before the cutover, and ENABLE on the target after it");
+        my_check_say(
+            k, MF_WARNING, "event", object, mf_buf_str(&remedy),
+            "it is made disabled on the target, and goes on running on the source, where its writes are refused after "
+            "the cutover");
+    }
+    return 0;
+}

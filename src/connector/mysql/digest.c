@@ -1,0 +1,266 @@
+/*
+ * Digests: one 64-bit number for a row, computed in the database, summed over a chunk modulo 2^64.
+ *
+ * A row's number is the first half of the MD5 of its columns' values, written one after the other so that no two rows are written
+ * alike: numbers and times as they are (null is the letter N), characters and bytes quoted with what would end the quotes escaped
+ * (null is NULL without quotes), large ones as the MD5 of their own (or N). The sum does not depend on the order of rows, and
+ * equal rows do not cancel each other out. A second number from the other half would cost the server a second MD5 of each row.
+ *
+ * A value is written in the same way by every server and version: as it travels (coltype.h), characters as the bytes of their
+ * UTF-8. A text that cannot be written in UTF-8 is written as its own bytes, so that two of them are not taken for the same
+ * question marks. JSON is its text: MySQL's is the same for the same document, MariaDB's is what was written.
+ *
+ * What the server would leave out with a mere warning (a value too long to be put together is null) is an error.
+ */
+#include "connector/mysql/reader.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGE_TEXT 65535 /* bytes; TEXT and larger */
+#define MYSQL_8    80000
+#define MARIADB_10 100000 /* versions below are MySQL's */
+
+static bool is_utf8(const char *charset)
+{
+    return strcmp(charset, "utf8mb4") == 0 || strcmp(charset, "utf8mb3") == 0 || strcmp(charset, "utf8") == 0;
+}
+
+/* An expression whose bytes are the UTF-8 of the text. */
+static void put_utf8(struct mf_buf *b, const char *name, const char *charset)
+{
+    if (!charset[0] || is_utf8(charset)) {
+        mf_buf_printf(b, "CAST(%s AS BINARY)", name);
+    } else if (!my_charset_lossy(charset)) {
+        mf_buf_printf(b, "CAST(CONVERT(%s USING utf8mb4) AS BINARY)", name);
+    } else {
+        mf_buf_printf(b,
+                      "IF(CAST(CONVERT(CONVERT(%s USING utf8mb4) USING %s) AS BINARY) = CAST(%s AS BINARY),"
+                      " CAST(CONVERT(%s USING utf8mb4) AS BINARY), CONCAT('%s ', HEX(%s)))",
+                      name, charset, name, name, charset, name);
+    }
+}
+
+/* MariaDB does not keep the sign of a zero: where one of the sides is MariaDB, it does not count. */
+static bool signless_zero(const struct my_reader *r)
+{
+    return r->base.peer_version >= MARIADB_10 && !r->db->mariadb;
+}
+
+/* A double that is whole is shown as 10 by MySQL 5.7 and as 10.0 since: where one of the sides is 5.7, as 10. Strings are passed over whole. */
+static void put_json(struct mf_buf *b, const struct my_reader *r, const char *name)
+{
+    bool old_peer = r->base.peer_version > 0 && r->base.peer_version < MYSQL_8;
+    if (!old_peer || r->db->mariadb || r->db->version < MYSQL_8) {
+        mf_buf_printf(b, "CAST(%s AS CHAR)", name);
+        return;
+    }
+    mf_buf_printf(b,
+                  "IF(LOCATE('.0', CAST(%s AS CHAR)), REGEXP_REPLACE(CAST(%s AS CHAR),"
+                  " '(\"[^\"\\\\\\\\]*+(?:\\\\\\\\.[^\"\\\\\\\\]*+)*+\")|[.]0(?![0-9])', '$1'), CAST(%s AS CHAR))",
+                  name, name, name);
+}
+
+static void put_column(struct mf_buf *b, const struct my_reader *r, const struct my_type *y, const char *name)
+{
+    switch (y->base) {
+    case MY_CHAR:
+    case MY_VARCHAR:
+    case MY_SET:
+        mf_buf_puts(b, "QUOTE(");
+        put_utf8(b, name, y->charset);
+        mf_buf_puts(b, ")");
+        return;
+    case MY_ENUM: /* the error value and a member that is empty look alike */
+        mf_buf_printf(b, "IF(%s = 0, '0', QUOTE(", name);
+        put_utf8(b, name, y->charset);
+        mf_buf_puts(b, "))");
+        return;
+    case MY_TEXT:
+        mf_buf_puts(b, y->length < LARGE_TEXT ? "QUOTE(" : "IFNULL(MD5(");
+        put_utf8(b, name, y->charset);
+        mf_buf_puts(b, y->length < LARGE_TEXT ? ")" : "), 'N')");
+        return;
+    case MY_JSON:
+        mf_buf_puts(b, "IFNULL(MD5(");
+        put_json(b, r, name);
+        mf_buf_puts(b, "), 'N')");
+        return;
+    case MY_BINARY:
+    case MY_VARBINARY:
+        mf_buf_printf(b, "QUOTE(%s)", name);
+        return;
+    case MY_BLOB:
+    case MY_GEOMETRY:
+        mf_buf_printf(b, "IFNULL(MD5(%s), 'N')", name);
+        return;
+    default:
+        mf_buf_puts(b, "IFNULL(CONCAT(");
+        my_put_read(b, y, name);
+        mf_buf_puts(b, (y->base == MY_FLOAT || y->base == MY_DOUBLE) && signless_zero(r) ? " + 0e0" : "");
+        mf_buf_puts(b, "), 'N')");
+    }
+}
+
+static void put_row(struct mf_buf *b, const struct my_reader *r, const struct mf_table *t)
+{
+    MF_CLEANUP_BUF struct mf_buf name = {.max = 1024};
+    mf_buf_puts(b, "CAST(CONV(LEFT(MD5(CONCAT_WS(','");
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        if (!t->columns[i].generated) {
+            mf_buf_reset(&name);
+            my_put_ident(&name, t->columns[i].name);
+            mf_buf_puts(b, ", ");
+            put_column(b, r, &r->types[i], mf_buf_str(&name));
+        }
+    }
+    mf_buf_puts(b, ", '')), 16), 16, 10) AS UNSIGNED)");
+}
+
+/* A sum written in decimal, modulo 2^64: so the digests of parts add up to that of the whole. */
+static uint64_t read_sum(const char *text)
+{
+    uint64_t sum = 0;
+    for (const char *s = text ? text : ""; *s >= '0' && *s <= '9'; s++) {
+        sum = sum * 10 + (uint64_t)(*s - '0');
+    }
+    return sum;
+}
+
+/* Any warning but that something is old-fashioned: a hash may be missing. */
+static int check_warnings(struct my_reader *r, const struct mf_table *t, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *res = NULL;
+    if (mysql_warning_count(r->conn) == 0) {
+        return 0;
+    }
+    if (my_query(r->conn, &res, err, "SHOW WARNINGS LIMIT 20") < 0) {
+        return -1;
+    }
+    for (MYSQL_ROW row; res && (row = mysql_fetch_row(res));) {
+        if (row[0] && row[2] && strcasecmp(row[0], "Note") != 0 && my_get_i64(row, 1) != 1287) {
+            return mf_fail(err, MF_FATAL, "MFDIGEST", "rows of table %s.%s cannot be compared: %s (%s)", t->schema,
+                           t->name, row[2], row[1] ? row[1] : "?");
+        }
+    }
+    return 0;
+}
+
+/* MD5 is refused by servers in FIPS mode, by some with a null. */
+static int no_md5(struct mf_error *err)
+{
+    return mf_fail(err, MF_FATAL, "MFDIGEST",
+                   "this server does not compute MD5 (FIPS mode?): rows cannot be compared in it");
+}
+
+/* ---- the operations ---- */
+
+static int run_digest(struct my_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_digest *ret,
+                      struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf b = {.max = MY_SQL_MAX};
+    MY_CLEANUP_RESULT MYSQL_RES *res = NULL;
+    mf_buf_puts(&b, "SELECT COUNT(*), COALESCE(SUM(");
+    put_row(&b, r, t);
+    mf_buf_puts(&b, "), 0), LENGTH(MD5('midflight'))");
+    if (my_put_from(r, &b, t, c, err) < 0) {
+        return -1;
+    }
+    if (!mf_buf_ok(&b)) {
+        return mf_fail(err, MF_FATAL, "MFBIG", "a statement is longer than %zu bytes", b.max);
+    }
+    if (my_query(r->conn, &res, err, mf_buf_str(&b)) < 0 || check_warnings(r, t, err) < 0) {
+        return my_read_failed(r, t, err);
+    }
+    MYSQL_ROW row = res ? mysql_fetch_row(res) : NULL;
+    if (!row) {
+        return mf_fail(err, MF_FATAL, "MFNOROW", "no digest came of table %s.%s", t->schema, t->name);
+    }
+    if (my_get_i64(row, 2) != 32) {
+        return no_md5(err);
+    }
+    *ret = (struct mf_digest){.rows = (uint64_t)my_get_i64(row, 0), .lane1 = read_sum(row[1])};
+    return 0;
+}
+
+int my_digest(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *c, struct mf_digest *ret,
+              struct mf_error *err)
+{
+    struct my_reader *r = my_reader_of(base);
+    if (my_work_begin(r, t, MY_SHAPE_COLUMNS, false, err) < 0) {
+        return -1;
+    }
+    if (run_digest(r, t, c, ret, err) < 0) {
+        my_work_abort(r);
+        return -1;
+    }
+    return my_work_end(r, err);
+}
+
+static int put_rows_query(struct my_reader *r, struct mf_buf *b, const struct mf_table *t, const struct mf_chunk *c,
+                          struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf name = {.max = 1024};
+    mf_buf_puts(b, "SELECT ");
+    put_row(b, r, t);
+    for (uint16_t k = 0; k < t->nkey; k++) {
+        mf_buf_reset(&name);
+        my_put_ident(&name, t->columns[t->key[k]].name);
+        mf_buf_puts(b, ", ");
+        my_put_read(b, &r->types[t->key[k]], mf_buf_str(&name));
+    }
+    return my_put_from(r, b, t, c, err);
+}
+
+static int emit_digests(struct my_reader *r, const struct mf_table *t, struct mf_value *values, mf_digest_sink *emit,
+                        void *ctx, struct mf_error *err)
+{
+    struct mf_row key = {.n = t->nkey ? t->ncolumns : 0, .values = values};
+    MYSQL_ROW row;
+    unsigned long *n;
+    for (;;) {
+        if (my_rows_fetch(r, &row, &n, err) < 0) {
+            return my_read_failed(r, t, err);
+        }
+        if (!row) {
+            return check_warnings(r, t, err);
+        }
+        if (!row[0]) {
+            return mf_fail(err, MF_FATAL, "MFDIGEST", "a row of table %s.%s cannot be compared: its hash is null",
+                           t->schema, t->name);
+        }
+        for (uint16_t k = 0; k < t->nkey; k++) {
+            enum mf_value_kind kind = !row[1 + k]                               ? MF_NULL
+                                      : my_type_is_binary(&r->types[t->key[k]]) ? MF_BINARY
+                                                                                : MF_TEXT;
+            values[t->key[k]] = (struct mf_value){.kind = kind, .len = (uint32_t)n[1 + k], .data = row[1 + k]};
+        }
+        struct mf_digest d = {.rows = 1, .lane1 = read_sum(row[0])};
+        if (emit(ctx, &key, &d, err) < 0) {
+            return -1;
+        }
+    }
+}
+
+int my_digest_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *c, mf_digest_sink *emit,
+                   void *ctx, struct mf_error *err)
+{
+    struct my_reader *r = my_reader_of(base);
+    MF_CLEANUP_BUF struct mf_buf b = {.max = MY_SQL_MAX};
+    MF_CLEANUP_FREE struct mf_value *values = mf_xcalloc(t->ncolumns + 1u, sizeof *values);
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        values[i].kind = MF_UNCHANGED;
+    }
+    if (my_work_begin(r, t, MY_SHAPE_COLUMNS, false, err) < 0) {
+        return -1;
+    }
+    if (put_rows_query(r, &b, t, c, err) < 0 || (my_rows_start(r, &b, err) < 0 && my_read_failed(r, t, err) < 0) ||
+        emit_digests(r, t, values, emit, ctx, err) < 0) {
+        my_work_abort(r);
+        return -1;
+    }
+    return my_work_end(r, err);
+}

@@ -1,0 +1,42 @@
+/*
+ * GTID sets, and positions made of them.
+ *
+ * MySQL: "uuid:1-5:7,uuid2:1-9". MariaDB: "0-1-42,1-2-7", for each domain the last one. A position's token is
+ *   "uuid:1-5,…"         MySQL with GTIDs: everything executed up to here
+ *   "0-1-42,…"           MariaDB
+ *   "binlog.000003:1234" no GTIDs: the file and offset of the end of a commit
+ * and its order is comparable along one history: the number of transactions in the set (MariaDB: the sum of the domains' numbers);
+ * for a file and offset the file's number times 2^40 plus the offset. A replica that has executed the same transactions gives the same
+ * order: a stream may go on at a failed-over source. Pure; one thread an object.
+ */
+#ifndef MF_CONNECTOR_MYSQL_GTID_H
+#define MF_CONNECTOR_MYSQL_GTID_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "connector/mysql/binlog.h"
+#include "model/position.h"
+
+struct my_gtid_set; /* of either kind */
+
+struct my_gtid_set *my_gtid_set_new(bool mariadb);
+void my_gtid_set_free(struct my_gtid_set *s);
+/* Adds a text; white space and newlines are allowed. MF_FATAL code MFGTID for one that is malformed. */
+int my_gtid_set_parse(struct my_gtid_set *s, const char *text, struct mf_error *err);
+/* Adds one transaction; it may be there already (*ret_new false then). */
+void my_gtid_set_add(struct my_gtid_set *s, const struct my_gtid *g, bool *ret_new);
+bool my_gtid_set_has(const struct my_gtid_set *s, const struct my_gtid *g);
+bool my_gtid_set_contains(const struct my_gtid_set *s, const struct my_gtid_set *other);
+uint64_t my_gtid_set_count(const struct my_gtid_set *s);
+void my_gtid_set_print(const struct my_gtid_set *s, struct mf_buf *out);
+/* As COM_BINLOG_DUMP_GTID takes it (MySQL only). */
+void my_gtid_set_encode(const struct my_gtid_set *s, struct mf_buf *out);
+/* MF_FATAL code MFGTID when the set is too long for a position. */
+int my_gtid_set_position(const struct my_gtid_set *s, struct mf_position *ret, struct mf_error *err);
+
+/* "binlog.000003", 1234 */
+int my_file_position(const char *file, uint64_t offset, struct mf_position *ret, struct mf_error *err);
+/* Takes "file:offset" apart. False when it is not one. */
+bool my_parse_file_position(const char *token, char *file, size_t n, uint64_t *ret_offset);
+
+#endif

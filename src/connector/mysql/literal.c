@@ -1,0 +1,98 @@
+/*
+ * Values as literals, by the type of their column: what my_put_typed (coltype.h) does not do.
+ *
+ * Raw bytes are x'…' while they are short, and _binary '…' when they are long, which is half as many: a row that an application
+ * could write within max_allowed_packet must be one that we can.
+ */
+#include "connector/mysql/shape.h"
+
+#define HEX_MAX 256u
+
+static void put_bytes(struct mf_buf *b, const struct mf_value *v)
+{
+    if (v->len <= HEX_MAX) {
+        my_put_hex(b, v->data, v->len);
+        return;
+    }
+    mf_buf_puts(b, "_binary ");
+    my_put_literal_n(b, v->data, v->len);
+}
+
+const char *my_put_stored(struct mf_buf *b, const struct my_type *t, const struct mf_value *v)
+{
+    if (v->kind == MF_UNCHANGED) {
+        return "its value did not come with the change";
+    }
+    if (v->kind == MF_BINARY && !my_type_is_binary(t)) {
+        return "raw bytes do not fit a column that is not binary";
+    }
+    if (v->kind != MF_NULL && my_type_is_binary(t)) {
+        put_bytes(b, v);
+    } else {
+        my_put_typed(b, t, v);
+    }
+    return NULL;
+}
+
+bool my_in_list_ok(const struct my_type *t)
+{
+    switch (t->base) {
+    case MY_TINYINT:
+    case MY_SMALLINT:
+    case MY_MEDIUMINT:
+    case MY_INT:
+    case MY_BIGINT:
+    case MY_CHAR:
+    case MY_VARCHAR:
+    case MY_BINARY:
+    case MY_VARBINARY:
+        return true;
+    default: /* in a list these may be compared as text or as DOUBLE */
+        return false;
+    }
+}
+
+static void put_text_bytes(struct mf_buf *b, const char *column, const struct mf_value *v)
+{
+    /* The first half is for an index, the second for letters that the collation takes as equal. */
+    mf_buf_printf(b, "%s = ", column);
+    my_put_literal_n(b, v->data, v->len);
+    mf_buf_printf(b, " AND CAST(CONVERT(%s USING utf8mb4) AS BINARY) = ", column);
+    put_bytes(b, v);
+}
+
+const char *my_put_exactly(struct mf_buf *b, const struct my_type *t, const char *column, const struct mf_value *v)
+{
+    if (v->kind == MF_NULL) {
+        mf_buf_printf(b, "%s IS NULL", column);
+        return NULL;
+    }
+    if (v->kind == MF_UNCHANGED) {
+        return "its value did not come with the change";
+    }
+    switch (t->base) {
+    case MY_CHAR:
+    case MY_VARCHAR:
+    case MY_TEXT:
+    case MY_ENUM:
+    case MY_SET:
+        if (v->kind != MF_TEXT) {
+            return "raw bytes do not fit a column that is not binary";
+        }
+        put_text_bytes(b, column, v);
+        return NULL;
+    case MY_JSON: /* its text, as this server prints it */
+        mf_buf_printf(b, "CAST(CONVERT(%s USING utf8mb4) AS BINARY) = CAST(CONVERT(", column);
+        my_put_typed(b, t, v);
+        mf_buf_puts(b, " USING utf8mb4) AS BINARY)");
+        return NULL;
+    case MY_GEOMETRY:
+        mf_buf_printf(b, "HEX(%s) = HEX(", column);
+        put_bytes(b, v);
+        mf_buf_putc(b, ')');
+        return NULL;
+    default:
+        mf_buf_printf(b, "%s = ", column);
+        return my_put_stored(b, t, v);
+    }
+}

@@ -1,0 +1,419 @@
+/*
+ * The change stream of a MySQL or MariaDB source: its binary log in row format, read as a replica reads it.
+ *
+ * What must hold: a transaction is handed out whole and in the log's order, its COMMIT with the position behind it; a row is only handed out when its
+ * table's shape at that place of the log is known for certain (relations.h); what cannot be is an error that says so, never a guess, and
+ * never a gap.
+ *
+ * A server keeps its log by time and size, not for us: there is no slot, an acknowledgement tells it nothing. It is kept here for
+ * stream_prepare to answer with. What the stream needs and the server has thrown away is MFSLOT.
+ *
+ * Silence: the server sends a heartbeat every ten seconds; after half a minute of nothing the connection is dead (dump.c).
+ */
+#include "connector/mysql/stream.h"
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ROW_BYTES     ((size_t)3 << 30) /* a row of 1 GB as text, old and new */
+#define LOOK_AT_CLOCK 256
+
+/* ---- items ---- */
+
+void my_stream_put(struct my_stream *st, const struct mf_item *item)
+{
+    st->queue[st->nqueue++] = *item; /* an event makes four at most */
+}
+
+int my_stream_here(const struct my_stream *st, struct mf_position *ret, struct mf_error *err)
+{
+    return st->done ? my_gtid_set_position(st->done, ret, err)
+                    : my_file_position(st->place.file, st->place.offset, ret, err);
+}
+
+int my_stream_progress(struct my_stream *st, struct mf_error *err)
+{
+    struct mf_item item = {.kind = MF_ITEM_PROGRESS, .commit_time_us = mf_wall_us()};
+    if (st->x.open || !st->place.file[0] || (st->done && my_gtid_set_count(st->done) <= st->told.order)) {
+        return 0;
+    }
+    if (my_stream_here(st, &item.position, err) < 0) {
+        return -1;
+    }
+    if (item.position.order > st->told.order) {
+        st->told = item.position;
+        my_stream_put(st, &item);
+    }
+    return 0;
+}
+
+void my_stream_lead(struct my_stream *st, struct my_rel *rel)
+{
+    if (!st->x.begun) {
+        st->x.begun = true;
+        my_stream_put(st, &(struct mf_item){.kind = MF_ITEM_BEGIN, .txn = st->x.id});
+    }
+    if (!rel->announced) {
+        rel->announced = true;
+        my_stream_put(st, &(struct mf_item){.kind = MF_ITEM_RELATION, .txn = st->x.id, .table = rel->table});
+    }
+}
+
+/* ---- opening ---- */
+
+static int lost(const char *why, struct mf_error *err)
+{
+    mf_fail(err, MF_FATAL, "MFSLOT", "%s", why);
+    mf_hint(err, "cancel and begin the migration again");
+    return -1;
+}
+
+static int read_start(struct my_stream *st, MYSQL *c, char *token, size_t n, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    bool book = false;
+    if (my_book_exists(c, &book, err) < 0) {
+        return -1;
+    }
+    if (book && my_queryf(c, &r, err,
+                          "SELECT value FROM midflight.settings WHERE migration = '%s' AND kind = 'stream %s'"
+                          " AND object = 'start'",
+                          st->pipe.migration, my_direction(st->pipe.direction)) < 0) {
+        return -1;
+    }
+    MYSQL_ROW row = r ? mysql_fetch_row(r) : NULL;
+    if (!row || !row[0] || !mf_strlcpy(token, row[0], n)) {
+        return lost("the change stream was never made, or was dropped: its start is not in midflight.settings", err);
+    }
+    return 0;
+}
+
+/* A server that has not what it has already sent is not the one that sent it, or is an earlier state of it. */
+static int check_history(struct my_stream *st, MYSQL *c, const char *from, struct mf_error *err)
+{
+    struct mf_position seen;
+    char text[256];
+    if (my_position_seen(c, st->db, &seen, err) < 0) {
+        return -1;
+    }
+    struct my_gtid_set *have = my_gtid_set_new(st->db->mariadb);
+    int rc = my_gtid_set_parse(have, seen.token, err);
+    if (rc == 0 && !my_gtid_set_contains(have, st->done)) {
+        mf_fail(
+            err, MF_FATAL, "MFSLOT",
+            "the server's history (%.300s) does not contain what has been read from it (%.300s): it was restored to an "
+            "earlier moment or reset, or is a replica that took over without the last changes",
+            seen.token, from);
+        mf_hint(err, "what is lost there may be on the other side already: cancel and begin the migration again");
+        rc = -1;
+    }
+    my_gtid_set_free(have);
+    if (rc < 0 || st->db->mariadb) {
+        return rc;
+    }
+    MF_CLEANUP_BUF struct mf_buf b = {.max = 64u << 10};
+    mf_buf_puts(&b, "SELECT GTID_SUBTRACT(@@global.gtid_purged, ");
+    my_put_literal(&b, from);
+    mf_buf_puts(&b, ")");
+    if (!mf_buf_ok(&b) || my_query_text(c, text, sizeof text, err, mf_buf_str(&b)) < 0) {
+        return -1;
+    }
+    if (text[0]) {
+        mf_fail(err, MF_FATAL, "MFSLOT",
+                "the server has thrown away transactions of its log that the stream still needs: %s", text);
+        mf_hint(err, "cancel and begin the migration again; let the server keep its log longer "
+                     "(binlog_expire_logs_seconds or expire_logs_days) than a standstill can take");
+        return -1;
+    }
+    return 0;
+}
+
+/* Without GTIDs: the file is there and as long. */
+static int check_file(struct my_stream *st, MYSQL *c, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    MYSQL_ROW row;
+    if (my_query(c, &r, err, "SHOW BINARY LOGS") < 0) {
+        return -1;
+    }
+    while ((row = mysql_fetch_row(r))) {
+        if (mf_streq(row[0], st->place.file)) {
+            return (uint64_t)my_get_i64(row, 1) >= st->place.offset
+                       ? 0
+                       : lost(
+                             "the server's log file is shorter than what has been read of it: it was reset or restored",
+                             err);
+        }
+    }
+    mf_fail(err, MF_FATAL, "MFSLOT", "the server has no log file %.200s any more, and the stream needs it",
+            st->place.file);
+    mf_hint(err, "cancel and begin the migration again; let the server keep its log longer");
+    return -1;
+}
+
+static int open_dump(struct my_stream *st, const char *token, struct mf_error *err)
+{
+    struct my_dump_start at = {.file = st->place.file, .offset = st->place.offset, .set = st->done};
+    MY_LEASE(st->db, l);
+    if (my_lease(l.db, &l.conn, err) < 0 || my_relations_read(&st->rels, l.conn, err) < 0 ||
+        my_versions_read(&st->rels, l.conn, st->told.order, err) < 0 ||
+        (st->done ? check_history(st, l.conn, token, err) : check_file(st, l.conn, err)) < 0) {
+        return -1;
+    }
+    if (st->done) {
+        st->place = (struct my_place){0}; /* the server tells where that is */
+    }
+    return my_dump_open(st->db, &st->pipe, "stream", &at, &st->dump, err);
+}
+
+static int begin_at(struct my_stream *st, const char *token, struct mf_error *err)
+{
+    if (!st->db->gtid) {
+        if (!my_parse_file_position(token, st->place.file, sizeof st->place.file, &st->place.offset)) {
+            return lost("the stream's position is no place in a log file: the server's gtid_mode was changed", err);
+        }
+        return my_file_position(st->place.file, st->place.offset, &st->told, err);
+    }
+    st->done = my_gtid_set_new(st->db->mariadb);
+    return my_gtid_set_parse(st->done, token, err) < 0 ? -1 : my_gtid_set_position(st->done, &st->told, err);
+}
+
+int my_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_position *from,
+                   struct mf_stream **ret, struct mf_error *err)
+{
+    char token[MF_POSITION_TOKEN] = "";
+    struct my_stream *st = mf_xcalloc(1, sizeof *st);
+    st->base.db = base;
+    st->db = my_db_of(base);
+    st->pipe = *pipe;
+    st->rels = (struct my_relations){.db = st->db, .pipe = *pipe};
+    st->log = my_binlog_new();
+    st->scout = my_scout_new(&st->rels);
+    st->next_sub = UINT64_C(1) << 63; /* apart from the ids of transactions */
+    mf_arena_init(&st->arena, ROW_BYTES);
+    MY_LEASE(st->db, l);
+    if (my_lease(l.db, &l.conn, err) < 0 || read_start(st, l.conn, token, sizeof token, err) < 0) {
+        my_stream_close(&st->base);
+        return -1;
+    }
+    if (from && !mf_position_none(from)) {
+        mf_strlcpy(token, from->token, sizeof token);
+    }
+    if (begin_at(st, token, err) < 0 || (st->opened = st->told.order, open_dump(st, token, err)) < 0) {
+        mf_error_prefix(err, "opening the change stream at %.200s", token);
+        my_stream_close(&st->base);
+        return -1;
+    }
+    *ret = &st->base;
+    return 0;
+}
+
+void my_stream_close(struct mf_stream *base)
+{
+    if (!base) {
+        return;
+    }
+    struct my_stream *st = (struct my_stream *)base;
+    my_dump_close(st->dump);
+    my_scout_free(st->scout);
+    my_binlog_free(st->log);
+    my_relations_free(&st->rels);
+    my_gtid_set_free(st->done);
+    mf_arena_free(&st->arena);
+    free(st->savepoints);
+    free(st->prepared);
+    free(st->maps);
+    free(st->old_values);
+    free(st->new_values);
+    free(st);
+}
+
+int my_stream_ack(struct mf_stream *base, const struct mf_position *durable, struct mf_error *err)
+{
+    struct my_stream *st = (struct my_stream *)base;
+    if (MF_FAULT(err, "mysql.stream_ack")) {
+        return -1;
+    }
+    MF_LOCK_SCOPE(&st->db->lock);
+    struct mf_position *acked = &st->db->acked[st->pipe.direction];
+    if (durable->order > acked->order) {
+        *acked = *durable;
+    }
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static int changed_ahead(const struct my_rel *rel, const char *statement, struct mf_error *err)
+{
+    mf_fail(err, MF_FATAL, "MFDDL",
+            "table %s.%s is changed further on in the log (%.300s), and what it was before cannot be told any more; "
+            "nothing was misread",
+            rel->schema, rel->name, statement);
+    mf_hint(err, "its rows between here and there cannot be read: cancel and begin the migration again, and change "
+                 "tables while midflight runs and has caught up");
+    return -1;
+}
+
+/* What is not noted is looked at again by the next stream: a failure costs no more. */
+static void note_shape(struct my_stream *st, const struct my_rel *rel)
+{
+    struct mf_error ignored = {0};
+    MY_LEASE(st->db, l);
+    if (my_lease(l.db, &l.conn, &ignored) == 0) {
+        my_version_write(&st->rels, l.conn, rel, &ignored);
+    }
+}
+
+/* The shape of the table that an event waits for. *ret_known: the event may come again. */
+static int learn(struct my_stream *st, int timeout_ms, bool *ret_known, struct mf_error *err)
+{
+    struct my_rel *rel = st->learning;
+    bool done = false;
+    *ret_known = false;
+    if (!st->learnt) {
+        if (my_rel_learn(&st->rels, rel, &st->until, err) < 0) {
+            return -1;
+        }
+        st->learnt = true;
+    }
+    if (my_scout_step(st->scout, &st->x.start, &st->until, timeout_ms, &done, err) < 0) {
+        return -1;
+    }
+    if (!done) {
+        return 0;
+    }
+    const char *statement = my_scout_found(st->scout, rel, &st->place);
+    if (statement) {
+        return changed_ahead(rel, statement, err);
+    }
+    if (!rel->table) {
+        mf_fail(err, MF_FATAL, "MFDDL", "table %s.%s is not there, and its rows are in the log (%s)", rel->schema,
+                rel->name, rel->why[0] ? rel->why : "nothing in the log says why");
+        mf_hint(err, "cancel and begin the migration again");
+        return -1;
+    }
+    rel->state = MY_REL_KNOWN;
+    rel->why[0] = 0;
+    rel->version = rel->version ? rel->version : st->opened; /* nothing has touched it since */
+    st->learning = NULL;
+    *ret_known = true;
+    note_shape(st, rel);
+    return 0;
+}
+
+/* The next event, from the socket or out of a compressed one. *ret_got false: none came in time. */
+static int next_event(struct my_stream *st, int timeout_ms, struct my_event *e, bool *ret_got, struct mf_error *err)
+{
+    const void *bytes = NULL;
+    size_t n = 0;
+    bool end = false;
+    *ret_got = true;
+    if (st->in_payload) {
+        if (my_payload_next(st->log, e, &st->in_payload, err) < 0) {
+            return -1;
+        }
+        if (st->in_payload) {
+            return 0;
+        }
+    }
+    if (my_dump_next(st->dump, timeout_ms, &bytes, &n, &end, err) < 0) {
+        return -1;
+    }
+    *ret_got = bytes != NULL;
+    if (!bytes) {
+        return 0;
+    }
+    if (my_binlog_event(st->log, bytes, n, e, err) < 0) {
+        mf_error_prefix(err, "the log of %s, file %s behind %llu", st->db->facts.host, st->place.file,
+                        (unsigned long long)st->place.offset);
+        return -1;
+    }
+    my_place_follow(&st->place, e);
+    return 0;
+}
+
+/* One step towards an item: an event read and understood, or waited for. */
+static int step(struct my_stream *st, int timeout_ms, bool *ret_idle, struct mf_error *err)
+{
+    struct my_event e = {0};
+    bool got = false;
+    if (st->learning) {
+        bool known = false;
+        if (learn(st, timeout_ms, &known, err) < 0) {
+            return -1;
+        }
+        *ret_idle = !known;
+        if (!known) {
+            return 0;
+        }
+        e = st->waiting;
+        return my_stream_event(st, &e, err);
+    }
+    if (next_event(st, timeout_ms, &e, &got, err) < 0) {
+        return -1;
+    }
+    *ret_idle = !got;
+    return got ? my_stream_event(st, &e, err) : 0;
+}
+
+/* What lies ready: the queue, what is undone, a row. */
+static int ready(struct my_stream *st, struct mf_item *ret, bool *ret_got, struct mf_error *err)
+{
+    *ret_got = true;
+    if (st->at < st->nqueue) {
+        *ret = st->queue[st->at++];
+        return 0;
+    }
+    st->at = st->nqueue = 0;
+    if (st->undo < st->undo_end) {
+        uint64_t sub = st->undo++;
+        *ret = (struct mf_item){.kind = MF_ITEM_ABORT, .txn = st->x.id, .subtxn = sub};
+        *ret_got = st->x.begun;
+        return 0;
+    }
+    *ret_got = false;
+    return st->rows ? my_stream_row(st, ret, ret_got, err) : 0;
+}
+
+int my_stream_next(struct mf_stream *base, int timeout_ms, struct mf_item *ret, struct mf_error *err)
+{
+    struct my_stream *st = (struct my_stream *)base;
+    int64_t until = 0;
+    if (MF_FAULT(err, "mysql.stream_next")) {
+        return -1;
+    }
+    for (unsigned i = 1;; i++) {
+        bool got = false, idle = false;
+        if (ready(st, ret, &got, err) < 0) {
+            return -1;
+        }
+        if (got) {
+            return 0;
+        }
+        if (st->undo < st->undo_end || st->rows) {
+            continue;
+        }
+        int left = timeout_ms;
+        if (until == 0) {
+            until = mf_now_us() + timeout_ms * MF_US_PER_MS;
+        } else if (i % LOOK_AT_CLOCK == 0) { /* a long transaction that is nothing to us must not hold the caller */
+            int64_t us = until - mf_now_us();
+            left = us > 0 ? (int)(us / MF_US_PER_MS) : 0;
+            if (us <= 0) {
+                idle = true;
+            }
+        }
+        if (!idle && step(st, left, &idle, err) < 0) {
+            return -1;
+        }
+        if (idle && st->nqueue == 0) {
+            *ret = (struct mf_item){.kind = MF_ITEM_NONE};
+            return 0;
+        }
+    }
+}

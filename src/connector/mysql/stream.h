@@ -1,0 +1,105 @@
+/* The change stream's own header: stream.c (opening, waiting, items), stream_events.c (what each event means), stream_rows.c (rows), xa.c (XA
+ * transactions that are prepared). */
+#ifndef MF_CONNECTOR_MYSQL_STREAM_H
+#define MF_CONNECTOR_MYSQL_STREAM_H
+
+#include "connector/mysql/dump.h"
+#include "connector/mysql/mysql_room.h"
+#include "connector/mysql/scout.h"
+#include "connector/mysql/versions.h"
+
+#define MY_QUEUE          8
+#define MY_SAVEPOINTS_MAX 1000
+#define MY_XA_MAX         10000
+
+/* A transaction of the log, from its GTID on. */
+struct my_txn {
+    bool open;
+    bool grouped;        /* several events, up to one that ends it; else the one statement that follows */
+    bool skip;           /* contained in where the stream began */
+    bool begun;          /* its BEGIN was handed out */
+    bool changed_tables; /* and that is to be remembered before it is passed */
+    bool changed_all;
+    uint64_t id, sub; /* sub: what comes now is undone together (a savepoint) */
+    struct my_gtid gtid;
+    int64_t time_us;
+    struct my_place start; /* behind its GTID: where a look ahead begins, which needs every table's description */
+};
+
+struct my_savepoint {
+    char name[MY_TOKEN];
+    uint64_t sub; /* the first that is undone with it */
+};
+
+/* XA: prepared, neither committed nor rolled back so far. */
+struct my_prepared {
+    char id[MY_TOKEN];
+    uint64_t txn;
+    bool begun;
+};
+
+struct my_stream {
+    struct mf_stream base;
+    struct my_db *db;
+    struct mf_pipe_id pipe;
+    struct my_dump *dump;
+    struct my_binlog *log;
+    struct my_relations rels;
+    struct my_scout *scout;
+    struct my_gtid_set *done; /* NULL: positions are places in files */
+    struct my_place place;
+    struct mf_position told; /* the last one handed out */
+    uint64_t opened;         /* the order it began at */
+    char changed_by[MY_WHY]; /* the statement that may have changed every table */
+    struct my_txn x;
+    struct my_savepoint *savepoints;
+    size_t nsavepoints;
+    uint64_t next_sub;
+    uint64_t undo, undo_end; /* subs whose undoing is still to be told */
+    struct my_prepared *prepared;
+    size_t nprepared;
+    /* tables of the statement being read */
+    struct {
+        uint64_t id;
+        struct my_rel *rel; /* NULL: not ours */
+    } * maps;
+    size_t nmaps, maps_cap;
+    /* handed out before anything is read */
+    struct mf_item queue[MY_QUEUE];
+    size_t at, nqueue;
+    const struct mf_table *emptied; /* the table of the truncation in the queue */
+    struct my_rel *rows;            /* a rows event is being handed out */
+    enum my_rows_kind rows_kind;
+    struct mf_arena arena; /* of one row */
+    struct mf_value *old_values, *new_values;
+    bool in_payload;
+    /* an event that waits until the shape of a table is known */
+    struct my_rel *learning;
+    bool learnt; /* the catalogue was read; it holds when nothing comes before `until` */
+    struct my_place until;
+    struct my_event waiting;
+};
+
+/* What an event means; items go into the queue. An event that needs a shape not known yet is put aside (st->learning) and comes again. */
+int my_stream_event(struct my_stream *st, const struct my_event *e, struct mf_error *err);
+void my_stream_put(struct my_stream *st, const struct mf_item *item);
+/* Where the stream is: behind the transaction that ends now. */
+int my_stream_here(const struct my_stream *st, struct mf_position *ret, struct mf_error *err);
+/* PROGRESS, when there is any and no transaction is open. */
+int my_stream_progress(struct my_stream *st, struct mf_error *err);
+/* BEGIN and RELATION where they are due before a change of this table. */
+void my_stream_lead(struct my_stream *st, struct my_rel *rel);
+
+/* The next row of st->rows; *ret_got false: the event has no more. */
+int my_stream_row(struct my_stream *st, struct mf_item *ret, bool *ret_got, struct mf_error *err);
+
+/* xa.c */
+int my_xa_prepared(struct my_stream *st, const struct my_event *e, struct mf_error *err);
+int my_xa_end(struct my_stream *st, const char *id, bool commit, struct mf_error *err);
+
+/* The open transaction counts as executed from here on. */
+void my_stream_count(struct my_stream *st);
+/* Ends the open transaction: COMMIT, or PROGRESS when it had nothing for us. */
+int my_stream_commit(struct my_stream *st, struct mf_error *err);
+
+#endif

@@ -1,0 +1,208 @@
+"""What `check` says about MySQL servers. Each remedy that is a statement is run, and takes its finding away."""
+import re
+
+import pytest
+
+from harness.mydrive import Drive
+from harness.mysql_servers import VERSIONS, ident
+from harness.pgread import Read
+
+NOTE, WARNING, BLOCKER = 0, 1, 2
+
+
+@pytest.fixture
+def check_source():
+    made = []
+
+    def run(url, **named):
+        made.append(Read(url if isinstance(url, str) else url.url(), **named))
+        return {(f["code"], f["object"]): f for f in made[-1].check()["findings"]}
+
+    yield run
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def check_target(tmp_path):
+    made = []
+
+    def run(source, target, **named):
+        made.append(Drive(target if isinstance(target, str) else target.url(), other=source.url(), state=tmp_path))
+        return {(f["code"], f["object"]): f for f in made[-1]("check", **named)["findings"]}
+
+    yield run
+    for one in made:
+        one.close()
+
+
+def codes(found, severity=WARNING):
+    return {c for (c, _), f in found.items() if f["severity"] >= severity}
+
+
+def of(found, code):
+    return {o: f for (c, o), f in found.items() if c == code}
+
+
+def paste(database, remedy):
+    """The statements of a remedy, as an administrator would run them."""
+    for statement in re.sub(r"--.*", "", remedy).split(";"):
+        if statement.strip():
+            database.execute(statement)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_good_source_has_nothing_to_say(check_source, mysql_database, version):
+    db = mysql_database("source", version)
+    db.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    assert check_source(db) == {}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_tables_that_cannot_be_moved_as_they_are(check_source, mysql_database, version):
+    db = mysql_database("source", version)
+    db.execute("CREATE TABLE p (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id + 1) VIRTUAL);"
+               "CREATE TABLE c (id int PRIMARY KEY, p int, CONSTRAINT casc FOREIGN KEY (p) REFERENCES p (id) ON DELETE CASCADE);"
+               "CREATE TABLE s (id int PRIMARY KEY, p int, CONSTRAINT setn FOREIGN KEY (p) REFERENCES p (id) ON UPDATE SET NULL);"
+               "CREATE TABLE r (id int PRIMARY KEY, p int, CONSTRAINT rest FOREIGN KEY (p) REFERENCES p (id));"
+               "CREATE TABLE my (id int PRIMARY KEY, g geometry) ENGINE=MyISAM; CREATE TABLE bare (a int NULL UNIQUE);"
+               "CREATE TABLE part (id int PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 2;"
+               "CREATE TRIGGER tr BEFORE INSERT ON p FOR EACH ROW SET NEW.id = NEW.id; CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1;"
+               "CREATE VIEW v AS SELECT 1 AS one")
+    name = db.name
+    found = check_source(db)
+    blockers = {k for k, f in found.items() if f["severity"] == BLOCKER}
+    assert blockers == {("engine", f"table {name}.my"), ("cascade", f"foreign key casc of {name}.c"),
+                        ("cascade", f"foreign key setn of {name}.s"), ("trigger", f"trigger tr on {name}.p")}
+    assert {k for k, f in found.items() if f["severity"] == WARNING} == {("no-key", f"table {name}.bare"), ("event", f"event {name}.e")}
+    assert {c for (c, _), f in found.items() if f["severity"] == NOTE} == {"generated-column", "partitions", "spatial"}
+    for key, f in found.items():
+        if key[0] in ("engine", "cascade", "trigger", "event"):
+            paste(db, f["remedy"])
+    assert codes(check_source(db)) == {"no-key"}
+
+
+def test_a_server_that_does_not_log_as_it_must(check_source, own_mysql):
+    for version in ("8.0", "mariadb"):
+        server = own_mysql(version, settings={"log_bin": None, "skip_log_bin": "1", "log_slave_updates": None,
+                                              **({"gtid_mode": None, "enforce_gtid_consistency": None} if version == "8.0" else {})})
+        assert "log-bin" in codes(check_source(server.url()), BLOCKER)
+    server = own_mysql("5.7", gtid=False, settings={"binlog_format": "MIXED", "binlog_row_image": "MINIMAL", "expire_logs_days": "0"})
+    found = check_source(server.url())
+    assert codes(found, BLOCKER) == {"binlog-format"} and codes(found) == {"binlog-format", "gtid-mode"}
+    assert of(found, "binlog-row-image")["binlog_row_image"]["severity"] == NOTE
+    for one in ("binlog-format", "binlog-row-image"):
+        paste(server, found[one, one.replace("-", "_")]["remedy"])
+    assert codes(check_source(server.url()), NOTE) == {"gtid-mode"}
+    server = own_mysql("8.0", settings={"binlog_expire_logs_seconds": "3600", "binlog_do_db": "shop", "read_only": "1"})
+    found = check_source(server.url())
+    assert codes(found) == {"binlog-expiry", "binlog-filter", "read-only"}
+    for code in ("binlog-expiry", "read-only"):
+        for f in of(found, code).values():
+            paste(server, f["remedy"])
+    assert codes(check_source(server.url())) == {"binlog-filter"}
+
+
+def test_a_replica(check_source, own_mysql):
+    for logs in (True, False):
+        server = own_mysql("5.7", settings={} if logs else {"log_slave_updates": "OFF"})
+        server.execute("CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = 1, MASTER_AUTO_POSITION = 1")
+        assert codes(check_source(server.url())) == ({"replica"} if logs else {"log-slave-updates"})
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_right_that_is_missing_comes_with_its_grant(check_source, mysql_database, version):
+    db = mysql_database("source", version)
+    db.execute("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE `we``ird` (id int PRIMARY KEY)")
+    db.server.create_account("weak", f"SELECT ON {ident(db.name)}.t")
+    weak = db.url(user="weak")
+    found = check_source(weak)
+    assert codes(found, BLOCKER) == {"account-replication-slave", "account-replication-client", "account-rights",
+                                      "account-hidden", "trust-function-creators"}
+    assert ("account-rights", f"table {db.name}.t") in found and not any("ird" in o for _, o in found)  # it is not even seen
+    try:
+        for _ in range(3):  # what is seen now may be told now
+            for f in found.values():
+                paste(db.server, f["remedy"])
+            found = check_source(weak)
+        assert codes(found) == set()
+    finally:
+        db.server.execute("SET GLOBAL log_bin_trust_function_creators = 0")
+        db.server.execute("DROP USER weak")
+
+
+def test_rights_by_a_role(check_source, mysql_database):
+    db = mysql_database("source", "8.0")
+    db.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    db.server.create_account("through_role")
+    s = db.server
+    s.execute("CREATE ROLE mover; GRANT REPLICATION SLAVE, REPLICATION CLIENT, PROCESS, RELOAD, SUPER ON *.* TO mover;"
+              f"GRANT ALL ON {ident(db.name)}.* TO mover; GRANT ALL ON midflight.* TO mover; GRANT mover TO through_role;"
+              "SET DEFAULT ROLE mover TO through_role")
+    try:
+        assert codes(check_source(db.url(user="through_role"))) == set()
+    finally:
+        s.execute("DROP ROLE mover; DROP USER through_role")
+
+
+@pytest.mark.parametrize("mysql_versions", [("5.7", "8.0"), ("8.0", "8.0"), ("mariadb", "mariadb")])
+def test_a_good_target_has_nothing_to_say(check_target, mysql_pair):
+    source, target = mysql_pair
+    source.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    assert codes(check_target(source, target)) == set()
+
+
+def test_what_is_there_already(check_target, mysql_pair):
+    source, target = mysql_pair
+    for db in mysql_pair:
+        db.execute("CREATE TABLE full_ (id int PRIMARY KEY); CREATE TABLE none (id int PRIMARY KEY)")
+    target.execute("INSERT INTO full_ VALUES (1); CREATE TABLE stranger (id int PRIMARY KEY)")
+    found = check_target(source, target)
+    assert found["target-rows", f"table {target.name}.full_"]["severity"] == BLOCKER
+    assert ("target-table", f"table {target.name}.none") in found
+    assert "target-not-empty" in codes(found, NOTE)
+    assert "target-rows" not in codes(check_target(source, target, exclude=[source.name + ".full_"]))
+    paste(target, found["target-rows", f"table {target.name}.full_"]["remedy"])
+    assert "target-rows" not in codes(check_target(source, target))
+
+
+def test_what_the_target_does_in_another_way(check_target, own_mysql):
+    source = own_mysql("8.0", settings={"max_allowed_packet": "32M"})
+    target = own_mysql("5.7", settings={"lower_case_table_names": 1, "max_allowed_packet": "16M", "default_time_zone": "+02:00",
+                                        "sql_mode": "ANSI", "log_bin_trust_function_creators": 1})
+    shop = source.create_database("shop")
+    shop.execute("CREATE TABLE t (id int PRIMARY KEY, v varchar(10) COLLATE utf8mb4_0900_ai_ci)")
+    target.create_database("shop")
+    found = check_target(shop, target.url("shop"))
+    assert codes(found) == {"collation", "lower-case-names", "max-allowed-packet", "time-zone", "sql-mode"}
+    assert of(found, "collation")["column shop.t.v"]["severity"] == BLOCKER
+    assert of(found, "lower-case-names")["lower_case_table_names"]["severity"] == WARNING
+    shop.execute("CREATE TABLE Mixed (id int PRIMARY KEY)")
+    assert of(check_target(shop, target.url("shop")), "lower-case-names")["lower_case_table_names"]["severity"] == BLOCKER
+
+
+def test_one_server_is_not_two(check_target, mysql_database):
+    db = mysql_database("source", "mariadb")
+    other = mysql_database("source", "mariadb")
+    assert {"same-server", "database-name"} <= codes(check_target(db, other), BLOCKER)
+
+
+def test_another_engine(check_target, mysql_database):
+    source = mysql_database("source", "5.7")
+    target = mysql_database("target", "mariadb", name=source.name)
+    assert "other-engine" in codes(check_target(source, target))
+
+
+def test_an_account_that_may_not_make_the_schema(check_target, mysql_pair):
+    source, target = mysql_pair
+    source.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    target.server.create_account("weak", f"SELECT ON {ident(target.name)}.*")
+    found = check_target(source, target.url(user="weak"))
+    assert codes(found, BLOCKER) == {"account-replication-slave", "account-replication-client", "account-rights",
+                                      "trust-function-creators"}
+    try:
+        for f in found.values():
+            paste(target.server, f["remedy"])
+        assert codes(check_target(source, target.url(user="weak"))) == set()
+    finally:
+        target.server.execute("SET GLOBAL log_bin_trust_function_creators = 0; DROP USER weak")
