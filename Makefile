@@ -6,6 +6,7 @@
 #   make docs     refreshes the generated pages
 #   make soak     the long runs
 #   make demo     a migration of a busy database, judged from outside
+#   make demo-mysql-upgrade   the same from MySQL 5.7 to 8.0
 #   make bench    speed, beside pgcopydb on the same data
 #   make NODEPS=1 never touches packages
 
@@ -13,7 +14,7 @@ BUILD ?= build
 FUZZ_SECONDS ?= 300
 NINJA ?= ninja
 
-.PHONY: all deps test test-deps unit scenarios soak demo bench lint format fuzz docs clean install
+.PHONY: all deps test test-deps unit scenarios soak demo demo-mysql-upgrade bench lint format fuzz docs clean install
 
 all: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) midflight
@@ -45,6 +46,9 @@ soak: test-deps all
 
 demo: test-deps all
 	@scripts/demo.sh $(ARGS)
+
+demo-mysql-upgrade: test-deps all
+	@scripts/demo.sh mysql $(ARGS)
 
 bench: test-deps all
 	@bench/run $(ARGS)

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
@@ -41,6 +42,8 @@ class Failed(Exception):
 
 
 class Demo:
+    role = ROLE
+
     def __init__(self, arguments):
         self.arguments = arguments
         self.dir = Path(tempfile.mkdtemp(prefix="midflight-demo-"))
@@ -50,7 +53,7 @@ class Demo:
         self.servers: list[Server] = []
         self.midflight: Midflight | None = None
         self.loads: list = []
-        self.pgbench: Pgbench | None = None
+        self.one_sided: list = []  # loads that know one address only
         self.worst_lag, self.live = 0.0, False
         self.pids: list[int] = []
         self.pauses: list[float] = []
@@ -89,10 +92,28 @@ class Demo:
     def start_load(self) -> None:
         for load in (self.ledger, self.bank):
             self.loads.append(load.start())
-        self.awkward = AwkwardLoad(self.source.url(ROLE), seed=self.arguments.seed, pause=0.02).start()
+        self.awkward = self.awkward_load(self.source, self.arguments.seed).start()
         self.loads.append(self.awkward)
-        self.pgbench = Pgbench(self.source.url(ROLE)).start(600, clients=2, rate=self.arguments.rate)
-        say("the application writes: ledger, bank, pgbench, and awkward changes; no pause from here on")
+        self.one_sided.append(self.bench_load())
+        say(f"the application writes: ledger, bank, {self.bench_name}, and awkward changes; no pause from here on")
+
+    def awkward_load(self, database, seed: int):
+        return AwkwardLoad(database.url(ROLE), seed=seed, pause=0.02)
+
+    bench_name = "pgbench"
+
+    def bench_load(self):
+        return Pgbench(self.source.url(ROLE)).start(600, clients=2, rate=self.arguments.rate)
+
+    def compare(self):
+        return compare(self.source.url(), self.target.url(), skip={'"awk"."unlogged"'}, sequences="skip", unlogged=False)
+
+    def left_on_target(self) -> list[str]:
+        after = self.fingerprint(self.target)
+        ours = [f"{kind}: {row}" for kind in after for row in after[kind] if re.search("midflight", str(row))]
+        for kind in ("slots", "publications", "subscriptions", "origins", "event triggers", "settings of roles and databases"):
+            ours += [f"{kind}: {row}" for row in after[kind]]
+        return ours
 
     # -- watching ----------------------------------------------------------------------------------------------------
     def progress(self, status: dict) -> None:
@@ -147,15 +168,13 @@ class Demo:
     # -- the play ----------------------------------------------------------------------------------------------------
     def run(self) -> None:
         self.prepare()
-        mover_source, mover_target = self.source.url(), self.target.url()
         self.midflight = m = Midflight(
-            "postgresql://postgres:${DEMO_PASSWORD}" + mover_source.split(PASSWORD, 1)[1],
-            "postgresql://postgres:${DEMO_PASSWORD}" + mover_target.split(PASSWORD, 1)[1],
+            self.source.url().replace(PASSWORD, "${DEMO_PASSWORD}"), self.target.url().replace(PASSWORD, "${DEMO_PASSWORD}"),
             self.dir / "migration",
             config={"migration": "demo", "copy": {"jobs": 2, "max_load": 0}, "cutover": {"max_pause": "3s"}, "on_ddl": "stop"},
             environment={"DEMO_PASSWORD": PASSWORD})
-        m.hook("on_cutover", self.endpoint.switch_script(self.target.url(ROLE)))
-        m.hook("on_rollback", self.endpoint.switch_script(self.source.url(ROLE)))
+        m.hook("on_cutover", self.endpoint.switch_script(self.target.url(self.role)))
+        m.hook("on_rollback", self.endpoint.switch_script(self.source.url(self.role)))
         self.call("check")
         self.start_load()
         begun = time.monotonic()
@@ -173,7 +192,7 @@ class Demo:
         self.settle_source()
 
         self.move("cutover", "target", self.target)
-        self.new_side = AwkwardLoad(self.target.url(ROLE), seed=self.arguments.seed + 10_000, pause=0.02).start()
+        self.new_side = self.awkward_load(self.target, self.arguments.seed + 10_000).start()
         self.loads.append(self.new_side)
         self.watch_for(6)
         self.new_side.stop()
@@ -200,7 +219,8 @@ class Demo:
         """Ends the two writers that know only one address; the ledger and the bank go through everything."""
         self.awkward.stop()
         self.loads.remove(self.awkward)
-        self.pgbench.stop()
+        for load in self.one_sided:
+            load.stop()
         say(f"awkward changes: {self.awkward.committed:,} transactions; the ledger and the bank go on")
 
     def move(self, command: str, side: str, database) -> None:
@@ -213,7 +233,7 @@ class Demo:
         while self.ledger.stats.acknowledged < before + 50 and time.monotonic() < end:
             time.sleep(0.02)
         self.promise(self.ledger.stats.acknowledged >= before + 50, f"after {command} the application cannot write on the {side}")
-        self.promise(self.endpoint.get() == database.url(ROLE), f"after {command} the address is not the {side}'s")
+        self.promise(self.endpoint.get() == database.url(self.role), f"after {command} the address is not the {side}'s")
         pause = self.ledger.stats.longest_pause
         self.pauses.append(pause)
         say(f"{command}: writes are on the {side}; clients waited at most {pause * 1000:.0f} ms, midflight says {status.get('pause_ms')} ms")
@@ -226,7 +246,7 @@ class Demo:
         say("the application holds its breath for the final comparison")
         self.drain_reverse()
         for _ in range(3):  # the bank's last transfers may still be on their way back
-            result = compare(self.source.url(), self.target.url(), skip={'"awk"."unlogged"'}, sequences="skip", unlogged=False)
+            result = self.compare()
             if result.equal:
                 break
         self.promise(result.equal, f"the sides differ: {result}")
@@ -259,15 +279,12 @@ class Demo:
         problems = ledger.check(self.target.url())
         self.promise(not problems, f"the ledger: {problems}")
         self.watch.stop()
-        with self.target.connect() as c:
+        with closing(self.target.connect()) as c:
             self.promise(self.bank.check_snapshot(c, full=True) is None, f"the bank: {self.bank.check_snapshot(c, full=True)}")
         left = fingerprint_differences(self.before, self.fingerprint(self.source))
         left = [l for l in left if not l.startswith("sessions")]
         self.promise(not left, "left behind on the source: " + "; ".join(left[:5]))
-        after = self.fingerprint(self.target)
-        ours = [f"{kind}: {row}" for kind in after for row in after[kind] if re.search("midflight", str(row))]
-        for kind in ("slots", "publications", "subscriptions", "origins", "event triggers", "settings of roles and databases"):
-            ours += [f"{kind}: {row}" for row in after[kind]]
+        ours = self.left_on_target()
         self.promise(not ours, "left behind on the target: " + "; ".join(ours[:5]))
         unexpected = ledger.stats.unexpected()
         self.promise(not unexpected, f"the clients saw errors that are not the fence's: {unexpected} {ledger.stats.messages}")
@@ -295,8 +312,8 @@ class Demo:
             load.stopping.set()
         if getattr(self, "watch", None):
             self.watch.stopping.set()
-        if self.pgbench:
-            self.pgbench.stop()
+        for load in self.one_sided:
+            load.stop()
         if self.midflight:
             if self.midflight.running():
                 self.pids.append(self.midflight.process.pid)
@@ -322,18 +339,9 @@ class Demo:
             print(f"  BROKEN: {text}", flush=True)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="a whole live migration on throw-away servers")
-    parser.add_argument("--scale", type=int, default=20, help="pgbench's scale (20)")
-    parser.add_argument("--rate", type=float, default=200, help="ledger writes a second (200); the other writers follow it")
-    parser.add_argument("--source-version", type=int, default=15)
-    parser.add_argument("--target-version", type=int, default=15)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", action="store_true", help="keep the directory with the logs")
-    arguments = parser.parse_args()
+def play(demo: Demo) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))
-    demo = Demo(arguments)
     try:
         demo.run()
     except (Failed, CommandFailed, AssertionError, TimeoutError, RuntimeError) as error:
@@ -343,6 +351,17 @@ def main() -> int:
         demo.close()
     demo.table()
     return 1 if demo.broken else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="a whole live migration on throw-away servers")
+    parser.add_argument("--scale", type=int, default=20, help="pgbench's scale (20)")
+    parser.add_argument("--rate", type=float, default=200, help="ledger writes a second (200); the other writers follow it")
+    parser.add_argument("--source-version", type=int, default=15)
+    parser.add_argument("--target-version", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="keep the directory with the logs")
+    return play(Demo(parser.parse_args()))
 
 
 if __name__ == "__main__":

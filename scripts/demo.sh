@@ -1,3 +1,9 @@
 #!/bin/bash
-# `make demo`: a whole live migration on throw-away servers. Needs build/midflight and the test packages.
-exec /usr/bin/python3 "$(dirname "$0")/demo.py" "$@"
+# `make demo`, `make demo-mysql-upgrade`: a whole live migration on throw-away servers. Needs build/midflight and the test packages.
+cd "$(dirname "$0")"
+play=demo.py
+if [ "${1:-}" = mysql ]; then
+    play=demo_mysql.py
+    shift
+fi
+exec /usr/bin/python3 "$play" "$@"

@@ -134,10 +134,12 @@ static void check_log(struct my_check *k)
             "binlog_format is %s: the log has statements, not the rows they changed", format);
     }
     if (*image && strcasecmp(image, "FULL") != 0) {
-        my_check_say(
-            k, MF_NOTE, "binlog-row-image", "binlog_row_image", "SET GLOBAL binlog_row_image = 'FULL';",
-            "binlog_row_image is %s: updates that come before their row is copied are read again from the source",
-            image);
+        my_check_say(k, MF_WARNING, "binlog-row-image", "binlog_row_image",
+                     "SET GLOBAL binlog_row_image = 'FULL'; -- sessions that are open keep what they began with",
+                     "binlog_row_image is %s: an INSERT that leaves columns to their defaults stops the stream, and "
+                     "updates that "
+                     "come before their row is copied are read again from the source",
+                     image);
     }
     if (my_check_number(k, "server_id") == 0) {
         my_check_say(k, MF_BLOCKER, "server-id", "server_id", "SET GLOBAL server_id = 1; -- and in the configuration",
