@@ -307,9 +307,9 @@ def test_full_disk_under_the_spool(source, target, migration, tmp_path):
         with target.connect() as lock:
             lock.execute("BEGIN; LOCK TABLE a")
             with source.connect() as c:
-                for i in range(30):
-                    c.execute(f"UPDATE a SET v = (SELECT string_agg(md5(random()::text || g), '') FROM generate_series(a.id, a.id + 4) g) WHERE id % 10 = {i % 10}")
-            wait_for(lambda: "space" in m.log_text() or not m.running() or (m.status().get("last_error") or ""), 90, "the full disk noticed")
+                for i in range(60):
+                    c.execute(f"UPDATE a SET v = (SELECT string_agg(md5(random()::text || g), '') FROM generate_series(a.id, a.id + 19) g) WHERE id % 10 = {i % 10}")
+            wait_for(lambda: "space" in m.log_text() or not m.running() or "space" in (m.status().get("last_error") or ""), 60, "the full disk noticed")
             lock.execute("ROLLBACK")
         subprocess.run(["mount", "-o", "remount,size=400m", str(mount)], check=True)
         if not m.running():

@@ -264,7 +264,7 @@ def test_verify_names_the_rows_and_exits_4(tmp_path, run):
     r = run({("POST", "/v1/verify"): (200, reply)})
     text = expect(DIFFERENT, "verify", "--state", tmp_path, "--table", "public.a", "--sample", "5%", "--repair").stdout
     assert r.asked == [("POST", "/v1/verify", {"table": "public.a", "sample": 0.05, "repair": True})]
-    assert "id=7" in text and "missing" in text and "different: 1,000 rows compared, 2 differ" in text
+    assert "id=7" in text and "missing" in text and "different: 1,000 rows of a sample compared, 2 differ" in text
     assert "\x1b" not in text
     assert json.loads(expect(DIFFERENT, "verify", "--json", "--state", tmp_path).stdout) == reply
     r.answers[("POST", "/v1/verify")] = (200, {"rows_compared": 1000, "rows_differing": 0})
