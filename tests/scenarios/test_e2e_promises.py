@@ -4,6 +4,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 
 from harness.compare import equal_at_last
 from harness.loads import Bank
@@ -109,6 +110,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.timeout(400)  # twenty seconds alone; much is written and compared
 def test_big_values_and_transactions_in_little_memory(source, target, migration):
     """256 MiB resident with four jobs: values of 200 MB copied and verified, a transaction of 400,000 rows streamed. A
     large value in the stream is what libpq makes of it, and costs six times its size (docs/performance.md)."""
