@@ -89,7 +89,7 @@ def test_a_server_that_does_not_log_as_it_must(check_source, own_mysql):
         assert "log-bin" in codes(check_source(server.url()), BLOCKER)
     server = own_mysql("5.7", gtid=False, settings={"binlog_format": "MIXED", "binlog_row_image": "MINIMAL", "expire_logs_days": "0"})
     found = check_source(server.url())
-    assert codes(found, BLOCKER) == {"binlog-format"} and codes(found) == {"binlog-format", "gtid-mode"}
+    assert codes(found, BLOCKER) == {"binlog-format"} and codes(found) == {"binlog-format", "binlog-row-image", "gtid-mode"}
     assert of(found, "binlog-row-image")["binlog_row_image"]["severity"] == WARNING
     for one in ("binlog-format", "binlog-row-image"):
         paste(server, found[one, one.replace("-", "_")]["remedy"])
