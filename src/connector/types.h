@@ -162,6 +162,9 @@ struct mf_quarantined {
     struct mf_position position;
 };
 
+/* The row as it is kept in mf_quarantined.row: an object of texts; what is binary or unchanged is left out, long values are cut. */
+void mf_put_row_json(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row);
+
 struct mf_window_mode {
     /* Before the consistency point rows may exist already or be missing: write over, and report updates that found nothing. An update that
      * changes the key and is not whole is always reported and its old row removed, whatever is found: the row under the old key may be a

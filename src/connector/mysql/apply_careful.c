@@ -115,7 +115,7 @@ static int rename_entry(struct my_applier *a, const struct mf_table *t, const st
 static void put_shown_row(struct my_applier *a, struct mf_buf *json, const struct mf_table *t, const struct mf_row *row)
 {
     json->max = a->packet > (64 << 20) ? 16u << 20 : (size_t)a->packet / 4;
-    my_put_row_json(json, t, row);
+    mf_put_row_json(json, t, row);
     if (!mf_buf_ok(json)) {
         mf_buf_reset(json);
         mf_buf_puts(json, "{}");

@@ -247,11 +247,6 @@ void my_dump_close(struct my_dump *d)
     }
 }
 
-uint32_t my_dump_server_id(const struct my_dump *d)
-{
-    return d->server_id;
-}
-
 /* ---- reading ---- */
 
 /* Bytes that have left the socket and wait in the library: its read-ahead, and what TLS has decrypted already. */

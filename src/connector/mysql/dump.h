@@ -41,7 +41,4 @@ int my_dump_next(struct my_dump *d, int timeout_ms, const void **ret, size_t *re
 /* Where the server's log ends now. MF_FATAL code MFLOG when it keeps none. */
 int my_log_end(MYSQL *c, const struct my_db *db, char *file, size_t n, uint64_t *ret_offset, struct mf_error *err);
 
-/* For messages and tests: the number the server knows this connection by. */
-uint32_t my_dump_server_id(const struct my_dump *d);
-
 #endif

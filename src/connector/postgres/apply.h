@@ -149,7 +149,5 @@ int pg_writer_session(struct pg_db *db, PGconn *c, const struct mf_pipe_id *pipe
 /* ---- quarantine.c: what a refused row leaves behind ---- */
 /* `a=1, b=2`: the key as it is kept (identity FULL: all columns, cut). */
 void pg_put_key_text(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row);
-/* The row as JSON, large values cut. */
-void pg_put_row_json(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row);
 
 #endif

@@ -117,7 +117,7 @@ static int reject(struct pg_applier *a, const struct mf_table *t, const struct m
     mf_strlcpy(q.schema, t->schema, sizeof(q.schema));
     mf_strlcpy(q.table, t->name, sizeof(q.table));
     mf_strlcpy(q.code, refusal->code, sizeof(q.code));
-    pg_put_row_json(&json, t, row);
+    mf_put_row_json(&json, t, row);
     q.row = mf_buf_str(&json);
     pg_put_quarantine_insert(&sql, &a->pipe, &q);
     a->answer = 0;

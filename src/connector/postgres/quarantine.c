@@ -3,8 +3,7 @@
 
 #include "base/str.h"
 
-#define SHOWN_VALUE (64u << 10) /* longer values are cut: the whole row is still in the source */
-#define SHOWN_KEY   200u
+#define SHOWN_KEY 200u
 
 static void put_key_part(struct mf_buf *b, const struct mf_column *c, const struct mf_value *v, size_t max)
 {
@@ -34,31 +33,4 @@ void pg_put_key_text(struct mf_buf *b, const struct mf_table *t, const struct mf
         first = false;
         put_key_part(b, &t->columns[col], &row->values[col], t->nkey ? SIZE_MAX : SHOWN_KEY);
     }
-}
-
-void pg_put_row_json(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row)
-{
-    bool first = true;
-    mf_buf_putc(b, '{');
-    for (uint16_t i = 0; i < t->ncolumns; i++) {
-        const struct mf_value *v = &row->values[i];
-        if (v->kind == MF_UNCHANGED || v->kind == MF_BINARY) {
-            continue;
-        }
-        mf_buf_puts(b, first ? "\"" : ", \"");
-        first = false;
-        mf_json_escape(b, t->columns[i].name, __builtin_strlen(t->columns[i].name));
-        mf_buf_puts(b, "\": ");
-        if (v->kind == MF_NULL) {
-            mf_buf_puts(b, "null");
-            continue;
-        }
-        mf_buf_putc(b, '"');
-        mf_json_escape(b, v->data, v->len < SHOWN_VALUE ? v->len : SHOWN_VALUE);
-        if (v->len > SHOWN_VALUE) {
-            mf_buf_printf(b, "… (%u bytes)", v->len);
-        }
-        mf_buf_putc(b, '"');
-    }
-    mf_buf_putc(b, '}');
 }
