@@ -6,7 +6,7 @@ import pytest
 
 from harness.dialects import MYSQL_READ_ONLY
 from harness.loads import Bank, Endpoint, Ledger
-from harness.midflight import FAILED, unhurried
+from harness.midflight import DIFFERENT, FAILED, unhurried
 from harness.myawkward import MysqlAwkwardLoad, awkward_churn, awkward_data, connect
 from harness.mycompare import counters, equal_at_last, fingerprint, left_of_ours, schema_differences, wait_no_sessions
 from harness.compare import fingerprint_differences
@@ -170,3 +170,22 @@ def one_way(source, target, migration, tmp_path, awkward: bool) -> None:
     equal_at_last(m, source, target)
     app.judge(target)
     assert not app.unexpected(), f"{app.unexpected()} {app.messages()}"
+
+
+@pytest.mark.parametrize("mysql_versions", [("5.7", "8.0"), ("mariadb", "mariadb")], ids=lambda v: f"{v[0]}to{v[1]}")
+def test_corruption_is_found_named_and_repaired(mysql_pair, migration):
+    source, target = mysql_pair
+    source.execute("CREATE TABLE t (id int PRIMARY KEY, v varchar(20), d decimal(10,2), n double, b blob)")
+    source.execute("INSERT INTO t VALUES " + ", ".join(f"({i}, 'v{i}', {i}.50, {i}.1, x'00FF')" for i in range(1, 2001)))
+    source.execute("UPDATE t SET v = '' WHERE id = 6")
+    m = migration(source, target)
+    m.start()
+    m.wait_phase("synced")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    target.execute("""UPDATE t SET v = 'V2' WHERE id = 2; UPDATE t SET d = d + 0.01 WHERE id = 3; UPDATE t SET n = -n WHERE id = 4;
+        UPDATE t SET b = x'00FE' WHERE id = 5; UPDATE t SET v = NULL WHERE id = 6; DELETE FROM t WHERE id = 7; INSERT INTO t VALUES (5000, 'extra', 1, 1, NULL)""")
+    found = m.call("verify", "--json", expect=DIFFERENT).json
+    assert {d["key"] for d in found["differences"]} == {f"id={i}" for i in (2, 3, 4, 5, 6, 7, 5000)}
+    m.call("verify", "--repair")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    equal_at_last(m, source, target)
