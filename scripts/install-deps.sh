@@ -11,7 +11,7 @@ build_packages=(
 test_packages=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 git
     postgresql-15 postgresql-contrib pgcopydb sqlite3 openssl procps
-    mariadb-server-core libaio1 libnuma1 sysbench
+    mariadb-server-core mariadb-client-core libaio1 libnuma1 sysbench
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-psycopg python3-psycopg2 python3-yaml
     python3-mysqldb
 )
