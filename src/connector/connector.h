@@ -188,6 +188,15 @@ struct mf_target_ops {
 
     int (*sequences_set)(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
 
+    /* -- triggers that fire for whoever writes, ours too: they stand only on the side that takes the application's writes. (An engine whose sessions can be
+     * spared them makes them with the schema, and has the defaults here.) -- */
+    /* Remembers in this database the triggers that src's tables have now, in place of what was remembered. Before anybody waits. */
+    int (*triggers_learn)(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
+                          const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err);
+    /* Makes what is remembered, in a cutover's pause: everything is applied here and the application does not write yet. When the cutover does not
+     * come about, whatever of ours writes here next takes them down first. */
+    int (*triggers_up)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
+
     /* -- quarantine: kept in the target, written in the transaction that left the row out -- */
     int (*quarantine_list)(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,
                            struct mf_error *err);

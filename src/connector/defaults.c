@@ -97,6 +97,19 @@ int mf_default_table_finish(struct mf_db *db, const struct mf_table *t, struct m
     return 0;
 }
 
+int mf_default_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
+                              const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err)
+{
+    (void)db, (void)src, (void)pipe, (void)tables, (void)out, (void)err;
+    return 0;
+}
+
+int mf_default_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)err;
+    return 0;
+}
+
 int mf_default_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err)
 {
     (void)seqs;

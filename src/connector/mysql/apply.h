@@ -44,6 +44,7 @@ struct my_applier {
     int64_t packet; /* max_allowed_packet of this session, bytes */
     struct my_shape *shapes;
     int64_t shapes_us;   /* since when they are known */
+    uint64_t raised;     /* my_db.triggers_raised then */
     bool has_quarantine; /* as of the last checkpoint written */
 
     bool in_window;

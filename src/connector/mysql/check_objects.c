@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define MY_SET_USER_ID_VERSION 80000
+
 bool my_check_schemas(const struct my_check *k, struct mf_buf *out)
 {
     bool any = false;
@@ -175,27 +177,56 @@ static int check_foreign(struct my_check *k, struct mf_error *err)
     return 0;
 }
 
+/* The account may say that an object is somebody else's. */
+static bool may_define_for_others(const struct my_check *k)
+{
+    static const char *const any[] = {"SUPER", "SET_USER_ID", "SET_ANY_DEFINER", "SET USER"};
+    for (size_t i = 0; i < MF_ARRAY_LEN(any); i++) {
+        if (my_grants_have(&k->grants, any[i], NULL, NULL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_definer(struct my_check *k, const char *object, const char *definer)
+{
+    char remedy[500];
+    if (k->side != MF_SOURCE || may_define_for_others(k) || strcmp(definer, k->db->facts.user) == 0) {
+        return;
+    }
+    snprintf(remedy, sizeof remedy, "GRANT %s ON *.* TO %s; -- or move with the account %.200s",
+             k->db->mariadb                             ? "SET USER"
+             : k->db->version >= MY_SET_USER_ID_VERSION ? "SET_USER_ID"
+                                                        : "SUPER",
+             k->account, definer);
+    my_check_say(
+        k, MF_BLOCKER, "trigger-definer", object, remedy,
+        "its definer is %s: it is taken down after a cutover, and for a rollback this account could not put it back",
+        definer);
+}
+
 static int check_triggers(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     if (ask(k, &r, err,
-            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION"
+            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, DEFINER"
             " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME NOT LIKE 'midflight%'"
             " AND EVENT_OBJECT_SCHEMA IN (%s) ORDER BY 1, 2, 3") < 0) {
         return -1;
     }
     for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
         char object[400];
-        MF_CLEANUP_BUF struct mf_buf remedy = {.max = 1024};
         if (!migrates(k, row[0], row[1])) {
             continue;
         }
         snprintf(object, sizeof object, "trigger %.90s on %.120s.%.120s", row[2], row[0], row[1]);
-        mf_buf_puts(&remedy, "DROP TRIGGER ");
-        my_put_name(&remedy, row[0], row[2]);
-        mf_buf_puts(&remedy, "; -- the application does its work, until triggers are carried over");
-        my_check_say(k, MF_BLOCKER, "trigger", object, mf_buf_str(&remedy),
-                     "%s %s: it would run a second time for each row that is carried over", row[3], row[4]);
+        my_check_say(
+            k, MF_NOTE, "trigger", object, "",
+            "%s %s: it stands only on the side that takes the application's writes; it is made on the target in "
+            "a cutover's pause, and taken down on the source until a rollback or the end",
+            row[3], row[4]);
+        check_definer(k, object, row[5] ? row[5] : "");
     }
     return 0;
 }

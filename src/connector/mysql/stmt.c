@@ -12,16 +12,20 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/mysql/triggers.h"
 
 #include <string.h>
 
 #define FIRST_ROW_ALIAS 80019 /* VALUES(c) is deprecated from 8.0.20 on, and a note after a write is a refusal */
 
+/* The first row for this table since shapes were read: no trigger may fire for it. */
 int my_shape_for(struct my_applier *a, const struct mf_table *t, struct my_shape **ret, struct mf_error *err)
 {
-    if (my_shape_get(a->db, &a->shapes, t, ret, err) < 0) {
+    if (my_shape_get(a->db, &a->shapes, t, ret, err) < 0 ||
+        (!(*ret)->silent && my_triggers_down(a->db, &a->pipe, t, err) < 0)) {
         return my_wire_fail(a, err);
     }
+    (*ret)->silent = true;
     return 0;
 }
 

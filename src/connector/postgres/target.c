@@ -1,5 +1,6 @@
 /* The target's operations, and those of traffic. */
 #include "connector/postgres/target.h"
+#include "connector/defaults.h"
 #include "connector/postgres/load.h"
 
 const struct mf_target_ops mf_pg_target_ops = {
@@ -28,6 +29,8 @@ const struct mf_target_ops mf_pg_target_ops = {
     .window_abort = pg_window_abort,
     .repair_rows = pg_repair_rows,
     .sequences_set = pg_sequences_set,
+    .triggers_learn = mf_default_triggers_learn,
+    .triggers_up = mf_default_triggers_up,
     .quarantine_list = pg_quarantine_list,
     .quarantine_drop = pg_quarantine_drop,
 };
