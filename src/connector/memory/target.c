@@ -274,6 +274,7 @@ const struct mf_target_ops mem_target_ops = {
     .checkpoint = checkpoint,
     .window_begin = mem_window_begin,
     .window_batch = mem_window_batch,
+    .window_cascade = mf_default_window_cascade,
     .window_commit = mem_window_commit,
     .window_abort = mem_window_abort,
     .repair_rows = mem_repair_rows,

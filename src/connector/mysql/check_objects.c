@@ -1,4 +1,5 @@
 /* The tables that migrate and what hangs on them. See check.h. */
+#include "connector/mysql/cascades.h"
 #include "connector/mysql/check.h"
 
 #include "base/mem.h"
@@ -133,18 +134,19 @@ static int check_engines(struct my_check *k, struct mf_error *err)
 
 /* ---- foreign keys and triggers ---- */
 
-static bool changes_rows(const char *rule)
-{
-    return strcmp(rule, "CASCADE") == 0 || strcmp(rule, "SET NULL") == 0 || strcmp(rule, "SET DEFAULT") == 0;
-}
-
 static int check_foreign(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (ask(k, &r, err,
-            "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, DELETE_RULE, UPDATE_RULE,"
-            " UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS"
-            " WHERE CONSTRAINT_SCHEMA IN (%s) ORDER BY 1, 2, 3") < 0) {
+    if (my_exec(k->c, err, "SET SESSION group_concat_max_len = 65536") < 0 ||
+        ask(k, &r, err,
+            "SELECT r.CONSTRAINT_SCHEMA, r.TABLE_NAME, r.CONSTRAINT_NAME, r.DELETE_RULE, r.UPDATE_RULE,"
+            " r.UNIQUE_CONSTRAINT_SCHEMA, r.REFERENCED_TABLE_NAME,"
+            " (SELECT GROUP_CONCAT(REFERENCED_COLUMN_NAME SEPARATOR '" MY_NAMES_APART
+            "') FROM information_schema.KEY_COLUMN_USAGE k"
+            " WHERE k.CONSTRAINT_SCHEMA = r.CONSTRAINT_SCHEMA AND k.TABLE_SCHEMA = r.CONSTRAINT_SCHEMA"
+            " AND k.TABLE_NAME = r.TABLE_NAME AND k.CONSTRAINT_NAME = r.CONSTRAINT_NAME)"
+            " FROM information_schema.REFERENTIAL_CONSTRAINTS r WHERE r.CONSTRAINT_SCHEMA IN (%s) ORDER BY 1, 2, 3") <
+            0) {
         return -1;
     }
     for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
@@ -159,7 +161,16 @@ static int check_foreign(struct my_check *k, struct mf_error *err)
                          "it refers to %s.%s, which does not migrate: it is made only if the target has that table",
                          row[5], row[6]);
         }
-        if (!changes_rows(row[3]) && !changes_rows(row[4])) {
+        const struct mf_table *to = migrates(k, row[5], row[6]);
+        if (!my_rule_acts(row[3]) && !my_rule_acts(row[4])) {
+            continue;
+        }
+        if (to && my_refers_to_key(to, row[7] ? row[7] : "")) {
+            my_check_say(
+                k, MF_NOTE, "cascade", object, "",
+                "ON DELETE %s ON UPDATE %s: rows that the server changes by itself are not in the log; they are "
+                "changed on the target when the change that caused it comes",
+                row[3], row[4]);
             continue;
         }
         mf_buf_puts(&remedy, "ALTER TABLE ");
@@ -168,16 +179,15 @@ static int check_foreign(struct my_check *k, struct mf_error *err)
         my_put_ident(&remedy, row[2]);
         mf_buf_puts(&remedy,
                     "; -- and add it again without ON DELETE and ON UPDATE; the application then changes those rows");
-        my_check_say(
-            k, MF_BLOCKER, "cascade", object, mf_buf_str(&remedy),
-            "ON DELETE %s ON UPDATE %s: rows that the server changes by itself are not in the log, so the target would "
-            "keep them as they were",
-            row[3], row[4]);
+        my_check_say(k, MF_BLOCKER, "cascade", object, mf_buf_str(&remedy),
+                     "ON DELETE %s ON UPDATE %s: rows that the server changes by itself are not in the log, and %s",
+                     row[3], row[4],
+                     to ? "it refers to columns that are not of the key, whose values the log need not have"
+                        : "the table it refers to does not migrate: nothing tells when");
     }
     return 0;
 }
 
-/* The account may say that an object is somebody else's. */
 static bool may_define_for_others(const struct my_check *k)
 {
     static const char *const any[] = {"SUPER", "SET_USER_ID", "SET_ANY_DEFINER", "SET USER"};

@@ -63,6 +63,7 @@ static const struct mf_target_ops target_ops = {
     .checkpoint = my_checkpoint,
     .window_begin = my_window_begin,
     .window_batch = my_window_batch,
+    .window_cascade = my_window_cascade,
     .window_commit = my_window_commit,
     .window_abort = my_window_abort,
     .repair_rows = my_repair_rows,

@@ -25,6 +25,7 @@ const struct mf_target_ops mf_pg_target_ops = {
     .checkpoint = pg_checkpoint,
     .window_begin = pg_window_begin,
     .window_batch = pg_window_batch,
+    .window_cascade = mf_default_window_cascade,
     .window_commit = pg_window_commit,
     .window_abort = pg_window_abort,
     .repair_rows = pg_repair_rows,
