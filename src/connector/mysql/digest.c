@@ -95,6 +95,7 @@ static void put_column(struct mf_buf *b, const struct my_reader *r, const struct
         return;
     case MY_BLOB:
     case MY_GEOMETRY:
+    case MY_VECTOR:
         mf_buf_printf(b, "IFNULL(MD5(%s), 'N')", name);
         return;
     default:

@@ -97,6 +97,13 @@ static void what_is_not_understood_is_an_error(void **state)
     } cases[] = {
         {200, "00", "type 200"},
         {42, "00", "GTID with a tag"},
+        {42, "02 04 1a 04 04", "GTID with a tag"},
+        {42, "02 06 00 02 0000", "GTID with a tag"},
+        {42, "02 06 00 04 00 06 02 61", "GTID with a tag"},
+        {42, "02 06 00 04 06 06 02 61", "GTID with a tag"},
+        {42, "02 06 00 04 04 06 02 31", "GTID with a tag"},
+        {42, "02 06 00 04 04 06 02 41", "GTID with a tag"},
+        {42, "02 06 00 04 04 06 42", "GTID with a tag"},
         {20, "000000000000 0000 01 ff", "MySQL 5.1's first"},
         {33, "01 0001", "GTID"},
         {33, "01 000102030405060708090a0b0c0d0e0f 0000000000000000", "GTID"},
@@ -200,7 +207,9 @@ static void a_type_that_does_not_fit_the_map_is_refused(void **state)
         {"01 8c 01 02 00", {.base = MY_BLOB, .length = 65535}, NULL},
         {"01 8d 02 1500 00", {.base = MY_VARBINARY, .length = 20}, NULL},
         {"01 8d 02 1500 00", {.base = MY_VARBINARY, .length = 21}, "length"},
-        {"01 f2 01 04 00", {.base = MY_BLOB, .length = 65535}, "(242) that cannot be read"},
+        {"01 f2 01 04 00", {.base = MY_VECTOR, .length = 3}, NULL},
+        {"01 f2 01 04 00", {.base = MY_BLOB, .length = 65535}, "another kind"},
+        {"01 f3 01 04 00", {.base = MY_BLOB, .length = 65535}, "(243) that cannot be read"},
     };
     for (size_t i = 0; i < MF_ARRAY_LEN(cases); i++) {
         char hex[256];
