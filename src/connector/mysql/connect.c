@@ -251,7 +251,7 @@ static int read_facts(struct my_db *db, MYSQL *c, struct mf_error *err)
     db->version = (int)mysql_get_server_version(c);
     if (my_query(c, &r, err,
                  "SELECT @@version, CURRENT_USER(), @@character_set_server, @@lower_case_table_names,"
-                 " @@max_allowed_packet") < 0) {
+                 " @@max_allowed_packet, CONCAT(-1.2345678901234567e-100 * 1e0) <> '-1.2345678901234567e-100'") < 0) {
         return -1;
     }
     MYSQL_ROW row = mysql_fetch_row(r);
@@ -266,6 +266,7 @@ static int read_facts(struct my_db *db, MYSQL *c, struct mf_error *err)
     mf_strlcpy(f->database, db->params.database ? db->params.database : "", sizeof f->database);
     db->lower_case_names = my_get_i64(row, 3) != 0;
     db->max_packet = my_get_i64(row, 4);
+    db->short_reals = my_get_i64(row, 5) != 0;
     char gtid[16] = "ON";
     if (!db->mariadb && my_query_text(c, gtid, sizeof gtid, err, "SELECT @@gtid_mode") < 0) {
         return -1;

@@ -42,6 +42,7 @@ struct my_db {
     bool mariadb;
     bool gtid;             /* transactions have GTIDs: positions are GTID sets; else file and offset */
     bool lower_case_names; /* lower_case_table_names is not 0: names compare without case */
+    bool short_reals;      /* a DOUBLE in an expression loses digits as a text: see digest.c */
     int64_t max_packet;    /* of the server, bytes */
     pthread_mutex_t lock;  /* guards the ones below */
     MYSQL *idle[MY_IDLE_MAX];
