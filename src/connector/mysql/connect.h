@@ -42,6 +42,7 @@ struct my_db {
     bool mariadb;
     bool gtid;             /* transactions have GTIDs: positions are GTID sets; else file and offset */
     bool lower_case_names; /* lower_case_table_names is not 0: names compare without case */
+    bool short_reals;      /* a DOUBLE in an expression loses digits as a text: see digest.c */
     int64_t max_packet;    /* of the server, bytes */
     pthread_mutex_t lock;  /* guards the ones below */
     MYSQL *idle[MY_IDLE_MAX];
@@ -91,6 +92,8 @@ int my_execf(MYSQL *c, struct mf_error *err, const char *fmt, ...) __attribute__
 int my_exec_buf(MYSQL *c, struct mf_error *err, struct mf_buf *sql); /* MFBIG when the statement outgrew its buffer */
 /* The whole result in memory; for catalogues. The caller frees *ret. A statement without rows: *ret is NULL. */
 int my_query(MYSQL *c, MYSQL_RES **ret, struct mf_error *err, const char *sql);
+/* Several statements in one packet; the answer of the last. The first that fails is the error, and none after it is run. */
+int my_query_last(MYSQL *c, MYSQL_RES **ret, struct mf_error *err, const char *sql);
 int my_queryf(MYSQL *c, MYSQL_RES **ret, struct mf_error *err, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* One row of one column into out ("" for null); no row: MF_FATAL code MFNOROW. */

@@ -1,7 +1,7 @@
 /*
  * GTID sets, and positions made of them.
  *
- * MySQL: "uuid:1-5:7,uuid2:1-9". MariaDB: "0-1-42,1-2-7", for each domain the last one. A position's token is
+ * MySQL: "uuid:1-5:7,uuid2:1-9", from 8.3 on with tags: "uuid:1-5:tag:1-3". MariaDB: "0-1-42,1-2-7", for each domain the last one. A position's token is
  *   "uuid:1-5,…"         MySQL with GTIDs: everything executed up to here
  *   "0-1-42,…"           MariaDB
  *   "binlog.000003:1234" no GTIDs: the file and offset of the end of a commit
