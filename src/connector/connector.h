@@ -238,6 +238,28 @@ struct mf_traffic_ops {
     int (*cleanup)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 };
 
+/* The servers' own replication in place of a stream and apply (mode: native): the target follows the source by itself, midflight sets it up,
+ * watches it and ends it. Optional: what a connector lacks is mf_default_replication, whose check is a blocker. pipe is the forward one. */
+struct mf_replication_ops {
+    /* Findings: whether this target can be made to follow that source. The same filter as the migration's. */
+    int (*check)(struct mf_db *target, struct mf_db *source, const struct mf_filter *filter, struct mf_findings *out,
+                 struct mf_error *err);
+    /* The target holds exactly what was committed up to job->from, and its checkpoint says so. Makes it follow from there, standing still.
+     * May be called again after a stop at any instant. */
+    int (*attach)(struct mf_db *target, struct mf_db *source, const struct mf_pipe_id *pipe,
+                  const struct mf_replication_job *job, struct mf_error *err);
+    /* Lets it go on; until (order 0: for ever): it stops exactly there by itself. MF_RETRY once detach has begun. */
+    int (*resume)(struct mf_db *target, struct mf_db *source, const struct mf_pipe_id *pipe,
+                  const struct mf_position *until, struct mf_error *err);
+    /* Returns when nothing is being written by it. */
+    int (*pause)(struct mf_db *target, const struct mf_pipe_id *pipe, struct mf_error *err);
+    int (*status)(struct mf_db *target, const struct mf_pipe_id *pipe, struct mf_replication_status *ret,
+                  struct mf_error *err);
+    /* Promotes: it follows nobody any more, and the checkpoint of pipe is where it stood, so that a stream can go on from there. What it
+     * had taken and not executed is forgotten. A target that does not follow: success. */
+    int (*detach)(struct mf_db *target, const struct mf_pipe_id *pipe, struct mf_error *err);
+};
+
 struct mf_connector {
     const char *name;           /* "postgres" */
     const char *const *schemes; /* URL schemes, NULL-terminated */
@@ -251,6 +273,7 @@ struct mf_connector {
     const struct mf_source_ops *source;
     const struct mf_target_ops *target;
     const struct mf_traffic_ops *traffic;
+    const struct mf_replication_ops *replication;
 };
 
 /* The connector for a URL's scheme, or MF_USAGE with the schemes known. */

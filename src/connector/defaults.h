@@ -49,4 +49,7 @@ int mf_default_run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wai
 int mf_default_run_lock_check(struct mf_run_lock *l, struct mf_error *err);
 void mf_default_run_lock_release(struct mf_run_lock *l);
 
+/* None: check says so, a target follows nobody, the rest fails. */
+extern const struct mf_replication_ops mf_default_replication;
+
 #endif

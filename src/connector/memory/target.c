@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/defaults.h"
 #include "connector/memory/internal.h"
 
 static int check(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
@@ -338,4 +339,5 @@ const struct mf_connector mf_connector_memory = {
     .source = &mem_source_ops,
     .target = &mem_target_ops,
     .traffic = &mem_traffic_ops,
+    .replication = &mf_default_replication,
 };

@@ -274,6 +274,31 @@ static int read_facts(struct my_db *db, MYSQL *c, struct mf_error *err)
     return my_query_text(c, f->system_id, sizeof f->system_id, err, system_id_sql(db));
 }
 
+static char *copy_of(const char *s)
+{
+    return s ? mf_xstrdup(s) : NULL;
+}
+
+static void take_login(struct my_db *db, const struct mf_replication_options *o)
+{
+    db->native = o != NULL;
+    if (o) {
+        db->login = (struct my_replica_login){.host = copy_of(o->host),
+                                              .user = copy_of(o->user),
+                                              .password = copy_of(o->password),
+                                              .ca = copy_of(o->ca),
+                                              .port = (unsigned)o->port};
+    }
+}
+
+static void free_login(struct my_replica_login *l)
+{
+    free(l->host);
+    free(l->user);
+    free(l->password);
+    free(l->ca);
+}
+
 int my_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err)
 {
     struct my_db *db = mf_xcalloc(1, sizeof *db);
@@ -284,6 +309,8 @@ int my_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *
     db->connect_timeout_s = o->connect_timeout_s > 0 ? o->connect_timeout_s : 10;
     db->statement_timeout_ms = o->statement_timeout_ms;
     pthread_mutex_init(&db->lock, NULL);
+    pthread_mutex_init(&db->replica_lock, NULL);
+    take_login(db, o->replication);
     MY_CLEANUP_CONN MYSQL *c = NULL;
     if (my_url_parse(o->url, &db->params, err) < 0) {
         goto fail;
@@ -322,6 +349,8 @@ void my_close(struct mf_db *base)
     my_params_free(&db->params);
     free(db->state_dir);
     free(db->migration);
+    free_login(&db->login);
+    pthread_mutex_destroy(&db->replica_lock);
     pthread_mutex_destroy(&db->lock);
     free(db);
 }

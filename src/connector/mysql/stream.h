@@ -17,6 +17,7 @@ struct my_txn {
     bool open;
     bool grouped;        /* several events, up to one that ends it; else the one statement that follows */
     bool skip;           /* contained in where the stream began */
+    bool brought;        /* by this server's own replication, from the other side: its rows are nothing new */
     bool begun;          /* its BEGIN was handed out */
     bool changed_tables; /* and that is to be remembered before it is passed */
     bool changed_all;
@@ -47,6 +48,9 @@ struct my_stream {
     struct my_relations rels;
     struct my_scout *scout;
     struct my_gtid_set *done; /* NULL: positions are places in files */
+    struct my_gtid_set *brought,
+        *others; /* stream back of a target that followed by itself: known servers of the source, and those
+                                           * that are not; NULL: it never did */
     struct my_place place;
     struct mf_position told; /* the last one handed out */
     uint64_t opened;         /* the order it began at */
