@@ -73,13 +73,15 @@ static MYSQL *start(struct my_db *db, const char *what)
 
 /* A server that ends, or ends our session, while TLS is being agreed upon gives the number that a wrong certificate has, with any words of
  * OpenSSL's ("unexpected eof", "data length too long"). What trying again cannot mend is known by its words; callers' tries are bounded. */
-static bool tls_is_wrong(const char *message)
+static bool tls_is_wrong(const struct my_params *p, const char *message)
 {
+    bool looked_at =
+        p->ssl_mode >= MY_SSL_VERIFY_CA; /* else no certificate is refused: the words are of an earlier look */
     static const char *const never[] = {"ertificate",  "SSL is required",   "does not support",
                                         "unsupported", "ost name",          "wrong version",
                                         "ipher",       "handshake failure", "No such file"};
     for (size_t i = 0; i < MF_ARRAY_LEN(never); i++) {
-        if (strstr(message, never[i])) {
+        if (strstr(message, never[i]) && (looked_at || i > 0)) {
             return true;
         }
     }
@@ -94,7 +96,7 @@ static int fail_connect(MYSQL *c, struct my_db *db, struct mf_error *err)
     if (server_said && err->cls != MF_RETRY) {
         mf_hint(err,
                 "check user, password and TLS settings of the URL, and that the account may connect from this host");
-    } else if (number == 2026 && tls_is_wrong(mysql_error(c))) {
+    } else if (number == 2026 && tls_is_wrong(&db->params, mysql_error(c))) {
         err->cls = MF_FATAL;
         mf_hint(err, "TLS failed: check ssl-mode and ssl-ca of the URL against what the server offers");
     } else {

@@ -107,7 +107,7 @@ static int take_positions(MYSQL *c, MYSQL_RES *r, MYSQL_ROW row, struct mf_repli
     return rc;
 }
 
-/* A server that was restarted may be at work without its filter: that does not count as at work. */
+/* A server that was restarted has neither its filter nor how to log in, and may be at work all the same: that does not count as at work. */
 int my_replication_status(struct mf_db *target, const struct mf_pipe_id *pipe, struct mf_replication_status *ret,
                           struct mf_error *err)
 {
@@ -129,9 +129,10 @@ int my_replication_status(struct mf_db *target, const struct mf_pipe_id *pipe, s
     ret->receiving = !is(r, row, "Slave_IO_Running", "No");
     ret->applying = is(r, row, "Slave_SQL_Running", "Yes");
     mf_parse_i64(my_replica_column(r, row, "Seconds_Behind_Master"), &behind);
-    take_trouble(l.conn, r, row, ret);
-    if (ret->applying && !filtered(r, row)) {
-        ret->applying = false;
+    if (filtered(r, row)) {
+        take_trouble(l.conn, r, row, ret);
+    } else {
+        ret->receiving = ret->applying = false;
     }
     if (take_positions(l.conn, r, row, ret, err) < 0) {
         return -1;
@@ -197,10 +198,10 @@ int my_replication_resume(struct mf_db *target, struct mf_db *source, const stru
     if (!row) {
         return mf_fail(err, MF_FATAL, "MFREPLICA", "the target follows nobody: its replication was reset");
     }
-    bool applying = is(r, row, "Slave_SQL_Running", "Yes"), known = filtered(r, row);
-    if ((applying && my_replica_say(l.conn, t, "STOP", "SQL_THREAD", err) < 0) ||
-        (!known && put_filter_back(l.conn, pipe, err) < 0) ||
-        (is(r, row, "Slave_IO_Running", "No") && start_receiving(l.conn, t, my_db_of(source), err) < 0)) {
+    bool known = filtered(r, row), away = !known || is(r, row, "Slave_IO_Running", "No");
+    if ((is(r, row, "Slave_SQL_Running", "Yes") && my_replica_say(l.conn, t, "STOP", "SQL_THREAD", err) < 0) ||
+        (!known && (my_replica_say(l.conn, t, "STOP", "", err) < 0 || put_filter_back(l.conn, pipe, err) < 0)) ||
+        (away && start_receiving(l.conn, t, my_db_of(source), err) < 0)) {
         return -1;
     }
     return start_applying(l.conn, t, until, err);
