@@ -49,6 +49,9 @@ struct mf_source_ops {
     /* Adds tables to a prepared stream (a table created on the source while the migration runs). */
     int (*stream_add_tables)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                              struct mf_error *err);
+    /* The stream was not read for a while, and will be opened at `to`: what of its tables is remembered from before does not hold from there on. */
+    int (*stream_skip)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                       struct mf_error *err);
     /* from: durable on our side, it may be acknowledged at once. MF_FATAL code MFSLOT when more than that was acknowledged already. */
     int (*stream_open)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
                        struct mf_stream **ret, struct mf_error *err);

@@ -16,6 +16,13 @@ int mf_default_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe
     return unsupported(db, "add tables to a stream that runs", err);
 }
 
+int mf_default_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                           struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)to, (void)err;
+    return 0;
+}
+
 int mf_default_load(struct mf_db *db, double *ret, struct mf_error *err)
 {
     (void)db, (void)err;

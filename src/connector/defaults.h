@@ -10,6 +10,9 @@
 
 int mf_default_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                                  struct mf_error *err);
+/* Nothing is remembered. */
+int mf_default_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                           struct mf_error *err);
 int mf_default_load(struct mf_db *db, double *ret, struct mf_error *err); /* 0: not known, never throttled on */
 int mf_default_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
                              struct mf_error *err);

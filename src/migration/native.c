@@ -174,6 +174,7 @@ static int stream_from_here(struct mf_migration *m, struct mf_error *err)
     struct mf_pipe_id id = mf_migration_pipe_id(m, MF_FORWARD);
     struct mf_position at = {0};
     return m->target->connector->target->checkpoint(m->target, &id, &at, err) < 0 || clear_spool(m, err) < 0 ||
+                   m->source->connector->source->stream_skip(m->source, &id, &at, err) < 0 ||
                    (mf_writes_on_target(m) && mf_state_epoch_add(m->state, MF_FORWARD, &at, "target", err) < 0) ||
                    mf_state_set_position(m->state, "start.forward", &at, err) < 0
                ? -1

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
-#include "base/mem.h"
 
 #define DRAIN_US (20 * MF_US_PER_SEC)
 #define NUDGE_US (MF_US_PER_SEC / 2)
@@ -159,25 +158,10 @@ static bool drained(struct mf_migration *m)
     return false;
 }
 
-/* A stream that does not run meanwhile must know the table as it is, when it comes back. */
-static int note_for_stream(struct mf_migration *m, const struct mf_drift *d, struct mf_error *err)
-{
-    struct mf_pipe_id id = mf_migration_pipe_id(m, MF_FORWARD);
-    MF_CLEANUP_FREE struct mf_table *tables = mf_xcalloc(d->accepted.n + 1, sizeof *tables);
-    struct mf_catalog these = {.tables = tables, .n = d->accepted.n};
-    if (mf_native_at(m->state) != MF_NATIVE_ATTACHED) {
-        return 0;
-    }
-    for (size_t i = 0; i < d->accepted.n; i++) {
-        tables[i] = *d->accepted.tables[i];
-    }
-    return m->source->connector->source->stream_add_tables(m->source, &id, &these, err);
-}
-
 static int act(struct mf_migration *m, const struct mf_drift *d, struct mf_error *err)
 {
     enum mf_on_ddl policy = m->config->on_ddl;
-    if (d->accepted.n && (note_for_stream(m, d, err) < 0 || accept(m, d, err) < 0)) {
+    if (d->accepted.n && accept(m, d, err) < 0) {
         return -1;
     }
     if (policy == MF_DDL_ADDITIVE && d->wider.n) {

@@ -3,7 +3,7 @@ one, and is promoted by the same cutover; from there on midflight's stream carri
 import pytest
 
 from harness.loads import Bank, Endpoint, Ledger
-from harness.midflight import FAILED, REFUSED, fault_points
+from harness.midflight import DIFFERENT, FAILED, REFUSED, fault_points
 from harness.mycompare import equal_at_last, fingerprint, left_of_ours, wait_no_sessions
 from harness.compare import fingerprint_differences
 from harness.mysql_servers import MysqlServer
@@ -14,18 +14,31 @@ NATIVE = {"mode": "native", "copy": {"max_load": 0, "jobs": 2}, "heartbeat": "1s
 SETTINGS = {"relay-log-recovery": "ON", "relay-log": "relay"}
 
 
+class Pairs:
+    """Servers of this file alone: replication is a whole server's. A target that followed another source has its history, which check
+    does not let pass: it is given up then, and only then."""
+
+    def __init__(self):
+        self.made, self.followed = {}, {}
+
+    def server(self, side: str, version: str) -> MysqlServer:
+        if (side, version) not in self.made:
+            self.made[side, version] = MysqlServer(version, name=side, settings=SETTINGS)
+        return self.made[side, version].start()
+
+    def databases(self, name: str, versions: tuple) -> list:
+        source, target = (self.server(side, v) for side, v in zip(("source", "target"), versions))
+        if self.followed.get(target, source) is not source:
+            target.execute("RESET MASTER")
+        self.followed[target] = source
+        return [source.create_database(name), target.create_database(name)]
+
+
 @pytest.fixture(scope="module")
-def native_servers():
-    """Of this file alone: replication is a whole server's."""
-    made = {}
-
-    def get(side: str, version: str) -> MysqlServer:
-        if (side, version) not in made:
-            made[side, version] = MysqlServer(version, name=side, settings=SETTINGS)
-        return made[side, version].start()
-
-    yield get
-    for server in made.values():
+def pairs():
+    all_ = Pairs()
+    yield all_
+    for server in all_.made.values():
         server.destroy()
 
 
@@ -35,11 +48,8 @@ def versions():
 
 
 @pytest.fixture
-def pair(native_servers, versions, request):
-    name = request.node.originalname[5:45]
-    if versions[0] == versions[1]:  # it followed another source in another test
-        native_servers("target", versions[1]).execute("RESET MASTER")
-    both = [native_servers(side, v).create_database(f"{name}_{versions[0][0]}{versions[1][0]}") for side, v in zip(("source", "target"), versions)]
+def pair(pairs, versions, request):
+    both = pairs.databases(f"{request.node.originalname[5:45]}_{versions[0][0]}{versions[1][0]}", versions)
     yield both
     for database in both:
         if database.server.running():
@@ -183,7 +193,7 @@ def test_a_replica_that_broke_is_told_and_the_stream_mends_it(pair, migration):
     nothing_left(target, bare, mine=target.name)
 
 
-def test_stopped_restarted_and_told(pair, native_servers, migration):
+def test_stopped_restarted_and_told(pair, migration):
     """STOP SLAVE by somebody else, and a target that is killed and comes back without its filter."""
     source, target = pair
     source.execute("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)")
@@ -206,3 +216,86 @@ def test_stopped_restarted_and_told(pair, native_servers, migration):
     assert m.call("verify", "--json").json["rows_differing"] == 0
     m.call("cancel")
     assert m.wait_exit(30) == 0 and not replica_of(target)
+
+
+def test_verify_repair_ddl_and_filter(pair, migration):
+    source, target = pair
+    source.execute("CREATE TABLE t (id int PRIMARY KEY, v varchar(20)); CREATE TABLE a_b (id int PRIMARY KEY); CREATE TABLE aXb (id int PRIMARY KEY); CREATE TABLE left_out (id int PRIMARY KEY)")
+    source.execute("INSERT INTO t VALUES " + ", ".join(f"({i}, 'v{i}')" for i in range(1, 2001)))
+    before, bare = fingerprint(source), fingerprint(target)
+    m = migration(source, target, config={**NATIVE, "tables": {"exclude": [f"{source.name}.left_out", f"{source.name}.aXb"]}, "schema_check": "200ms"})
+    m.start()
+    m.wait_phase("synced")
+    # what is not migrated does not come, not even under a name that a pattern with _ would take
+    source.execute("INSERT INTO left_out VALUES (1); INSERT INTO aXb VALUES (1); INSERT INTO a_b VALUES (1)")
+    wait_for(lambda: target.value("SELECT COUNT(*) FROM a_b") == 1, 30, "a row of a_b")
+    assert not target.rows("SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name IN ('left_out', 'aXb')")
+    # a difference is found at an exact position, named and mended, and the way back does not bring it
+    target.execute("SET @midflight = 'test'; UPDATE t SET v = 'V2' WHERE id = 2; DELETE FROM t WHERE id = 7; INSERT INTO t VALUES (5000, 'extra')")
+    found = m.call("verify", "--json", expect=DIFFERENT).json
+    assert {d["key"] for d in found["differences"]} == {"id=2", "id=7", "id=5000"}
+    m.call("verify", "--repair")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    # a change of the schema travels by itself, and both streams know the table afterwards
+    source.execute("ALTER TABLE t ADD COLUMN w int NOT NULL DEFAULT 5")
+    source.execute("UPDATE t SET w = 6 WHERE id = 3")
+    wait_for(lambda: (3, "v3", 6) in target.rows("SELECT * FROM t") if target.rows("SHOW COLUMNS FROM t LIKE 'w'") else False, 30, "the new column")
+    m.wait_log("the new shape of table")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    # fails of itself, and nothing is changed
+    source.execute("SET GLOBAL max_connections = 100")
+    m.call("cutover", "--dry-run")
+    assert replica_of(target)
+    m.call("cutover")
+    target.execute("INSERT INTO t VALUES (6000, 'new', 60); UPDATE t SET w = 7 WHERE id = 3")
+    wait_for(lambda: (3, "v3", 7) in source.rows("SELECT * FROM t WHERE id = 3") and source.value("SELECT w FROM t WHERE id = 6000") == 60, 30, "the way back")
+    m.call("rollback")
+    source.execute("UPDATE t SET w = 8 WHERE id = 3; INSERT INTO t VALUES (7000, 'again', 70)")
+    wait_for(lambda: target.rows("SELECT w FROM t WHERE id IN (3, 7000) ORDER BY id") == [(8,), (70,)], 30, "the stream there")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    m.call("cancel")
+    assert m.wait_exit(30) == 0
+    source.execute("ALTER TABLE t DROP COLUMN w")
+    nothing_left(source, before)
+    nothing_left(target, bare, mine=target.name)
+
+
+def findings(m) -> dict:
+    return {f["code"]: f for f in m.call("check", "--json", expect=None).json["findings"]}
+
+
+def test_what_check_says_and_what_the_servers_refuse(pair, mysql_servers, migration):
+    source, target = pair
+    maria = mysql_servers.get("target", "mariadb").create_database(source.name)
+    source.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+    try:
+        said = findings(migration(source, target, config=NATIVE))
+        assert not [c for c, f in said.items() if c.startswith("native") and f["severity"] == "blocker"], said
+        assert "native-engine" in findings(migration(source, maria, config=NATIVE))
+        assert "native-version" in findings(migration(target, source, config=NATIVE))
+        target.server.execute("SET GLOBAL slave_exec_mode = 'IDEMPOTENT', GLOBAL slave_parallel_workers = 4")
+        said = findings(migration(source, target, config=NATIVE))
+        assert said["native-skips-errors"]["severity"] == "blocker" and said["native-commit-order"]["severity"] == "blocker"
+        target.server.execute("SET GLOBAL slave_exec_mode = 'STRICT', GLOBAL slave_parallel_workers = 0")
+        number = source.server.value("SELECT @@server_id")
+        target.server.execute(f"SET GLOBAL server_id = {number}")
+        assert findings(migration(source, target, config=NATIVE))["native-server-id"]["severity"] == "blocker"
+        target.server.execute(f"SET GLOBAL server_id = {number - 1}")
+        # a password that is not the account's: said with what to do, and never shown
+        m = migration(source, target, config={**NATIVE, "native": {"user": "nobody", "password": "s3cret-and-wrong"}})
+        m.start()
+        assert m.wait_exit(60) == FAILED
+        last = m.log_text().splitlines()[-1]
+        assert "1045" in last and "native.user" in last and "s3cret" not in m.all_logs(), last
+        source.server.create_account("follower", "REPLICATION SLAVE ON *.*", password="right one")
+        m.configure(native={"user": "follower", "password": "right one"})
+        m.start()
+        m.wait(lambda s: s["streams_open"], 60, "streams")
+        source.execute("INSERT INTO t VALUES (1, 1)")
+        wait_for(lambda: target.value("SELECT COUNT(*) FROM t") == 1, 30, "a row")
+        assert "right one" not in m.all_logs()
+        m.call("cancel")
+        assert m.wait_exit(30) == 0 and not replica_of(target)
+    finally:
+        source.server.execute("DROP USER IF EXISTS follower")
+        maria.drop()

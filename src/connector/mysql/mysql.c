@@ -14,6 +14,7 @@ static const struct mf_source_ops source_ops = {
     .check = my_check_source,
     .stream_prepare = my_stream_prepare,
     .stream_add_tables = my_stream_add_tables,
+    .stream_skip = my_stream_skip,
     .stream_open = my_stream_open,
     .stream_next = my_stream_next,
     .stream_ack = my_stream_ack,
