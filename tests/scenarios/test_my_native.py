@@ -12,6 +12,7 @@ from test_my_migration import Application, nothing_left
 
 NATIVE = {"mode": "native", "copy": {"max_load": 0, "jobs": 2}, "heartbeat": "1s", "cutover": {"max_pause": "20s"}}
 SETTINGS = {"relay-log-recovery": "ON", "relay-log": "relay"}
+PARALLEL = {"slave-parallel-workers": "3", "slave-parallel-type": "LOGICAL_CLOCK", "slave-preserve-commit-order": "ON"}  # of targets that are 8.0
 
 
 class Pairs:
@@ -23,7 +24,7 @@ class Pairs:
 
     def server(self, side: str, version: str) -> MysqlServer:
         if (side, version) not in self.made:
-            self.made[side, version] = MysqlServer(version, name=side, settings=SETTINGS)
+            self.made[side, version] = MysqlServer(version, name=side, settings=SETTINGS | (PARALLEL if (side, version) == ("target", "8.0") else {}))
         return self.made[side, version].start()
 
     def databases(self, name: str, versions: tuple) -> list:
@@ -63,6 +64,15 @@ def replica_of(database) -> list:
     return database.server.rows("SHOW SLAVE STATUS")
 
 
+def follows(database) -> dict:
+    connection = database.server.connect()
+    shown = connection.cursor()
+    shown.execute("SHOW SLAVE STATUS")
+    row = dict(zip([c[0] for c in shown.description], shown.fetchone()))
+    connection.close()
+    return row
+
+
 def created(app, source) -> None:
     connection = source.connect()
     app.create(connection)
@@ -71,17 +81,18 @@ def created(app, source) -> None:
 
 
 @pytest.mark.parametrize("versions", [("5.7", "8.0"), ("5.7", "5.7"), ("8.0", "8.0")], ids=lambda v: f"{v[0]}to{v[1]}")
-def test_there_and_back_and_there(pair, migration, tmp_path):
+def test_there_and_back_and_there(versions, pair, migration, tmp_path):
     source, target = pair
     app = Application(source, target, tmp_path)
     created(app, source)
-    m = migration(source, target, config=NATIVE)
+    tls = versions[0] == "8.0"  # the 5.7 here has none
+    m = migration(source.url(ssl_mode="required") if tls else source, target, config=NATIVE)
     m.hook("on_cutover", app.endpoint.switch_script(target.url("app")))
     m.hook("on_rollback", app.endpoint.switch_script(source.url("app")))
     with app.ledger, app.bank:
         m.start()
         m.wait_phase("synced")
-        assert len(replica_of(target)) == 1
+        assert follows(target)["Master_SSL_Allowed"] == ("Yes" if tls else "No")
         with app.bank.watch(target.url()) as watch:
             app.writes()
             assert m.call("verify", "--json").json["rows_differing"] == 0
@@ -208,10 +219,7 @@ def test_stopped_restarted_and_told(pair, migration):
     source.execute("INSERT INTO t VALUES (3, 3)")
     target.server.start()
     wait_for(lambda: target.value("SELECT COUNT(*) FROM t") == 3, 60, "replication going on after a restart")
-    shown = target.server.connect().cursor()
-    shown.execute("SHOW SLAVE STATUS")
-    row = dict(zip([c[0] for c in shown.description], shown.fetchone()))
-    assert row["Replicate_Wild_Ignore_Table"].startswith("midflight.%")
+    assert follows(target)["Replicate_Wild_Ignore_Table"].startswith("midflight.%")
     assert PASSWORD not in "".join(map(str, target.server.rows("SELECT * FROM mysql.slave_master_info"))) and PASSWORD not in target.server.log_text()
     assert m.call("verify", "--json").json["rows_differing"] == 0
     m.call("cancel")
@@ -273,10 +281,10 @@ def test_what_check_says_and_what_the_servers_refuse(pair, mysql_servers, migrat
         assert not [c for c, f in said.items() if c.startswith("native") and f["severity"] == "blocker"], said
         assert "native-engine" in findings(migration(source, maria, config=NATIVE))
         assert "native-version" in findings(migration(target, source, config=NATIVE))
-        target.server.execute("SET GLOBAL slave_exec_mode = 'IDEMPOTENT', GLOBAL slave_parallel_workers = 4")
+        target.server.execute("SET GLOBAL slave_exec_mode = 'IDEMPOTENT', GLOBAL slave_preserve_commit_order = OFF")
         said = findings(migration(source, target, config=NATIVE))
         assert said["native-skips-errors"]["severity"] == "blocker" and said["native-commit-order"]["severity"] == "blocker"
-        target.server.execute("SET GLOBAL slave_exec_mode = 'STRICT', GLOBAL slave_parallel_workers = 0")
+        target.server.execute("SET GLOBAL slave_exec_mode = 'STRICT', GLOBAL slave_preserve_commit_order = ON")
         number = source.server.value("SELECT @@server_id")
         target.server.execute(f"SET GLOBAL server_id = {number}")
         assert findings(migration(source, target, config=NATIVE))["native-server-id"]["severity"] == "blocker"
@@ -299,3 +307,17 @@ def test_what_check_says_and_what_the_servers_refuse(pair, mysql_servers, migrat
     finally:
         source.server.execute("DROP USER IF EXISTS follower")
         maria.drop()
+
+
+@pytest.mark.parametrize("point", ["native.closed", "native.attached", "native.follow:5"])
+def test_cancelled_where_it_was_killed(point, pair, migration):
+    source, target = pair
+    source.execute("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)")
+    before, bare = fingerprint(source), fingerprint(target)
+    m = migration(source, target, config=NATIVE)
+    m.start(fault=f"{point}=kill")
+    assert m.wait_exit(60) == -9, m.tail()
+    m.call("cancel")
+    assert m.status()["phase"] == "cancelled" and not replica_of(target)
+    nothing_left(source, before)
+    nothing_left(target, bare, mine=target.name)
