@@ -1,5 +1,6 @@
 """mode: native: the target is provisioned by the pipe, becomes a replica of the source by the servers' own means, is verified and watched as
 one, and is promoted by the same cutover; from there on midflight's stream carries both ways."""
+import MySQLdb
 import pytest
 
 from harness.loads import Bank, Endpoint, Ledger
@@ -250,8 +251,10 @@ def test_verify_repair_ddl_and_filter(pair, migration):
     wait_for(lambda: (3, "v3", 6) in target.rows("SELECT * FROM t") if target.rows("SHOW COLUMNS FROM t LIKE 'w'") else False, 30, "the new column")
     m.wait_log("the new shape of table")
     assert m.call("verify", "--json").json["rows_differing"] == 0
-    # fails of itself, and nothing is changed
-    source.execute("SET GLOBAL max_connections = 100")
+    m.call("freeze")
+    with pytest.raises(MySQLdb.Error, match="midflight"):
+        source.execute("DELETE FROM t")
+    m.call("thaw")
     m.call("cutover", "--dry-run")
     assert replica_of(target)
     m.call("cutover")
@@ -295,17 +298,31 @@ def test_what_check_says_and_what_the_servers_refuse(pair, mysql_servers, migrat
         assert m.wait_exit(60) == FAILED
         last = m.log_text().splitlines()[-1]
         assert "1045" in last and "native.user" in last and "s3cret" not in m.all_logs(), last
+        target.server.execute("SET GLOBAL log_output = 'TABLE', GLOBAL general_log = ON")
         source.server.create_account("follower", "REPLICATION SLAVE ON *.*", password="right one")
         m.configure(native={"user": "follower", "password": "right one"})
         m.start()
         m.wait(lambda s: s["streams_open"], 60, "streams")
         source.execute("INSERT INTO t VALUES (1, 1)")
         wait_for(lambda: target.value("SELECT COUNT(*) FROM t") == 1, 30, "a row")
-        assert "right one" not in m.all_logs()
+        logged = "".join(map(str, target.server.rows("SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log")))
+        assert "right one" not in m.all_logs() + logged and "START SLAVE IO_THREAD USER = 'follower'" in logged
+        assert not target.server.rows("SELECT user FROM mysql.user WHERE user = 'follower'")
+        # a table that comes later travels, and is not migrated: said
+        m.configure(schema_check="200ms")
+        m.restart()
+        m.wait(lambda s: s["streams_open"], 60, "streams")
+        source.execute("CREATE TABLE later (id int PRIMARY KEY); INSERT INTO later VALUES (1)")
+        assert m.wait_exit(60) == FAILED and f"{source.name}.later" in m.log_text().splitlines()[-1]
+        m.configure(on_ddl="ignore")
+        m.start()
+        m.wait(lambda s: s["streams_open"] and s["unmigrated_tables"], 60, "streams")
+        assert target.value("SELECT COUNT(*) FROM later") == 1
         m.call("cancel")
         assert m.wait_exit(30) == 0 and not replica_of(target)
     finally:
         source.server.execute("DROP USER IF EXISTS follower")
+        target.server.execute("SET GLOBAL general_log = OFF")
         maria.drop()
 
 

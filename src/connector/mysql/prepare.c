@@ -310,7 +310,8 @@ int my_stream_add_tables(struct mf_db *base, const struct mf_pipe_id *pipe, cons
     return my_lease(l.db, &l.conn, err) < 0 ? -1 : add(l.db, l.conn, pipe, tables, err);
 }
 
-int my_stream_skip(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_position *to, struct mf_error *err)
+int my_stream_skip(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                   struct mf_error *err)
 {
     struct my_db *db = my_db_of(base);
     struct my_relations r = {.db = db, .pipe = *pipe};

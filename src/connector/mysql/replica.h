@@ -28,8 +28,7 @@ int my_replica_say(MYSQL *c, const struct my_db *db, const char *verb, const cha
     "SELECT GTID_SUBTRACT(@@GLOBAL.gtid_executed, CONCAT(@@GLOBAL.server_uuid, ':1-9223372036854775806'))"
 int my_replica_executed(MYSQL *c, struct my_gtid_set *into, struct mf_position *ret, struct mf_error *err);
 
-/* Whether a transaction of this server's log was brought by its replication from the source. *past (may be NULL: never followed) is what is known of
- * the source's servers; one met for the first time is added to it, or noted in *strange. */
+/* What was the source's when the target began to follow, or when it ended to; *ret NULL: it never followed. */
 int my_replica_past(MYSQL *c, const struct mf_pipe_id *pipe, struct my_gtid_set **ret, struct mf_error *err);
 
 int my_replication_check(struct mf_db *target, struct mf_db *source, const struct mf_filter *filter,

@@ -201,7 +201,8 @@ int my_replication_resume(struct mf_db *target, struct mf_db *source, const stru
     bool known = filtered(r, row), away = !known || !is(r, row, "Slave_IO_Running", "Yes");
     if ((is(r, row, "Slave_SQL_Running", "Yes") && my_replica_say(l.conn, t, "STOP", "SQL_THREAD", err) < 0) ||
         (!known && (my_replica_say(l.conn, t, "STOP", "", err) < 0 || put_filter_back(l.conn, pipe, err) < 0)) ||
-        (away && my_replica_say(l.conn, t, "STOP", "IO_THREAD", err) < 0) || /* it may be trying with what is no more right */
+        (away &&
+         my_replica_say(l.conn, t, "STOP", "IO_THREAD", err) < 0) || /* it may be trying with what is no more right */
         (away && start_receiving(l.conn, t, my_db_of(source), err) < 0)) {
         return -1;
     }

@@ -97,6 +97,9 @@ void my_stream_lead(struct my_stream *st, struct my_rel *rel);
 /* The next row of st->rows; *ret_got false: the event has no more. */
 int my_stream_row(struct my_stream *st, struct mf_item *ret, bool *ret_got, struct mf_error *err);
 
+/* brought.c: sets x->brought */
+int my_stream_who_wrote(struct my_stream *st, struct my_txn *x, struct mf_error *err);
+
 /* xa.c */
 int my_xa_prepared(struct my_stream *st, const struct my_event *e, struct mf_error *err);
 int my_xa_end(struct my_stream *st, const char *id, bool commit, struct mf_error *err);

@@ -1,11 +1,9 @@
 /* What each event of the log means to the stream: see stream.h. */
-#include "connector/mysql/replica.h"
 #include "connector/mysql/stream.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -39,40 +37,6 @@ static int identify(struct my_stream *st, struct my_txn *x, struct mf_error *err
     return 0;
 }
 
-/* Servers met for the first time: while the target follows, whatever it did not write itself came from the source (which may have failed over
- * to another server meanwhile). Afterwards they are the target's own, which may fail over too. */
-static int meet(struct my_stream *st, const struct my_gtid *g, struct mf_error *err)
-{
-    MF_CLEANUP_FREE char *from = NULL;
-    MY_LEASE(st->db, l);
-    if (my_lease(l.db, &l.conn, err) < 0 || my_replica_setting(l.conn, &st->pipe, MY_REPLICA_FROM, &from, err) < 0) {
-        return -1;
-    }
-    my_gtid_set_add(from ? st->brought : st->others, g, NULL);
-    return 0;
-}
-
-static int who_wrote(struct my_stream *st, struct my_txn *x, struct mf_error *err)
-{
-    if (!st->brought) {
-        return 0;
-    }
-    if (!st->others) {
-        char own[sizeof st->db->facts.system_id + 8];
-        snprintf(own, sizeof own, "%s:1", st->db->facts.system_id);
-        st->others = my_gtid_set_new(false);
-        if (my_gtid_set_parse(st->others, own, err) < 0) {
-            return -1;
-        }
-    }
-    if (!my_gtid_set_knows(st->others, &x->gtid) && !my_gtid_set_knows(st->brought, &x->gtid) &&
-        meet(st, &x->gtid, err) < 0) {
-        return -1;
-    }
-    x->brought = my_gtid_set_knows(st->brought, &x->gtid);
-    return 0;
-}
-
 /* Only at its end: one that a crash of the server cut off leaves its GTID to another. */
 void my_stream_count(struct my_stream *st)
 {
@@ -90,7 +54,7 @@ static int begin(struct my_stream *st, const struct my_event *e, struct mf_error
     }
     struct my_txn x = {.open = true, .gtid = e->gtid, .time_us = e->timestamp * MF_US_PER_SEC, .start = st->place};
     x.grouped = e->gtid.mariadb && !e->gtid.standalone;
-    if (identify(st, &x, err) < 0 || who_wrote(st, &x, err) < 0) {
+    if (identify(st, &x, err) < 0 || my_stream_who_wrote(st, &x, err) < 0) {
         return -1;
     }
     x.sub = x.id;
