@@ -22,9 +22,9 @@ struct phase_row {
     enum mf_step (*act)(struct mf_migration *m, struct mf_error *err);
     int needs;
     bool standing; /* apply stands still during this step */
-    bool native;   /* only in mode: native */
     const char *fault;
     const char *sentence;
+    bool native; /* only in mode: native */
 };
 
 /* ---- prepare: bookkeeping in both databases, the slot, the plan of tables ---- */
@@ -312,9 +312,9 @@ static enum mf_step do_catch_up(struct mf_migration *m, struct mf_error *err)
         }
     }
     struct mf_position none = {0};
+    mf_apply_set_lenient(apply, true); /* until it is known that nothing is to be mended */
     mf_apply_set_barrier(apply, &none);
     if (mf_apply_consistent(apply)) {
-        mf_log(MF_INFO, "apply", "the target is consistent: from here on it always equals the source as of one commit");
         return MF_STEP_MORE;
     }
     mf_apply_want_checkpoint(apply);
@@ -341,23 +341,23 @@ static enum mf_step do_synced(struct mf_migration *m, struct mf_error *err)
 }
 
 static const struct phase_row rows[] = {
-    {"prepare", "planned", do_prepare, NEEDS_NOTHING, false, false, "phase.prepare",
+    {"prepare", "planned", do_prepare, NEEDS_NOTHING, false, "phase.prepare",
      "bookkeeping and change stream on the source"},
-    {"schema", "copying", do_schema, NEEDS_NOTHING, false, false, "phase.schema",
-     "types, tables and functions on the target"},
-    {"copy", "copying", do_copy, NEEDS_FORWARD, true, false, "phase.copy", "rows, while the stream is spooled"},
-    {"keys", "copying", do_keys, NEEDS_FORWARD, true, false, "phase.keys", "primary keys and replica identities"},
-    {"catch_up", "catching_up", do_catch_up, NEEDS_FORWARD, true, false, "phase.catch_up",
-     "replay to the consistency point"},
-    {"indexes", "catching_up", do_indexes, NEEDS_FORWARD, false, false, "phase.indexes",
+    {"schema", "copying", do_schema, NEEDS_NOTHING, false, "phase.schema", "types, tables and functions on the target"},
+    {"copy", "copying", do_copy, NEEDS_FORWARD, true, "phase.copy", "rows, while the stream is spooled"},
+    {"keys", "copying", do_keys, NEEDS_FORWARD, true, "phase.keys", "primary keys and replica identities"},
+    {"catch_up", "catching_up", do_catch_up, NEEDS_FORWARD, true, "phase.catch_up", "replay to the consistency point"},
+    {"mend", "catching_up", mf_do_mend, NEEDS_FORWARD, true, "phase.mend",
+     "rows that the source's server changed by itself while they were copied"},
+    {"indexes", "catching_up", do_indexes, NEEDS_FORWARD, false, "phase.indexes",
      "indexes, constraints, foreign keys, triggers"},
-    {"replicate", "catching_up", mf_native_begin, NEEDS_FORWARD, false, true, "phase.replicate",
-     "the servers' own replication takes over from the stream"},
-    {"reverse", "catching_up", do_reverse, NEEDS_FORWARD, false, false, "phase.reverse", "the stream back, kept ready"},
-    {"synced", "synced", do_synced, NEEDS_BOTH, false, false, "phase.synced", "both sides equal, the stream is live"},
-    {"completed", "completed", do_synced, NEEDS_NOTHING, false, false, "phase.completed",
+    {"replicate", "catching_up", mf_native_begin, NEEDS_FORWARD, false, "phase.replicate",
+     "the servers' own replication takes over from the stream", .native = true},
+    {"reverse", "catching_up", do_reverse, NEEDS_FORWARD, false, "phase.reverse", "the stream back, kept ready"},
+    {"synced", "synced", do_synced, NEEDS_BOTH, false, "phase.synced", "both sides equal, the stream is live"},
+    {"completed", "completed", do_synced, NEEDS_NOTHING, false, "phase.completed",
      "ended; nothing of midflight is left"},
-    {"cancelled", "cancelled", do_synced, NEEDS_NOTHING, false, false, "phase.cancelled",
+    {"cancelled", "cancelled", do_synced, NEEDS_NOTHING, false, "phase.cancelled",
      "given up; nothing of midflight is left"},
 };
 

@@ -79,6 +79,14 @@ def created(app, source) -> None:
     app.create(connection)
     connection.close()
     source.execute("CREATE TABLE plain (id int PRIMARY KEY, v varchar(40), KEY (v)); INSERT INTO plain VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    source.execute("CREATE TABLE audit (id int AUTO_INCREMENT PRIMARY KEY, plain int); CREATE TABLE child (id int PRIMARY KEY, plain int, FOREIGN KEY (plain) REFERENCES plain (id) ON DELETE CASCADE)")
+    source.execute("CREATE TRIGGER plain_audit AFTER INSERT ON plain FOR EACH ROW INSERT INTO audit (plain) VALUES (NEW.id)")
+
+
+def touched(database, n: int) -> None:
+    """A trigger's work and a cascade's, once for each row."""
+    database.execute(f"INSERT INTO plain VALUES ({n}, 'n'), ({n + 1}, 'n'); INSERT INTO child VALUES ({n}, {n}), ({n + 1}, {n + 1}); DELETE FROM plain WHERE id = {n}")
+    assert database.value(f"SELECT COUNT(*) FROM audit WHERE plain IN ({n}, {n + 1})") == 2 and database.value(f"SELECT COUNT(*) FROM child WHERE id >= {n}") == 1
 
 
 @pytest.mark.parametrize("versions", [("5.7", "8.0"), ("5.7", "5.7"), ("8.0", "8.0")], ids=lambda v: f"{v[0]}to{v[1]}")
@@ -98,15 +106,18 @@ def test_there_and_back_and_there(versions, pair, migration, tmp_path):
             app.writes()
             assert m.call("verify", "--json").json["rows_differing"] == 0
             app.writes()
+            touched(source, 100)
             status = m.status()
             assert status["mode"] == "native" and status["stream"]["lag_transactions"] < 1000
             m.call("cutover")
             assert m.status()["writes"] == "target" and not replica_of(target)
             app.writes()
+            touched(target, 200)
             assert watch.snapshots > 10
         assert m.call("verify", "--json").json["rows_differing"] == 0
         m.call("rollback")
         app.writes()
+        touched(source, 300)
         assert m.call("verify", "--json").json["rows_differing"] == 0
         m.call("cutover")
         app.writes()
