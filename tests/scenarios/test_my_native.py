@@ -217,12 +217,13 @@ def test_a_replica_that_broke_is_told_and_the_stream_mends_it(pair, migration):
 
 
 def test_stopped_restarted_and_told(pair, migration):
-    """STOP SLAVE by somebody else, and a target that is killed and comes back without its filter."""
+    """All databases of two servers. STOP SLAVE by somebody else, and a target that is killed and comes back without its filter."""
     source, target = pair
     source.execute("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)")
-    m = migration(source, target, config=NATIVE)
+    m = migration(source.server.url(), target.server.url(), config=NATIVE)
     m.start()
     m.wait_phase("synced")
+    source.server.create_account("elsewhere")
     target.execute("STOP SLAVE")
     source.execute("INSERT INTO t VALUES (2, 2)")
     wait_for(lambda: target.value("SELECT COUNT(*) FROM t") == 2, 30, "replication going on")
@@ -234,8 +235,20 @@ def test_stopped_restarted_and_told(pair, migration):
     assert follows(target)["Replicate_Wild_Ignore_Table"].startswith("midflight.%")
     assert PASSWORD not in "".join(map(str, target.server.rows("SELECT * FROM mysql.slave_master_info"))) and PASSWORD not in target.server.log_text()
     assert m.call("verify", "--json").json["rows_differing"] == 0
+    book = "SELECT side FROM midflight.heartbeat"
+    assert source.server.rows(book) == [("source",)] and target.server.rows(book) == [("target",)]  # neither crossed
+    assert not target.server.rows("SELECT user FROM mysql.user WHERE user = 'elsewhere'")
+    source.server.execute("DROP USER elsewhere")
+    m.restart(fault="cutover.done=kill")
+    m.wait(lambda s: s["streams_open"], 60, "streams")
+    m.call("cutover", expect=None)
+    assert m.wait_exit(30) == -9 and target.server.value("SELECT `open` FROM midflight.epoch") == 1
+    assert not replica_of(target), "it takes writes and follows still"
+    m.start()
+    m.wait_phase("cut_over")
+    m.call("rollback")
     m.call("cancel")
-    assert m.wait_exit(30) == 0 and not replica_of(target)
+    assert m.wait_exit(30) == 0
 
 
 def test_verify_repair_ddl_and_filter(pair, migration):
