@@ -73,13 +73,15 @@ static MYSQL *start(struct my_db *db, const char *what)
 
 /* A server that ends, or ends our session, while TLS is being agreed upon gives the number that a wrong certificate has, with any words of
  * OpenSSL's ("unexpected eof", "data length too long"). What trying again cannot mend is known by its words; callers' tries are bounded. */
-static bool tls_is_wrong(const char *message)
+static bool tls_is_wrong(const struct my_params *p, const char *message)
 {
+    bool looked_at =
+        p->ssl_mode >= MY_SSL_VERIFY_CA; /* else no certificate is refused: the words are of an earlier look */
     static const char *const never[] = {"ertificate",  "SSL is required",   "does not support",
                                         "unsupported", "ost name",          "wrong version",
                                         "ipher",       "handshake failure", "No such file"};
     for (size_t i = 0; i < MF_ARRAY_LEN(never); i++) {
-        if (strstr(message, never[i])) {
+        if (strstr(message, never[i]) && (looked_at || i > 0)) {
             return true;
         }
     }
@@ -94,7 +96,7 @@ static int fail_connect(MYSQL *c, struct my_db *db, struct mf_error *err)
     if (server_said && err->cls != MF_RETRY) {
         mf_hint(err,
                 "check user, password and TLS settings of the URL, and that the account may connect from this host");
-    } else if (number == 2026 && tls_is_wrong(mysql_error(c))) {
+    } else if (number == 2026 && tls_is_wrong(&db->params, mysql_error(c))) {
         err->cls = MF_FATAL;
         mf_hint(err, "TLS failed: check ssl-mode and ssl-ca of the URL against what the server offers");
     } else {
@@ -269,6 +271,31 @@ static int read_facts(struct my_db *db, MYSQL *c, struct mf_error *err)
     return 0;
 }
 
+static char *copy_of(const char *s)
+{
+    return s ? mf_xstrdup(s) : NULL;
+}
+
+static void take_login(struct my_db *db, const struct mf_replication_options *o)
+{
+    db->native = o != NULL;
+    if (o) {
+        db->login = (struct my_replica_login){.host = copy_of(o->host),
+                                              .user = copy_of(o->user),
+                                              .password = copy_of(o->password),
+                                              .ca = copy_of(o->ca),
+                                              .port = (unsigned)o->port};
+    }
+}
+
+static void free_login(struct my_replica_login *l)
+{
+    free(l->host);
+    free(l->user);
+    free(l->password);
+    free(l->ca);
+}
+
 int my_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err)
 {
     struct my_db *db = mf_xcalloc(1, sizeof *db);
@@ -279,6 +306,8 @@ int my_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *
     db->connect_timeout_s = o->connect_timeout_s > 0 ? o->connect_timeout_s : 10;
     db->statement_timeout_ms = o->statement_timeout_ms;
     pthread_mutex_init(&db->lock, NULL);
+    pthread_mutex_init(&db->replica_lock, NULL);
+    take_login(db, o->replication);
     MY_CLEANUP_CONN MYSQL *c = NULL;
     if (my_url_parse(o->url, &db->params, err) < 0) {
         goto fail;
@@ -317,6 +346,8 @@ void my_close(struct mf_db *base)
     my_params_free(&db->params);
     free(db->state_dir);
     free(db->migration);
+    free_login(&db->login);
+    pthread_mutex_destroy(&db->replica_lock);
     pthread_mutex_destroy(&db->lock);
     free(db);
 }

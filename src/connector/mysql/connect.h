@@ -32,10 +32,20 @@ struct my_params {
     char *ssl_ca, *ssl_cert, *ssl_key;
 };
 
+/* mode: native: how the target's server logs in at the source. NULL, 0: as we do. The password is never printed. */
+struct my_replica_login {
+    char *host, *user, *password, *ca;
+    unsigned port;
+};
+
 struct my_db {
     struct mf_db base;
     struct my_params params;
-    char *state_dir, *migration; /* as in mf_db_options */
+    bool native; /* the target follows, or may, by the servers' own replication */
+    struct my_replica_login login;
+    pthread_mutex_t replica_lock; /* held by whoever starts, stops or ends it; guards replica_over */
+    bool replica_over;            /* it is being ended, or has been */
+    char *state_dir, *migration;  /* as in mf_db_options */
     int connect_timeout_s, statement_timeout_ms;
     struct mf_db_facts facts; /* as of open; system_id is compared on every later connection */
     int version;              /* 50719, 80015; MariaDB: 101119 */

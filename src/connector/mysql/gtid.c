@@ -223,6 +223,15 @@ bool my_gtid_set_has(const struct my_gtid_set *s, const struct my_gtid *g)
     return found && has_interval(&s->servers[at], g->number, g->number + 1);
 }
 
+bool my_gtid_set_knows(const struct my_gtid_set *s, const struct my_gtid *g)
+{
+    bool found = false;
+    if (!s->mariadb && !g->mariadb && !g->anonymous) {
+        server_place(s, g->uuid, &found);
+    }
+    return found;
+}
+
 static bool contains_domains(const struct my_gtid_set *s, const struct my_gtid_set *other)
 {
     for (size_t i = 0; i < other->n; i++) {

@@ -26,6 +26,8 @@ int my_gtid_set_parse(struct my_gtid_set *s, const char *text, struct mf_error *
 /* Adds one transaction; it may be there already (*ret_new false then). */
 void my_gtid_set_add(struct my_gtid_set *s, const struct my_gtid *g, bool *ret_new);
 bool my_gtid_set_has(const struct my_gtid_set *s, const struct my_gtid *g);
+/* MySQL only: has any transaction of the server that wrote this one. */
+bool my_gtid_set_knows(const struct my_gtid_set *s, const struct my_gtid *g);
 bool my_gtid_set_contains(const struct my_gtid_set *s, const struct my_gtid_set *other);
 uint64_t my_gtid_set_count(const struct my_gtid_set *s);
 void my_gtid_set_print(const struct my_gtid_set *s, struct mf_buf *out);
