@@ -12,6 +12,8 @@ enum mf_value_kind {
     MF_UNCHANGED, /* not sent by the source: unchanged TOAST, or a column outside the key in an old key */
     MF_TEXT,      /* the source engine's text form, not NUL-terminated */
     MF_BINARY,    /* the source engine's binary form */
+    MF_REFUSED, /* the target has no such value: data says why. Only from connector/face to an applier's careful way, which treats the row as
+                 * refused by the server */
 };
 
 struct mf_value {
