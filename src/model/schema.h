@@ -84,5 +84,12 @@ struct mf_schema {
 
 void mf_schema_free(struct mf_schema *s); /* an all-zero one is fine */
 const struct mf_schema_table *mf_schema_find(const struct mf_schema *s, const char *schema, const char *name);
+/* Tables of schema `from`, and what refers to them, are in `to` from now on. `to` must live as long as s. NULL, or the same: nothing. */
+void mf_schema_rename(struct mf_schema *s, const char *from, const char *to);
+
+/* The name of an index or a constraint that is made: "prefix_name" (the prefix once; NULL: none), of at most 63 bytes; where it would be longer, or `other`
+ * (the plain one is taken), cut and with a number made of both parts behind it: the same in every process. */
+#define MF_SCHEMA_NAME 64
+void mf_schema_name(const char *prefix, const char *name, bool other, char out[static MF_SCHEMA_NAME]);
 
 #endif
