@@ -21,10 +21,10 @@ struct mf_schema_column {
     struct mf_type type;
     const char *own_type; /* the describing engine's text, for findings */
     bool not_null;
-    bool counter;                 /* identity, serial, AUTO_INCREMENT */
-    bool on_update_now;           /* MySQL's ON UPDATE CURRENT_TIMESTAMP: reported where it cannot be made */
-    bool generated;               /* left out of the target, reported */
-    bool ignores_case;            /* texts that differ in case (or accents) only are equal there (a _ci collation, citext) */
+    bool counter;       /* identity, serial, AUTO_INCREMENT */
+    bool on_update_now; /* MySQL's ON UPDATE CURRENT_TIMESTAMP: reported where it cannot be made */
+    bool generated;     /* left out of the target, reported */
+    bool ignores_case;  /* texts that differ in case (or accents) only are equal there (a _ci collation, citext) */
     enum mf_default_kind defaulted;
     const char *default_text;
     const char *comment; /* NULL: none */
@@ -39,8 +39,9 @@ struct mf_schema_index_column {
 struct mf_schema_index {
     const char *name;
     bool unique, primary;
-    bool nulls_equal; /* unique: NULLs count as equal (PostgreSQL's NULLS NOT DISTINCT): reported where it cannot be made */
-    bool is_key;      /* rows are found by it while replaying (mf_table.key) */
+    bool
+        nulls_equal; /* unique: NULLs count as equal (PostgreSQL's NULLS NOT DISTINCT): reported where it cannot be made */
+    bool is_key;     /* rows are found by it while replaying (mf_table.key) */
     uint16_t n;
     const struct mf_schema_index_column *columns;
 };
