@@ -37,17 +37,18 @@ const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error
     return NULL;
 }
 
-int mf_connector_pair(const char *source_url, const char *target_url, struct mf_error *err)
+int mf_connector_pair(const char *source_url, const char *target_url, bool *ret_face, struct mf_error *err)
 {
     const struct mf_connector *s = mf_connector_for_url(source_url, err);
     const struct mf_connector *t = s ? mf_connector_for_url(target_url, err) : NULL;
     if (!t) {
         return -1;
     }
-    if (s == t) {
-        return 0; /* values pass as they are; nothing converts them yet */
+    *ret_face = s != t;
+    if (s == t || (s->canon && t->canon)) {
+        return 0;
     }
     mf_fail(err, MF_USAGE, "MFPAIR", "a %s database cannot be moved into a %s one", s->name, t->name);
-    mf_hint(err, "source and target must be of one kind in this version");
+    mf_hint(err, "source and target must be of one kind, or both of those that can be moved into another kind");
     return -1;
 }

@@ -70,7 +70,7 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
     pthread_cond_init(&m->request_changed, NULL);
     m->filter = (struct mf_filter){(const char *const *)config->include.items, config->include.n,
                                    (const char *const *)config->exclude.items, config->exclude.n};
-    if (mf_connector_pair(config->source, config->target, err) < 0 ||
+    if (mf_connector_pair(config->source, config->target, &face, err) < 0 ||
         mf_state_open(config->state_dir, &m->state, err) < 0 || mf_state_lock(m->state, err) < 0 ||
         open_db(config, MF_SOURCE, &m->source, &m->source_facts, err) < 0 ||
         open_db(config, MF_TARGET, &m->target, &m->target_facts, err) < 0 || different_databases(m, err) < 0 ||

@@ -21,10 +21,10 @@ struct mf_schema_column {
     struct mf_type type;
     const char *own_type; /* the describing engine's text, for findings */
     bool not_null;
-    bool counter;                 /* identity, serial, AUTO_INCREMENT */
-    bool on_update_now;           /* MySQL's ON UPDATE CURRENT_TIMESTAMP: reported where it cannot be made */
-    bool generated;               /* left out of the target, reported */
-    bool ignores_case;            /* texts that differ in case (or accents) only are equal there (a _ci collation, citext) */
+    bool counter;       /* identity, serial, AUTO_INCREMENT */
+    bool on_update_now; /* MySQL's ON UPDATE CURRENT_TIMESTAMP: reported where it cannot be made */
+    bool generated;     /* left out of the target, reported */
+    bool ignores_case;  /* texts that differ in case (or accents) only are equal there (a _ci collation, citext) */
     enum mf_default_kind defaulted;
     const char *default_text;
     const char *comment; /* NULL: none */
@@ -39,8 +39,9 @@ struct mf_schema_index_column {
 struct mf_schema_index {
     const char *name;
     bool unique, primary;
-    bool nulls_equal; /* unique: NULLs count as equal (PostgreSQL's NULLS NOT DISTINCT): reported where it cannot be made */
-    bool is_key;      /* rows are found by it while replaying (mf_table.key) */
+    bool
+        nulls_equal; /* unique: NULLs count as equal (PostgreSQL's NULLS NOT DISTINCT): reported where it cannot be made */
+    bool is_key;     /* rows are found by it while replaying (mf_table.key) */
     uint16_t n;
     const struct mf_schema_index_column *columns;
 };
@@ -84,5 +85,12 @@ struct mf_schema {
 
 void mf_schema_free(struct mf_schema *s); /* an all-zero one is fine */
 const struct mf_schema_table *mf_schema_find(const struct mf_schema *s, const char *schema, const char *name);
+/* Tables of schema `from`, and what refers to them, are in `to` from now on. `to` must live as long as s. NULL, or the same: nothing. */
+void mf_schema_rename(struct mf_schema *s, const char *from, const char *to);
+
+/* The name of an index or a constraint that is made: "prefix_name" (the prefix once; NULL: none), of at most 63 bytes; where it would be longer, or `other`
+ * (the plain one is taken), cut and with a number made of both parts behind it: the same in every process. */
+#define MF_SCHEMA_NAME 64
+void mf_schema_name(const char *prefix, const char *name, bool other, char out[static MF_SCHEMA_NAME]);
 
 #endif

@@ -283,6 +283,13 @@ static int insert_one(struct mem_step *s, struct mf_error *err)
     return mem_txn_insert(s->a->txn, s->table, s->new_row, err);
 }
 
+/* A row with a value that there is not, as if the server had said so. */
+static bool refused(const struct mf_row *row, struct mf_error *err)
+{
+    int at = mf_row_refused(row);
+    return at >= 0 && mf_fail(err, MF_ROW, "MFVALUE", "%.*s", (int)row->values[at].len, row->values[at].data) < 0;
+}
+
 static int one(struct mem_step *s, const struct mf_rowchange *c, struct mf_error *err)
 {
     if (c->op == MF_ROW_DELETE || c->op == MF_ROW_UPDATE) {
@@ -292,9 +299,10 @@ static int one(struct mem_step *s, const struct mf_rowchange *c, struct mf_error
         mem_step_project(s, &c->new_row, s->new_row);
     }
     for (uint32_t i = 0; i < c->count; i++) {
-        int rc = c->op == MF_ROW_DELETE   ? delete_one(s, err)
-                 : c->op == MF_ROW_INSERT ? insert_one(s, err)
-                                          : update_one(s, c, err);
+        int rc = c->op != MF_ROW_DELETE && refused(&c->new_row, err) ? -1
+                 : c->op == MF_ROW_DELETE                            ? delete_one(s, err)
+                 : c->op == MF_ROW_INSERT                            ? insert_one(s, err)
+                                                                     : update_one(s, c, err);
         if (rc == 0) {
             if (s->result) {
                 s->result->rows++;

@@ -17,17 +17,6 @@ int mem_leave_out(struct mem_step *s, const struct mf_rowchange *c, struct mf_er
     return at == SIZE_MAX ? 0 : mem_txn_delete(s->a->txn, s->table, at, err);
 }
 
-static void key_text(const struct mf_table *t, const struct mf_row *row, char *out, size_t n)
-{
-    char text[64];
-    out[0] = 0;
-    for (uint16_t k = 0; k < t->nkey; k++) {
-        const struct mf_value *v = &row->values[t->key[k]];
-        snprintf(text, sizeof text, "%s%s=%.*s", k ? ", " : "", t->columns[t->key[k]].name, (int)v->len, v->data);
-        strncat(out, text, n - strlen(out) - 1);
-    }
-}
-
 static void clear(struct mem_applier *a, const struct mf_table *t, const char *key)
 {
     struct mf_quarantined q = {.key = key};
@@ -41,19 +30,21 @@ static void clear(struct mem_applier *a, const struct mf_table *t, const char *k
 
 void mem_unquarantine(struct mem_step *s, const struct mf_row *row)
 {
-    char key[256];
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 1u << 20};
     if (row && s->shape->nkey && (s->a->pending.n || s->a->conn.server->nquarantined)) {
-        key_text(s->shape, row, key, sizeof key);
-        clear(s->a, s->shape, key);
+        mf_put_key_text(&key, s->shape, row);
+        clear(s->a, s->shape, mf_buf_str(&key));
     }
 }
 
 void mem_quarantine(struct mem_step *s, const struct mf_rowchange *c, const struct mf_error *why)
 {
     const struct mf_table *t = s->shape;
-    char key[256];
-    key_text(t, c->op == MF_ROW_DELETE ? &c->old_row : &c->new_row, key, sizeof key);
-    struct mf_quarantined q = {.key = key, .reason = why->text, .row = "{}", .position = s->a->checkpoint};
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 1u << 20};
+    if (t->nkey) {
+        mf_put_key_text(&key, t, c->op == MF_ROW_DELETE ? &c->old_row : &c->new_row);
+    }
+    struct mf_quarantined q = {.key = mf_buf_str(&key), .reason = why->text, .row = "{}", .position = s->a->checkpoint};
     snprintf(q.schema, sizeof q.schema, "%s", t->schema);
     snprintf(q.table, sizeof q.table, "%s", t->name);
     snprintf(q.code, sizeof q.code, "%s", why->code);
