@@ -38,10 +38,10 @@
 enum mf_kind {
     MF_KIND_OPAQUE = 1,
     MF_KIND_BOOL,
-    MF_KIND_INT,      /* bits, is_unsigned */
-    MF_KIND_DECIMAL,  /* precision, scale; precision 0: any number of digits */
-    MF_KIND_FLOAT,    /* bits: 32 or 64 */
-    MF_KIND_BITS,     /* length; fixed: exactly so many */
+    MF_KIND_INT,     /* bits (8, 16, 24, 32, 64), is_unsigned */
+    MF_KIND_DECIMAL, /* precision, scale; precision 0: any number of digits */
+    MF_KIND_FLOAT,   /* bits: 32 or 64 */
+    MF_KIND_BITS,    /* length; fixed: exactly so many */
     MF_KIND_DATE,
     MF_KIND_TIME,     /* scale: digits of the fraction */
     MF_KIND_DATETIME, /* scale */
@@ -61,6 +61,8 @@ struct mf_type {
     uint16_t precision;
     int16_t scale;
     uint32_t length;
+    uint8_t
+        form; /* the engine's own: which of several ways it writes such values; 0 to everybody else, and in no text */
     uint16_t nlabels;
     const char *const *labels; /* UTF-8 */
 };
@@ -70,7 +72,9 @@ void mf_type_put(struct mf_buf *b, const struct mf_type *t);
 /* A deep copy in the arena; NULL when it is full. */
 const struct mf_type *mf_type_copy(struct mf_arena *arena, const struct mf_type *t);
 /* Values of `from` may be written into a column of `to` and be read back as the same canonical values, if the row itself fits (a row that does not is
- * refused, by the translation or by the server). Symmetric in practice for columns that schema conversion made, as the pipe turns round. */
+ * refused, by the translation or by the server). True where `to` has room for every value of `from`, and where one of them is what an engine makes
+ * of the other, because the pipe turns round: a TINYINT UNSIGNED became a smallint, and takes a smallint back. False where rows would be
+ * refused as a matter of course: int(16) of int(64), text(10) of text(20), int of decimal(10,2). */
 bool mf_type_takes(const struct mf_type *to, const struct mf_type *from);
 
 #endif

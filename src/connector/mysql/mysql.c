@@ -1,4 +1,5 @@
 /* The connector's row. */
+#include "connector/mysql/canon.h"
 #include "connector/mysql/mysql_room.h"
 
 const char *my_direction(enum mf_direction d)
@@ -102,4 +103,5 @@ const struct mf_connector mf_connector_mysql = {
     .source = &source_ops,
     .target = &target_ops,
     .traffic = &traffic_ops,
+    .canon = &my_canon_ops,
 };

@@ -1,6 +1,7 @@
 /* The connector's row. */
 #include "connector/postgres/postgres.h"
 
+#include "connector/postgres/canon.h"
 #include "connector/postgres/wire.h"
 
 #include <stdio.h>
@@ -30,6 +31,7 @@ const struct mf_connector mf_connector_postgres = {
     .source = &mf_pg_source_ops,
     .target = &mf_pg_target_ops,
     .traffic = &mf_pg_traffic_ops,
+    .canon = &pg_canon_ops,
 };
 
 const struct mf_source_ops mf_pg_source_ops = {
