@@ -13,33 +13,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-static int open_db(const struct mf_config *c, enum mf_side side, struct mf_db **ret, struct mf_db_facts *facts,
-                   struct mf_error *err)
-{
-    const char *url = side == MF_SOURCE ? c->source : c->target;
-    const struct mf_connector *connector = mf_connector_for_url(url, err);
-    if (!connector) {
-        return -1;
-    }
-    struct mf_db_options o = {.url = url,
-                              .password = side == MF_SOURCE ? c->source_password : c->target_password,
-                              .side = side,
-                              .connect_timeout_s = 10,
-                              .state_dir = c->state_dir,
-                              .migration = c->migration};
-    struct mf_db *db = NULL;
-    if (connector->open(&o, &db, err) < 0) {
-        mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");
-        return -1;
-    }
-    if (connector->facts(db, facts, err) < 0) {
-        connector->close(db);
-        return -1;
-    }
-    *ret = db;
-    return 0;
-}
-
 static int different_databases(const struct mf_migration *m, struct mf_error *err)
 {
     if (strcmp(m->source_facts.system_id, m->target_facts.system_id) != 0 ||
@@ -63,6 +36,7 @@ int mf_migration_open(const struct mf_config *config, struct mf_migration **ret,
 int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_migration **ret, struct mf_error *err)
 {
     enum mf_request_kind end;
+    bool face;
     struct mf_migration *m = mf_xcalloc(1, sizeof *m);
     m->config = config;
     pthread_mutex_init(&m->lock, NULL);
@@ -72,9 +46,9 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
                                    (const char *const *)config->exclude.items, config->exclude.n};
     if (mf_connector_pair(config->source, config->target, &face, err) < 0 ||
         mf_state_open(config->state_dir, &m->state, err) < 0 || mf_state_lock(m->state, err) < 0 ||
-        open_db(config, MF_SOURCE, &m->source, &m->source_facts, err) < 0 ||
-        open_db(config, MF_TARGET, &m->target, &m->target_facts, err) < 0 || different_databases(m, err) < 0 ||
-        mf_own_begin(m, force, err) < 0 || mf_end_begun(m, &end, err) < 0 ||
+        mf_end_open(config, MF_SOURCE, config->state_dir, NULL, &m->source, &m->source_facts, err) < 0 ||
+        mf_end_open(config, MF_TARGET, config->state_dir, m->source, &m->target, &m->target_facts, err) < 0 ||
+        different_databases(m, err) < 0 || mf_own_begin(m, force, err) < 0 || mf_end_begun(m, &end, err) < 0 ||
         mf_state_set(m->state, "migration", config->migration, err) < 0 || mf_phase_load(m, err) < 0) {
         mf_migration_free(m);
         return -1;

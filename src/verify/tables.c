@@ -1,6 +1,7 @@
 /* The tables of a verification: their plans, how far each is, and what of them is in quarantine. */
 #include "verify/internal.h"
 
+#include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
 

@@ -16,7 +16,7 @@
 
 #include "connector/connector.h"
 
-/* Takes the opened database over (also on error): closing the face closes it. peer: the other side's own database; the target's face takes its names
+/* Takes the opened database over (also on error): closing the face closes it. peer: the other side's database, or its face; the target's face takes its names
  * from it (its default schema is shown as the peer's default schema; others keep their names). NULL for the source, which keeps its own. MF_FATAL MFUNSUP for an
  * engine without mf_canon_ops. */
 int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, struct mf_error *err);
