@@ -7,6 +7,7 @@
 #include <string.h>
 
 extern const struct mf_connector mf_connector_memory;
+extern const struct mf_connector mf_connector_memory_other;
 extern const struct mf_connector mf_connector_mysql;
 extern const struct mf_connector mf_connector_postgres;
 
@@ -14,6 +15,7 @@ static const struct mf_connector *const connectors[] = {
     &mf_connector_postgres,
     &mf_connector_mysql,
     &mf_connector_memory,
+    &mf_connector_memory_other,
 };
 
 const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error *err)

@@ -47,8 +47,8 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
     if (mf_connector_pair(config->source, config->target, &face, err) < 0 ||
         mf_state_open(config->state_dir, &m->state, err) < 0 || mf_state_lock(m->state, err) < 0 ||
         mf_end_open(config, MF_SOURCE, config->state_dir, NULL, &m->source, &m->source_facts, err) < 0 ||
-        mf_end_open(config, MF_TARGET, config->state_dir, m->source, &m->target, &m->target_facts, err) < 0 || different_databases(m, err) < 0 ||
-        mf_own_begin(m, force, err) < 0 || mf_end_begun(m, &end, err) < 0 ||
+        mf_end_open(config, MF_TARGET, config->state_dir, m->source, &m->target, &m->target_facts, err) < 0 ||
+        different_databases(m, err) < 0 || mf_own_begin(m, force, err) < 0 || mf_end_begun(m, &end, err) < 0 ||
         mf_state_set(m->state, "migration", config->migration, err) < 0 || mf_phase_load(m, err) < 0) {
         mf_migration_free(m);
         return -1;

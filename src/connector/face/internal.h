@@ -14,7 +14,8 @@ struct face_db {
     struct mf_connector connector; /* ours: the real one's facts, the face's operations */
     struct mf_db *own;
     const struct mf_canon_ops *canon;
-    char own_schema[128], shown_schema[128]; /* the first is shown as the second, and the other way round; "" and "": all as they are */
+    char own_schema[128],
+        shown_schema[128]; /* the first is shown as the second, and the other way round; "" and "": all as they are */
 };
 
 static inline struct face_db *face_of(struct mf_db *db)

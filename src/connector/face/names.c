@@ -9,9 +9,7 @@ const char *face_shown_schema(const struct face_db *f, const char *own)
     if (!f->own_schema[0]) {
         return own;
     }
-    return mf_streq(own, f->own_schema)     ? f->shown_schema
-           : mf_streq(own, f->shown_schema) ? f->own_schema
-                                            : own;
+    return mf_streq(own, f->own_schema) ? f->shown_schema : mf_streq(own, f->shown_schema) ? f->own_schema : own;
 }
 
 const char *face_own_schema(const struct face_db *f, const char *shown)

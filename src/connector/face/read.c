@@ -117,7 +117,7 @@ struct joining {
     void *ctx;
     struct mf_chunk c;
     uint32_t ordinal;
-    bool open;              /* c has been begun */
+    bool open;                    /* c has been begun */
     const struct mf_chunk *whole; /* what is split: its bounds stay as they are written. NULL */
 };
 
@@ -146,8 +146,7 @@ static int take_chunk(void *ctx, const struct mf_chunk *own, struct mf_error *er
     j->c.upper[0] = '\0';
     if (own->has_upper && own->by_heap) {
         mf_strlcpy(j->c.upper, own->upper, sizeof j->c.upper);
-    } else if (own->has_upper &&
-               face_bound_shown(f, j->shown, j->own, own->upper, j->c.upper, &fits, err) < 0) {
+    } else if (own->has_upper && face_bound_shown(f, j->shown, j->own, own->upper, j->c.upper, &fits, err) < 0) {
         return -1;
     }
     if (!fits) {
@@ -238,8 +237,9 @@ static int show_row(void *ctx, const struct mf_row *own, struct mf_error *err)
     struct showing *s = ctx;
     struct mf_row row;
     mf_arena_reset(&s->r->row);
-    return face_row_shown(face_of(s->r->base.db), s->shown, &s->r->row, own, &row, err) < 0 ? -1
-                                                                                            : s->emit(s->ctx, &row, err);
+    return face_row_shown(face_of(s->r->base.db), s->shown, &s->r->row, own, &row, err) < 0
+               ? -1
+               : s->emit(s->ctx, &row, err);
 }
 
 int face_chunk_each(struct face_reader *r, const struct mf_table *t, const struct mf_chunk *c, bool exact,

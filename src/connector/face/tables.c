@@ -134,8 +134,8 @@ int face_catalog_read(struct face_db *f, enum face_figures what, const struct mf
     struct mf_type **types = NULL;
     struct mf_arena arena;
     mf_arena_init(&arena, FACE_TABLE_BYTES);
-    int rc = what == FACE_CATALOG ? src->catalog(f->own, own_filter, &c, err)
-                                  : src->shapes(f->own, own_filter, &c, err);
+    int rc =
+        what == FACE_CATALOG ? src->catalog(f->own, own_filter, &c, err) : src->shapes(f->own, own_filter, &c, err);
     rc = rc < 0 ? -1 : f->canon->types(f->own, &c, &arena, &types, err);
     size_t n = 0;
     for (size_t i = 0; rc == 0 && i < c.n; i++) {
