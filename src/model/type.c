@@ -129,7 +129,7 @@ static bool int_of_int(const struct mf_type *to, const struct mf_type *from)
     if (to->is_unsigned == from->is_unsigned) {
         return to->bits >= from->bits || (!from->is_unsigned && from->bits <= signed_bits(to));
     }
-    return from->is_unsigned ? to->bits > from->bits : from->bits <= signed_bits(to);
+    return from->is_unsigned ? to->bits > from->bits : signed_bits(to) <= 64 && from->bits <= signed_bits(to);
 }
 
 static bool bool_of_int(const struct mf_type *to, const struct mf_type *from)
