@@ -414,7 +414,7 @@ static int op_own(const json_t *in, json_t *out, struct mf_error *err)
         return t ? mf_fail(err, MF_USAGE, "MFTEST", "no column %s", pr_text(in, "column")) : -1;
     }
     const char *text = pr_text(in, "value"),
-               *hex = json_string_value(json_object_get(json_object_get(in, "value"), "bytes"));
+               *hex = json_string_value(json_object_get(json_object_get(in, "value"), "hex"));
     struct mf_value v = {.kind = MF_TEXT, .len = (uint32_t)strlen(text), .data = text}, own;
     if (hex) {
         char *bytes = mf_alloc(&arena, strlen(hex) / 2 + 1);

@@ -37,7 +37,7 @@ static json_t *value_json(const struct mf_value *v)
     return s ? s : json_string("(not UTF-8)");
 }
 
-/* What is binary as {"bytes": "00ff"}, what is refused as {"refused": "why"}. */
+/* What is binary as {"hex": "00ff"}, what is refused as {"refused": "why"}. */
 json_t *pr_shown_json(const struct mf_value *v)
 {
     if (v->kind == MF_REFUSED) {
@@ -50,7 +50,7 @@ json_t *pr_shown_json(const struct mf_value *v)
     for (uint32_t i = 0; i < v->len; i++) {
         mf_buf_printf(&b, "%02x", (unsigned char)v->data[i]);
     }
-    return json_pack("{s:s}", "bytes", mf_buf_str(&b));
+    return json_pack("{s:s}", "hex", mf_buf_str(&b));
 }
 
 json_t *pr_row_json(const struct mf_row *row, bool shown)

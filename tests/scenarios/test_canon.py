@@ -6,16 +6,16 @@ from contextlib import closing
 
 import pytest
 
-from harness.mysql_servers import fetch, run
-from harness.pgdrive import Refused
+from harness import mydrive
+from harness.mysql_servers import run
+from harness.pgdrive import Drive
 from harness.pgread import Read
-from harness.servers import wait_for
 
 DUPLICATE = "an object in it has a key twice"
 
 
 def bytes_(text: str) -> dict:
-    return {"bytes": text}
+    return {"hex": text}
 
 
 # a column's type: (as the server is given it, its canonical form or None where that is the same)
@@ -208,3 +208,13 @@ def test_mysql_prints_canonical_values(mysql_database, version):
         shown = {t["name"]: t for t in read.catalog()["tables"]}["v"]["columns"]
         assert [c["type"] for c in shown][1:] == [kind for kind, _ in columns.values()]
         check_rows(columns, rows, True)
+        with closing(made.connect()) as c, closing(Drive(made.url())) as drive:  # given back, the server prints the same
+            run(c, "SET sql_mode = 'ALLOW_INVALID_DATES'", close=False)
+            run(c, "CREATE TABLE w LIKE v", close=False)
+            drive("prepare")
+            own = [[row[0]] + [own_form(read, table, f"c{i}", v) if v is not None else None for i, v in enumerate(row[1:])] for row in rows]
+            drive.window(10, {"table": mydrive.table(c, "w"), "inserts": [{"new": row} for row in own]})
+        read.catalog()
+        read.reader()
+        again = sorted(read.rows(table=f"{made.name}.w", chunk={})["rows"], key=lambda r: int(r[0]))
+    assert again == [[None if isinstance(v, dict) and "refused" in v else v for v in row] for row in rows]
