@@ -59,7 +59,7 @@ static void fuzz_document(const char *text, size_t n)
         MF_FUZZ_CHECK(again.len == b.len && memcmp(again.data, b.data, b.len) == 0);
         made = json_loadb(b.data, b.len, flags, &e);
         MF_FUZZ_CHECK(!given == !made && (!given || json_equal(given, made)));
-    } else if (given) { /* what we bound, and it does not */
+    } else if (given && !memchr(text, 0, n)) { /* what we bound, and it does not (it takes a NUL byte for the end) */
         MF_FUZZ_CHECK(strstr(why, "deeper") || strstr(why, "exponent"));
     }
     json_decref(given);
