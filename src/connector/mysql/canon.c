@@ -112,4 +112,9 @@ const struct mf_canon_ops my_canon_ops = {
     .from_canon = my_from_canon,
     .bound_get = my_bound_get,
     .bound_put = my_bound_put,
+    .describe = my_describe,
+    .make = my_make,
+    .add_column = my_make_add_column,
+    .type_here = my_type_here,
+    .default_schema = my_default_schema,
 };

@@ -96,4 +96,9 @@ const struct mf_canon_ops pg_canon_ops = {
     .from_canon = pg_from_canon,
     .bound_get = pg_bound_get,
     .bound_put = pg_bound_put,
+    .describe = pg_describe,
+    .make = pg_make,
+    .add_column = pg_make_add_column,
+    .type_here = pg_type_here,
+    .default_schema = pg_default_schema,
 };

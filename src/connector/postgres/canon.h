@@ -29,4 +29,14 @@ int pg_bound_get(const struct mf_table *own, const char *bound, struct mf_arena 
                  struct mf_error *err);
 int pg_bound_put(const struct mf_table *own, const struct mf_row *key, struct mf_buf *ret, struct mf_error *err);
 
+/* the schema: see model.h */
+int pg_describe(struct mf_db *db, const struct mf_catalog *own, struct mf_schema *ret, struct mf_error *err);
+int pg_make(struct mf_db *db, const struct mf_schema *schema, enum mf_schema_stage stage, int jobs,
+            struct mf_findings *out, struct mf_buf *plan, struct mf_error *err);
+int pg_make_add_column(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
+                       struct mf_error *err);
+void pg_type_here(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
+                  struct mf_buf *ret_type, struct mf_buf *ret_loss);
+const char *pg_default_schema(struct mf_db *db);
+
 #endif

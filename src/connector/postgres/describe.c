@@ -16,52 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEMA_BYTES ((size_t)256 << 20)
-
-const char *pg_keep(struct pg_describing *d, const char *text)
-{
-    const char *kept = text ? mf_strdup_a(&d->schema->arena, text) : NULL;
-    d->full = d->full || (text && !kept);
-    return text && !kept ? "" : kept;
-}
-
-void *pg_keep_array(struct pg_describing *d, size_t n, size_t size)
-{
-    void *p = mf_alloc_array(&d->schema->arena, n ? n : 1, size);
-    d->full = d->full || !p;
-    return p;
-}
-
-#define LEFT_TEXT 2000
-
-void pg_left(struct pg_describing *d, const char *why, const char *text, const char *object_fmt, ...)
-{
-    struct mf_schema *s = d->schema;
-    va_list ap;
-    va_start(ap, object_fmt);
-    MF_CLEANUP_FREE char *object = mf_xvasprintf(object_fmt, ap);
-    va_end(ap);
-    if (s->nleft == d->left_cap) { /* what is left behind in the arena is at most as much again */
-        size_t cap = d->left_cap ? d->left_cap * 2 : 64;
-        struct mf_schema_left *more = pg_keep_array(d, cap, sizeof *more);
-        if (!more) {
-            return;
-        }
-        if (s->nleft) {
-            memcpy(more, s->left, s->nleft * sizeof *more);
-        }
-        s->left = more;
-        d->left_cap = cap;
-    }
-    MF_CLEANUP_FREE char *cut = text ? mf_xstrndup(text, LEFT_TEXT) : NULL;
-    s->left[s->nleft++] =
-        (struct mf_schema_left){.object = pg_keep(d, object), .why = pg_keep(d, why), .text = pg_keep(d, cut)};
-}
-
 int64_t pg_described_table(const struct pg_describing *d, uint32_t oid)
 {
-    const struct mf_table *t = mf_catalog_by_id(d->own, oid);
-    return t ? t - d->own->tables : -1;
+    const struct mf_table *t = mf_catalog_by_id(d->b.own, oid);
+    return t ? t - d->b.own->tables : -1;
 }
 
 /* ---- what is asked about ---- */
@@ -69,8 +27,8 @@ int64_t pg_described_table(const struct pg_describing *d, uint32_t oid)
 static int list_tables(struct pg_describing *d, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf oids = {.max = PG_SQL_MAX};
-    for (size_t i = 0; i < d->own->n; i++) {
-        mf_buf_printf(&oids, "%s%u", i ? "," : "", d->own->tables[i].id);
+    for (size_t i = 0; i < d->b.own->n; i++) {
+        mf_buf_printf(&oids, "%s%u", i ? "," : "", d->b.own->tables[i].id);
     }
     if (!pg_sql(&oids, err)) {
         return -1;
@@ -81,41 +39,19 @@ static int list_tables(struct pg_describing *d, struct mf_error *err)
 
 /* ---- tables and columns ---- */
 
-static int take_tables(struct pg_describing *d, struct mf_type **types, struct mf_error *err)
+static int take_comments(struct pg_describing *d, struct mf_error *err)
 {
     PG_CLEANUP_RESULT PGresult *r = NULL;
-    struct mf_schema *s = d->schema;
-    if (!(s->tables = pg_keep_array(d, d->own->n, sizeof *s->tables))) {
-        return 0;
-    }
-    s->ntables = d->own->n;
-    for (size_t i = 0; i < s->ntables && !d->full; i++) {
-        const struct mf_table *own = &d->own->tables[i];
-        struct mf_schema_table *t = &s->tables[i];
-        *t = (struct mf_schema_table){
-            .schema = pg_keep(d, own->schema), .name = pg_keep(d, own->name), .ncolumns = own->ncolumns};
-        if (!(t->columns = pg_keep_array(d, own->ncolumns, sizeof *t->columns))) {
-            break;
-        }
-        for (uint16_t k = 0; k < own->ncolumns; k++) {
-            const struct mf_column *c = &own->columns[k];
-            t->columns[k] = (struct mf_schema_column){.name = pg_keep(d, c->name),
-                                                      .type = types[i][k],
-                                                      .own_type = pg_keep(d, c->type),
-                                                      .not_null = c->not_null,
-                                                      .generated = c->generated};
-        }
-    }
     if (pg_queryf(d->c, &r, err,
-                  "SELECT objoid, description FROM pg_catalog.pg_description WHERE classoid = 'pg_class'::regclass"
-                  " AND objsubid = 0 AND objoid IN (%s)",
+                  "SELECT objoid, description FROM pg_catalog.pg_description"
+                  " WHERE classoid = 'pg_catalog.pg_class'::regclass AND objsubid = 0 AND objoid IN (%s)",
                   d->oids) < 0) {
         return -1;
     }
     for (int i = 0; i < PQntuples(r); i++) {
         int64_t at = pg_described_table(d, pg_get_oid(r, i, 0));
         if (at >= 0) {
-            s->tables[at].comment = pg_keep(d, PQgetvalue(r, i, 1));
+            d->b.schema->tables[at].comment = mf_schema_keep(&d->b, PQgetvalue(r, i, 1));
         }
     }
     return 0;
@@ -123,19 +59,19 @@ static int take_tables(struct pg_describing *d, struct mf_type **types, struct m
 
 enum { C_TABLE, C_NAME, C_IDENTITY, C_DEFAULT, C_COMMENT, C_NO_CASE };
 
-static const char columns_fmt
-    [] = "WITH RECURSIVE " PG_MADE_CTE("SELECT atttypid FROM pg_catalog.pg_attribute WHERE attnum > 0 AND atttypid <> "
-                                       "0") " SELECT a.attrelid, a.attname, a.attidentity <> '', "
-                                            "pg_catalog.pg_get_expr(d.adbin, d.adrelid),"
-                                            " pg_catalog.col_description(a.attrelid, a.attnum), coalesce(y.typname = "
-                                            "'citext' OR NOT %s, false)"
-                                            " FROM pg_catalog.pg_attribute a JOIN made m ON m.typ = a.atttypid JOIN "
-                                            "pg_catalog.pg_type y ON y.oid = m.at"
-                                            " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum "
-                                            "= a.attnum"
-                                            " LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation"
-                                            " WHERE a.attrelid IN (%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER "
-                                            "BY a.attrelid, a.attnum";
+static const char columns_fmt[] =
+    "WITH RECURSIVE " PG_MADE_CTE("SELECT atttypid FROM pg_catalog.pg_attribute WHERE attnum > 0 AND atttypid <> "
+                                  "0") " SELECT a.attrelid, a.attname, a.attidentity <> '', "
+                                       "pg_catalog.pg_get_expr(d.adbin, d.adrelid),"
+                                       " pg_catalog.col_description(a.attrelid, a.attnum), coalesce(y.typname = "
+                                       "'citext' OR NOT %s, false)"
+                                       " FROM pg_catalog.pg_attribute a JOIN made m ON m.typ = a.atttypid JOIN "
+                                       "pg_catalog.pg_type y ON y.oid = m.at"
+                                       " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum "
+                                       "= a.attnum"
+                                       " LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation"
+                                       " WHERE a.attrelid IN (%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER "
+                                       "BY a.attrelid, a.attnum";
 
 static int take_columns(struct pg_describing *d, struct mf_error *err)
 {
@@ -144,20 +80,20 @@ static int take_columns(struct pg_describing *d, struct mf_error *err)
                   PQserverVersion(d->c) >= 120000 ? "coalesce(co.collisdeterministic, true)" : "true", d->oids) < 0) {
         return -1;
     }
-    for (int i = 0; i < PQntuples(r) && !d->full; i++) {
+    for (int i = 0; i < PQntuples(r) && !d->b.full; i++) {
         int64_t at = pg_described_table(d, pg_get_oid(r, i, C_TABLE));
-        int k = at < 0 ? -1 : mf_table_column(&d->own->tables[at], PQgetvalue(r, i, C_NAME));
+        int k = at < 0 ? -1 : mf_table_column(&d->b.own->tables[at], PQgetvalue(r, i, C_NAME));
         if (k < 0) {
             continue;
         }
-        struct mf_schema_column *c = &d->schema->tables[at].columns[k];
+        struct mf_schema_column *c = &d->b.schema->tables[at].columns[k];
         const char *expr = pg_get(r, i, C_DEFAULT);
         bool counts = false;
-        c->comment = pg_keep(d, pg_get(r, i, C_COMMENT));
+        c->comment = mf_schema_keep(&d->b, pg_get(r, i, C_COMMENT));
         c->ignores_case = pg_get_bool(r, i, C_NO_CASE);
         if (expr && !c->generated) {
             c->defaulted = pg_default_parse(expr, &counts);
-            c->default_text = c->defaulted == MF_DEFAULT_NONE ? NULL : pg_keep(d, expr);
+            c->default_text = c->defaulted == MF_DEFAULT_NONE ? NULL : mf_schema_keep(&d->b, expr);
         }
         c->counter = counts || pg_get_bool(r, i, C_IDENTITY);
     }
@@ -181,23 +117,23 @@ static void take_value(struct pg_describing *d, const struct mf_canon_ops *canon
         return;
     }
     in = (struct mf_value){.kind = MF_TEXT, .len = (uint32_t)PQgetlength(r, 0, 0), .data = PQgetvalue(r, 0, 0)};
-    if (!canon || canon->to_canon(&c->type, &d->schema->arena, &in, &out, &ignored) < 0 || out.kind != MF_TEXT ||
+    if (!canon || canon->to_canon(&c->type, &d->b.schema->arena, &in, &out, &ignored) < 0 || out.kind != MF_TEXT ||
         memchr(out.data, 0, out.len)) {
         return;
     }
     MF_CLEANUP_FREE char *text = mf_xstrndup(out.data, out.len);
-    c->default_text = pg_keep(d, text);
+    c->default_text = mf_schema_keep(&d->b, text);
     c->defaulted = MF_DEFAULT_VALUE;
 }
 
 /* Outside the snapshot's transaction, which an error would end. */
 static void take_values(struct pg_describing *d, const struct mf_canon_ops *canon)
 {
-    for (size_t i = 0; i < d->schema->ntables && !d->full; i++) {
-        struct mf_schema_table *t = &d->schema->tables[i];
+    for (size_t i = 0; i < d->b.schema->ntables && !d->b.full; i++) {
+        struct mf_schema_table *t = &d->b.schema->tables[i];
         for (uint16_t k = 0; k < t->ncolumns; k++) {
             if (t->columns[k].defaulted == MF_DEFAULT_VALUE) {
-                take_value(d, canon, &d->own->tables[i], &t->columns[k], k);
+                take_value(d, canon, &d->b.own->tables[i], &t->columns[k], k);
             }
         }
     }
@@ -205,30 +141,35 @@ static void take_values(struct pg_describing *d, const struct mf_canon_ops *cano
 
 /* ---- all ---- */
 
-static int describe(struct pg_describing *d, struct mf_db *db, struct mf_error *err)
+static int describe(struct pg_describing *d, struct mf_db *db, const struct mf_catalog *own, struct mf_schema *s,
+                    struct mf_error *err)
 {
     struct mf_type **types = NULL;
-    if (db->connector->canon->types(db, d->own, &d->schema->arena, &types, err) < 0 || list_tables(d, err) < 0) {
+    if (db->connector->canon->types(db, own, &s->arena, &types, err) < 0) {
         return -1;
     }
-    if (pg_exec(d->c, err, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") < 0 || take_tables(d, types, err) < 0 ||
-        take_columns(d, err) < 0 || pg_describe_indexes(d, err) < 0 || pg_describe_foreign(d, err) < 0 ||
-        pg_describe_left(d, err) < 0 || pg_exec(d->c, err, "COMMIT") < 0) {
+    mf_schema_begin(&d->b, s, own, types);
+    if (d->b.full || own->n == 0) {
+        return mf_schema_end(&d->b, err);
+    }
+    if (list_tables(d, err) < 0 || pg_exec(d->c, err, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") < 0 ||
+        take_comments(d, err) < 0 || take_columns(d, err) < 0 || pg_describe_indexes(d, err) < 0 ||
+        pg_describe_foreign(d, err) < 0 || pg_describe_left(d, err) < 0 || pg_exec(d->c, err, "COMMIT") < 0) {
         return -1;
     }
     take_values(d, db->connector->canon);
-    return d->full ? mf_fail(err, MF_FATAL, "MFBIG", "the schema is larger than %zu bytes", SCHEMA_BYTES) : 0;
+    return mf_schema_end(&d->b, err);
 }
 
 int pg_describe(struct mf_db *db, const struct mf_catalog *own, struct mf_schema *ret, struct mf_error *err)
 {
     struct mf_schema schema = {0};
+    struct pg_describing d = {0};
     PG_LEASE(pg_db_of(db), l);
-    mf_arena_init(&schema.arena, SCHEMA_BYTES);
-    struct pg_describing d = {.own = own, .schema = &schema};
+    mf_arena_init(&schema.arena, MF_SCHEMA_BYTES);
     int rc = pg_lease(l.db, &l.conn, err);
     d.c = l.conn;
-    rc = rc == 0 && own->n ? describe(&d, db, err) : rc;
+    rc = rc == 0 ? describe(&d, db, own, &schema, err) : rc;
     free(d.oids);
     if (rc < 0) {
         mf_error_prefix(err, "reading the schema");

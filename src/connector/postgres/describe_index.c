@@ -56,19 +56,6 @@ static const char indexes_fmt[] =
     " JOIN pg_catalog.pg_am am ON am.oid = ic.relam WHERE i.indrelid IN (%s) AND i.indisvalid"
     " ORDER BY i.indrelid, i.indisprimary DESC, ic.relname";
 
-static bool is_key(const struct mf_table *own, const struct mf_schema_index *x)
-{
-    if (!x->unique || x->n != own->nkey) {
-        return false;
-    }
-    for (uint16_t i = 0; i < x->n; i++) {
-        if (x->columns[i].column != own->key[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void take_index(struct pg_describing *d, const PGresult *r, int row, const struct mf_table *own,
                        struct mf_schema_table *t, bool *has_key)
 {
@@ -77,16 +64,16 @@ static void take_index(struct pg_describing *d, const PGresult *r, int row, cons
     bool deferrable = mf_streq(why, "deferrable");
     uint16_t n = columns_of(own, list, at);
     if (n == 0 || (*why && !deferrable)) {
-        pg_left(d, *why ? why : "an index on columns that do not migrate", PQgetvalue(r, row, I_TEXT),
-                "index %s of table %s.%s", PQgetvalue(r, row, I_NAME), t->schema, t->name);
+        mf_schema_leave(&d->b, *why ? why : "an index on columns that do not migrate", PQgetvalue(r, row, I_TEXT),
+                        "index %s of table %s.%s", PQgetvalue(r, row, I_NAME), t->schema, t->name);
         return;
     }
     if (deferrable) {
-        pg_left(d, "checked at the end of a transaction here (DEFERRABLE); it is made as one that is checked at once",
-                PQgetvalue(r, row, I_TEXT), "constraint %s of table %s.%s", PQgetvalue(r, row, I_NAME), t->schema,
-                t->name);
+        mf_schema_leave(
+            &d->b, "checked at the end of a transaction here (DEFERRABLE); it is made as one that is checked at once",
+            PQgetvalue(r, row, I_TEXT), "constraint %s of table %s.%s", PQgetvalue(r, row, I_NAME), t->schema, t->name);
     }
-    struct mf_schema_index_column *columns = pg_keep_array(d, n, sizeof *columns);
+    struct mf_schema_index_column *columns = mf_schema_array(&d->b, n, sizeof *columns);
     const char *options = PQgetvalue(r, row, I_OPTIONS);
     for (uint16_t i = 0; columns && i < n; i++) {
         char *end;
@@ -95,14 +82,14 @@ static void take_index(struct pg_describing *d, const PGresult *r, int row, cons
         columns[i] = (struct mf_schema_index_column){.column = at[i], .descending = option & 1};
     }
     struct mf_schema_index *x = &t->indexes[t->nindexes];
-    *x = (struct mf_schema_index){.name = pg_keep(d, PQgetvalue(r, row, I_NAME)),
+    *x = (struct mf_schema_index){.name = mf_schema_keep(&d->b, PQgetvalue(r, row, I_NAME)),
                                   .unique = pg_get_bool(r, row, I_UNIQUE),
                                   .primary = pg_get_bool(r, row, I_PRIMARY),
                                   .nulls_equal = pg_get_bool(r, row, I_NULLS_EQUAL),
                                   .n = n,
                                   .columns = columns};
     if (columns) {
-        x->is_key = !*has_key && !deferrable && is_key(own, x);
+        x->is_key = !*has_key && !deferrable && mf_schema_is_key(own, x);
         *has_key = *has_key || x->is_key;
         t->nindexes++;
     }
@@ -116,19 +103,19 @@ int pg_describe_indexes(struct pg_describing *d, struct mf_error *err)
                   version >= 110000 ? "i.indnkeyatts" : "i.indnatts", d->oids) < 0) {
         return -1;
     }
-    for (int i = 0, next; i < PQntuples(r) && !d->full; i = next) {
+    for (int i = 0, next; i < PQntuples(r) && !d->b.full; i = next) {
         uint32_t oid = pg_get_oid(r, i, I_TABLE);
         int64_t at = pg_described_table(d, oid);
         bool has_key = false;
         for (next = i; next < PQntuples(r) && pg_get_oid(r, next, I_TABLE) == oid;) {
             next++;
         }
-        struct mf_schema_table *t = at < 0 ? NULL : &d->schema->tables[at];
-        if (!t || !(t->indexes = pg_keep_array(d, (size_t)(next - i), sizeof *t->indexes))) {
+        struct mf_schema_table *t = at < 0 ? NULL : &d->b.schema->tables[at];
+        if (!t || !(t->indexes = mf_schema_array(&d->b, (size_t)(next - i), sizeof *t->indexes))) {
             continue;
         }
         for (int k = i; k < next; k++) {
-            take_index(d, r, k, &d->own->tables[at], t, &has_key);
+            take_index(d, r, k, &d->b.own->tables[at], t, &has_key);
         }
     }
     return 0;
@@ -164,28 +151,29 @@ static void take_foreign(struct pg_describing *d, const PGresult *r, int row, co
     uint16_t at[MAX_KEY];
     char name[256];
     uint16_t n = columns_of(own, PQgetvalue(r, row, F_COLUMNS), at), k = 0;
-    const char **theirs = pg_keep_array(d, n, sizeof *theirs);
-    uint16_t *ours = pg_keep_array(d, n, sizeof *ours);
+    const char **theirs = mf_schema_array(&d->b, n, sizeof *theirs);
+    uint16_t *ours = mf_schema_array(&d->b, n, sizeof *ours);
     if (!theirs || !ours) {
         return;
     }
     for (const char *list = PQgetvalue(r, row, F_THEIRS); k < n && next_name(&list, name, sizeof name); k++) {
-        theirs[k] = pg_keep(d, name);
+        theirs[k] = mf_schema_keep(&d->b, name);
         ours[k] = at[k];
     }
     if (n == 0 || k < n) {
-        pg_left(d, "a foreign key on columns that do not migrate", PQgetvalue(r, row, F_TEXT),
-                "foreign key %s of table %s.%s", PQgetvalue(r, row, F_NAME), t->schema, t->name);
+        mf_schema_leave(&d->b, "a foreign key on columns that do not migrate", PQgetvalue(r, row, F_TEXT),
+                        "foreign key %s of table %s.%s", PQgetvalue(r, row, F_NAME), t->schema, t->name);
         return;
     }
-    t->foreign[t->nforeign++] = (struct mf_schema_foreign){.name = pg_keep(d, PQgetvalue(r, row, F_NAME)),
-                                                           .ref_schema = pg_keep(d, PQgetvalue(r, row, F_SCHEMA)),
-                                                           .ref_table = pg_keep(d, PQgetvalue(r, row, F_REFERS)),
-                                                           .n = n,
-                                                           .columns = ours,
-                                                           .ref_columns = theirs,
-                                                           .on_delete = action_of(PQgetvalue(r, row, F_ON_DELETE)),
-                                                           .on_update = action_of(PQgetvalue(r, row, F_ON_UPDATE))};
+    t->foreign[t->nforeign++] =
+        (struct mf_schema_foreign){.name = mf_schema_keep(&d->b, PQgetvalue(r, row, F_NAME)),
+                                   .ref_schema = mf_schema_keep(&d->b, PQgetvalue(r, row, F_SCHEMA)),
+                                   .ref_table = mf_schema_keep(&d->b, PQgetvalue(r, row, F_REFERS)),
+                                   .n = n,
+                                   .columns = ours,
+                                   .ref_columns = theirs,
+                                   .on_delete = action_of(PQgetvalue(r, row, F_ON_DELETE)),
+                                   .on_update = action_of(PQgetvalue(r, row, F_ON_UPDATE))};
 }
 
 int pg_describe_foreign(struct pg_describing *d, struct mf_error *err)
@@ -205,18 +193,18 @@ int pg_describe_foreign(struct pg_describing *d, struct mf_error *err)
     if (!pg_sql(&sql, err) || pg_query(d->c, &r, err, mf_buf_str(&sql)) < 0) {
         return -1;
     }
-    for (int i = 0, next; i < PQntuples(r) && !d->full; i = next) {
+    for (int i = 0, next; i < PQntuples(r) && !d->b.full; i = next) {
         uint32_t oid = pg_get_oid(r, i, F_TABLE);
         int64_t at = pg_described_table(d, oid);
         for (next = i; next < PQntuples(r) && pg_get_oid(r, next, F_TABLE) == oid;) {
             next++;
         }
-        struct mf_schema_table *t = at < 0 ? NULL : &d->schema->tables[at];
-        if (!t || !(t->foreign = pg_keep_array(d, (size_t)(next - i), sizeof *t->foreign))) {
+        struct mf_schema_table *t = at < 0 ? NULL : &d->b.schema->tables[at];
+        if (!t || !(t->foreign = mf_schema_array(&d->b, (size_t)(next - i), sizeof *t->foreign))) {
             continue;
         }
         for (int k = i; k < next; k++) {
-            take_foreign(d, r, k, &d->own->tables[at], t);
+            take_foreign(d, r, k, &d->b.own->tables[at], t);
         }
     }
     return 0;

@@ -74,13 +74,14 @@ int pg_describe_left(struct pg_describing *d, struct mf_error *err)
     if (!values[0]) {
         return -1;
     }
-    for (size_t i = 0; i < sizeof queries / sizeof *queries && !d->full; i++) {
+    for (size_t i = 0; i < sizeof queries / sizeof *queries && !d->b.full; i++) {
         PG_CLEANUP_RESULT PGresult *r = NULL;
         if (pg_query_params(d->c, &r, err, queries[i], 1, values) < 0) {
             return -1;
         }
         for (int k = 0; k < PQntuples(r); k++) {
-            pg_left(d, PQgetvalue(r, k, 2), pg_get(r, k, 3), "%s %s", PQgetvalue(r, k, 0), PQgetvalue(r, k, 1));
+            mf_schema_leave(&d->b, PQgetvalue(r, k, 2), pg_get(r, k, 3), "%s %s", PQgetvalue(r, k, 0),
+                            PQgetvalue(r, k, 1));
         }
     }
     return 0;
