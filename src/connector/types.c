@@ -177,8 +177,11 @@ static void put_key_part(struct mf_buf *b, const struct mf_value *v, size_t max)
             mf_buf_putc(b, hex[v->data[i] & 15]);
         }
         break;
+    case MF_REFUSED: /* what is told of it is all that tells it from others */
+        mf_buf_puts(b, "? ");
+        mf_buf_append(b, v->data, n);
+        break;
     case MF_UNCHANGED:
-    case MF_REFUSED:
         mf_buf_puts(b, "?");
         break;
     }

@@ -95,10 +95,14 @@ const struct mf_table *conf_there(struct conf *C, const char *name)
 
 void conf_schema(struct conf *C)
 {
-    conf_table(C, "t");
+    struct mf_table some[MF_ARRAY_LEN(names)]; /* not what a sequence is in one engine */
+    struct mf_catalog ours = {.tables = some};
+    for (size_t i = 0; i < MF_ARRAY_LEN(names); i++) {
+        some[ours.n++] = *conf_table(C, names[i]);
+    }
     struct mf_findings *f = mf_findings_new();
     for (int stage = MF_SCHEMA_BEFORE_ROWS; stage <= MF_SCHEMA_AFTER_SYNC; stage++) {
-        struct mf_schema_job job = {.stage = (enum mf_schema_stage)stage, .tables = &C->tables, .jobs = 2};
+        struct mf_schema_job job = {.stage = (enum mf_schema_stage)stage, .tables = &ours, .jobs = 2};
         OK(C->tgt->schema_apply(C->db[MF_TARGET], C->db[MF_SOURCE], &job, f, &C->err));
     }
     mf_findings_free(f);

@@ -65,7 +65,7 @@ static int open_pipe(struct engine *e, enum mf_direction d, struct mf_error *err
                                 .dir = e->w->large ? "/tmp" : NULL, /* of transactions that spill, in unlinked files */
                                 .transaction_memory = e->w->transaction_memory,
                                 .reread_bytes = e->w->reread_bytes,
-                                .keep_rejected = e->w->heal,
+                                .keep_rejected = e->w->heal || e->w->refusals,
                                 .heal = e->w->heal,
                                 .window_bytes = 1u << 20,
                                 .window_changes = 1 + sim_below(e->w, sim_chance(e->w, 500) ? 8 : 60),
@@ -283,6 +283,7 @@ static int copy(struct engine *e, struct mf_error *err)
                                     .tables = &e->tables[0],
                                     .chunk_rows = 1 + sim_below(e->w, 6),
                                     .chunk_bytes = 1 << 20,
+                                    .keep_rejected = e->w->refusals,
                                     .max_quarantined = 1000};
         if (mf_copy_new(&o, &e->copy, err) < 0) {
             return -1;
