@@ -12,19 +12,28 @@ struct mf_canon_ops {
      * is OPAQUE, never an error. (PostgreSQL asks its catalogue for what user types are made of.) */
     int (*types)(struct mf_db *db, const struct mf_catalog *own, struct mf_arena *arena, struct mf_type ***ret,
                  struct mf_error *err);
-    /* Of one column of the stream that no catalogue has (any more), by its type_id and type_mod alone. */
+    /* Of one column of the stream that no catalogue has (any more), by its type_id and type_mod alone. Labels are in neither: such a column is TEXT,
+     * or OPAQUE. */
     void (*type_of)(const struct mf_column *own, struct mf_type *ret);
 
     /* A value of a column of type t (as `types` said) from our own form to the canonical one, and back. Not for NULL and UNCHANGED. The result is a view of
-     * `in` or in the arena. Pure; any thread. MF_ROW (code MFVALUE): what the value is and why the other form has no room for it;
-     * out-of-memory is MF_FATAL MFMEM. From_canon gets values of whatever kind mf_type_takes lets into t. */
+     * `in`, static, or in the arena. Pure; any thread. MF_ROW (code MFVALUE): what the value is and why the other form has no room for it;
+     * out-of-memory is MF_FATAL MFMEM. From_canon gets values of whatever kind mf_type_takes lets into t, and refuses what is no canonical value of t, what
+     * the server would round, cut or pad in a column of t, and what it would read something else into. What the server itself refuses, and what
+     * only the column's own type tells (FLOAT(7,3), a character set), may be left to the applier. */
     int (*to_canon)(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in, struct mf_value *ret,
                     struct mf_error *err);
     int (*from_canon)(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in, struct mf_value *ret,
                       struct mf_error *err);
 
-    /* Bounds of chunks as values of the key's columns, in our own form, and back. Key columns only: ret has t->nkey values in key order. MF_FATAL
-     * MFCHUNK for a bound that is not one of ours; bound_put MF_FATAL MFCHUNK too when it is longer than a chunk has room for. */
+    /* Bounds of chunks as values of the key's columns, in our own form (that of rows), and back; not of chunks by heap. Key columns only: ret has
+     * t->nkey values in key order, in the arena. Where an index goes by something else than the value (ENUM and SET by number) the bound has that,
+     * and the row has the label, so that each side cuts in its own order. MF_FATAL MFCHUNK for a bound that is not one of ours; bound_put the
+     * same for a value that no key has (NULL, a label that is none) and when the bound is longer than a chunk has room for.
+     *
+     * A bound of one side may have no form on the other: a label or a text that does not exist there (MF_ROW of from_canon), or one that is too
+     * long (MFCHUNK). No row has it as its key there, but where it would stand among them is not known: the caller leaves that end of the chunk open.
+     * Where the sides' orders differ, a chunk means other rows on each: digests differ then, and rows are compared by their keys. */
     int (*bound_get)(const struct mf_table *own, const char *bound, struct mf_arena *arena, struct mf_row *ret,
                      struct mf_error *err);
     int (*bound_put)(const struct mf_table *own, const struct mf_row *key, struct mf_buf *ret, struct mf_error *err);

@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAMED     8 /* columns that a finding names */
-#define PLAN_SIZE ((size_t)256 << 20)
+#define NAMED      8   /* columns that a finding names */
+#define TYPE_SHOWN 100 /* bytes of a type's name */
+#define PLAN_SIZE  ((size_t)256 << 20)
 
 /* ---- one finding about many columns ---- */
 
@@ -31,7 +32,7 @@ struct groups {
 };
 
 static void note(struct groups *g, enum mf_severity severity, const char *code, const struct mf_schema_table *t,
-                 const struct mf_schema_column *c, const char *remedy, const char *reason)
+                 const struct mf_schema_column *c, const char *more, const char *remedy, const char *reason)
 {
     struct group *at = NULL;
     for (size_t i = 0; i < g->n && !at; i++) {
@@ -47,11 +48,11 @@ static void note(struct groups *g, enum mf_severity severity, const char *code, 
                              .code = code,
                              .remedy = remedy,
                              .reason = mf_xstrdup(reason),
-                             .first = mf_xasprintf("column %s.%s.%s", t->schema, t->name, c->name),
+                             .first = mf_xasprintf("column %s.%s.%s%s", t->schema, t->name, c->name, more),
                              .names = {.max = 4096}};
     }
     if (at->n++ < NAMED) {
-        mf_buf_printf(&at->names, "%s%s.%s.%s", at->n > 1 ? ", " : "", t->schema, t->name, c->name);
+        mf_buf_printf(&at->names, "%s%s.%s.%s%s", at->n > 1 ? ", " : "", t->schema, t->name, c->name, more);
     }
 }
 
@@ -86,30 +87,31 @@ static void look_at_type(struct groups *g, struct mf_db *db, const struct mf_sch
     if (loss.len == 0) {
         return;
     }
-    MF_CLEANUP_FREE char *reason = mf_xasprintf("%.100s becomes %.100s: %s", c->own_type ? c->own_type : "it",
-                                                mf_buf_str(&type), mf_buf_str(&loss));
-    note(g, MF_WARNING, "conversion-type", t, c, "see that no row needs what is lost; verify names those that do",
-         reason);
+    const char *own = c->own_type ? c->own_type : "?", *here = mf_buf_str(&type);
+    MF_CLEANUP_FREE char *types = mf_xasprintf(" (%.*s → %.*s)", (int)mf_utf8_cut(own, strlen(own), TYPE_SHOWN), own,
+                                               (int)mf_utf8_cut(here, strlen(here), TYPE_SHOWN), here);
+    note(g, MF_WARNING, "conversion-type", t, c, types, "see that no row needs what is lost: one that does is refused",
+         mf_buf_str(&loss));
 }
 
 static void look_at_column(struct groups *g, struct mf_db *db, const struct mf_schema_table *t,
                            const struct mf_schema_column *c)
 {
     if (c->generated) {
-        note(g, MF_WARNING, "conversion-generated", t, c, "add it on the target by hand after the migration",
+        note(g, MF_WARNING, "conversion-generated", t, c, "", "add it on the target by hand after the migration",
              "it is computed by the source's server and is left out");
         return;
     }
     look_at_type(g, db, t, c);
     if (c->ignores_case) {
-        note(g, MF_WARNING, "conversion-case", t, c,
+        note(g, MF_WARNING, "conversion-case", t, c, "",
              "where applications rely on it, compare lower(…) on both sides, or give the column such a collation after "
              "the migration",
              "texts that differ only in case (or accents) are equal on the source and are not here, in comparisons and "
              "in unique indexes");
     }
     if (c->on_update_now) {
-        note(g, MF_WARNING, "conversion-on-update", t, c, "let the application set it, or make a trigger",
+        note(g, MF_WARNING, "conversion-on-update", t, c, "", "let the application set it, or make a trigger",
              "every update sets it to the time on the source (ON UPDATE CURRENT_TIMESTAMP), and nothing does here");
     }
 }
@@ -139,9 +141,14 @@ int mf_conversion_rehearse(struct mf_db *target, const struct mf_schema *s, stru
     MF_CLEANUP_BUF struct mf_buf plan = {.max = PLAN_SIZE};
     for (int stage = MF_SCHEMA_BEFORE_ROWS; stage <= MF_SCHEMA_AFTER_SYNC; stage++) {
         mf_buf_reset(&plan);
-        if (target->connector->canon->make(target, s, (enum mf_schema_stage)stage, 1, out, &plan, err) < 0) {
+        if (target->connector->canon->make(target, s, (enum mf_schema_stage)stage, 1, out, &plan, err) == 0) {
+            continue;
+        }
+        if (!mf_streq(err->code, "MFDDL") && !mf_streq(err->code, "MFSHAPE")) {
             return -1;
         }
+        mf_findings_add(out, MF_BLOCKER, MF_TARGET, "conversion-schema", "schema", err->hint, "%s", err->text);
+        mf_error_clear(err);
     }
     return 0;
 }

@@ -44,17 +44,6 @@ void mf_schema_rename(struct mf_schema *s, const char *from, const char *to)
 
 /* ---- names of what is made ---- */
 
-static void cut(const char *name, size_t max, char *out)
-{
-    size_t n = strlen(name);
-    n = n > max ? max : n;
-    while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) { /* not within a character */
-        n--;
-    }
-    memcpy(out, name, n);
-    out[n] = 0;
-}
-
 void mf_schema_name(const char *prefix, const char *name, bool other, char out[static MF_SCHEMA_NAME])
 {
     char whole[1024];
@@ -73,6 +62,7 @@ void mf_schema_name(const char *prefix, const char *name, bool other, char out[s
     XXH3_64bits_update(h, name, strlen(name));
     unsigned tail = (unsigned)XXH3_64bits_digest(h);
     XXH3_freeState(h);
-    cut(whole, MF_SCHEMA_NAME - 10, out);
-    snprintf(out + strlen(out), 10, "_%08x", tail);
+    size_t n = mf_utf8_cut(whole, strlen(whole), MF_SCHEMA_NAME - 10);
+    memcpy(out, whole, n);
+    snprintf(out + n, 10, "_%08x", tail);
 }

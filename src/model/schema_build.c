@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <string.h>
 
@@ -43,7 +44,7 @@ void mf_schema_leave(struct mf_schema_build *b, const char *why, const char *tex
         s->left = more;
         b->left_cap = cap;
     }
-    MF_CLEANUP_FREE char *cut = text ? mf_xstrndup(text, LEFT_TEXT) : NULL;
+    MF_CLEANUP_FREE char *cut = text ? mf_xstrndup(text, mf_utf8_cut(text, strlen(text), LEFT_TEXT)) : NULL;
     s->left[s->nleft++] = (struct mf_schema_left){
         .object = mf_schema_keep(b, object), .why = mf_schema_keep(b, why), .text = mf_schema_keep(b, cut)};
 }

@@ -12,7 +12,7 @@
  *   DECIMAL   digits, "." and digits where there is a fraction, without leading zeros (but "0.5") and without trailing ones behind the point; no
  *             exponent; zero is "0"; "NaN", "Infinity", "-Infinity"
  *   FLOAT     the shortest decimal that reads back as the same number of its width, as mf_put_double and mf_put_float (base/number.h) write it; the
- *             three words as above; "-0"
+ *             three words as above; "-0", which is not "0"
  *   BITS      '0' and '1', one for each bit, the highest first
  *   DATE      "2026-11-28"; what no calendar has is left as the engine writes it ("0000-00-00", "infinity", "0044-03-15 BC")
  *   TIME      "-838:59:59.5": hours of two digits or more, the fraction without trailing zeros
@@ -21,10 +21,10 @@
  *   TEXT      UTF-8; without trailing blanks where they mean nothing (fixed)
  *   BYTES     kind MF_BINARY: the bytes
  *   ENUM      the label; SET: the labels in the order of the type, separated by commas
- *   JSON      without white space; keys of an object in the order of their bytes; numbers as mf_canon_json says; strings with no more escapes
- *             than JSON asks for
+ *   JSON      without white space; keys of an object in the order of their bytes; numbers by their value alone; strings with no more escapes than JSON asks
+ *             for (model/json.h). A document with a key twice, or deeper than 100 brackets, has no canonical form
  *   UUID      "123e4567-e89b-12d3-a456-426614174000", lower case
- *   OPAQUE    the engine's own text: all that can be said is whether it is the same
+ *   OPAQUE    the engine's own text: all that can be said is whether it is the same. Another text that comes back is what its server reads in it
  */
 #ifndef MF_MODEL_TYPE_H
 #define MF_MODEL_TYPE_H

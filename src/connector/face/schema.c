@@ -35,27 +35,12 @@ static int describe(const struct face_db *f, struct mf_db *src, const struct mf_
     return 0;
 }
 
-/* What the model has no words for is told once. */
-static void tell_left(const struct mf_schema *s, struct mf_findings *out)
-{
-    for (size_t i = 0; i < s->nleft; i++) {
-        const struct mf_schema_left *l = &s->left[i];
-        char remedy[600];
-        snprintf(remedy, sizeof remedy, "make on the target what is needed of it%s%.400s", l->text ? ": " : "",
-                 l->text ? l->text : "");
-        mf_findings_add(out, MF_WARNING, MF_SOURCE, "not-carried-over", l->object, remedy, "%s", l->why);
-    }
-}
-
 static int make(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_findings *out,
                 struct mf_buf *plan, struct mf_error *err)
 {
     struct face_db *f = face_of(db);
     struct mf_schema s = {0};
     int rc = describe(f, src, job->tables, &s, err);
-    if (rc == 0 && out && job->stage == MF_SCHEMA_BEFORE_ROWS) {
-        tell_left(&s, out);
-    }
     rc = rc < 0 ? -1 : f->canon->make(f->own, &s, job->stage, job->jobs, out, plan, err);
     mf_schema_free(&s);
     return rc;

@@ -14,6 +14,7 @@ enum my_form {
     MY_FORM_YEAR,      /* a number of four digits */
     MY_FORM_INET4,     /* a text that the server spells its own way */
     MY_FORM_INET6,     /* the same */
+    MY_FORM_ONE_ZERO,  /* MariaDB's floating point: -0 is stored as 0 */
     MY_FORM_JSON_TEXT, /* MariaDB's JSON: a text that is checked; plain is MySQL's, which is taken apart */
 };
 

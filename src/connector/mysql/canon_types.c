@@ -1,8 +1,9 @@
 /*
  * The types of a catalogue's columns in the model's terms.
  *
- * All is in the type's text but one thing: MariaDB's JSON is a LONGTEXT with a CHECK that it is JSON, and only the check tells. As a text
- * it would have to come back byte by byte; as JSON it may come back as the other side spells it.
+ * All is in the type's text but what MariaDB does in another way. Its JSON is a LONGTEXT with a CHECK that it is JSON, and only the check
+ * tells: as a text it would have to come back byte by byte, as JSON it may come back as the other side spells it. Its floating
+ * point numbers have one zero.
  */
 #include "connector/mysql/canon.h"
 
@@ -17,7 +18,7 @@ static int too_big(struct mf_error *err)
     return mf_fail(err, MF_FATAL, "MFBIG", "the types of the tables' columns need too much memory");
 }
 
-static struct mf_type **all_types(const struct mf_catalog *own, struct mf_arena *arena)
+static struct mf_type **all_types(const struct mf_catalog *own, bool mariadb, struct mf_arena *arena)
 {
     struct mf_type **ret = mf_alloc_array(arena, own->n, sizeof *ret);
     for (size_t i = 0; ret && i < own->n; i++) {
@@ -29,6 +30,9 @@ static struct mf_type **all_types(const struct mf_catalog *own, struct mf_arena 
         for (uint16_t k = 0; k < t->ncolumns; k++) {
             if (my_canon_column(&t->columns[k], arena, &ret[i][k]) < 0) {
                 return NULL;
+            }
+            if (mariadb && ret[i][k].kind == MF_KIND_FLOAT) {
+                ret[i][k].form = MY_FORM_ONE_ZERO;
             }
         }
     }
@@ -118,7 +122,7 @@ int my_canon_types(struct mf_db *db, const struct mf_catalog *own, struct mf_are
                    struct mf_error *err)
 {
     struct my_db *d = my_db_of(db);
-    struct mf_type **types = all_types(own, arena);
+    struct mf_type **types = all_types(own, d->mariadb, arena);
     if (!types) {
         return too_big(err);
     }

@@ -155,6 +155,9 @@ static const char *wrong(const struct mf_type *t, const struct mf_value *v)
     if (why) {
         return why;
     }
+    if (t->form == MY_FORM_ONE_ZERO && mf_canon_is(v, "-0")) {
+        return "the server stores -0 as 0";
+    }
     if (t->kind == MF_KIND_DECIMAL || t->kind == MF_KIND_FLOAT) {
         return v->data[v->len - 1] <= '9' ? NULL : "the column has numbers only";
     }

@@ -137,8 +137,12 @@ static void tell_left_out(struct my_make_run *m, const struct my_made *made, con
                    "index %s was left out: %s", x->name, why);
 }
 
-static void tell_prefixes(struct my_make_run *m, const struct my_made *made, const struct mf_schema_index *x)
+static void tell_about(struct my_make_run *m, const struct my_made *made, const struct mf_schema_index *x)
 {
+    if (x->nulls_equal) {
+        my_schema_tell(&m->run, MF_WARNING, "conversion-index", made->label, "make the columns NOT NULL",
+                       "index %s takes NULLs as equal on the source (NULLS NOT DISTINCT) and not here", x->name);
+    }
     for (uint16_t i = 0; i < x->n; i++) {
         uint32_t prefix = my_make_prefix(made->t, made->widths, x, i, m->index_bytes);
         if (prefix && prefix != x->columns[i].prefix) {
@@ -166,11 +170,12 @@ static int add_indexes(struct my_make_run *m, const struct my_made *made, struct
             if (!made->there && made->counts_by == (int)k && !unique) {
                 continue; /* it will be made with the table */
             }
+            size_t before = sql.len;
             put_add(m, made, x, &sql, &why);
             if (why) {
                 tell_left_out(m, made, x, why);
-            } else {
-                tell_prefixes(m, made, x);
+            } else if (sql.len > before) {
+                tell_about(m, made, x);
             }
             if (unique && put_work(m, made, &w, &sql, locked, err) < 0) {
                 return -1;

@@ -21,14 +21,16 @@ static bool pads(const struct my_db *db)
     return strcmp(my_make_collation(db), "utf8mb4_bin") == 0;
 }
 
+/* 5.7 can be told to have short ones. */
 uint32_t my_make_index_bytes(struct my_db *db, MYSQL *c, struct mf_error *err)
 {
-    int64_t page = 0;
-    (void)db;
-    if (my_query_i64(c, &page, err, "SELECT @@GLOBAL.innodb_page_size") < 0) {
+    int64_t page = 0, large = 1;
+    if (my_query_i64(c, &page, err, "SELECT @@GLOBAL.innodb_page_size") < 0 ||
+        (!db->mariadb && db->version < 80000 &&
+         my_query_i64(c, &large, err, "SELECT @@GLOBAL.innodb_large_prefix") < 0)) {
         return 0;
     }
-    return page <= 4096 ? 768 : page <= 8192 ? 1536 : MY_INDEX_BYTES;
+    return !large ? 767 : page <= 4096 ? 768 : page <= 8192 ? 1536 : MY_INDEX_BYTES;
 }
 
 static void put_decimal(const struct mf_type *t, struct mf_buf *type, struct mf_buf *loss)
@@ -307,6 +309,6 @@ bool my_put_default(const struct my_db *db, const struct mf_schema_column *c, co
     case MF_DEFAULT_OTHER:
         break;
     }
-    mf_buf_puts(why, "it is an expression of the source's own");
+    mf_buf_puts(why, "it is an expression of the source's own, or not known for certain");
     return false;
 }

@@ -341,6 +341,7 @@ static void what_would_be_changed_is_refused(void **state)
         }
     }
     /* What has a NUL character. */
+    struct mf_type one_zero = {.kind = MF_KIND_FLOAT, .bits = 64, .form = MY_FORM_ONE_ZERO};
     struct mf_type text = type_of(PG, "text"), list = type_of(PG, "interval"),
                    mine = type_of(MY, "text charset utf8mb4");
     struct mf_value nul = {.kind = MF_TEXT, .len = 3, .data = "a\0b"}, own;
@@ -348,6 +349,8 @@ static void what_would_be_changed_is_refused(void **state)
     assert_mf_fails(pg_from_canon(&text, &arena, &nul, &own, &err), &err, MF_ROW, "NUL");
     assert_mf_fails(pg_from_canon(&list, &arena, &nul, &own, &err), &err, MF_ROW, "NUL");
     assert_mf_ok(my_from_canon(&mine, &arena, &nul, &own, &err), &err);
+    struct mf_value minus = value("-0");
+    assert_mf_fails(my_from_canon(&one_zero, &arena, &minus, &own, &err), &err, MF_ROW, "-0 as 0");
 }
 
 static void what_an_engine_does_not_print_is_refused(void **state)
