@@ -262,4 +262,8 @@ const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error
  * different kinds, and each is to be opened behind a face (connector/face/face.h). */
 int mf_connector_pair(const char *source_url, const char *target_url, bool *ret_face, struct mf_error *err);
 
+/* Connects to one side of a pair (o->side), behind a face where they are of different kinds. source: that side as it was opened, for the target; NULL. */
+int mf_connector_open(const struct mf_db_options *o, const char *source_url, const char *target_url,
+                      struct mf_db *source, struct mf_db **ret, struct mf_error *err);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "connector/face/face.h"
 
 #include <string.h>
 
@@ -53,4 +54,20 @@ int mf_connector_pair(const char *source_url, const char *target_url, bool *ret_
     mf_fail(err, MF_USAGE, "MFPAIR", "a %s database cannot be moved into a %s one", s->name, t->name);
     mf_hint(err, "source and target must be of one kind, or both of those that can be moved into another kind");
     return -1;
+}
+
+int mf_connector_open(const struct mf_db_options *o, const char *source_url, const char *target_url,
+                      struct mf_db *source, struct mf_db **ret, struct mf_error *err)
+{
+    const struct mf_connector *c = mf_connector_for_url(o->url, err);
+    struct mf_db *db = NULL;
+    bool face = false;
+    if (!c || mf_connector_pair(source_url, target_url, &face, err) < 0 || c->open(o, &db, err) < 0) {
+        return -1;
+    }
+    if (face) {
+        return mf_face_open(db, source, ret, err);
+    }
+    *ret = db;
+    return 0;
 }

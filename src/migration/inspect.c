@@ -38,6 +38,7 @@ static int open_end(const struct mf_config *c, enum mf_side side, struct mf_db *
 {
     if (mf_end_open(c, side, NULL, source, ret, facts, err) < 0) {
         if (!out) {
+            mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");
             return -1;
         }
         mf_findings_add(out, MF_BLOCKER, side, "connect", side == MF_SOURCE ? "the source" : "the target",

@@ -13,6 +13,17 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+static int open_side(struct mf_migration *m, enum mf_side side, struct mf_error *err)
+{
+    const char *dir = m->config->state_dir;
+    int rc = side == MF_SOURCE ? mf_end_open(m->config, side, dir, NULL, &m->source, &m->source_facts, err)
+                               : mf_end_open(m->config, side, dir, m->source, &m->target, &m->target_facts, err);
+    if (rc < 0) {
+        mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");
+    }
+    return rc;
+}
+
 static int different_databases(const struct mf_migration *m, struct mf_error *err)
 {
     if (strcmp(m->source_facts.system_id, m->target_facts.system_id) != 0 ||
@@ -46,9 +57,8 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
                                    (const char *const *)config->exclude.items, config->exclude.n};
     if (mf_connector_pair(config->source, config->target, &face, err) < 0 ||
         mf_state_open(config->state_dir, &m->state, err) < 0 || mf_state_lock(m->state, err) < 0 ||
-        mf_end_open(config, MF_SOURCE, config->state_dir, NULL, &m->source, &m->source_facts, err) < 0 ||
-        mf_end_open(config, MF_TARGET, config->state_dir, m->source, &m->target, &m->target_facts, err) < 0 ||
-        different_databases(m, err) < 0 || mf_own_begin(m, force, err) < 0 || mf_end_begun(m, &end, err) < 0 ||
+        open_side(m, MF_SOURCE, err) < 0 || open_side(m, MF_TARGET, err) < 0 || different_databases(m, err) < 0 ||
+        mf_own_begin(m, force, err) < 0 || mf_end_begun(m, &end, err) < 0 ||
         mf_state_set(m->state, "migration", config->migration, err) < 0 || mf_phase_load(m, err) < 0) {
         mf_migration_free(m);
         return -1;

@@ -253,7 +253,7 @@ class Load:
 
 def _read_as(engine: str, c: Column) -> str:
     if engine == "postgres":
-        return {"json": f"{c.name}::text", "interval": f"{c.name}::text", "inet": f"{c.name}::text", "ints": f"{c.name}::text", "uuid": f"{c.name}::text",
+        return {"json": f"{c.name}::text", "interval": f"{c.name}::text", "inet": f"CASE WHEN {c.name} IS NOT NULL THEN format('%s', {c.name}) END", "ints": f"{c.name}::text", "uuid": f"{c.name}::text",
                 "enum": f"{c.name}::text", "time": f"extract(epoch FROM {c.name})", "bits": f"{c.name}::text", "float": f"{c.name}::float8"}.get(c.kind, c.name)
     return {"float": f"{c.name} * 1e0", "bits": f"{c.name} + 0", "json": f"CAST({c.name} AS char)"}.get(c.kind, c.name)
 

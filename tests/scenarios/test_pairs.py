@@ -25,9 +25,11 @@ def refusals(kind: str):
     return REFUSED_BY_POSTGRES, "CREATE TABLE refused (id int PRIMARY KEY, d date, x text, t time)"
 
 
-def make_refused(database, kind: str) -> dict:
+def make_refused(database, kind: str, other: str) -> dict:
     """Rows that the other side has no room for, and one that it has."""
     rows, table = refusals(kind)
+    if other == "mariadb":
+        rows = {number: row for number, row in rows.items() if row[0] != "j"}  # its JSON is a text
     database.execute(table)
     database.execute("INSERT INTO refused (id) VALUES (0)")
     lax = "" if kind == "postgres" else "SET sql_mode = ''; "
@@ -49,7 +51,7 @@ def there_and_back(source, target, migration, kinds: tuple[str, str]) -> None:
     for t in tables:
         source.execute(t.create(kinds[0]))
     fill(source, kinds[0], tables, rows=120, seed=5)
-    bad = make_refused(source, kinds[0])
+    bad = make_refused(source, *kinds)
     m = migration(source, target, config={"copy": {"max_load": 0, "chunk_rows": 40}, "schema_check": "500ms"})
     m.call("check")
     with Load(source, kinds[0], tables, seed=6, pause=10 * unhurried()) as load:
