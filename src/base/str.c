@@ -343,3 +343,14 @@ size_t mf_edit_distance(const char *a, const char *b)
     }
     return row[m];
 }
+
+size_t mf_utf8_cut(const char *s, size_t n, size_t max)
+{
+    if (n <= max) {
+        return n;
+    }
+    while (max > 0 && ((unsigned char)s[max] & 0xc0) == 0x80) {
+        max--;
+    }
+    return max;
+}

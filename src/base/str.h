@@ -30,6 +30,8 @@ int mf_json_escape(struct mf_buf *b, const char *s, size_t n);
 
 /* True when the n bytes are well-formed UTF-8 (no surrogates, no overlong forms, nothing over U+10FFFF). NUL is fine. */
 bool mf_utf8_valid(const void *p, size_t n);
+/* The bytes of s, of n, that are at most max and do not end within a character. */
+size_t mf_utf8_cut(const char *s, size_t n, size_t max);
 
 /* Whole string, base 10, no sign or space for the unsigned one. False (and *ret untouched) on anything else. */
 bool mf_parse_u64(const char *s, uint64_t *ret);

@@ -4,7 +4,8 @@
  *   rel     varint
  *   rows    insert: new; delete: old; update: old (when has_old), new
  *   row     varint number of columns, then for each value one varint len << 2 | kind and len bytes (none for
- *           NULL and UNCHANGED, whose len is 0): a short value costs one byte over its text
+ *           NULL and UNCHANGED, whose len is 0): a short value costs one byte over its text. REFUSED is written as UNCHANGED with
+ *           a len: its reason is never empty
  *   truncate: varint number of tables, then their rels (rel again first)
  *
  * Encoding asks for the worst case once and then writes without checks; decoding checks every length against what is
@@ -37,7 +38,7 @@ static bool row_size(const struct mf_row *row, size_t *sum)
     }
     size_t n = 5;
     for (uint16_t i = 0; i < row->n; i++) {
-        if (row->values[i].kind == MF_TEXT || row->values[i].kind == MF_BINARY) {
+        if (mf_value_has_bytes(&row->values[i])) {
             if (row->values[i].len > MF_MAX_VALUE) {
                 return false;
             }
@@ -54,8 +55,8 @@ static uint8_t *write_row(uint8_t *p, const struct mf_row *row)
     p = mf_varint_write(p, row->n);
     for (uint16_t i = 0; i < row->n; i++) {
         const struct mf_value *v = &row->values[i];
-        uint32_t len = v->kind == MF_TEXT || v->kind == MF_BINARY ? v->len : 0;
-        p = mf_varint_write(p, (uint64_t)len << 2 | v->kind);
+        uint32_t len = mf_value_has_bytes(v) ? v->len : 0;
+        p = mf_varint_write(p, (uint64_t)len << 2 | (v->kind == MF_REFUSED ? MF_UNCHANGED : v->kind));
         if (len) {
             memcpy(p, v->data, len);
             p += len;
@@ -144,9 +145,10 @@ static int read_row(struct mf_arena *arena, const uint8_t **pp, const uint8_t *e
         }
         uint64_t len = head >> 2;
         enum mf_value_kind kind = (enum mf_value_kind)(head & 3);
-        if (len > (uint64_t)(end - p) || len > MF_MAX_VALUE || (len && kind < MF_TEXT)) {
+        if (len > (uint64_t)(end - p) || len > MF_MAX_VALUE || (len && kind == MF_NULL)) {
             return damaged(err, "a value's length is impossible");
         }
+        kind = len && kind == MF_UNCHANGED ? MF_REFUSED : kind;
         values[i] = (struct mf_value){.kind = kind, .len = (uint32_t)len, .data = (const char *)p};
         p += len;
     }

@@ -12,8 +12,7 @@
 
 static inline uint64_t hash_value(const struct mf_value *v, uint64_t seed)
 {
-    bool bytes = v->kind == MF_TEXT || v->kind == MF_BINARY;
-    return XXH3_64bits_withSeed(v->data, bytes ? v->len : 0, seed + (uint64_t)v->kind);
+    return XXH3_64bits_withSeed(v->data, mf_value_has_bytes(v) ? v->len : 0, seed + (uint64_t)v->kind);
 }
 
 uint32_t mf_wkey_hash(const struct mf_wtable *t, uint32_t table, const struct mf_row *row)
@@ -140,18 +139,13 @@ size_t mf_wused(const struct mf_window *w)
 
 /* ---- rows ---- */
 
-static inline bool has_bytes(const struct mf_value *v)
-{
-    return v->kind == MF_TEXT || v->kind == MF_BINARY;
-}
-
 static int copy_key(struct mf_window *w, const struct mf_wtable *t, const struct mf_row *row, struct mf_row *ret)
 {
     const struct mf_table *table = t->table;
     size_t bytes = 0;
     for (uint16_t i = 0; i < table->nkey; i++) {
         const struct mf_value *v = &row->values[table->key[i]];
-        bytes += has_bytes(v) ? v->len : 0;
+        bytes += mf_value_has_bytes(v) ? v->len : 0;
     }
     struct mf_value *values = mf_alloc(&w->arena, row->n * sizeof(*values) + bytes);
     if (!values) {
@@ -164,7 +158,7 @@ static int copy_key(struct mf_window *w, const struct mf_wtable *t, const struct
     for (uint16_t i = 0; i < table->nkey; i++) {
         uint16_t k = table->key[i];
         values[k] = row->values[k];
-        if (has_bytes(&values[k])) {
+        if (mf_value_has_bytes(&values[k])) {
             memcpy(p, row->values[k].data, row->values[k].len);
             values[k].data = p;
             p += row->values[k].len;
@@ -182,7 +176,7 @@ int mf_wcopy_row(struct mf_window *w, const struct mf_wtable *t, const struct mf
     }
     size_t bytes = 0;
     for (uint16_t i = 0; i < row->n; i++) {
-        bytes += has_bytes(&row->values[i]) ? row->values[i].len : 0;
+        bytes += mf_value_has_bytes(&row->values[i]) ? row->values[i].len : 0;
     }
     struct mf_value *values = mf_alloc(&w->arena, row->n * sizeof(*values) + bytes);
     if (!values) {
@@ -192,7 +186,7 @@ int mf_wcopy_row(struct mf_window *w, const struct mf_wtable *t, const struct mf
     for (uint16_t i = 0; i < row->n; i++) {
         const struct mf_value *v = &row->values[i];
         values[i] = *v;
-        if (has_bytes(v)) {
+        if (mf_value_has_bytes(v)) {
             memcpy(p, v->data, v->len);
             values[i].data = p;
             p += v->len;
@@ -209,7 +203,7 @@ int mf_wmerge_row(struct mf_window *w, struct mf_row *row, const struct mf_row *
     size_t more = 0;
     for (uint16_t i = 0; i < row->n; i++) {
         const struct mf_value *v = &change->values[i], *old = &row->values[i];
-        if (has_bytes(v) && (!has_bytes(old) || old->len < v->len)) {
+        if (mf_value_has_bytes(v) && (!mf_value_has_bytes(old) || old->len < v->len)) {
             more += v->len;
         }
     }
@@ -223,9 +217,9 @@ int mf_wmerge_row(struct mf_window *w, struct mf_row *row, const struct mf_row *
         if (v->kind == MF_UNCHANGED) {
             continue;
         }
-        struct mf_value made = {.kind = v->kind, .len = has_bytes(v) ? v->len : 0};
-        if (has_bytes(v)) {
-            bool fits = has_bytes(old) && old->len >= v->len;
+        struct mf_value made = {.kind = v->kind, .len = mf_value_has_bytes(v) ? v->len : 0};
+        if (mf_value_has_bytes(v)) {
+            bool fits = mf_value_has_bytes(old) && old->len >= v->len;
             char *to = fits ? (char *)(uintptr_t)old->data : p;
             p += fits ? 0 : v->len;
             made.data = v->len ? memcpy(to, v->data, v->len) : "";

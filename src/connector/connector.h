@@ -25,6 +25,7 @@
 
 #include "base/error.h"
 #include "change/window.h"
+#include "connector/canon.h"
 #include "connector/types.h" /* the nouns */
 
 struct mf_source_ops {
@@ -292,11 +293,18 @@ struct mf_connector {
     const struct mf_target_ops *target;
     const struct mf_traffic_ops *traffic;
     const struct mf_replication_ops *replication;
+    const struct mf_canon_ops
+        *canon; /* NULL: only a database of the same kind can stand opposite (connector/canon.h) */
 };
 
 /* The connector for a URL's scheme, or MF_USAGE with the schemes known. */
 const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error *err);
-/* Whether rows of the one may go into the other: MF_USAGE code MFPAIR where they may not, or either URL has no connector. */
-int mf_connector_pair(const char *source_url, const char *target_url, struct mf_error *err);
+/* Whether rows of the one may go into the other: MF_USAGE code MFPAIR where they may not, or either URL has no connector. *ret_face: they are of
+ * different kinds, and each is to be opened behind a face (connector/face/face.h). */
+int mf_connector_pair(const char *source_url, const char *target_url, bool *ret_face, struct mf_error *err);
+
+/* Connects to one side of a pair (o->side), behind a face where they are of different kinds. source: that side as it was opened, for the target; NULL. */
+int mf_connector_open(const struct mf_db_options *o, const char *source_url, const char *target_url,
+                      struct mf_db *source, struct mf_db **ret, struct mf_error *err);
 
 #endif

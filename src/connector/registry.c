@@ -3,10 +3,12 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "connector/face/face.h"
 
 #include <string.h>
 
 extern const struct mf_connector mf_connector_memory;
+extern const struct mf_connector mf_connector_memory_other;
 extern const struct mf_connector mf_connector_mysql;
 extern const struct mf_connector mf_connector_postgres;
 
@@ -14,6 +16,7 @@ static const struct mf_connector *const connectors[] = {
     &mf_connector_postgres,
     &mf_connector_mysql,
     &mf_connector_memory,
+    &mf_connector_memory_other,
 };
 
 const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error *err)
@@ -37,17 +40,34 @@ const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error
     return NULL;
 }
 
-int mf_connector_pair(const char *source_url, const char *target_url, struct mf_error *err)
+int mf_connector_pair(const char *source_url, const char *target_url, bool *ret_face, struct mf_error *err)
 {
     const struct mf_connector *s = mf_connector_for_url(source_url, err);
     const struct mf_connector *t = s ? mf_connector_for_url(target_url, err) : NULL;
     if (!t) {
         return -1;
     }
-    if (s == t) {
-        return 0; /* values pass as they are; nothing converts them yet */
+    *ret_face = s != t;
+    if (s == t || (s->canon && t->canon)) {
+        return 0;
     }
     mf_fail(err, MF_USAGE, "MFPAIR", "a %s database cannot be moved into a %s one", s->name, t->name);
-    mf_hint(err, "source and target must be of one kind in this version");
+    mf_hint(err, "source and target must be of one kind, or both of those that can be moved into another kind");
     return -1;
+}
+
+int mf_connector_open(const struct mf_db_options *o, const char *source_url, const char *target_url,
+                      struct mf_db *source, struct mf_db **ret, struct mf_error *err)
+{
+    const struct mf_connector *c = mf_connector_for_url(o->url, err);
+    struct mf_db *db = NULL;
+    bool face = false;
+    if (!c || mf_connector_pair(source_url, target_url, &face, err) < 0 || c->open(o, &db, err) < 0) {
+        return -1;
+    }
+    if (face) {
+        return mf_face_open(db, source, ret, err);
+    }
+    *ret = db;
+    return 0;
 }

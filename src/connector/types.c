@@ -152,6 +152,61 @@ void mf_result_diverged(struct mf_window_result *r, const struct mf_table *t, co
 
 /* ---- quarantine ---- */
 
+#define SHOWN_PART 200u /* of a value where there is no key */
+
+static void put_key_part(struct mf_buf *b, const struct mf_value *v, size_t max)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t n = mf_value_has_bytes(v) && v->len > max ? max : v->len;
+    switch (v->kind) {
+    case MF_NULL:
+        mf_buf_puts(b, "NULL");
+        break;
+    case MF_TEXT:
+        while (n > 0 && n < v->len && ((uint8_t)v->data[n] & 0xc0) == 0x80) {
+            n--; /* not in the middle of a character */
+        }
+        for (size_t i = 0; i < n; i++) {
+            mf_buf_putc(b, v->data[i] ? v->data[i] : ' '); /* not every database's texts can hold a NUL byte */
+        }
+        break;
+    case MF_BINARY:
+        mf_buf_puts(b, "0x");
+        for (size_t i = 0; i < n; i++) {
+            mf_buf_putc(b, hex[(uint8_t)v->data[i] >> 4]);
+            mf_buf_putc(b, hex[v->data[i] & 15]);
+        }
+        break;
+    case MF_REFUSED: /* what is told of it is all that tells it from others */
+        mf_buf_puts(b, "? ");
+        mf_buf_append(b, v->data, n);
+        break;
+    case MF_UNCHANGED:
+        mf_buf_puts(b, "?");
+        break;
+    }
+}
+
+void mf_put_key_text(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row)
+{
+    uint16_t n = t->nkey ? t->nkey : t->ncolumns;
+    bool first = true;
+    if (row->named) {
+        mf_buf_puts(b, row->named);
+        return;
+    }
+    for (uint16_t i = 0; i < n; i++) {
+        uint16_t col = t->nkey ? t->key[i] : i;
+        if (t->columns[col].generated && !t->nkey) {
+            continue;
+        }
+        mf_buf_puts(b, first ? "" : ", ");
+        first = false;
+        mf_buf_printf(b, "%s=", t->columns[col].name);
+        put_key_part(b, &row->values[col], t->nkey ? SIZE_MAX : SHOWN_PART);
+    }
+}
+
 #define SHOWN_VALUE (64u << 10) /* longer values are cut: the whole row is still in the source */
 
 void mf_put_row_json(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row)
@@ -171,7 +226,7 @@ void mf_put_row_json(struct mf_buf *b, const struct mf_table *t, const struct mf
             mf_buf_puts(b, "null");
             continue;
         }
-        mf_buf_putc(b, '"');
+        mf_buf_puts(b, v->kind == MF_REFUSED ? "\"refused: " : "\"");
         mf_json_escape(b, v->data, v->len < SHOWN_VALUE ? v->len : SHOWN_VALUE);
         if (v->len > SHOWN_VALUE) {
             mf_buf_printf(b, "… (%u bytes)", v->len);

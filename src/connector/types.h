@@ -139,6 +139,8 @@ struct mf_digest {
 
 struct mf_sequence {
     char schema[128], name[128];
+    char table[128],
+        column[128]; /* the counter of this column (its table is in `schema`); "" when it is of none, or of several */
     int64_t last_value, increment, cache, min, max;
     bool is_called, cycle;
 };
@@ -171,6 +173,8 @@ struct mf_quarantined {
     struct mf_position position;
 };
 
+/* `a=1, b=2`: the key as mf_quarantined.key has it, wherever it is made; without a key all columns, cut. */
+void mf_put_key_text(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row);
 /* The row as it is kept in mf_quarantined.row: an object of texts; what is binary or unchanged is left out, long values are cut. */
 void mf_put_row_json(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row);
 

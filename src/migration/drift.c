@@ -106,6 +106,10 @@ static int missing(struct looking *l, const struct mf_planned *p, const struct m
 
 static bool same_type(const struct mf_column *a, const struct mf_column *b)
 {
+    if (a->foreign && b->foreign) { /* of different kinds: they hold the same values, as far as one of them goes */
+        return mf_type_takes(&a->foreign->type, &b->foreign->type) ||
+               mf_type_takes(&b->foreign->type, &a->foreign->type);
+    }
     if (a->type_id < MF_TYPE_OF_ENGINE && b->type_id < MF_TYPE_OF_ENGINE) {
         return a->type_id == b->type_id && a->type_mod == b->type_mod;
     }

@@ -33,22 +33,10 @@ static void close_ends(struct ends *e)
 }
 
 /* With findings: what cannot be reached is a blocker with its reason, not an error. */
-static int open_end(const struct mf_config *c, enum mf_side side, struct mf_db **ret, struct mf_db_facts *facts,
-                    struct mf_findings *out, struct mf_error *err)
+static int open_end(const struct mf_config *c, enum mf_side side, struct mf_db *source, struct mf_db **ret,
+                    struct mf_db_facts *facts, struct mf_findings *out, struct mf_error *err)
 {
-    const char *url = side == MF_SOURCE ? c->source : c->target;
-    const struct mf_connector *connector = mf_connector_for_url(url, err);
-    if (!connector) {
-        return -1;
-    }
-    struct mf_replication_options replication;
-    struct mf_db_options o = {.url = url,
-                              .password = side == MF_SOURCE ? c->source_password : c->target_password,
-                              .side = side,
-                              .connect_timeout_s = 10,
-                              .migration = c->migration,
-                              .replication = mf_native_options(c, &replication)};
-    if (connector->open(&o, ret, err) < 0 || connector->facts(*ret, facts, err) < 0) {
+    if (mf_end_open(c, side, NULL, source, ret, facts, err) < 0) {
         if (!out) {
             mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");
             return -1;
@@ -64,9 +52,10 @@ static int open_ends(const struct mf_config *c, struct ends *e, struct mf_findin
 {
     *e = (struct ends){.filter = {(const char *const *)c->include.items, c->include.n,
                                   (const char *const *)c->exclude.items, c->exclude.n}};
-    return mf_connector_pair(c->source, c->target, err) < 0 ||
-                   open_end(c, MF_SOURCE, &e->source, &e->source_facts, out, err) < 0 ||
-                   open_end(c, MF_TARGET, &e->target, &e->target_facts, out, err) < 0
+    bool face;
+    return mf_connector_pair(c->source, c->target, &face, err) < 0 ||
+                   open_end(c, MF_SOURCE, NULL, &e->source, &e->source_facts, out, err) < 0 ||
+                   open_end(c, MF_TARGET, e->source, &e->target, &e->target_facts, out, err) < 0
                ? -1
                : 0;
 }

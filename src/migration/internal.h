@@ -168,6 +168,11 @@ enum mf_step mf_job_step(struct mf_migration *m, int (*work)(struct mf_migration
                          struct mf_error *err);
 void mf_job_wait(struct mf_migration *m);
 
+/* ends.c */
+/* Connects to one side, behind a face where the two are of different kinds. source: that side as it was opened, for the target; NULL. */
+int mf_end_open(const struct mf_config *c, enum mf_side side, const char *state_dir, struct mf_db *source,
+                struct mf_db **ret, struct mf_db_facts *facts, struct mf_error *err);
+
 /* hooks.c */
 int mf_run_hook(void *m, const char *name, const char *const *facts, struct mf_error *err);
 /* It has that long instead of hooks.timeout; 0: hooks.timeout. */

@@ -13,33 +13,15 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-static int open_db(const struct mf_config *c, enum mf_side side, struct mf_db **ret, struct mf_db_facts *facts,
-                   struct mf_error *err)
+static int open_side(struct mf_migration *m, enum mf_side side, struct mf_error *err)
 {
-    const char *url = side == MF_SOURCE ? c->source : c->target;
-    const struct mf_connector *connector = mf_connector_for_url(url, err);
-    if (!connector) {
-        return -1;
-    }
-    struct mf_replication_options replication;
-    struct mf_db_options o = {.url = url,
-                              .password = side == MF_SOURCE ? c->source_password : c->target_password,
-                              .side = side,
-                              .connect_timeout_s = 10,
-                              .state_dir = c->state_dir,
-                              .migration = c->migration,
-                              .replication = mf_native_options(c, &replication)};
-    struct mf_db *db = NULL;
-    if (connector->open(&o, &db, err) < 0) {
+    const char *dir = m->config->state_dir;
+    int rc = side == MF_SOURCE ? mf_end_open(m->config, side, dir, NULL, &m->source, &m->source_facts, err)
+                               : mf_end_open(m->config, side, dir, m->source, &m->target, &m->target_facts, err);
+    if (rc < 0) {
         mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");
-        return -1;
     }
-    if (connector->facts(db, facts, err) < 0) {
-        connector->close(db);
-        return -1;
-    }
-    *ret = db;
-    return 0;
+    return rc;
 }
 
 static int different_databases(const struct mf_migration *m, struct mf_error *err)
@@ -65,6 +47,7 @@ int mf_migration_open(const struct mf_config *config, struct mf_migration **ret,
 int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_migration **ret, struct mf_error *err)
 {
     enum mf_request_kind end;
+    bool face;
     struct mf_migration *m = mf_xcalloc(1, sizeof *m);
     m->config = config;
     pthread_mutex_init(&m->lock, NULL);
@@ -72,10 +55,9 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
     pthread_cond_init(&m->request_changed, NULL);
     m->filter = (struct mf_filter){(const char *const *)config->include.items, config->include.n,
                                    (const char *const *)config->exclude.items, config->exclude.n};
-    if (mf_connector_pair(config->source, config->target, err) < 0 ||
+    if (mf_connector_pair(config->source, config->target, &face, err) < 0 ||
         mf_state_open(config->state_dir, &m->state, err) < 0 || mf_state_lock(m->state, err) < 0 ||
-        open_db(config, MF_SOURCE, &m->source, &m->source_facts, err) < 0 ||
-        open_db(config, MF_TARGET, &m->target, &m->target_facts, err) < 0 || different_databases(m, err) < 0 ||
+        open_side(m, MF_SOURCE, err) < 0 || open_side(m, MF_TARGET, err) < 0 || different_databases(m, err) < 0 ||
         mf_own_begin(m, force, err) < 0 || mf_end_begun(m, &end, err) < 0 ||
         mf_state_set(m->state, "migration", config->migration, err) < 0 || mf_phase_load(m, err) < 0) {
         mf_migration_free(m);

@@ -57,12 +57,26 @@ uint64_t mf_table_catalog_shape(const struct mf_table *t)
     return XXH3_64bits_digest(&h);
 }
 
+static const struct mf_foreign *copy_foreign(struct mf_arena *arena, const struct mf_foreign *src)
+{
+    struct mf_foreign *f = mf_alloc(arena, sizeof(*f));
+    const struct mf_type *t = mf_type_copy(arena, &src->type);
+    if (!f || !t) {
+        return NULL;
+    }
+    *f = *src;
+    f->type = *t;
+    f->own_type = src->own_type ? mf_strdup_a(arena, src->own_type) : NULL;
+    return f->own_type || !src->own_type ? f : NULL;
+}
+
 static bool copy_column(struct mf_arena *arena, struct mf_column *dst, const struct mf_column *src)
 {
     *dst = *src;
     dst->name = mf_strdup_a(arena, src->name);
     dst->type = src->type ? mf_strdup_a(arena, src->type) : NULL;
-    return dst->name && (dst->type || !src->type);
+    dst->foreign = src->foreign ? copy_foreign(arena, src->foreign) : NULL;
+    return dst->name && (dst->type || !src->type) && (dst->foreign || !src->foreign);
 }
 
 static const char **copy_names(struct mf_arena *arena, const char **names, uint16_t n)

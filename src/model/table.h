@@ -8,9 +8,20 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "model/type.h"
 
 /* Numbers of types below this mean the same in every database of an engine; above, in one database only (PostgreSQL: types that users made). */
 #define MF_TYPE_OF_ENGINE 16384u
+
+/* What a column really is, where the database is shown in the model's terms (connector/face). */
+struct mf_foreign {
+    struct mf_type type;  /* the model's; mf_column.type is its text, type_id and type_mod are made from it */
+    const char *own_type; /* the engine's own, as in its catalogue; NULL where only a stream told of it */
+    uint32_t own_type_id;
+    int32_t own_type_mod;
+    uint32_t own_element_id;
+    int32_t own_element_mod;
+};
 
 struct mf_column {
     const char *name;
@@ -25,7 +36,8 @@ struct mf_column {
         number; /* of the catalogue, never given twice in one table: a column of the same name with another number is another column. 0: not known */
     bool in_key; /* part of the key that identifies a row */
     bool not_null;
-    bool generated; /* computed by the database: never copied, never written */
+    bool generated;                   /* computed by the database: never copied, never written */
+    const struct mf_foreign *foreign; /* NULL: the database is shown as it is */
 };
 
 enum mf_identity {

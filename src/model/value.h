@@ -12,6 +12,8 @@ enum mf_value_kind {
     MF_UNCHANGED, /* not sent by the source: unchanged TOAST, or a column outside the key in an old key */
     MF_TEXT,      /* the source engine's text form, not NUL-terminated */
     MF_BINARY,    /* the source engine's binary form */
+    MF_REFUSED, /* there is no such value where the row goes to: data says why (never empty). Only behind connector/face. A row with one
+                 * is refused, as by the server; as a key it is no row's */
 };
 
 struct mf_value {
@@ -23,7 +25,19 @@ struct mf_value {
 struct mf_row {
     uint16_t n; /* one value for each column of the table, in its order */
     struct mf_value *values;
+    const char *
+        named; /* the row's key as the quarantine has it, where its own values would say it otherwise (connector/face); NULL:
+                        * they say it */
 };
+
+/* data and len mean something. */
+static inline bool mf_value_has_bytes(const struct mf_value *v)
+{
+    return v->kind != MF_NULL && v->kind != MF_UNCHANGED;
+}
+
+/* The ordinal of a value that is MF_REFUSED; -1: none. */
+int mf_row_refused(const struct mf_row *row);
 
 /* Same kind and same bytes. */
 bool mf_value_equal(const struct mf_value *a, const struct mf_value *b);

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define ROW_JSON_MAX ((size_t)64 << 20)
-#define KEY_TEXT_MAX 4096
+#define KEY_TEXT_MAX ((size_t)16 << 20)
 
 void mf_copy_close_worker(struct mf_copy_worker *w)
 {
@@ -161,19 +161,6 @@ static int by_wire(struct job *j, struct mf_error *err)
 
 /* ---- row by row ---- */
 
-static void key_text(const struct mf_table *t, const struct mf_row *row, char *out, size_t n)
-{
-    size_t at = 0;
-    out[0] = '\0';
-    for (uint16_t i = 0; i < t->nkey && at + 1 < n; i++) {
-        const struct mf_value *v = &row->values[t->key[i]];
-        bool text = v->kind == MF_TEXT;
-        int w = snprintf(out + at, n - at, "%s%s=%.*s", i ? ", " : "", t->columns[t->key[i]].name,
-                         text ? (int)(v->len < 1000 ? v->len : 1000) : 0, text ? v->data : "");
-        at += w > 0 ? (size_t)w : 0;
-    }
-}
-
 static void row_json(const struct mf_table *t, const struct mf_row *row, struct mf_buf *out)
 {
     bool first = true;
@@ -211,12 +198,12 @@ static int quarantine(struct job *j, const struct mf_row *row, struct mf_error *
                 "midflight again");
         return -1;
     }
-    char key[KEY_TEXT_MAX];
-    MF_CLEANUP_BUF struct mf_buf json;
-    mf_buf_init(&json, ROW_JSON_MAX);
-    key_text(j->t->source, row, key, sizeof(key));
+    MF_CLEANUP_BUF struct mf_buf json = {.max = ROW_JSON_MAX}, key = {.max = KEY_TEXT_MAX};
+    if (j->t->source->nkey) {
+        mf_put_key_text(&key, j->t->source, row);
+    }
     row_json(j->t->source, row, &json);
-    struct mf_quarantined q = {.key = key,
+    struct mf_quarantined q = {.key = mf_buf_str(&key),
                                .reason = err->text,
                                .row = mf_buf_ok(&json) ? mf_buf_str(&json) : "{\"midflight\": \"too large\"}"};
     mf_strlcpy(q.schema, j->t->source->schema, sizeof(q.schema));

@@ -1,6 +1,7 @@
 /* The tables of a verification: their plans, how far each is, and what of them is in quarantine. */
 #include "verify/internal.h"
 
+#include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -15,14 +16,11 @@
 
 const char *vf_key_text(const struct mf_table *t, const struct mf_row *row, char *out, size_t n)
 {
-    size_t at = 0;
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20};
     out[0] = '\0';
-    for (uint16_t i = 0; i < t->nkey && at + 1 < n; i++) {
-        const struct mf_value *v = &row->values[t->key[i]];
-        bool text = v->kind == MF_TEXT;
-        int w = snprintf(out + at, n - at, "%s%s=%.*s", i ? ", " : "", t->columns[t->key[i]].name,
-                         text ? (int)(v->len < 1000 ? v->len : 1000) : 0, text ? v->data : "");
-        at += w > 0 ? (size_t)w : 0;
+    if (t->nkey) {
+        mf_put_key_text(&key, t, row);
+        mf_strlcpy(out, mf_buf_str(&key), n);
     }
     return out;
 }

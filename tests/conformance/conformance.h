@@ -32,7 +32,7 @@ struct conf_tx;
 
 struct conf_fixture {
     const char *name;
-    const struct mf_connector *connector;
+    bool faces;         /* source and target are of different kinds, each behind a face */
     char url[2][512];   /* by enum mf_side */
     const char *schema; /* of every table, on both sides */
     /* What an engine does in its own way. */
@@ -78,6 +78,7 @@ struct conf {
     const struct mf_target_ops *tgt;
     const struct mf_traffic_ops *traffic;
     struct mf_catalog tables; /* of the source, see conf_catalog */
+    struct mf_catalog there;  /* of the target, see conf_there */
 };
 int conf_setup(void **state);
 int conf_teardown(void **state);
@@ -92,6 +93,7 @@ int conf_teardown(void **state);
 /* Tables of every test: t(id bigint key, a text, big text toast), u(id key, v text unique), w(a, b; no key), two(k1, k2 text; both key; n) */
 void conf_tables(enum mf_side side);
 const struct mf_table *conf_table(struct conf *C, const char *name); /* from the source's catalogue, reread */
+const struct mf_table *conf_there(struct conf *C, const char *name); /* from the target's, which has it */
 /* All three stages on the target. */
 void conf_schema(struct conf *C);
 void conf_write(enum mf_side side, const char *table, size_t n, const char *const *values);
@@ -132,7 +134,9 @@ void conf_batch_add(struct conf_batch *b, enum mf_rowop op, const char *const *o
 extern const struct CMUnitTest conf_read_tests[], conf_stream_tests[], conf_target_tests[], conf_traffic_tests[];
 extern const size_t conf_read_count, conf_stream_count, conf_target_count, conf_traffic_count;
 
-const struct conf_fixture *conf_memory(void);
+const struct conf_fixture *conf_memory(bool faces);
+/* The first's source and the second's target. */
+const struct conf_fixture *conf_pair(const struct conf_fixture *source, const struct conf_fixture *target);
 /* The URLs name one database of the same name on each side. */
 const struct conf_fixture *conf_mysql(const char *source_url, const char *target_url);
 const struct conf_fixture *conf_postgres(const char *source_url, const char *target_url);

@@ -222,7 +222,6 @@ static void nextval(enum mf_side side, const char *sequence, int times)
 }
 
 static struct conf_fixture fixture = {.name = "memory",
-                                      .connector = &mf_connector_memory,
                                       .url = {"mem://conf-source", "mem://conf-target"},
                                       .schema = "public",
                                       .truncates_together = true,
@@ -244,10 +243,14 @@ static struct conf_fixture fixture = {.name = "memory",
                                       .residue = residue,
                                       .nextval = nextval};
 
-const struct conf_fixture *conf_memory(void)
+const struct conf_fixture *conf_memory(bool faces)
 {
     server[MF_SOURCE] = mf_mem_server_new("conf-source");
     server[MF_TARGET] = mf_mem_server_new("conf-target");
     mf_mem_knobs(server[MF_SOURCE])->wire_rows = 2;
+    if (faces) {
+        mf_mem_knobs(server[MF_TARGET])->other = fixture.faces = true;
+        mf_strlcpy(fixture.url[MF_TARGET], "memx://conf-target", sizeof fixture.url[MF_TARGET]);
+    }
     return &fixture;
 }

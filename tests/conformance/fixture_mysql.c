@@ -17,8 +17,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-extern const struct mf_connector mf_connector_mysql;
-
 struct conf_tx {
     MYSQL *c;
     enum mf_side side;
@@ -323,7 +321,6 @@ static void take_url(enum mf_side side, const char *url)
 const struct conf_fixture *conf_mysql(const char *source_url, const char *target_url)
 {
     fixture = (struct conf_fixture){.name = "mysql",
-                                    .connector = &mf_connector_mysql,
                                     .create_table = create_table,
                                     .add_column = add_column,
                                     .drop_table = drop_table,

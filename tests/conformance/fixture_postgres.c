@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-extern const struct mf_connector mf_connector_postgres;
-
 struct conf_tx {
     PGconn *c;
 };
@@ -234,7 +232,6 @@ static void nextval(enum mf_side side, const char *sequence, int times)
 const struct conf_fixture *conf_postgres(const char *source_url, const char *target_url)
 {
     fixture = (struct conf_fixture){.name = "postgres",
-                                    .connector = &mf_connector_postgres,
                                     .schema = "public",
                                     .truncates_together = true,
                                     .create_table = create_table,

@@ -1,24 +1,33 @@
-/* conformance memory | conformance postgres|mysql SOURCE_URL TARGET_URL [TEST_PATTERN] */
+/* conformance memory|faces [TEST_PATTERN] | conformance postgres|mysql|pair SOURCE_URL TARGET_URL [TEST_PATTERN] */
 #include "conformance.h"
 
 #include "base/str.h"
 
 const struct conf_fixture *F;
 
+/* The fixture of one database, for its side of a pair. */
+static const struct conf_fixture *conf_one(const char *url)
+{
+    return mf_starts_with(url, "mysql") ? conf_mysql(url, url) : conf_postgres(url, url);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc >= 2 && mf_streq(argv[1], "memory")) {
-        F = conf_memory();
+    bool memory = argc >= 2 && (mf_streq(argv[1], "memory") || mf_streq(argv[1], "faces"));
+    if (memory) {
+        F = conf_memory(mf_streq(argv[1], "faces"));
     } else if (argc >= 4 && mf_streq(argv[1], "postgres")) {
         F = conf_postgres(argv[2], argv[3]);
     } else if (argc >= 4 && mf_streq(argv[1], "mysql")) {
         F = conf_mysql(argv[2], argv[3]);
+    } else if (argc >= 4 && mf_streq(argv[1], "pair")) {
+        F = conf_pair(conf_one(argv[2]), conf_one(argv[3]));
     } else {
-        fprintf(stderr, "usage: conformance memory | postgres|mysql SOURCE_URL TARGET_URL [TEST_PATTERN]\n");
+        fprintf(stderr, "usage: conformance memory|faces | postgres|mysql|pair SOURCE_URL TARGET_URL [TEST_PATTERN]\n");
         return 2;
     }
     const char *only = argv[argc - 1];
-    if (argc == 5 || (argc == 3 && mf_streq(argv[1], "memory"))) {
+    if (argc == 5 || (argc == 3 && memory)) {
         cmocka_set_test_filter(only);
     }
     int failed = 0;

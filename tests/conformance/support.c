@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "change/bookkeeping.h"
+#include "connector/face/face.h"
 
 static int number;
 
@@ -34,7 +35,12 @@ int conf_setup(void **state)
     number++;
     for (int side = 0; side < 2; side++) {
         struct mf_db_options o = {.url = F->url[side], .side = (enum mf_side)side, .connect_timeout_s = 10};
-        OK(F->connector->open(&o, &C->db[side], &C->err));
+        const struct mf_connector *connector = mf_connector_for_url(F->url[side], &C->err);
+        assert_non_null(connector);
+        OK(connector->open(&o, &C->db[side], &C->err));
+        if (F->faces) {
+            OK(mf_face_open(C->db[side], side == MF_SOURCE ? NULL : C->db[MF_SOURCE], &C->db[side], &C->err));
+        }
         for (size_t i = 0; i < MF_ARRAY_LEN(names); i++) {
             F->drop_table((enum mf_side)side, names[i]);
         }
@@ -43,9 +49,9 @@ int conf_setup(void **state)
     C->forward.direction = MF_FORWARD;
     C->reverse = C->forward;
     C->reverse.direction = MF_REVERSE;
-    C->src = F->connector->source;
-    C->tgt = F->connector->target;
-    C->traffic = F->connector->traffic;
+    C->src = C->db[0]->connector->source;
+    C->tgt = C->db[0]->connector->target;
+    C->traffic = C->db[0]->connector->traffic;
     conf_tables(MF_SOURCE);
     OK(C->tgt->prepare(C->db[MF_SOURCE], &C->forward, &C->err));
     OK(C->tgt->prepare(C->db[MF_TARGET], &C->forward, &C->err));
@@ -59,9 +65,10 @@ int conf_teardown(void **state)
         OK(C->traffic->cleanup(C->db[side], &C->forward, &C->err));
         OK(C->traffic->cleanup(C->db[side], &C->forward, &C->err)); /* idempotent */
         assert_int_equal(F->residue((enum mf_side)side), 0);
-        F->connector->close(C->db[side]);
+        C->db[side]->connector->close(C->db[side]);
     }
     mf_catalog_free(&C->tables);
+    mf_catalog_free(&C->there);
     free(C);
     return 0;
 }
@@ -76,12 +83,26 @@ const struct mf_table *conf_table(struct conf *C, const char *name)
     return t;
 }
 
+const struct mf_table *conf_there(struct conf *C, const char *name)
+{
+    if (!C->there.tables) {
+        OK(C->src->catalog(C->db[MF_TARGET], NULL, &C->there, &C->err));
+    }
+    const struct mf_table *t = mf_catalog_find(&C->there, F->schema, name);
+    assert_non_null(t);
+    return t;
+}
+
 void conf_schema(struct conf *C)
 {
-    conf_table(C, "t");
+    struct mf_table some[MF_ARRAY_LEN(names)]; /* not what a sequence is in one engine */
+    struct mf_catalog ours = {.tables = some};
+    for (size_t i = 0; i < MF_ARRAY_LEN(names); i++) {
+        some[ours.n++] = *conf_table(C, names[i]);
+    }
     struct mf_findings *f = mf_findings_new();
     for (int stage = MF_SCHEMA_BEFORE_ROWS; stage <= MF_SCHEMA_AFTER_SYNC; stage++) {
-        struct mf_schema_job job = {.stage = (enum mf_schema_stage)stage, .tables = &C->tables, .jobs = 2};
+        struct mf_schema_job job = {.stage = (enum mf_schema_stage)stage, .tables = &ours, .jobs = 2};
         OK(C->tgt->schema_apply(C->db[MF_TARGET], C->db[MF_SOURCE], &job, f, &C->err));
     }
     mf_findings_free(f);

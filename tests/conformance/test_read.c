@@ -130,6 +130,17 @@ static void chunks_cover_a_table_once(void **state)
     }
 }
 
+struct loading {
+    struct conf *C;
+    struct mf_loader *l;
+};
+
+static int load_row(void *ctx, const struct mf_row *row, struct mf_error *err)
+{
+    const struct loading *d = ctx;
+    return d->C->tgt->load_row(d->l, row, err);
+}
+
 static int load_chunk(struct conf *C, struct mf_reader *r, struct mf_loader *l, const struct mf_table *t,
                       const struct mf_chunk *c)
 {
@@ -138,8 +149,13 @@ static int load_chunk(struct conf *C, struct mf_reader *r, struct mf_loader *l, 
     struct mf_chunk_done done = {.table_id = t->id, .ordinal = c->ordinal};
     snprintf(done.schema, sizeof done.schema, "%s", t->schema);
     snprintf(done.table, sizeof done.table, "%s", t->name);
+    if (F->faces) { /* nobody reads the wire of another kind */
+        OK(C->tgt->load_begin(l, conf_there(C, t->name), t, &C->err));
+        int refused = C->src->chunk_rows(r, t, c, load_row, &(struct loading){C, l}, &done.after, &C->err);
+        return refused ? refused : C->tgt->load_commit(l, &done, &C->err);
+    }
     OK(C->src->chunk_open(r, t, c, &C->err));
-    OK(C->tgt->load_begin(l, t, t, &C->err));
+    OK(C->tgt->load_begin(l, conf_there(C, t->name), t, &C->err));
     int rc = 0;
     for (;;) {
         OK(C->src->chunk_read(r, &data, &len, &C->err));

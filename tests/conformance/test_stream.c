@@ -200,7 +200,7 @@ static void a_heartbeat_is_after_what_returned_before_it(void **state)
     struct mf_position after = mark(C, "m");
     assert_true(after.order > before.order || after.order >= start.order);
     OK(C->src->position(C->db[MF_SOURCE], &now, &C->err));
-    assert_true(now.order >= after.order || F->connector->source->position != NULL);
+    assert_true(now.order >= after.order || C->src->position != NULL);
     struct conf_stream s;
     conf_stream_open(C, &s, &C->forward, MF_SOURCE, &start);
     conf_stream_until(&s, "m");

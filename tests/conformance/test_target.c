@@ -86,27 +86,27 @@ static void a_window_is_one_transaction_with_its_checkpoint(void **state)
     struct target t;
     open_target(C, &t);
     assert_int_equal(checkpoint(C), 0);
-    conf_batch_start(&t.b, conf_table(C, "t"));
+    conf_batch_start(&t.b, conf_there(C, "t"));
     conf_batch_add(&t.b, MF_ROW_INSERT, NULL, V("1", "one", "b1"));
     conf_batch_add(&t.b, MF_ROW_INSERT, NULL, V("2", "two", NULL));
     conf_batch_add(&t.b, MF_ROW_INSERT, NULL, V("3", "", "b3"));
     OK(window(C, &t, &strict));
     assert_int_equal(checkpoint(C), 1001);
     conf_expect(MF_TARGET, "t", "1|one|b1\n2|two|\\N\n3||b3\n");
-    conf_batch_start(&t.b, conf_table(C, "t"));
+    conf_batch_start(&t.b, conf_there(C, "t"));
     conf_batch_add(&t.b, MF_ROW_DELETE, V("1", ".", "."), NULL);
     conf_batch_add(&t.b, MF_ROW_UPDATE, V("2", ".", "."), V("2", "zwei", "."));
     conf_batch_add(&t.b, MF_ROW_UPDATE, V("3", ".", "."), V("33", NULL, "."));
     conf_batch_add(&t.b, MF_ROW_INSERT, NULL, V("1", "again", "b"));
     OK(window(C, &t, &strict));
     conf_expect(MF_TARGET, "t", "1|again|b\n2|zwei|\\N\n33|\\N|b3\n");
-    conf_batch_start(&t.b, conf_table(C, "t"));
+    conf_batch_start(&t.b, conf_there(C, "t"));
     conf_batch_add(&t.b, MF_ROW_REPLACE, NULL, V("2", "whole", "new"));
     OK(window(C, &t, &strict));
     conf_expect(MF_TARGET, "t", "1|again|b\n2|whole|new\n33|\\N|b3\n");
     struct mf_position p = at(5000);
     OK(C->tgt->window_begin(t.a, &p, &strict, &C->err));
-    conf_batch_start(&t.b, conf_table(C, "t"));
+    conf_batch_start(&t.b, conf_there(C, "t"));
     conf_batch_add(&t.b, MF_ROW_DELETE, V("1", ".", "."), NULL);
     OK(C->tgt->window_batch(t.a, &t.b.batch, &t.result, &C->err));
     C->tgt->window_abort(t.a);
@@ -122,7 +122,7 @@ static void an_applier_that_is_closed_leaves_nothing(void **state)
     open_target(C, &t);
     struct mf_position p = at(5000);
     OK(C->tgt->window_begin(t.a, &p, &strict, &C->err));
-    conf_batch_start(&t.b, conf_table(C, "t"));
+    conf_batch_start(&t.b, conf_there(C, "t"));
     conf_batch_add(&t.b, MF_ROW_INSERT, NULL, V("1", "x", NULL));
     OK(C->tgt->window_batch(t.a, &t.b.batch, &t.result, &C->err));
     close_target(C, &t);
@@ -139,7 +139,7 @@ static void strictly_every_change_must_find_its_row(void **state)
     for (int i = 0; i < 4; i++) {
         const struct mf_window_mode *modes[] = {&strict, &careful};
         for (int m = 0; m < 2; m++) {
-            conf_batch_start(&t.b, conf_table(C, "t"));
+            conf_batch_start(&t.b, conf_there(C, "t"));
             if (i == 0) {
                 conf_batch_add(&t.b, MF_ROW_DELETE, V("1", ".", "."), NULL);
             } else if (i == 1) {
@@ -173,7 +173,7 @@ static void fuzzily_rows_may_be_there_or_not(void **state)
     WRITE(MF_TARGET, "t", "1", "old", "kept");
     WRITE(MF_TARGET, "t", "2", "old", "b");
     WRITE(MF_TARGET, "t", "8", "old", "b");
-    conf_batch_start(&t.b, conf_table(C, "t"));
+    conf_batch_start(&t.b, conf_there(C, "t"));
     conf_batch_add(&t.b, MF_ROW_DELETE, V("7", ".", "."), NULL);
     conf_batch_add(&t.b, MF_ROW_DELETE, V("8", ".", "."), NULL);
     conf_batch_add(&t.b, MF_ROW_UPDATE, V("1", ".", "."), V("1", "new", "."));
@@ -202,7 +202,7 @@ static bool missing(const struct target *t, const char *id)
 static void healed(struct conf *C, struct target *t, const char *table, enum mf_rowop op, const char *const *old_row,
                    const char *const *new_row, const char *what, size_t nmissing)
 {
-    conf_batch_start(&t->b, conf_table(C, table));
+    conf_batch_start(&t->b, conf_there(C, table));
     conf_batch_add(&t->b, op, old_row, new_row);
     OK(window(C, t, &heal));
     assert_int_equal(t->result.diverged, what != NULL);
@@ -244,7 +244,7 @@ static void fuzzily_what_cannot_be_built_is_reported(void **state)
     struct target t;
     open_target(C, &t);
     WRITE(MF_TARGET, "t", "2", "later row", "later value");
-    conf_batch_start(&t.b, conf_table(C, "t"));
+    conf_batch_start(&t.b, conf_there(C, "t"));
     conf_batch_add(&t.b, MF_ROW_UPDATE, V("1", ".", "."), V("1", "a", "."));
     conf_batch_add(&t.b, MF_ROW_UPDATE, V("2", ".", "."), V("22", "a", "."));
     conf_batch_add(&t.b, MF_ROW_UPDATE, V("3", ".", "."), V("33", "a", "."));
@@ -268,14 +268,14 @@ static void a_unique_conflict_is_told_from_a_bad_row(void **state)
     open_target(C, &t);
     WRITE(MF_TARGET, "u", "1", "a");
     WRITE(MF_TARGET, "u", "2", "b");
-    conf_batch_start(&t.b, conf_table(C, "u"));
+    conf_batch_start(&t.b, conf_there(C, "u"));
     conf_batch_add(&t.b, MF_ROW_UPDATE, V("1", "."), V("1", "b"));
     conf_batch_add(&t.b, MF_ROW_UPDATE, V("2", "."), V("2", "a"));
     assert_int_equal(window(C, &t, &strict), -1);
     assert_int_equal(C->err.cls, MF_CONFLICT);
     conf_expect(MF_TARGET, "u", "1|a\n2|b\n");
     F->narrow(MF_TARGET, "u", "v", 5);
-    conf_batch_start(&t.b, conf_table(C, "u"));
+    conf_batch_start(&t.b, conf_there(C, "u"));
     conf_batch_add(&t.b, MF_ROW_INSERT, NULL, V("3", "much too long"));
     assert_int_equal(window(C, &t, &strict), -1);
     assert_int_equal(C->err.cls, MF_ROW);
@@ -299,7 +299,7 @@ static void carefully_a_bad_row_goes_to_quarantine(void **state)
     int64_t id = 0;
     open_target(C, &t);
     F->narrow(MF_TARGET, "u", "v", 5);
-    conf_batch_start(&t.b, conf_table(C, "u"));
+    conf_batch_start(&t.b, conf_there(C, "u"));
     conf_batch_add(&t.b, MF_ROW_INSERT, NULL, V("3", "much too long"));
     assert_int_equal(window(C, &t, &careful), -1);
     assert_int_equal(C->err.cls, MF_ROW);
@@ -320,13 +320,13 @@ static void rows_without_a_key_are_counted(void **state)
     struct conf *C = *state;
     struct target t;
     open_target(C, &t);
-    conf_batch_start(&t.b, conf_table(C, "w"));
+    conf_batch_start(&t.b, conf_there(C, "w"));
     conf_batch_add(&t.b, MF_ROW_INSERT, NULL, V("1", NULL));
     conf_batch_add(&t.b, MF_ROW_INSERT, NULL, V("2", "b"));
     t.b.changes[0].count = 3;
     OK(window(C, &t, &strict));
     conf_expect(MF_TARGET, "w", "1|\\N\n1|\\N\n1|\\N\n2|b\n");
-    conf_batch_start(&t.b, conf_table(C, "w"));
+    conf_batch_start(&t.b, conf_there(C, "w"));
     conf_batch_add(&t.b, MF_ROW_DELETE, V("1", NULL), NULL);
     t.b.changes[0].count = 2;
     OK(window(C, &t, &strict));
@@ -344,7 +344,7 @@ static void tables_are_truncated_together(void **state)
     open_target(C, &t);
     WRITE(MF_TARGET, "t", "1", "a", "b");
     WRITE(MF_TARGET, "w", "1", "a");
-    const struct mf_table *tables[] = {conf_table(C, "t"), conf_table(C, "w")};
+    const struct mf_table *tables[] = {conf_there(C, "t"), conf_there(C, "w")};
     uint32_t rels[] = {1, 2};
     struct mf_change c = {
         .op = MF_TRUNCATE, .table = tables[0], .ntruncated = 2, .truncated = tables, .truncated_rels = rels};
@@ -358,10 +358,10 @@ static void tables_are_truncated_together(void **state)
 static void a_refused_row_of_a_chunk_is_left_out(void **state)
 {
     struct conf *C = *state;
-    const struct mf_table *u = conf_table(C, "u");
     struct mf_loader *l;
     int64_t id = 0;
     conf_schema(C);
+    const struct mf_table *u = conf_there(C, "u");
     F->narrow(MF_TARGET, "u", "v", 5);
     OK(C->tgt->loader_open(C->db[MF_TARGET], &C->forward, &l, &C->err));
     OK(C->tgt->load_begin(l, u, u, &C->err));
@@ -396,9 +396,9 @@ static int count_chunks(void *ctx, const struct mf_chunk_done *d, struct mf_erro
 static void a_table_can_be_begun_again(void **state)
 {
     struct conf *C = *state;
-    const struct mf_table *w = conf_table(C, "w");
     struct mf_loader *l;
     conf_schema(C);
+    const struct mf_table *w = conf_there(C, "w");
     OK(C->tgt->loader_open(C->db[MF_TARGET], &C->forward, &l, &C->err));
     struct mf_value v[2] = {{MF_TEXT, 1, "1"}, {MF_TEXT, 2, "ok"}};
     for (uint32_t i = 0; i < 3; i++) {
@@ -436,7 +436,7 @@ static void repair_writes_over_and_is_known_as_ours(void **state)
     OK(C->src->stream_prepare(C->db[MF_TARGET], &C->reverse, &there, &start, &C->err));
     WRITE(MF_TARGET, "u", "1", "wrong");
     WRITE(MF_TARGET, "u", "2", "extra");
-    conf_batch_start(&t.b, conf_table(C, "u"));
+    conf_batch_start(&t.b, conf_there(C, "u"));
     conf_batch_add(&t.b, MF_ROW_INSERT, NULL, V("9", "z"));
     OK(window(C, &t, &strict));
     uint64_t before = checkpoint(C);
@@ -444,7 +444,7 @@ static void repair_writes_over_and_is_known_as_ours(void **state)
                     b[2] = {{MF_TEXT, 1, "3"}, {MF_TEXT, 7, "missing"}},
                     g[2] = {{MF_TEXT, 1, "2"}, {.kind = MF_UNCHANGED}};
     struct mf_row rows[2] = {{2, a}, {2, b}}, gone[1] = {{2, g}};
-    OK(C->tgt->repair_rows(t.a, conf_table(C, "u"), rows, 2, gone, 1, &C->err));
+    OK(C->tgt->repair_rows(t.a, conf_there(C, "u"), rows, 2, gone, 1, &C->err));
     conf_expect(MF_TARGET, "u", "1|right\n3|missing\n9|z\n");
     assert_int_equal(checkpoint(C), before);
     OK(C->src->heartbeat(C->db[MF_TARGET], &C->reverse, "end", NULL, &C->err));

@@ -47,7 +47,7 @@ static void a_closed_gate_stops_applications_and_not_us(void **state)
     struct mf_window_mode strict = {0};
     struct mf_window_result result = {0};
     OK(C->tgt->applier_open(C->db[MF_TARGET], &C->forward, &a, &C->err));
-    conf_batch_start(&b, conf_table(C, "u"));
+    conf_batch_start(&b, conf_there(C, "u"));
     conf_batch_add(&b, MF_ROW_INSERT, NULL, V("2", "ours"));
     OK(C->tgt->window_begin(a, &p, &strict, &C->err));
     OK(C->tgt->window_batch(a, &b.batch, &result, &C->err));

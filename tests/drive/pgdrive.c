@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "connector/connector.h"
+#include "connector/face/face.h"
 #include "pgdrive.h"
 
 static struct mf_db *db, *other;
@@ -306,6 +307,22 @@ static int do_check(const json_t *o, json_t *reply, struct mf_error *err)
     return rc;
 }
 
+/* A column of the other side's table as it is there now. */
+static int do_add_column(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    struct mf_catalog c = {0};
+    (void)reply;
+    int rc = other->connector->source->catalog(other, NULL, &c, err);
+    const struct mf_table *t = rc < 0 ? NULL : mf_catalog_find(&c, pd_text(o, "schema"), pd_text(o, "table"));
+    int at = t ? mf_table_column(t, pd_text(o, "column")) : -1;
+    if (rc == 0) {
+        rc = at < 0 ? mf_fail(err, MF_USAGE, "MFTEST", "no such column")
+                    : db->connector->target->schema_add_column(db, other, t, &t->columns[at], err);
+    }
+    mf_catalog_free(&c);
+    return rc;
+}
+
 static int do_sequences(const json_t *o, json_t *reply, struct mf_error *err)
 {
     const json_t *a = json_object_get(o, "sequences");
@@ -316,6 +333,9 @@ static int do_sequences(const json_t *o, json_t *reply, struct mf_error *err)
         const json_t *q = json_array_get(a, i);
         mf_strlcpy(s[i].schema, pd_text(q, "schema"), sizeof(s[i].schema));
         mf_strlcpy(s[i].name, pd_text(q, "name"), sizeof(s[i].name));
+        mf_strlcpy(s[i].table, pd_text(q, "table"), sizeof(s[i].table));
+        mf_strlcpy(s[i].column, pd_text(q, "column"), sizeof(s[i].column));
+        s[i].increment = json_object_get(q, "increment") ? pd_number(q, "increment") : 1;
         s[i].last_value = pd_number(q, "last_value");
         s[i].is_called = pd_flag(q, "is_called");
     }
@@ -325,8 +345,10 @@ static int do_sequences(const json_t *o, json_t *reply, struct mf_error *err)
 static int list_sequence(void *ctx, const struct mf_sequence *s, struct mf_error *err)
 {
     (void)err;
-    return json_array_append_new(ctx, json_pack("{s:s, s:s, s:I, s:b}", "schema", s->schema, "name", s->name,
-                                                "last_value", (json_int_t)s->last_value, "is_called", s->is_called));
+    return json_array_append_new(ctx, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b}", "schema", s->schema, "name",
+                                                s->name, "table", s->table, "column", s->column, "increment",
+                                                (json_int_t)s->increment, "last_value", (json_int_t)s->last_value,
+                                                "is_called", s->is_called));
 }
 
 static int do_counters(const json_t *o, json_t *reply, struct mf_error *err)
@@ -399,12 +421,28 @@ static const struct {
     const char *op;
     int (*run)(const json_t *o, json_t *reply, struct mf_error *err);
 } commands[] = {
-    {"prepare", do_prepare},       {"window", do_window},       {"load", do_load},         {"repair", do_repair},
-    {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},         {"decide", do_decide},
-    {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup},   {"schema", do_schema},
-    {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},       {"finish", do_finish},
-    {"quarantine", do_quarantine}, {"settle", do_settle},       {"run_lock", do_run_lock}, {"shapes", do_shapes},
+    {"prepare", do_prepare},
+    {"window", do_window},
+    {"load", do_load},
+    {"repair", do_repair},
+    {"checkpoint", do_checkpoint},
+    {"gate", do_gate},
+    {"hold", do_hold},
+    {"decide", do_decide},
+    {"release", do_release},
+    {"epoch", do_epoch},
+    {"cleanup", do_cleanup},
+    {"schema", do_schema},
+    {"check", do_check},
+    {"sequences", do_sequences},
+    {"reset", do_reset},
+    {"finish", do_finish},
+    {"quarantine", do_quarantine},
+    {"settle", do_settle},
+    {"run_lock", do_run_lock},
+    {"shapes", do_shapes},
     {"counters", do_counters},
+    {"add_column", do_add_column},
 };
 
 static void answer(const char *line)
@@ -449,6 +487,19 @@ static struct mf_db *open_url(const char *url, enum mf_side side, const char *di
     return d;
 }
 
+/* Of two kinds: each behind a face, as the migration opens them. */
+static void show(void)
+{
+    struct mf_error err = {0};
+    struct mf_db *own = db, *theirs = other;
+    bool target = db->side == MF_TARGET;
+    if (mf_face_open(target ? theirs : own, NULL, target ? &other : &db, &err) < 0 ||
+        mf_face_open(target ? own : theirs, target ? theirs : own, target ? &db : &other, &err) < 0) {
+        fprintf(stderr, "%s: %s\n", err.code, err.text);
+        exit(1);
+    }
+}
+
 /* pgdrive SIDE MIGRATION DIRECTION URL [OTHER-URL STATE-DIR] */
 int main(int argc, char **argv)
 {
@@ -463,6 +514,9 @@ int main(int argc, char **argv)
     mf_arena_init(&pd_arena, (size_t)4 << 30);
     db = open_url(argv[4], side, argc > 6 ? argv[6] : NULL);
     other = argc > 5 ? open_url(argv[5], side == MF_SOURCE ? MF_TARGET : MF_SOURCE, argc > 6 ? argv[6] : NULL) : NULL;
+    if (other && other->connector != db->connector) {
+        show();
+    }
     while (getline(&line, &cap, stdin) > 0) {
         answer(line);
     }

@@ -10,12 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/face/face.h"
 #include "pgread_json.h"
 
 static struct mf_db *db;
+static const struct mf_canon_ops *canon; /* of the real database, when db is a face */
+static bool shown;                       /* db is a face */
 static const struct mf_source_ops *ops;
 static struct mf_pipe_id pipe_id = {.migration = "test"};
 static struct mf_catalog catalog;
@@ -158,10 +162,10 @@ static json_t *item_json(const struct mf_item *item)
         json_object_set_new(o, "op", json_string(changes[c->op]));
         json_object_set_new(o, "table", json_string(c->table->name));
         if (c->has_old) {
-            json_object_set_new(o, "old", pr_row_json(&c->old_row));
+            json_object_set_new(o, "old", pr_row_json(&c->old_row, shown));
         }
         if (c->new_row.n) {
-            json_object_set_new(o, "new", pr_row_json(&c->new_row));
+            json_object_set_new(o, "new", pr_row_json(&c->new_row, shown));
         }
         json_object_set_new(o, "truncated", json_integer(c->ntruncated));
     }
@@ -315,7 +319,7 @@ static int op_digest(const json_t *in, json_t *out, struct mf_error *err)
 static int emit_row(void *ctx, const struct mf_row *row, struct mf_error *err)
 {
     (void)err;
-    return json_array_append_new(ctx, pr_row_json(row));
+    return json_array_append_new(ctx, pr_row_json(row, shown));
 }
 
 static int op_rows(const json_t *in, json_t *out, struct mf_error *err)
@@ -400,6 +404,34 @@ static int op_copy(const json_t *in, json_t *out, struct mf_error *err)
     return rc;
 }
 
+/* "value", canonical, of "column" in the database's own form: what it would be given. */
+static int op_own(const json_t *in, json_t *out, struct mf_error *err)
+{
+    MF_CLEANUP_ARENA struct mf_arena arena = {.max_bytes = (size_t)64 << 20};
+    const struct mf_table *t = find_table(in, err);
+    int at = t ? mf_table_column(t, pr_text(in, "column")) : -1;
+    if (at < 0 || !shown) {
+        return t ? mf_fail(err, MF_USAGE, "MFTEST", "no column %s", pr_text(in, "column")) : -1;
+    }
+    const char *text = pr_text(in, "value"),
+               *hex = json_string_value(json_object_get(json_object_get(in, "value"), "hex"));
+    struct mf_value v = {.kind = MF_TEXT, .len = (uint32_t)strlen(text), .data = text}, own;
+    if (hex) {
+        char *bytes = mf_alloc(&arena, strlen(hex) / 2 + 1);
+        v = (struct mf_value){.kind = MF_BINARY, .len = (uint32_t)strlen(hex) / 2, .data = bytes};
+        for (uint32_t i = 0; i < v.len; i++) {
+            unsigned byte = 0;
+            sscanf(hex + 2 * i, "%2x", &byte);
+            bytes[i] = (char)byte;
+        }
+    }
+    int rc = canon->from_canon(&t->columns[at].foreign->type, &arena, &v, &own, err);
+    if (rc == 0) {
+        json_object_set_new(out, "value", pr_shown_json(&own));
+    }
+    return rc;
+}
+
 /* ---- lines ---- */
 
 static const struct {
@@ -428,6 +460,7 @@ static const struct {
     {"rows", op_rows},
     {"find", op_find},
     {"copy", op_copy},
+    {"own", op_own},
 };
 
 static void answer(const char *line)
@@ -454,7 +487,7 @@ static void answer(const char *line)
     json_decref(out);
 }
 
-/* pgread MIGRATION URL [target] */
+/* pgread MIGRATION URL [target | face] */
 int main(int argc, char **argv)
 {
     struct mf_error err = {0};
@@ -464,11 +497,22 @@ int main(int argc, char **argv)
         return 2;
     }
     mf_strlcpy(pipe_id.migration, argv[1], sizeof pipe_id.migration);
-    struct mf_db_options o = {.url = argv[2], .side = argc > 3 ? MF_TARGET : MF_SOURCE, .connect_timeout_s = 5};
+    bool face = argc > 3 && mf_streq(argv[3], "face");
+    struct mf_db_options o = {
+        .url = argv[2], .side = argc > 3 && !face ? MF_TARGET : MF_SOURCE, .connect_timeout_s = 5};
     const struct mf_connector *c = mf_connector_for_url(argv[2], &err);
     if (!c || c->open(&o, &db, &err) < 0) {
         fprintf(stderr, "%s: %s\n", err.code, err.text);
         return 1;
+    }
+    if (face) {
+        canon = c->canon;
+        shown = true;
+        if (mf_face_open(db, NULL, &db, &err) < 0) {
+            fprintf(stderr, "%s: %s\n", err.code, err.text);
+            return 1;
+        }
+        c = db->connector;
     }
     ops = c->source;
     while (getline(&line, &cap, stdin) > 0) {

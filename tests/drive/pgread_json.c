@@ -1,5 +1,7 @@
 #include "pgread_json.h"
 
+#include "base/cleanup.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -35,11 +37,27 @@ static json_t *value_json(const struct mf_value *v)
     return s ? s : json_string("(not UTF-8)");
 }
 
-json_t *pr_row_json(const struct mf_row *row)
+/* What is binary as {"hex": "00ff"}, what is refused as {"refused": "why"}. */
+json_t *pr_shown_json(const struct mf_value *v)
+{
+    if (v->kind == MF_REFUSED) {
+        return json_pack("{s:s%}", "refused", v->data, (size_t)v->len);
+    }
+    if (v->kind != MF_BINARY) {
+        return value_json(v);
+    }
+    MF_CLEANUP_BUF struct mf_buf b = {.max = 2 * (size_t)v->len + 1};
+    for (uint32_t i = 0; i < v->len; i++) {
+        mf_buf_printf(&b, "%02x", (unsigned char)v->data[i]);
+    }
+    return json_pack("{s:s}", "hex", mf_buf_str(&b));
+}
+
+json_t *pr_row_json(const struct mf_row *row, bool shown)
 {
     json_t *a = json_array();
     for (uint16_t i = 0; i < row->n; i++) {
-        json_array_append_new(a, value_json(&row->values[i]));
+        json_array_append_new(a, shown ? pr_shown_json(&row->values[i]) : value_json(&row->values[i]));
     }
     return a;
 }

@@ -9,7 +9,8 @@
 const char *pr_text(const json_t *o, const char *key); /* "" when it is not there */
 int64_t pr_number(const json_t *o, const char *key);
 void pr_put_position(json_t *o, const char *key, const struct mf_position *p);
-json_t *pr_row_json(const struct mf_row *row);
+json_t *pr_shown_json(const struct mf_value *v); /* of a database behind a face: binary values are told from texts */
+json_t *pr_row_json(const struct mf_row *row, bool shown);
 json_t *pr_table_json(const struct mf_table *t);
 
 #endif

@@ -10,13 +10,13 @@ from harness.pgdrive import TOP, Refused
 
 class Read:
     """One process, one database; commands are methods: r.catalog(), r.plan(table="public.t", rows=1000). Not for use
-    from several threads."""
+    from several threads. side "face": a source behind a face, which shows values in canonical form."""
 
     def __init__(self, url: str, *, migration: str = "test", side: str = "source", fault: str | None = None):
         build = os.environ.get("MIDFLIGHT_BUILD", TOP / "build")
         environment = dict(os.environ) | ({"MIDFLIGHT_FAULT": fault} if fault else {})
         self.process = subprocess.Popen(
-            [f"{build}/tests/drive/pgread", migration, url] + (["target"] if side == "target" else []),
+            [f"{build}/tests/drive/pgread", migration, url] + ([] if side == "source" else [side]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
     def __getattr__(self, op: str):

@@ -48,10 +48,24 @@ static void set_null(struct made *m, int c)
     m->v[c] = (struct mf_value){.kind = MF_NULL};
 }
 
+/* One that only one kind of server has. */
+static bool make_unknown(struct world *w, struct made *m, int table, int c)
+{
+    if (!w->refusals || !columns[table][c].text || table == 2 || !sim_chance(w, 80)) {
+        return false;
+    }
+    set(m, c, columns[table][c].in_key ? "k!" : "!",
+        columns[table][c].in_key ? 1 + sim_below(w, 2) : (unsigned)++w->values);
+    return true;
+}
+
 /* A value for one column. Keys and unique values are few; the others are new each time, so that no wrong value looks right. */
 static void make(struct world *w, struct made *m, int table, int c)
 {
     const struct mf_mem_column *col = &columns[table][c];
+    if (make_unknown(w, m, table, c)) {
+        return;
+    }
     if (col->in_key) {
         set(m, c, col->text ? "k" : "", 1 + sim_below(w, col->text ? 3 : 8));
     } else if (col->unique) {
@@ -86,7 +100,12 @@ void app_create_tables(struct world *w)
     struct mf_error err = {0};
     struct mf_mem_txn *t;
     for (int i = 0; i < SIM_TABLES; i++) {
-        mf_mem_create_table(w->server[MF_SOURCE], "public", sim_tables[i], columns[i], ncolumns[i], &err);
+        struct mf_mem_column c[4];
+        memcpy(c, columns[i], sizeof c);
+        for (int k = 0; k < 4; k++) { /* a row that was refused comes back when the stream has it whole */
+            c[k].toast &= !w->refusals;
+        }
+        mf_mem_create_table(w->server[MF_SOURCE], "public", sim_tables[i], c, ncolumns[i], &err);
     }
     t = mf_mem_begin(w->server[MF_SOURCE]);
     for (unsigned n = sim_below(w, 24); n > 0; n--) {

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/face/face.h"
 
 /* ---- opening ---- */
 
@@ -64,7 +65,7 @@ static int open_pipe(struct engine *e, enum mf_direction d, struct mf_error *err
                                 .dir = e->w->large ? "/tmp" : NULL, /* of transactions that spill, in unlinked files */
                                 .transaction_memory = e->w->transaction_memory,
                                 .reread_bytes = e->w->reread_bytes,
-                                .keep_rejected = e->w->heal,
+                                .keep_rejected = e->w->heal || e->w->refusals,
                                 .heal = e->w->heal,
                                 .window_bytes = 1u << 20,
                                 .window_changes = 1 + sim_below(e->w, sim_chance(e->w, 500) ? 8 : 60),
@@ -108,10 +109,13 @@ int engine_resume(struct engine *e, struct mf_error *err)
 static int open_all(struct engine *e, struct mf_error *err)
 {
     struct world *w = e->w;
-    static const char *const urls[] = {"mem://sim-source", "mem://sim-target"};
     for (int side = 0; side < 2; side++) {
-        struct mf_db_options o = {.url = urls[side], .side = (enum mf_side)side};
-        if (mf_connector_memory.open(&o, &e->db[side], err) < 0) {
+        char url[64];
+        snprintf(url, sizeof url, "%s://%s", mf_mem_knobs(w->server[side])->other ? "memx" : "mem",
+                 mf_mem_name(w->server[side]));
+        struct mf_db_options o = {.url = url, .side = (enum mf_side)side};
+        if (mf_connector_memory.open(&o, &e->db[side], err) < 0 ||
+            (w->faces && mf_face_open(e->db[side], side ? e->db[0] : NULL, &e->db[side], err) < 0)) {
             return -1;
         }
     }
@@ -183,7 +187,7 @@ void engine_free(struct engine *e)
         mf_map_free(e->map[i]);
         mf_catalog_free(&e->tables[i]);
         if (e->db[i]) {
-            mf_connector_memory.close(e->db[i]);
+            e->db[i]->connector->close(e->db[i]);
         }
     }
     free(e);
@@ -279,6 +283,7 @@ static int copy(struct engine *e, struct mf_error *err)
                                     .tables = &e->tables[0],
                                     .chunk_rows = 1 + sim_below(e->w, 6),
                                     .chunk_bytes = 1 << 20,
+                                    .keep_rejected = e->w->refusals,
                                     .max_quarantined = 1000};
         if (mf_copy_new(&o, &e->copy, err) < 0) {
             return -1;

@@ -60,7 +60,9 @@ struct world {
     int untouched; /* table the application leaves alone; -1 none */
     int64_t sequence;
     uint64_t commits, values;
-    bool large; /* some transactions of this history are large, and some values */
+    bool faces;    /* source and target are of different kinds */
+    bool refusals; /* some values are of one kind only */
+    bool large;    /* some transactions of this history are large, and some values */
 
     /* states of the data, each as a digest, in the order the application made them */
     uint64_t *history;

@@ -142,12 +142,12 @@ static void write_script(struct world *w)
     w->goals[n++] = GOAL_SYNC;
     for (unsigned k = sim_below(w, 5); k > 0 && n < SIM_GOALS - 2; k--) {
         unsigned r = sim_below(w, 100);
-        w->goals[n++] = r < 25   ? GOAL_VERIFY
-                        : r < 35 ? GOAL_CORRUPT
-                        : r < 40 ? GOAL_FOREIGN
-                        : r < 70 ? GOAL_CUTOVER
-                        : r < 95 ? GOAL_ROLLBACK
-                                 : GOAL_DRY_RUN;
+        w->goals[n++] = r < 25 || w->refusals ? GOAL_VERIFY /* who writes where rows are missing meets them one day */
+                        : r < 35              ? GOAL_CORRUPT
+                        : r < 40              ? GOAL_FOREIGN
+                        : r < 70              ? GOAL_CUTOVER
+                        : r < 95              ? GOAL_ROLLBACK
+                                              : GOAL_DRY_RUN;
     }
     for (int i = 0; i < n; i++) {
         w->heal |= w->goals[i] == GOAL_FOREIGN;
@@ -169,6 +169,12 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
     w->now_us = 1000000;
     w->server[MF_SOURCE] = mf_mem_server_new("sim-source");
     w->server[MF_TARGET] = mf_mem_server_new("sim-target");
+    w->faces = sim_chance(w, 500);
+    w->refusals = w->faces && sim_chance(w, 300);
+    unsigned other = sim_below(w, 2); /* which of them is of the other kind */
+    for (unsigned i = 0; i < 2; i++) {
+        mf_mem_knobs(w->server[i])->other = w->faces && i == other;
+    }
     app_create_tables(w);
     check_start(w);
     for (int i = 0; i < 2; i++) {

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "connector/memory/internal.h"
+#include "connector/memory/dialect.h"
 
 struct mf_mem_txn *mf_mem_begin(struct mf_mem_server *s)
 {
@@ -25,7 +25,10 @@ bool mf_mem_row_at(struct mf_mem_txn *t, const char *schema, const char *table, 
     if (!r || i >= r->n) {
         return false;
     }
-    *ret = (struct mf_row){.n = r->rows[i]->n, .values = r->rows[i]->v};
+    free(t->said_text);
+    free(t->said);
+    t->said = mem_row_said(m->shape, r->rows[i]->v, true, &t->said_text);
+    *ret = (struct mf_row){.n = r->rows[i]->n, .values = t->said};
     return true;
 }
 
@@ -50,12 +53,16 @@ int mf_mem_insert(struct mf_mem_txn *t, const char *schema, const char *table, c
 {
     MEM_LOCKED;
     struct mem_table *m = table_for(t, schema, table, row, err);
-    return m ? mem_txn_insert(t, m, row->values, err) : -1;
+    MF_CLEANUP_FREE char *text = NULL;
+    MF_CLEANUP_FREE struct mf_value *v = m ? mem_row_said(m->shape, row->values, false, &text) : NULL;
+    return m ? mem_txn_insert(t, m, v, err) : -1;
 }
 
 static size_t locate(struct mf_mem_txn *t, struct mem_table *m, const struct mf_row *old, struct mf_error *err)
 {
-    size_t at = mem_rows_by_all(mem_txn_rows(t, m), m->shape, old->values);
+    MF_CLEANUP_FREE char *text = NULL;
+    MF_CLEANUP_FREE struct mf_value *v = mem_row_said(m->shape, old->values, false, &text);
+    size_t at = mem_rows_by_all(mem_txn_rows(t, m), m->shape, v);
     if (at == SIZE_MAX) {
         mf_fail(err, MF_FATAL, "02000", "no such row in %s.%s", m->shape->table.schema, m->shape->table.name);
     }
@@ -68,7 +75,9 @@ int mf_mem_update(struct mf_mem_txn *t, const char *schema, const char *table, c
     MEM_LOCKED;
     struct mem_table *m = table_for(t, schema, table, row, err);
     size_t at = m ? locate(t, m, old, err) : SIZE_MAX;
-    return at == SIZE_MAX ? -1 : mem_txn_update(t, m, at, row->values, err);
+    MF_CLEANUP_FREE char *text = NULL;
+    MF_CLEANUP_FREE struct mf_value *v = m ? mem_row_said(m->shape, row->values, false, &text) : NULL;
+    return at == SIZE_MAX ? -1 : mem_txn_update(t, m, at, v, err);
 }
 
 int mf_mem_delete(struct mf_mem_txn *t, const char *schema, const char *table, const struct mf_row *old,

@@ -33,6 +33,9 @@ void mem_step_fill(struct mem_step *s);
 /* repair.c: all of these wait for the window's commit */
 void mem_quarantine(struct mem_step *s, const struct mf_rowchange *c, const struct mf_error *why);
 int mem_leave_out(struct mem_step *s, const struct mf_rowchange *c, struct mf_error *err);
+bool mem_kept(const struct mem_step *s, const struct mf_row *row); /* it is there, and so not in the target */
+/* It goes on under the key of another row. */
+void mem_rename_kept(struct mem_step *s, const struct mf_row *from, const struct mf_row *to);
 void mem_unquarantine(struct mem_step *s, const struct mf_row *row); /* NULL: nothing */
 void mem_unquarantine_table(struct mem_applier *a, const struct mf_table *t);
 

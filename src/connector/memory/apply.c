@@ -215,12 +215,15 @@ static int update_fuzzy(struct mem_step *s, const struct mf_rowchange *c, struct
     return put(s, err);
 }
 
-static int delete_one(struct mem_step *s, struct mf_error *err)
+static int delete_one(struct mem_step *s, const struct mf_rowchange *c, struct mf_error *err)
 {
     size_t at = mem_step_find(s, s->old_row);
     if (at == SIZE_MAX) {
         bool fuzzy = s->a->mode.fuzzy && s->shape->identity == MF_IDENTITY_KEY;
-        return fuzzy || apart(s, s->old_row, "a delete found no row") ? 0 : not_found(s, s->old_row, "delete", err);
+        return fuzzy || (s->a->mode.careful && mem_kept(s, &c->old_row)) ||
+                       apart(s, s->old_row, "a delete found no row")
+                   ? 0
+                   : not_found(s, s->old_row, "delete", err);
     }
     return mem_txn_delete(s->a->txn, s->table, at, err);
 }
@@ -237,8 +240,18 @@ static int make_way(struct mem_step *s, const char *what, struct mf_error *err)
                                                 s->shape->name, s->a->conn.server->name);
 }
 
+#define STAYS 1 /* in quarantine */
+
 static int update_missing(struct mem_step *s, const struct mf_rowchange *c, struct mf_error *err)
 {
+    const struct mf_row *old = c->op == MF_ROW_REPLACE ? &c->new_row : &c->old_row;
+    if (s->a->mode.careful && mem_kept(s, old)) {
+        if (whole(s)) { /* it comes back */
+            return put(s, err);
+        }
+        mem_rename_kept(s, old, &c->new_row);
+        return STAYS;
+    }
     if (!apart(s, s->old_row, "an update found no row")) {
         return not_found(s, s->old_row, "update", err);
     }
@@ -283,6 +296,13 @@ static int insert_one(struct mem_step *s, struct mf_error *err)
     return mem_txn_insert(s->a->txn, s->table, s->new_row, err);
 }
 
+/* A row with a value that there is not, as if the server had said so. */
+static bool refused(const struct mf_row *row, struct mf_error *err)
+{
+    int at = mf_row_refused(row);
+    return at >= 0 && mf_fail(err, MF_ROW, "MFVALUE", "%.*s", (int)row->values[at].len, row->values[at].data) < 0;
+}
+
 static int one(struct mem_step *s, const struct mf_rowchange *c, struct mf_error *err)
 {
     if (c->op == MF_ROW_DELETE || c->op == MF_ROW_UPDATE) {
@@ -292,9 +312,13 @@ static int one(struct mem_step *s, const struct mf_rowchange *c, struct mf_error
         mem_step_project(s, &c->new_row, s->new_row);
     }
     for (uint32_t i = 0; i < c->count; i++) {
-        int rc = c->op == MF_ROW_DELETE   ? delete_one(s, err)
-                 : c->op == MF_ROW_INSERT ? insert_one(s, err)
-                                          : update_one(s, c, err);
+        int rc = c->op != MF_ROW_DELETE && refused(&c->new_row, err) ? -1
+                 : c->op == MF_ROW_DELETE                            ? delete_one(s, c, err)
+                 : c->op == MF_ROW_INSERT                            ? insert_one(s, err)
+                                                                     : update_one(s, c, err);
+        if (rc == STAYS) {
+            continue;
+        }
         if (rc == 0) {
             if (s->result) {
                 s->result->rows++;

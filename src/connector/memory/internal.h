@@ -19,7 +19,8 @@
 struct mem_row {
     uint32_t refs;
     uint16_t n;
-    uint64_t hash; /* of the values by column name, NULLs left out: independent of the order of columns */
+    uint64_t hash; /* of the plain values by column name, NULLs left out: independent of the order of columns */
+    bool apart;    /* it has a value that the other kind of server has not: it is in no digest */
     struct mf_value v[];
 };
 
@@ -35,6 +36,7 @@ struct mem_shape { /* never changed, freed with the server */
     uint64_t *seeds; /* hash of each column's name */
     bool *toast, *text;
     int unique; /* ordinal or -1 */
+    bool other; /* of a server of the other kind (dialect.h) */
     struct mem_shape *next;
 };
 
@@ -84,6 +86,8 @@ struct mf_mem_txn {
     bool ours, dead, wrote, bypass;
     size_t nchanges, cap, save;
     struct mem_change **changes;
+    struct mf_value *said; /* what mf_mem_row_at gave last */
+    char *said_text;
     size_t nviews;
     struct mem_view views[MEM_MAX_TABLES];
 };

@@ -16,7 +16,7 @@
 
 #include "connector/connector.h"
 
-extern const struct mf_connector mf_connector_memory;
+extern const struct mf_connector mf_connector_memory, mf_connector_memory_other;
 
 struct mf_mem_server;
 struct mf_mem_txn;
@@ -136,6 +136,8 @@ struct mf_mem_knobs {
     bool late_errors;      /* an error of window_batch surfaces at window_commit */
     const char *broken;    /* a deliberate break of this server's word (see docs/internals/simulation.md); NULL: none */
     double load;           /* what mf_source_ops.load answers */
+    bool other;            /* of the other kind (dialect.c): opened as memx://NAME. To be set before it has tables */
+    const char *default_schema; /* what mf_canon_ops.default_schema answers */
 };
 struct mf_mem_knobs *mf_mem_knobs(struct mf_mem_server *s);
 /* A COMMIT was sent, midflight died (or lost the connection), and the server has not come to it yet: the transaction is open, with its locks,

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/memory/dialect.h"
 #include "connector/memory/read.h"
 
 static size_t hold_tables(struct mf_mem_server *s, struct held_table *to)
@@ -179,18 +180,26 @@ struct range {
     struct mf_value lower[MF_MEM_MAX_COLUMNS], upper[MF_MEM_MAX_COLUMNS];
 };
 
+bool mem_bound_part(const char **at, struct mf_value *ret)
+{
+    char *end;
+    unsigned long len = strtoul(*at, &end, 10);
+    if (end == *at || *end != ':' || strlen(end + 1) < len) {
+        return false;
+    }
+    *ret = (struct mf_value){.kind = MF_TEXT, .len = (uint32_t)len, .data = end + 1};
+    *at = end + 1 + len;
+    return true;
+}
+
 static int bound_read(const char *text, const struct mem_shape *h, struct mf_value *ret, struct mf_error *err)
 {
     const char *p = text;
     for (uint16_t k = 0; k < h->table.nkey; k++) {
-        char *end;
-        unsigned long len = strtoul(p, &end, 10);
-        if (end == p || *end != ':' || strlen(end + 1) < len) {
+        if (!mem_bound_part(&p, &ret[h->table.key[k]])) {
             return mf_fail(err, MF_FATAL, "MFCHUNK", "chunk bound \"%s\" does not fit the key of %s.%s", text,
                            h->table.schema, h->table.name);
         }
-        ret[h->table.key[k]] = (struct mf_value){.kind = MF_TEXT, .len = (uint32_t)len, .data = end + 1};
-        p = end + 1 + len;
     }
     return 0;
 }

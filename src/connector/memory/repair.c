@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "connector/memory/applier.h"
 
 /* ---- quarantine ---- */
@@ -15,17 +16,6 @@ int mem_leave_out(struct mem_step *s, const struct mf_rowchange *c, struct mf_er
                 : c->op == MF_ROW_REPLACE || s->a->mode.fuzzy ? mem_step_find(s, s->new_row)
                                                               : SIZE_MAX;
     return at == SIZE_MAX ? 0 : mem_txn_delete(s->a->txn, s->table, at, err);
-}
-
-static void key_text(const struct mf_table *t, const struct mf_row *row, char *out, size_t n)
-{
-    char text[64];
-    out[0] = 0;
-    for (uint16_t k = 0; k < t->nkey; k++) {
-        const struct mf_value *v = &row->values[t->key[k]];
-        snprintf(text, sizeof text, "%s%s=%.*s", k ? ", " : "", t->columns[t->key[k]].name, (int)v->len, v->data);
-        strncat(out, text, n - strlen(out) - 1);
-    }
 }
 
 static void clear(struct mem_applier *a, const struct mf_table *t, const char *key)
@@ -41,19 +31,21 @@ static void clear(struct mem_applier *a, const struct mf_table *t, const char *k
 
 void mem_unquarantine(struct mem_step *s, const struct mf_row *row)
 {
-    char key[256];
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 1u << 20};
     if (row && s->shape->nkey && (s->a->pending.n || s->a->conn.server->nquarantined)) {
-        key_text(s->shape, row, key, sizeof key);
-        clear(s->a, s->shape, key);
+        mf_put_key_text(&key, s->shape, row);
+        clear(s->a, s->shape, mf_buf_str(&key));
     }
 }
 
 void mem_quarantine(struct mem_step *s, const struct mf_rowchange *c, const struct mf_error *why)
 {
     const struct mf_table *t = s->shape;
-    char key[256];
-    key_text(t, c->op == MF_ROW_DELETE ? &c->old_row : &c->new_row, key, sizeof key);
-    struct mf_quarantined q = {.key = key, .reason = why->text, .row = "{}", .position = s->a->checkpoint};
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 1u << 20};
+    if (t->nkey) {
+        mf_put_key_text(&key, t, c->op == MF_ROW_DELETE ? &c->old_row : &c->new_row);
+    }
+    struct mf_quarantined q = {.key = mf_buf_str(&key), .reason = why->text, .row = "{}", .position = s->a->checkpoint};
     snprintf(q.schema, sizeof q.schema, "%s", t->schema);
     snprintf(q.table, sizeof q.table, "%s", t->name);
     snprintf(q.code, sizeof q.code, "%s", why->code);
@@ -62,6 +54,57 @@ void mem_quarantine(struct mem_step *s, const struct mf_rowchange *c, const stru
     }
     mem_pending_add(&s->a->pending, &q);
     s->result->quarantined++;
+}
+
+static bool is_of(const struct mf_quarantined *q, const struct mf_table *t, const char *key)
+{
+    return mf_streq(q->table, t->name) && mf_streq(q->schema, t->schema) && (!q->key || mf_streq(q->key, key));
+}
+
+/* What is pending counts, the last first. */
+static const struct mf_quarantined *find_kept(const struct mem_step *s, const struct mf_row *row)
+{
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 1u << 20};
+    const struct mem_pending *p = &s->a->pending;
+    const struct mf_mem_server *srv = s->a->conn.server;
+    if (!s->shape->nkey) {
+        return NULL;
+    }
+    mf_put_key_text(&key, s->shape, row);
+    for (size_t i = p->n; i > 0; i--) {
+        if (is_of(&p->q[i - 1], s->shape, mf_buf_str(&key))) {
+            return p->q[i - 1].row ? &p->q[i - 1] : NULL;
+        }
+    }
+    for (size_t i = 0; i < srv->nquarantined; i++) {
+        if (mem_pipe_equal(&srv->quarantined[i].pipe, &s->a->pipe) &&
+            is_of(&srv->quarantined[i].q, s->shape, mf_buf_str(&key))) {
+            return &srv->quarantined[i].q;
+        }
+    }
+    return NULL;
+}
+
+bool mem_kept(const struct mem_step *s, const struct mf_row *row)
+{
+    return find_kept(s, row) != NULL;
+}
+
+void mem_rename_kept(struct mem_step *s, const struct mf_row *from, const struct mf_row *to)
+{
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 1u << 20};
+    const struct mf_quarantined *is = find_kept(s, from);
+    if (is) {
+        struct mf_quarantined q = *is;
+        MF_CLEANUP_FREE char *reason = mf_xstrdup(is->reason);
+        mf_put_key_text(&key, s->shape, to);
+        q.key = mf_buf_str(&key);
+        q.reason = reason;
+        q.column = NULL;
+        q.row = "{}";
+        mem_unquarantine(s, from);
+        mem_pending_add(&s->a->pending, &q);
+    }
 }
 
 void mem_unquarantine_table(struct mem_applier *a, const struct mf_table *t)

@@ -3,7 +3,7 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
-#include "connector/memory/internal.h"
+#include "connector/memory/dialect.h"
 
 uint64_t mem_mix(uint64_t h)
 {
@@ -19,6 +19,20 @@ static uint64_t value_hash(const struct mf_value *v, uint64_t seed)
     return v->kind == MF_NULL ? 0 : XXH64(v->data, v->len, seed);
 }
 
+/* Of what it is for the plain kind. *ret_apart: the other kind has no such value. */
+static uint64_t plain_hash(const struct mem_shape *s, uint16_t c, const struct mf_value *v, bool *ret_apart)
+{
+    struct mf_value plain = *v;
+    MF_CLEANUP_FREE char *text = NULL;
+    if (s->other && v->kind == MF_TEXT) {
+        text = mf_xmalloc(v->len + 1u);
+        plain.len = (uint32_t)mem_unsay(s->text[c], v, text);
+        plain.data = text;
+    }
+    *ret_apart |= mem_unknown_text(&plain);
+    return value_hash(&plain, s->seeds[c]);
+}
+
 struct mem_row *mem_row_new(const struct mem_shape *shape, const struct mf_value *values)
 {
     uint16_t n = shape->table.ncolumns;
@@ -31,6 +45,7 @@ struct mem_row *mem_row_new(const struct mem_shape *shape, const struct mf_value
     r->refs = 1;
     r->n = n;
     r->hash = 0;
+    r->apart = false;
     for (uint16_t i = 0; i < n; i++) {
         r->v[i] = (struct mf_value){.kind = values[i].kind};
         if (values[i].kind != MF_NULL) {
@@ -41,7 +56,7 @@ struct mem_row *mem_row_new(const struct mem_shape *shape, const struct mf_value
             }
             at += values[i].len;
         }
-        r->hash += value_hash(&r->v[i], shape->seeds[i]);
+        r->hash += plain_hash(shape, i, &r->v[i], &r->apart);
     }
     return r;
 }
@@ -70,10 +85,17 @@ uint64_t mem_row_hash(const struct mem_row *r, const struct mem_shape *shape, co
     for (uint16_t i = 0; i < t->ncolumns; i++) {
         int at = mem_column_at(&shape->table, t->columns[i].name);
         if (at >= 0) {
-            sum += value_hash(&r->v[at], shape->seeds[at]);
+            bool apart = false;
+            sum += plain_hash(shape, (uint16_t)at, &r->v[at], &apart);
         }
     }
     return mem_mix(sum);
+}
+
+/* What it is in the sum of its table. */
+static uint64_t share(const struct mem_row *r)
+{
+    return r->apart ? 0 : mem_mix(r->hash);
 }
 
 struct mem_rows *mem_rows_new(void)
@@ -124,12 +146,12 @@ void mem_rows_add(struct mem_rows *r, struct mem_row *row)
         r->rows = mf_xreallocarray(r->rows, r->cap, sizeof(struct mem_row *));
     }
     r->rows[r->n++] = row;
-    r->sum += mem_mix(row->hash);
+    r->sum += share(row);
 }
 
 void mem_rows_remove(struct mem_rows *r, size_t i)
 {
-    r->sum -= mem_mix(r->rows[i]->hash);
+    r->sum -= share(r->rows[i]);
     mem_row_unref(r->rows[i]);
     memmove(&r->rows[i], &r->rows[i + 1], (r->n - i - 1) * sizeof(struct mem_row *));
     r->n--;
@@ -137,7 +159,7 @@ void mem_rows_remove(struct mem_rows *r, size_t i)
 
 void mem_rows_replace(struct mem_rows *r, size_t i, struct mem_row *row)
 {
-    r->sum += mem_mix(row->hash) - mem_mix(r->rows[i]->hash);
+    r->sum += share(row) - share(r->rows[i]);
     mem_row_unref(r->rows[i]);
     r->rows[i] = row;
 }
@@ -198,7 +220,7 @@ static int64_t number(const struct mf_value *v)
 {
     char text[32] = {0};
     memcpy(text, v->data, v->len < sizeof text - 1 ? v->len : sizeof text - 1);
-    return strtoll(text, NULL, 10);
+    return strtoll(text[0] == '#' ? text + 1 : text, NULL, 10);
 }
 
 int mem_compare(bool text, const struct mf_value *a, const struct mf_value *b)

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "connector/memory/internal.h"
+#include "connector/memory/dialect.h"
 
 struct mem_table *mem_table_find(const struct mf_mem_server *s, const char *schema, const char *name)
 {
@@ -56,11 +56,14 @@ struct mem_shape *mem_shape_new(struct mf_mem_server *s, uint32_t id, const char
     h->toast = need(mf_alloc_array(a, n, sizeof *h->toast));
     h->text = need(mf_alloc_array(a, n, sizeof *h->text));
     h->unique = -1;
+    h->other = s->knobs.other && strcmp(schema, "midflight") != 0;
     for (uint16_t i = 0; i < n; i++) {
         const struct mf_mem_column *c = &columns[i];
         t->columns[i] = (struct mf_column){.name = need(mf_strdup_a(a, c->name)),
-                                           .type = c->text ? "text" : "bigint",
-                                           .type_id = c->text ? 25 : 20,
+                                           .type = h->other  ? (c->text ? "string" : "number")
+                                                   : c->text ? "text"
+                                                             : "bigint",
+                                           .type_id = (c->text ? 25u : 20u) + h->other,
                                            .type_mod = -1,
                                            .in_key = c->in_key,
                                            .not_null = c->in_key};
@@ -182,7 +185,9 @@ int mf_mem_table_rows(struct mf_mem_server *s, const char *schema, const char *n
         return -1;
     }
     for (size_t i = 0; i < t->rows->n; i++) {
-        struct mf_row row = {.n = t->rows->rows[i]->n, .values = t->rows->rows[i]->v};
+        MF_CLEANUP_FREE char *text = NULL;
+        MF_CLEANUP_FREE struct mf_value *v = mem_row_said(t->shape, t->rows->rows[i]->v, true, &text);
+        struct mf_row row = {.n = t->rows->rows[i]->n, .values = v};
         struct mf_error err = {0};
         if (emit(ctx, &row, &err) < 0) {
             return -1;
@@ -265,6 +270,16 @@ void mf_mem_dump(struct mf_mem_server *s, FILE *out)
     }
 }
 
+static struct mf_value corrupted(const struct mem_shape *s, uint16_t c, const char *plain, char *said)
+{
+    struct mf_value v = {.kind = MF_TEXT, .len = (uint32_t)strlen(plain), .data = plain};
+    if (s->other) {
+        v.len = (uint32_t)mem_say(s->text[c], &v, said);
+        v.data = said;
+    }
+    return v;
+}
+
 bool mf_mem_corrupt(struct mf_mem_server *s, const char *schema, const char *name, unsigned which, int what)
 {
     MEM_LOCKED;
@@ -278,6 +293,7 @@ bool mf_mem_corrupt(struct mf_mem_server *s, const char *schema, const char *nam
     MF_CLEANUP_FREE struct mf_value *v = mf_xcalloc(old->n, sizeof *v);
     memcpy(v, old->v, old->n * sizeof *v);
     uint16_t c = (uint16_t)(old->n - 1);
+    char said[32];
     bool keyed = t->shape->table.identity == MF_IDENTITY_KEY;
     if (what == 1) {
         mem_rows_remove(t->rows, at);
@@ -285,7 +301,7 @@ bool mf_mem_corrupt(struct mf_mem_server *s, const char *schema, const char *nam
         mem_rows_add(t->rows, mem_row_ref(old));
     } else if (what == 2) {
         const char *ghost = t->shape->text[t->shape->table.key[0]] ? "zzz-ghost" : "999999";
-        v[t->shape->table.key[0]] = (struct mf_value){.kind = MF_TEXT, .len = (uint32_t)strlen(ghost), .data = ghost};
+        v[t->shape->table.key[0]] = corrupted(t->shape, t->shape->table.key[0], ghost, said);
         if (t->shape->unique >= 0) {
             v[t->shape->unique] = (struct mf_value){.kind = MF_NULL};
         }
@@ -298,7 +314,7 @@ bool mf_mem_corrupt(struct mf_mem_server *s, const char *schema, const char *nam
             return false;
         }
         const char *wrong = t->shape->text[c] ? "flipped" : "424242";
-        v[c] = (struct mf_value){.kind = MF_TEXT, .len = (uint32_t)strlen(wrong), .data = wrong};
+        v[c] = corrupted(t->shape, c, wrong, said);
         mem_rows_replace(t->rows, at, mem_row_new(t->shape, v));
     }
     return true;

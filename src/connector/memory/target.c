@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "connector/defaults.h"
-#include "connector/memory/internal.h"
+#include "connector/memory/dialect.h"
 
 static int check(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
                  struct mf_error *err)
@@ -46,8 +46,11 @@ static int make_table(struct mf_mem_server *s, const struct mem_table *from, str
     return 0;
 }
 
-static int add_constraints(struct mem_table *m, bool unique, struct mf_error *err)
+int mem_add_constraints(struct mem_table *m, bool unique, struct mf_error *err)
 {
+    if (unique ? m->has_unique : m->has_key) {
+        return 0;
+    }
     const struct mem_shape *h = m->shape;
     for (size_t i = 0; i < m->rows->n; i++) {
         for (size_t k = i + 1; k < m->rows->n; k++) {
@@ -91,7 +94,7 @@ static int schema_apply(struct mf_db *db, struct mf_db *src, const struct mf_sch
         }
         struct mem_table *m = mem_table_need(s, t->schema, t->name, err);
         bool unique = job->stage == MF_SCHEMA_AFTER_SYNC;
-        if (!m || (!(unique ? m->has_unique : m->has_key) && add_constraints(m, unique, err))) {
+        if (!m || mem_add_constraints(m, unique, err)) {
             return -1;
         }
     }
@@ -290,9 +293,10 @@ const struct mf_target_ops mem_target_ops = {
 static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err)
 {
     MEM_LOCKED;
-    const char *name = mf_starts_with(o->url, "mem://") ? o->url + 6 : "";
+    bool other = mf_starts_with(o->url, "memx://");
+    const char *name = other ? o->url + 7 : mf_starts_with(o->url, "mem://") ? o->url + 6 : "";
     struct mf_mem_server *s = mem_server_find(name);
-    if (!s) {
+    if (!s || s->knobs.other != other) {
         return mf_fail(err, MF_FATAL, "08001", "no server \"%s\" lives in this process", name);
     }
     struct mem_conn c = mem_connect(s);
@@ -300,7 +304,7 @@ static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_
         return -1;
     }
     struct mem_db *db = mf_xcalloc(1, sizeof *db);
-    db->base = (struct mf_db){.connector = &mf_connector_memory, .side = o->side};
+    db->base = (struct mf_db){.connector = other ? &mf_connector_memory_other : &mf_connector_memory, .side = o->side};
     db->server = s;
     *ret = &db->base;
     return 0;
@@ -327,20 +331,14 @@ static int facts(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err
     return 0;
 }
 
-static const char *const schemes[] = {"mem", NULL};
+static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"memx", NULL};
+
+#define MEM_CONNECTOR                                                                                                  \
+    .can_source = true, .can_target = true, .order_is_bytes = true, .open = open_db, .close = close_db,                \
+    .facts = facts, .source = &mem_source_ops, .target = &mem_target_ops, .traffic = &mem_traffic_ops,                 \
+    .replication = &mf_default_replication
 
 const struct mf_connector mf_connector_memory = {
-    .name = "memory",
-    .schemes = schemes,
-    .wire = "memory",
-    .can_source = true,
-    .can_target = true,
-    .order_is_bytes = true,
-    .open = open_db,
-    .close = close_db,
-    .facts = facts,
-    .source = &mem_source_ops,
-    .target = &mem_target_ops,
-    .traffic = &mem_traffic_ops,
-    .replication = &mf_default_replication,
-};
+    .name = "memory", .schemes = schemes, .wire = "memory", .canon = &mem_canon_plain, MEM_CONNECTOR};
+const struct mf_connector mf_connector_memory_other = {
+    .name = "memory-other", .schemes = other_schemes, .wire = "memory-other", .canon = &mem_canon_other, MEM_CONNECTOR};

@@ -328,12 +328,19 @@ void mem_txn_kill(struct mf_mem_txn *t)
     t->dead = true;
 }
 
+static void txn_free(struct mf_mem_txn *t)
+{
+    free(t->said);
+    free(t->said_text);
+    free(t);
+}
+
 void mem_txn_abort(struct mf_mem_txn *t)
 {
     if (t) {
         mem_txn_kill(t);
         free(t->changes);
-        free(t);
+        txn_free(t);
     }
 }
 
@@ -387,7 +394,7 @@ int mem_txn_commit(struct mf_mem_txn *t, uint64_t *ret_lsn, struct mf_error *err
     unlink_txn(t);
     views_drop(t);
     free(t->changes);
-    free(t);
+    txn_free(t);
     return 0;
 }
 

@@ -148,8 +148,6 @@ int my_attempt(struct my_applier *a, const struct my_attempt *t, enum my_outcome
                struct mf_error *err);
 
 /* ---- quarantine.c: what a refused row leaves behind ---- */
-/* `a=1, b=2`: the key as it is kept (identity FULL: all columns, cut). */
-void my_put_key_text(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row);
 /* Rows' entries leave the quarantine: they are whole in the target again, or gone. Queued. */
 int my_unquarantine(struct my_applier *a, const struct mf_table *t, const struct mf_row *const *rows, size_t n,
                     struct mf_error *err);

@@ -40,10 +40,32 @@ static bool no_such_key(const struct my_attempt *t, const struct mf_error *refus
     return t->kind != MY_TRY_INSERT && my_is_error(refusal, ER_CANT_AGGREGATE_2COLLATIONS);
 }
 
+/* A value that there is not: what would have been written is refused without asking the server, and no row has such a key. */
+static bool refused_before(struct my_applier *a, const struct my_attempt *t, enum my_outcome *ret,
+                           struct mf_error *refusal)
+{
+    int at = t->now ? mf_row_refused(t->now) : -1;
+    if (at >= 0) {
+        *ret = MY_REFUSED;
+        a->key_taken = false;
+        mf_strlcpy(a->bad_column, t->s->table->columns[at].name, sizeof a->bad_column);
+        mf_fail(refusal, MF_ROW, "MFVALUE", "%.*s", (int)t->now->values[at].len, t->now->values[at].data);
+        return true;
+    }
+    if (!t->old || mf_row_refused(t->old) < 0) {
+        return false;
+    }
+    *ret = t->kind == MY_TRY_DELETE_LOOSE ? MY_DONE : MY_MISSING;
+    return true;
+}
+
 int my_attempt(struct my_applier *a, const struct my_attempt *t, enum my_outcome *ret, struct mf_error *refusal,
                struct mf_error *err)
 {
     a->bad_column[0] = 0;
+    if (refused_before(a, t, ret, refusal)) {
+        return 0;
+    }
     if (my_wire_sql(a, "SAVEPOINT midflight", &stepping, err) < 0) {
         return -1;
     }
@@ -105,7 +127,7 @@ static int rename_entry(struct my_applier *a, const struct mf_table *t, const st
                         const struct mf_row *now, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20}, sql = {.max = 40u << 20};
-    my_put_key_text(&key, t, now);
+    mf_put_key_text(&key, t, now);
     mf_buf_puts(&sql, "UPDATE midflight.quarantine SET `key` = ");
     my_put_literal_n(&sql, mf_buf_str(&key), key.len);
     return by_key(a, mf_buf_str(&sql), t, old, NULL, err);
@@ -130,7 +152,7 @@ static int reject(struct my_applier *a, const struct mf_table *t, const struct m
     char column[sizeof a->bad_column];
     uint64_t before = 0;
     mf_strlcpy(column, a->bad_column, sizeof column);
-    my_put_key_text(&key, t, row);
+    mf_put_key_text(&key, t, row);
     if (!a->mode.keep_rejected) {
         a->failed = *refusal;
         mf_error_prefix(&a->failed, "the target refuses row %.200s of %s.%s%s%s", mf_buf_str(&key), t->schema, t->name,
@@ -166,7 +188,7 @@ static int apart(struct my_applier *a, const struct mf_table *t, const struct mf
                  struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf key = {.max = 600};
-    my_put_key_text(&key, t, row);
+    mf_put_key_text(&key, t, row);
     if (a->mode.heal && a->result) {
         mf_result_diverged(a->result, t, what, mf_buf_str(&key));
         return 0;
@@ -298,7 +320,8 @@ static int reject_update(struct my_applier *a, const struct my_shape *s, const s
 {
     char column[sizeof a->bad_column];
     mf_strlcpy(column, a->bad_column, sizeof column);
-    if (a->mode.keep_rejected && remove_row(a, s, old, err) < 0) {
+    if ((a->mode.keep_rejected && remove_row(a, s, old, err) < 0) ||
+        (!my_same_key(s->table, old, now) && heal(a, s->table, old, NULL, err) < 0)) {
         return -1;
     }
     mf_strlcpy(a->bad_column, column, sizeof a->bad_column);
@@ -323,7 +346,7 @@ static int update_fuzzy(struct my_applier *a, const struct my_shape *s, const st
     if (kept) {
         return moves ? rename_entry(a, s->table, old, now, err) : 0;
     }
-    if (moves) {
+    if (moves && mf_row_refused(now) < 0) {
         return remove_row(a, s, old, err) < 0 || my_note_missing(a, s->table, now, err) < 0 ? -1 : 0;
     }
     struct my_attempt t = {.s = s, .kind = MY_TRY_UPDATE, .old = old, .now = now};

@@ -35,6 +35,12 @@ int my_check_server(struct my_check *k, struct mf_error *err);
 /* check_rights.c: what the account may do, on the whole server and on these tables. */
 int my_check_rights(struct my_check *k, struct mf_error *err);
 
+/* check_target.c: the tables of k->tables that are there already, and others. */
+int my_check_contents(struct my_check *k, struct mf_error *err);
+/* check_other.c: of a target whose source is of another kind. */
+int my_check_other(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
+                   struct mf_error *err);
+
 /* check_objects.c: of the databases that migrate. */
 int my_check_tables(struct my_check *k, struct mf_error *err);
 int my_check_others(struct my_check *k, struct mf_error *err);

@@ -276,7 +276,7 @@ static int check_existing(struct my_check *k, const struct mf_table *t, struct m
 
 #define LOOKED_INTO 2000 /* tables whether they have rows; a target with more of ours is no accident */
 
-static int check_contents(struct my_check *k, struct mf_error *err)
+int my_check_contents(struct my_check *k, struct mf_error *err)
 {
     struct mf_catalog here = {0};
     bool resumed = false;
@@ -314,7 +314,7 @@ static int check(struct both *b, const struct mf_filter *filter, struct mf_error
     check_packet(b);
     check_modes(b);
     return my_check_server(k, err) < 0 || my_check_rights(k, err) < 0 || check_zones(b, err) < 0 ||
-                   check_collations(b, err) < 0 || check_contents(k, err) < 0
+                   check_collations(b, err) < 0 || my_check_contents(k, err) < 0
                ? -1
                : 0;
 }
@@ -325,7 +325,7 @@ int my_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter 
     struct my_check k = {0};
     struct both b = {.target = &k};
     if (src->connector != db->connector) {
-        return mf_fail(err, MF_FATAL, "MFUNSUP", "a %s database cannot be migrated to MySQL yet", src->connector->name);
+        return my_check_other(db, src, filter, out, err);
     }
     int rc = my_check_open(&k, my_db_of(db), filter, out, err);
     rc = rc == 0 ? my_check_open(&b.source, my_db_of(src), filter, out, err) : rc;

@@ -391,6 +391,30 @@ int32_t my_type_mod(const struct my_type *t)
     }
 }
 
+void my_type_of_id(uint32_t id, int32_t mod, struct my_type *ret)
+{
+    *ret = (struct my_type){.base = id >> 7 <= MY_INET4 ? (enum my_base)(id >> 7) : 0, .is_unsigned = id >> 6 & 1};
+    switch (ret->base) {
+    case MY_ENUM:
+    case MY_SET:
+        ret->members_hash = (uint32_t)mod;
+        break;
+    case MY_DECIMAL:
+    case MY_FLOAT:
+    case MY_DOUBLE:
+        ret->precision = (uint8_t)(mod >> 8);
+        ret->scale = (uint8_t)mod;
+        break;
+    case MY_TIME:
+    case MY_DATETIME:
+    case MY_TIMESTAMP:
+        ret->scale = (uint8_t)mod;
+        break;
+    default:
+        ret->length = (uint32_t)mod;
+    }
+}
+
 /* ---- in statements ---- */
 
 void my_put_read(struct mf_buf *b, const struct my_type *t, const char *column)

@@ -81,6 +81,8 @@ int my_type_parse(const char *text, struct mf_arena *arena, struct my_type *ret,
 /* What mf_column.type_id and type_mod are made of. */
 uint32_t my_type_id(const struct my_type *t);
 int32_t my_type_mod(const struct my_type *t);
+/* As much of the type as they tell: no members and no character set. base 0 for what is none. */
+void my_type_of_id(uint32_t id, int32_t mod, struct my_type *ret);
 
 /* Its values travel as MF_BINARY. */
 static inline bool my_type_is_binary(const struct my_type *t)

@@ -1,4 +1,5 @@
 /* The connector's row. */
+#include "connector/mysql/canon.h"
 #include "connector/mysql/mysql_room.h"
 #include "connector/mysql/replica.h"
 
@@ -117,4 +118,5 @@ const struct mf_connector mf_connector_mysql = {
     .target = &target_ops,
     .traffic = &traffic_ops,
     .replication = &replication_ops,
+    .canon = &my_canon_ops,
 };

@@ -305,6 +305,7 @@ void my_put_value(struct mf_buf *b, const struct mf_value *v)
         break;
     case MF_NULL:
     case MF_UNCHANGED:
+    case MF_REFUSED: /* no row with one comes here */
         mf_buf_puts(b, "NULL");
         break;
     }

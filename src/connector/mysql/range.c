@@ -21,12 +21,6 @@
 #define KEYS_AT_ONCE 200
 #define EXACT_BITS   53 /* an ENUM or SET is compared with a number as doubles */
 
-struct piece {
-    const char *p;
-    size_t n;
-    bool hex; /* a text as the hexadecimal digits of its bytes */
-};
-
 static void put_name(struct mf_buf *b, const struct mf_table *t, uint16_t k)
 {
     my_put_ident(b, t->columns[t->key[k]].name);
@@ -98,7 +92,7 @@ static bool digits(const char **p, const char *end)
 enum { NUMBER_INTEGER = 1, NUMBER_DECIMAL, NUMBER_DOUBLE };
 
 /* What kind of number the whole of it is; 0: none. Nothing else may stand in a statement without quotes. */
-static int number(struct piece v)
+static int number(struct my_piece v)
 {
     const char *p = v.p, *end = v.p + v.n;
     int kind = NUMBER_INTEGER;
@@ -124,7 +118,7 @@ static int number(struct piece v)
     return p == end ? kind : 0;
 }
 
-static bool is_hex(struct piece v)
+static bool is_hex(struct my_piece v)
 {
     for (size_t i = 0; i < v.n; i++) {
         if (!isxdigit((unsigned char)v.p[i])) {
@@ -135,7 +129,7 @@ static bool is_hex(struct piece v)
 }
 
 /* A number without quotes, of at most this kind. */
-static bool put_number(struct mf_buf *b, struct piece v, int most)
+static bool put_number(struct mf_buf *b, struct my_piece v, int most)
 {
     int kind = number(v);
     if (kind == 0 || kind > most) {
@@ -147,7 +141,7 @@ static bool put_number(struct mf_buf *b, struct piece v, int most)
 }
 
 /* A value of a bound (coded: in its form), or of a key that travels as a row. False when it is no value of this type. */
-static bool put_literal(struct mf_buf *b, const struct my_type *y, struct piece v, bool coded)
+static bool put_literal(struct mf_buf *b, const struct my_type *y, struct my_piece v, bool coded)
 {
     if (v.hex) {
         if (!y->charset[0] || !is_hex(v)) {
@@ -202,7 +196,7 @@ static bool put_literal(struct mf_buf *b, const struct my_type *y, struct piece 
 
 /* ---- ranges ---- */
 
-static int next_piece(const char **p, const char *end, struct piece *ret)
+int my_bound_next(const char **p, const char *end, struct my_piece *ret)
 {
     size_t n = 0;
     bool hex = *p < end && **p == 'x';
@@ -213,13 +207,13 @@ static int next_piece(const char **p, const char *end, struct piece *ret)
     if (s == *p || s == end || *s != ':' || n > (size_t)(end - s - 1)) {
         return -1;
     }
-    *ret = (struct piece){s + 1, n, hex};
+    *ret = (struct my_piece){s + 1, n, hex};
     *p = s + 1 + n;
     return 0;
 }
 
 static bool put_compared(struct mf_buf *b, const struct mf_table *t, const struct my_type *types, uint16_t k,
-                         const char *op, struct piece v)
+                         const char *op, struct my_piece v)
 {
     put_name(b, t, k);
     mf_buf_printf(b, " %s ", op);
@@ -227,8 +221,8 @@ static bool put_compared(struct mf_buf *b, const struct mf_table *t, const struc
 }
 
 /* k0 = x0 AND … AND kn > xn */
-static bool put_branch(struct mf_buf *b, const struct mf_table *t, const struct my_type *types, const struct piece *v,
-                       uint16_t last, bool lower)
+static bool put_branch(struct mf_buf *b, const struct mf_table *t, const struct my_type *types,
+                       const struct my_piece *v, uint16_t last, bool lower)
 {
     const char *op = !lower ? "<" : last + 1 == t->nkey ? ">=" : ">";
     for (uint16_t k = 0; k < last; k++) {
@@ -249,13 +243,13 @@ static int bad_bound(const struct mf_table *t, struct mf_error *err)
 int my_put_bound(struct mf_buf *b, const struct mf_table *t, const struct my_type *types, const char *bound, size_t n,
                  bool lower, struct mf_error *err)
 {
-    struct piece v[64]; /* no engine of these servers has more columns in an index */
+    struct my_piece v[64]; /* no engine of these servers has more columns in an index */
     const char *p = bound, *end = bound + n;
     if (t->nkey == 0 || t->nkey > MF_ARRAY_LEN(v)) {
         return bad_bound(t, err);
     }
     for (uint16_t k = 0; k < t->nkey; k++) {
-        if (next_piece(&p, end, &v[k]) < 0) {
+        if (my_bound_next(&p, end, &v[k]) < 0) {
             return bad_bound(t, err);
         }
     }
@@ -308,7 +302,7 @@ static int put_key(struct mf_buf *b, const struct mf_table *t, const struct my_t
         mf_buf_puts(b, k ? " AND " : "");
         put_name(b, t, k);
         mf_buf_puts(b, " = ");
-        if (!put_literal(b, &types[t->key[k]], (struct piece){v->data, v->len, false}, false)) {
+        if (!put_literal(b, &types[t->key[k]], (struct my_piece){v->data, v->len, false}, false)) {
             return mf_fail(err, MF_FATAL, "MFKEY",
                            "a row of %s.%s cannot be read by a key that is no value of column %s", t->schema, t->name,
                            t->columns[t->key[k]].name);

@@ -19,6 +19,13 @@ void my_put_key_names(struct mf_buf *b, const struct mf_table *t);
 void my_put_key_bounds(struct mf_buf *b, const struct mf_table *t, const struct my_type *types);
 /* Appends one value to a bound. */
 void my_bound_add(struct mf_buf *bound, const char *value, size_t n);
+struct my_piece {
+    const char *p;
+    size_t n;
+    bool hex; /* a text as the hexadecimal digits of its bytes */
+};
+/* The next value of a bound; *at moves past it. -1: it is not ours. */
+int my_bound_next(const char **at, const char *end, struct my_piece *ret);
 
 /* Whether bounds can be made of the key: what the server compares and what its index is ordered by are the same. */
 bool my_key_cuts(const struct mf_table *t, const struct my_type *types);

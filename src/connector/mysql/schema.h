@@ -17,6 +17,7 @@ struct my_work {
     char label[300];    /* "table shop.orders" */
     size_t n;
     struct my_stmt *stmts;
+    bool optional; /* a statement that the server refuses for what the objects or the rows are is told and left out */
 };
 
 struct my_schema_run {

@@ -18,7 +18,9 @@
 #define MAX_WARNINGS 20 /* told of one statement */
 
 /* Numbers of newer servers than the library's header. */
-#define ONLINE_LOG_TOO_BIG 1799
+#define ONLINE_LOG_TOO_BIG        1799
+#define FK_INCOMPATIBLE_COLUMNS   3780
+#define FK_NO_UNIQUE_INDEX_PARENT 6125
 
 int my_schema_session(struct my_db *db, MYSQL **ret, struct mf_error *err)
 {
@@ -235,15 +237,36 @@ static int run_stmt(struct my_schema_run *r, MYSQL *c, const struct my_work *w, 
     return -1;
 }
 
+/* For what the objects or the rows are; not for what the account may not, or the server has no room for. */
+static bool is_refusal(const struct mf_error *err)
+{
+    static const unsigned numbers[] = {ER_CANT_CREATE_TABLE, ER_DUP_ENTRY, ER_TOO_LONG_KEY, ER_BLOB_KEY_WITHOUT_LENGTH,
+                                       ER_CANNOT_ADD_FOREIGN, ER_DUP_ENTRY_WITH_KEY_NAME, ER_TOO_MANY_KEYS,
+                                       ER_FK_NO_INDEX_PARENT, ER_DUP_CONSTRAINT_NAME, ER_INDEX_COLUMN_TOO_LONG,
+                                       FK_INCOMPATIBLE_COLUMNS, ER_FK_INCORRECT_OPTION, FK_NO_UNIQUE_INDEX_PARENT};
+    for (size_t i = 0; i < MF_ARRAY_LEN(numbers); i++) {
+        if (my_is_error(err, numbers[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int run_work(struct my_schema_run *r, MYSQL *c, const struct my_work *w, struct mf_error *err)
 {
     if (w->schema && mysql_select_db(c, w->schema) != 0) {
         return my_fail(c, err);
     }
     for (size_t i = 0; i < w->n; i++) {
-        if (run_stmt(r, c, w, &w->stmts[i], err) < 0) {
+        if (run_stmt(r, c, w, &w->stmts[i], err) == 0) {
+            continue;
+        }
+        if (!w->optional || !is_refusal(err)) {
             return -1;
         }
+        my_schema_tell(r, MF_WARNING, "schema-left-out", w->label, w->stmts[i].sql, "the target refused it: %s",
+                       err->text);
+        mf_error_clear(err);
     }
     return 0;
 }

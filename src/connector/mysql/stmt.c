@@ -33,7 +33,7 @@ static int bad_value(struct my_applier *a, const struct my_shape *s, const struc
                      const char *why, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf key = {.max = 512};
-    my_put_key_text(&key, s->table, row);
+    mf_put_key_text(&key, s->table, row);
     mf_fail(err, MF_ROW, "MFVALUE", "row %s of %s.%s cannot be written: column \"%s\": %s", mf_buf_str(&key),
             s->table->schema, s->table->name, s->table->columns[col].name, why);
     mf_hint(err, "widen the target's column to what the source's is");

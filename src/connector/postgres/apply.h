@@ -146,8 +146,4 @@ int pg_applier_connect(struct pg_applier *a, struct mf_error *err);
 /* Settings of a session that writes rows: nothing of the target's own fires, and the gate knows us. */
 int pg_writer_session(struct pg_db *db, PGconn *c, const struct mf_pipe_id *pipe, struct mf_error *err);
 
-/* ---- quarantine.c: what a refused row leaves behind ---- */
-/* `a=1, b=2`: the key as it is kept (identity FULL: all columns, cut). */
-void pg_put_key_text(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row);
-
 #endif

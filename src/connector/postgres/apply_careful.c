@@ -20,6 +20,24 @@ static int command(struct pg_applier *a, const char *sql, struct mf_error *err)
     return pg_wire_sql(a, sql, &e, err);
 }
 
+/* A value that there is not: what would have been written is refused without asking the server, and no row has such a key. */
+static bool refused_before(struct pg_applier *a, const struct pg_attempt *t, enum pg_outcome *ret,
+                           struct mf_error *refusal)
+{
+    int at = t->now ? mf_row_refused(t->now) : -1;
+    if (at >= 0) {
+        *ret = PG_REFUSED;
+        mf_strlcpy(a->bad_column, t->s->table->columns[at].name, sizeof(a->bad_column));
+        mf_fail(refusal, MF_ROW, "MFVALUE", "%.*s", (int)t->now->values[at].len, t->now->values[at].data);
+        return true;
+    }
+    if (!t->old || mf_row_refused(t->old) < 0) {
+        return false;
+    }
+    *ret = t->kind == PG_STMT_DELETE_LOOSE ? PG_DONE : PG_MISSING;
+    return true;
+}
+
 int pg_attempt(struct pg_applier *a, const struct pg_attempt *t, enum pg_outcome *ret, struct mf_error *refusal,
                struct mf_error *err)
 {
@@ -28,6 +46,9 @@ int pg_attempt(struct pg_applier *a, const struct pg_attempt *t, enum pg_outcome
     struct pg_rows rows = {
         .olds = t->old ? olds : NULL, .news = t->now ? nows : NULL, .counts = counts, .n = 1, .report = t->report};
     a->bad_column[0] = 0;
+    if (refused_before(a, t, ret, refusal)) {
+        return 0;
+    }
     if (command(a, "SAVEPOINT midflight", err) < 0) {
         return -1;
     }
@@ -60,7 +81,7 @@ static int by_key(struct pg_applier *a, const char *sql, const struct mf_table *
     MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20};
     struct pg_expect e = {.kind = PG_EXPECT_COUNT, .doing = "reading the quarantine"};
     mf_buf_printf(&key, "%s.%s:", t->schema, t->name);
-    pg_put_key_text(&key, t, row);
+    mf_put_key_text(&key, t, row);
     const char *values[] = {a->pipe.migration, pg_direction(a->pipe.direction), mf_buf_str(&key), extra};
     a->answer = 0;
     return pg_wire_params(a, sql, extra ? 4 : 3, values, &e, err) < 0 || pg_wire_sync(a, err) < 0 ? -1 : 0;
@@ -91,7 +112,7 @@ static int rename_entry(struct pg_applier *a, const struct mf_table *t, const st
                         const struct mf_row *now, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20};
-    pg_put_key_text(&key, t, now);
+    mf_put_key_text(&key, t, now);
     return by_key(a, "UPDATE midflight.quarantine SET key = $4" ENTRY, t, old, mf_buf_str(&key), err);
 }
 
@@ -103,7 +124,7 @@ static int reject(struct pg_applier *a, const struct mf_table *t, const struct m
     struct pg_expect e = {.kind = PG_EXPECT_OK, .doing = "writing to the quarantine"};
     char column[sizeof(a->bad_column)];
     mf_strlcpy(column, a->bad_column, sizeof(column));
-    pg_put_key_text(&key, t, row);
+    mf_put_key_text(&key, t, row);
     if (!a->mode.keep_rejected) {
         a->failed = *refusal;
         mf_error_prefix(&a->failed, "the target refuses row %.200s of %s.%s%s%s", mf_buf_str(&key), t->schema, t->name,
@@ -140,7 +161,7 @@ static int apart(struct pg_applier *a, const struct mf_table *t, const struct mf
                  struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf key = {.max = 600};
-    pg_put_key_text(&key, t, row);
+    mf_put_key_text(&key, t, row);
     if (a->mode.heal && a->result) {
         mf_result_diverged(a->result, t, what, mf_buf_str(&key));
         return 0;
@@ -274,7 +295,7 @@ static int update_fuzzy(struct pg_applier *a, struct pg_shape *s, const struct m
     if (kept) {
         return moves ? rename_entry(a, s->table, &c->old_row, &c->new_row, err) : 0;
     }
-    if (moves) {
+    if (moves && mf_row_refused(&c->new_row) < 0) {
         return remove_row(a, s, &c->old_row, err) < 0 || pg_note_missing(a, s->table, &c->new_row, err) < 0 ? -1 : 0;
     }
     struct pg_attempt t = {.s = s,
@@ -356,7 +377,7 @@ static int careful_update(struct pg_applier *a, struct pg_shape *s, const struct
         }
         return kept ? update_quarantined(a, s, c, old, bits, moves, err) : update_missing(a, s, c, old, bits, err);
     }
-    return (a->mode.keep_rejected && remove_row(a, s, old, err) < 0) ||
+    return (a->mode.keep_rejected && remove_row(a, s, old, err) < 0) || (moves && heal(a, s->table, old, err) < 0) ||
                    reject(a, s->table, &c->new_row, &refusal, err) < 0
                ? -1
                : 0;

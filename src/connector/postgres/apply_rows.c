@@ -89,7 +89,7 @@ static int bad_value(struct pg_applier *a, const struct pg_shape *s, const struc
 {
     MF_CLEANUP_BUF struct mf_buf key = {.max = 512};
     if (row) {
-        pg_put_key_text(&key, s->table, row);
+        mf_put_key_text(&key, s->table, row);
     }
     mf_fail(err, MF_ROW, "22MF1", "row %s of %s.%s cannot be written: column \"%s\": %s", mf_buf_str(&key),
             s->table->schema, s->table->name, s->table->columns[col].name, why);
@@ -347,7 +347,7 @@ int pg_send_unquarantine(struct pg_applier *a, const struct pg_shape *s, const s
     for (size_t i = 0; i < n; i++) {
         mf_buf_reset(&key);
         mf_buf_printf(&key, "%s.%s:", s->table->schema, s->table->name);
-        pg_put_key_text(&key, s->table, rows[i]);
+        mf_put_key_text(&key, s->table, rows[i]);
         mf_buf_puts(&keys, i ? ",\"" : "\"");
         for (const char *c = mf_buf_str(&key); *c; c++) {
             if (*c == '"' || *c == '\\') {

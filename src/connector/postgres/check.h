@@ -20,6 +20,10 @@ int pg_check_settings(struct pg_check *k, struct mf_error *err);
 int pg_check_connection(struct pg_check *k, struct mf_error *err);
 int pg_check_role(struct pg_check *k, struct mf_error *err);
 int pg_check_replica_role(struct pg_check *k, struct mf_error *err); /* writer.c */
+/* Target: what concerns it alone (check_target.c), and all about one whose source is of another kind (check_other.c). */
+int pg_check_alone(struct pg_check *k, struct mf_error *err);
+int pg_check_other(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
+                   struct mf_error *err);
 /* Target: objects of the source that need something there, and what is there already (check_objects.c). */
 int pg_check_extensions(struct pg_check *k, PGconn *src, struct mf_error *err);
 int pg_check_collations(struct pg_check *k, PGconn *src, struct mf_error *err);

@@ -21,10 +21,6 @@ static void check_versions(struct pg_check *k, const struct pg_db *src)
     struct mf_error e = {0};
     char program[512];
     int major;
-    if (k->db->version < 120000) {
-        mf_findings_add(k->out, MF_BLOCKER, k->side, "target-version", t->host,
-                        "make the target PostgreSQL 12 or later", "PostgreSQL %s is too old for a target", t->version);
-    }
     if (k->db->version / 10000 < src->version / 10000) {
         mf_findings_add(
             k->out, MF_WARNING, k->side, "downgrade", t->host,
@@ -128,10 +124,37 @@ static int check_objects(struct pg_check *k, struct mf_db *src, PGconn *c, struc
     return rc;
 }
 
+static int check_version(struct pg_check *k, struct mf_error *err)
+{
+    (void)err;
+    if (k->db->version < 120000) {
+        mf_findings_add(k->out, MF_BLOCKER, k->side, "target-version", k->db->facts.host,
+                        "make the target PostgreSQL 12 or later", "PostgreSQL %s is too old for a target",
+                        k->db->facts.version);
+    }
+    return 0;
+}
+
+int pg_check_alone(struct pg_check *k, struct mf_error *err)
+{
+    static int (*const checks[])(struct pg_check *, struct mf_error *) = {
+        check_version, pg_check_settings, pg_check_connection, pg_check_role, pg_check_replica_role, check_room,
+    };
+    for (size_t i = 0; i < MF_ARRAY_LEN(checks); i++) {
+        if (pg_check_refused(k, checks[i](k, err), err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int pg_check_target(struct mf_db *base, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
                     struct mf_error *err)
 {
     struct pg_check k;
+    if (src->connector != base->connector) {
+        return pg_check_other(base, src, filter, out, err);
+    }
     PG_LEASE(pg_db_of(base), l);
     PG_LEASE(pg_db_of(src), from);
     pg_check_open(&k, l.db, filter, out);
@@ -140,15 +163,7 @@ int pg_check_target(struct mf_db *base, struct mf_db *src, const struct mf_filte
     }
     k.c = l.conn;
     check_versions(&k, from.db);
-    static int (*const checks[])(struct pg_check *, struct mf_error *) = {
-        pg_check_settings, pg_check_connection, pg_check_role, pg_check_replica_role, check_room,
-    };
-    for (size_t i = 0; i < MF_ARRAY_LEN(checks); i++) {
-        if (pg_check_refused(&k, checks[i](&k, err), err) < 0) {
-            return -1;
-        }
-    }
-    return pg_check_refused(&k, check_text(&k, from.conn, err), err) < 0 ||
+    return pg_check_alone(&k, err) < 0 || pg_check_refused(&k, check_text(&k, from.conn, err), err) < 0 ||
                    pg_check_refused(&k, check_objects(&k, src, from.conn, err), err) < 0
                ? -1
                : 0;

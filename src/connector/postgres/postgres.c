@@ -2,6 +2,7 @@
 #include "connector/postgres/postgres.h"
 
 #include "connector/defaults.h"
+#include "connector/postgres/canon.h"
 #include "connector/postgres/wire.h"
 
 #include <stdio.h>
@@ -32,6 +33,7 @@ const struct mf_connector mf_connector_postgres = {
     .target = &mf_pg_target_ops,
     .traffic = &mf_pg_traffic_ops,
     .replication = &mf_default_replication,
+    .canon = &pg_canon_ops,
 };
 
 const struct mf_source_ops mf_pg_source_ops = {

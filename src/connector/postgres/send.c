@@ -427,6 +427,9 @@ int pg_put_array(struct mf_buf *b, enum pg_send s, const struct pg_made *m, cons
         case MF_TEXT:
             why = pg_inexact(m, v);
             why = why ? why : put_element(b, s, v);
+            break;
+        case MF_REFUSED:
+            why = "the target has no such value";
         }
         if (why) {
             *ret_bad = i;

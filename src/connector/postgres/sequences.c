@@ -14,28 +14,42 @@
 
 #define AT_ONCE 200
 
-enum { S_SCHEMA, S_NAME, S_INCREMENT, S_CACHE, S_MIN, S_MAX, S_CYCLE, S_READABLE, S_USER, S_ROOT = S_USER + 2 };
+enum {
+    S_SCHEMA,
+    S_NAME,
+    S_INCREMENT,
+    S_CACHE,
+    S_MIN,
+    S_MAX,
+    S_CYCLE,
+    S_READABLE,
+    S_USER,
+    S_ROOT = S_USER + 2,
+    S_COLUMN = S_ROOT + 2
+};
 
-/* A row for each sequence and each table that owns it or has it in a column's default (none: one row without), with the
- * partitioned table that one is in. */
+/* A row for each sequence and each column that owns it or has it in its default (none: one row without), with the partitioned table that
+ * the column's is in. */
 static const char list_sql[] =
     "WITH RECURSIVE up(oid, root) AS ("
     " SELECT c.oid, c.oid FROM pg_catalog.pg_class c WHERE c.relkind = 'p' AND NOT c.relispartition"
     " UNION ALL SELECT i.inhrelid, up.root FROM pg_catalog.pg_inherits i JOIN up ON i.inhparent = up.oid"
     "), uses AS ("
-    " SELECT o.objid AS seq, o.refobjid AS tab FROM pg_catalog.pg_depend o"
+    " SELECT o.objid AS seq, o.refobjid AS tab, o.refobjsubid AS col FROM pg_catalog.pg_depend o"
     "  WHERE o.classid = 'pg_catalog.pg_class'::regclass AND o.deptype IN ('a', 'i')"
     "  AND o.refclassid = 'pg_catalog.pg_class'::regclass AND o.refobjsubid > 0"
-    " UNION SELECT d.refobjid, a.adrelid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attrdef a ON a.oid = d.objid"
+    " UNION SELECT d.refobjid, a.adrelid, a.adnum FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attrdef a ON a.oid = "
+    "d.objid"
     "  WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass"
     ") "
     "SELECT n.nspname, c.relname, s.seqincrement, s.seqcache, s.seqmin, s.seqmax, s.seqcycle,"
     " pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AND pg_catalog.has_sequence_privilege(c.oid, 'UPDATE'), "
-    "tn.nspname, t.relname, rn.nspname, rc.relname "
+    "tn.nspname, t.relname, rn.nspname, rc.relname, ua.attname "
     "FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid "
     "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
     "LEFT JOIN (uses u JOIN pg_catalog.pg_class t ON t.oid = u.tab JOIN pg_catalog.pg_namespace tn"
-    "  ON tn.oid = t.relnamespace) ON u.seq = c.oid "
+    "  ON tn.oid = t.relnamespace JOIN pg_catalog.pg_attribute ua ON ua.attrelid = u.tab AND ua.attnum = u.col)"
+    " ON u.seq = c.oid "
     "LEFT JOIN up ON up.oid = t.oid LEFT JOIN pg_catalog.pg_class rc ON rc.oid = up.root "
     "LEFT JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace "
     "WHERE c.relpersistence <> 't' AND " PG_USER_NAMESPACE " AND " PG_NOT_EXTENSION " ORDER BY 1, 2";
@@ -117,6 +131,11 @@ static int emit_value(const struct reading *g, const PGresult *v, int row, struc
     };
     mf_strlcpy(s.schema, PQgetvalue(r, i, S_SCHEMA), sizeof s.schema);
     mf_strlcpy(s.name, PQgetvalue(r, i, S_NAME), sizeof s.name);
+    bool shared = (i > 0 && same_sequence(r, i - 1, i)) || (i + 1 < PQntuples(r) && same_sequence(r, i, i + 1));
+    if (!shared && mf_streq(pg_get(r, i, S_USER), s.schema)) {
+        mf_strlcpy(s.table, PQgetvalue(r, i, S_USER + 1), sizeof s.table);
+        mf_strlcpy(s.column, PQgetvalue(r, i, S_COLUMN), sizeof s.column);
+    }
     return g->emit(g->ctx, &s, err);
 }
 
@@ -181,27 +200,53 @@ int pg_sequences(struct mf_db *base, const struct mf_filter *filter, mf_sequence
 
 /* ---- setting them ---- */
 
+/* By its name; where there is no sequence of that name (the source is of another kind), the one that belongs to its column. That one has
+ * bounds of its own, and a counter that gave nothing out yet stands below them. Those that the target does not have (of excluded tables, or dropped there) are
+ * left out. */
+static const char set_fmt[] =
+    "SELECT pg_catalog.setval(s.oid::pg_catalog.regclass, CASE WHEN s.other"
+    "  THEN greatest(least(v.value, q.seqmax), q.seqmin) ELSE v.value END,"
+    " v.called AND (NOT s.other OR v.value >= q.seqmin))"
+    " FROM (VALUES %s) AS v(name, value, called, tab, col) CROSS JOIN LATERAL ("
+    "  SELECT c.oid, false AS other FROM pg_catalog.pg_class c"
+    "   WHERE c.oid = pg_catalog.to_regclass(v.name) AND c.relkind = 'S'"
+    "  UNION ALL SELECT o.objid, true FROM pg_catalog.pg_depend o"
+    "   JOIN pg_catalog.pg_class c ON c.oid = o.objid AND c.relkind = 'S'"
+    "   JOIN pg_catalog.pg_attribute a ON a.attrelid = o.refobjid AND a.attnum = o.refobjsubid"
+    "   WHERE o.classid = 'pg_catalog.pg_class'::regclass AND o.deptype IN ('a', 'i')"
+    "   AND o.refclassid = 'pg_catalog.pg_class'::regclass AND o.refobjid = pg_catalog.to_regclass(v.tab)"
+    "   AND a.attname = v.col ORDER BY 2 LIMIT 1) s JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid";
+
+static void put_sequence(struct mf_buf *values, const struct mf_sequence *s)
+{
+    MF_CLEANUP_BUF struct mf_buf name = {.max = 1024};
+    pg_put_name(&name, s->schema, s->name);
+    mf_buf_puts(values, values->len ? ", (" : "(");
+    pg_put_literal(values, mf_buf_str(&name));
+    mf_buf_printf(values, "::text, %" PRId64 "::int8, %s, ", s->last_value, s->is_called ? "true" : "false");
+    if (!*s->table) {
+        mf_buf_puts(values, "NULL::text, NULL::text)");
+        return;
+    }
+    mf_buf_reset(&name);
+    pg_put_name(&name, s->schema, s->table);
+    pg_put_literal(values, mf_buf_str(&name));
+    mf_buf_puts(values, "::text, ");
+    pg_put_literal(values, s->column);
+    mf_buf_puts(values, "::text)");
+}
+
 int pg_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err)
 {
     PG_LEASE(pg_db_of(db), l);
-    MF_CLEANUP_BUF struct mf_buf sql = {.max = 64u << 20}, name = {.max = 1024}, values = {.max = 64u << 20};
+    MF_CLEANUP_BUF struct mf_buf sql = {.max = 64u << 20}, values = {.max = 64u << 20};
     if (n == 0) {
         return 0;
     }
     for (size_t i = 0; i < n; i++) {
-        mf_buf_reset(&name);
-        pg_put_name(&name, seqs[i].schema, seqs[i].name);
-        mf_buf_puts(&values, i ? ", (" : "(");
-        pg_put_literal(&values, mf_buf_str(&name));
-        mf_buf_printf(&values, "::text, %" PRId64 "::int8, %s)", seqs[i].last_value,
-                      seqs[i].is_called ? "true" : "false");
+        put_sequence(&values, &seqs[i]);
     }
-    /* Those that the target does not have (of excluded tables, or dropped there) are left out. */
-    mf_buf_printf(&sql,
-                  "SELECT pg_catalog.setval(pg_catalog.to_regclass(v.name), v.value, v.called)"
-                  " FROM (VALUES %s) AS v(name, value, called)"
-                  " JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(v.name) AND c.relkind = 'S'",
-                  mf_buf_str(&values));
+    mf_buf_printf(&sql, set_fmt, mf_buf_str(&values));
     if (!pg_sql(&sql, err) || pg_lease(l.db, &l.conn, err) < 0) {
         return -1;
     }

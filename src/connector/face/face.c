@@ -1,0 +1,333 @@
+/* The face itself: opening and closing, and the operations on a database in which nothing but names and tables is translated. */
+#include "connector/face/face.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "connector/defaults.h"
+#include "connector/face/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct mf_source_ops *source_of(const struct face_db *f)
+{
+    return f->own->connector->source;
+}
+
+static const struct mf_target_ops *target_of(const struct face_db *f)
+{
+    return f->own->connector->target;
+}
+
+/* ---- as a source ---- */
+
+static int catalog(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
+{
+    return face_catalog_read(face_of(db), FACE_CATALOG, filter, ret, err);
+}
+
+static int shapes(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
+{
+    return face_catalog_read(face_of(db), FACE_SHAPES, filter, ret, err);
+}
+
+/* Only id and name of the table mean anything here. */
+static int what_became(struct mf_db *db, const struct mf_table *t, char *ret, size_t n, bool *ret_dropped,
+                       struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    struct mf_table own = {.id = t->id, .schema = face_own_schema(f, t->schema), .name = t->name};
+    return source_of(f)->what_became(f->own, &own, ret, n, ret_dropped, err);
+}
+
+static int check(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->check(f->own, filter, out, err);
+}
+
+static int with_tables(struct face_db *f, const struct mf_catalog *tables, struct mf_catalog *ret, struct mf_error *err)
+{
+    *ret = (struct mf_catalog){0};
+    return tables ? face_catalog_own(f, tables, ret, err) : 0;
+}
+
+static int stream_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                          struct mf_position *ret_start, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    struct mf_catalog own;
+    int rc = with_tables(f, tables, &own, err);
+    rc = rc < 0 ? -1 : source_of(f)->stream_prepare(f->own, pipe, tables ? &own : NULL, ret_start, err);
+    mf_catalog_free(&own);
+    return rc;
+}
+
+static int stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                             struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    struct mf_catalog own;
+    int rc = with_tables(f, tables, &own, err);
+    rc = rc < 0 ? -1 : source_of(f)->stream_add_tables(f->own, pipe, &own, err);
+    mf_catalog_free(&own);
+    return rc;
+}
+
+static int stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->stream_drop(f->own, pipe, err);
+}
+
+static int heartbeat(struct mf_db *db, const struct mf_pipe_id *pipe, const char *marker, struct mf_position *ret_after,
+                     struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->heartbeat(f->own, pipe, marker, ret_after, err);
+}
+
+static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->position(f->own, ret, err);
+}
+
+static int waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->waits_for(f->own, ret, n, err);
+}
+
+static int load(struct mf_db *db, double *ret, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->load(f->own, ret, err);
+}
+
+static int visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->visible(f->own, txns, n, ret, err);
+}
+
+/* ---- sequences: of the names shown, with the real ones filtered where they are the same ---- */
+
+struct sequences {
+    const struct face_db *f;
+    const struct mf_filter *filter; /* NULL: filtered already */
+    mf_sequence_sink *emit;
+    void *ctx;
+};
+
+static int show_sequence(void *ctx, const struct mf_sequence *q, struct mf_error *err)
+{
+    const struct sequences *s = ctx;
+    struct mf_sequence shown = *q;
+    mf_strlcpy(shown.schema, face_shown_schema(s->f, q->schema), sizeof shown.schema);
+    bool wanted = !s->filter || mf_filter_match(s->filter, shown.schema, shown.name) ||
+                  (shown.table[0] && mf_filter_match(s->filter, shown.schema, shown.table));
+    return wanted ? s->emit(s->ctx, &shown, err) : 0;
+}
+
+static int sequences(struct mf_db *db, const struct mf_filter *filter, mf_sequence_sink *emit, void *ctx,
+                     struct mf_error *err)
+{
+    static const struct mf_filter all;
+    struct face_db *f = face_of(db);
+    bool renamed = f->own_schema[0] != 0;
+    struct sequences s = {.f = f, .filter = renamed ? filter : NULL, .emit = emit, .ctx = ctx};
+    return source_of(f)->sequences(f->own, renamed ? &all : filter, show_sequence, &s, err);
+}
+
+static int sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    MF_CLEANUP_FREE struct mf_sequence *own = mf_xcalloc(n + 1, sizeof *own);
+    for (size_t i = 0; i < n; i++) {
+        own[i] = seqs[i];
+        mf_strlcpy(own[i].schema, face_own_schema(f, seqs[i].schema), sizeof own[i].schema);
+    }
+    return target_of(f)->sequences_set(f->own, own, n, err);
+}
+
+/* ---- as a target ---- */
+
+static int prepare(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return target_of(f)->prepare(f->own, pipe, err);
+}
+
+static int checkpoint(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return target_of(f)->checkpoint(f->own, pipe, ret, err);
+}
+
+struct quarantine {
+    const struct face_db *f;
+    mf_quarantine_sink *emit;
+    void *ctx;
+};
+
+static int show_quarantined(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    const struct quarantine *s = ctx;
+    struct mf_quarantined shown = *q;
+    mf_strlcpy(shown.schema, face_shown_schema(s->f, q->schema), sizeof shown.schema);
+    return s->emit(s->ctx, &shown, err);
+}
+
+static int quarantine_list(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,
+                           struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    struct quarantine s = {.f = f, .emit = emit, .ctx = ctx};
+    return target_of(f)->quarantine_list(f->own, pipe, show_quarantined, &s, err);
+}
+
+static int quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int64_t id, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return target_of(f)->quarantine_drop(f->own, pipe, id, err);
+}
+
+static int stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                       struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->stream_skip(f->own, pipe, to, err);
+}
+
+static const struct mf_source_ops source_ops = {
+    .catalog = catalog,
+    .shapes = shapes,
+    .what_became = what_became,
+    .check = check,
+    .stream_prepare = stream_prepare,
+    .stream_add_tables = stream_add_tables,
+    .stream_skip = stream_skip,
+    .stream_open = face_stream_open,
+    .stream_next = face_stream_next,
+    .stream_ack = face_stream_ack,
+    .stream_close = face_stream_close,
+    .stream_drop = stream_drop,
+    .heartbeat = heartbeat,
+    .position = position,
+    .waits_for = waits_for,
+    .load = load,
+    .visible = visible,
+    .snapshot_open = face_snapshot_open,
+    .snapshot_now = face_snapshot_now,
+    .snapshot_close = face_snapshot_close,
+    .reader_open = face_reader_open,
+    .reader_close = face_reader_close,
+    .shape_same = face_shape_same,
+    .chunk_plan = face_chunk_plan,
+    .chunk_open = face_chunk_open,
+    .chunk_read = face_chunk_read,
+    .chunk_close = face_chunk_close,
+    .chunk_rows = face_chunk_rows,
+    .read_rows = face_read_rows,
+    .digest = face_digest,
+    .digest_rows = face_digest_rows,
+    .chunk_split = face_chunk_split,
+    .sequences = sequences,
+};
+
+static const struct mf_target_ops target_ops = {
+    .check = face_check_target,
+    .schema_apply = face_schema_apply,
+    .schema_plan = face_schema_plan,
+    .schema_add_column = face_schema_add_column,
+    .loader_open = face_loader_open,
+    .loader_close = face_loader_close,
+    .load_begin = face_load_begin,
+    .load_data = face_load_data,
+    .load_row = face_load_row,
+    .load_quarantine = face_load_quarantine,
+    .load_commit = face_load_commit,
+    .load_abort = face_load_abort,
+    .chunks_done = face_chunks_done,
+    .table_reset = face_table_reset,
+    .table_finish = face_table_finish,
+    .prepare = prepare,
+    .applier_open = face_applier_open,
+    .applier_close = face_applier_close,
+    .checkpoint = checkpoint,
+    .window_begin = face_window_begin,
+    .window_batch = face_window_batch,
+    .window_cascade = mf_default_window_cascade,
+    .window_commit = face_window_commit,
+    .window_abort = face_window_abort,
+    .repair_rows = face_repair_rows,
+    .sequences_set = sequences_set,
+    .triggers_learn = mf_default_triggers_learn,
+    .triggers_up = mf_default_triggers_up,
+    .quarantine_list = quarantine_list,
+    .quarantine_drop = quarantine_drop,
+};
+
+/* ---- opening ---- */
+
+static void close_face(struct mf_db *db)
+{
+    struct face_db *f = face_of(db);
+    if (f) {
+        f->own->connector->close(f->own);
+        free(f);
+    }
+}
+
+static int facts(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err)
+{
+    struct mf_db *own = face_of(db)->own;
+    return own->connector->facts(own, ret, err);
+}
+
+struct mf_db *face_own_db(struct mf_db *db)
+{
+    return db && db->connector->close == close_face ? face_of(db)->own : db;
+}
+
+static void take_names(struct face_db *f, struct mf_db *peer)
+{
+    const struct mf_canon_ops *other = peer->connector->canon;
+    const char *here = f->canon->default_schema(f->own), *there = other ? other->default_schema(peer) : NULL;
+    if (here && there && !mf_streq(here, there) && strlen(here) < sizeof f->own_schema &&
+        strlen(there) < sizeof f->shown_schema) {
+        mf_strlcpy(f->own_schema, here, sizeof f->own_schema);
+        mf_strlcpy(f->shown_schema, there, sizeof f->shown_schema);
+    }
+}
+
+int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, struct mf_error *err)
+{
+    const struct mf_connector *c = own->connector;
+    if (!c->canon) {
+        c->close(own);
+        return mf_fail(err, MF_FATAL, "MFUNSUP", "a %s database can only stand opposite another of its kind", c->name);
+    }
+    struct face_db *f = mf_xcalloc(1, sizeof *f);
+    f->own = own;
+    f->canon = c->canon;
+    f->connector = (struct mf_connector){.name = c->name,
+                                         .schemes = c->schemes,
+                                         .can_source = c->can_source,
+                                         .can_target = c->can_target,
+                                         .order_is_bytes = c->order_is_bytes,
+                                         .open = c->open,
+                                         .close = close_face,
+                                         .facts = facts,
+                                         .source = &source_ops,
+                                         .target = &target_ops,
+                                         .traffic = &face_traffic_ops,
+                                         .replication = &mf_default_replication};
+    f->base = (struct mf_db){.connector = &f->connector, .side = own->side};
+    if (peer) {
+        take_names(f, face_own_db(peer));
+    }
+    *ret = &f->base;
+    return 0;
+}

@@ -1,0 +1,100 @@
+/* Making the schema: described by the database that has it, in the model's terms; renamed; made by the one that lacks it. */
+#include "connector/face/internal.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <string.h>
+
+/* The tables of `shown`, a catalogue of src, as they are to be here. */
+static int describe(const struct face_db *f, struct mf_db *src, const struct mf_catalog *shown, struct mf_schema *ret,
+                    struct mf_error *err)
+{
+    struct face_db *from = face_of(src);
+    struct mf_catalog own = {0};
+    for (size_t i = 0; i < shown->n; i++) {
+        const struct mf_table *t = &shown->tables[i];
+        if (face_name_usable(f, t->schema, t->name, err) < 0 || face_name_usable(from, t->schema, t->name, err) < 0) {
+            return -1;
+        }
+    }
+    if (face_catalog_own(from, shown, &own, err) < 0) {
+        return -1;
+    }
+    int rc = from->canon->describe(from->own, &own, ret, err);
+    mf_catalog_free(&own);
+    if (rc < 0) {
+        return -1;
+    }
+    if (from->own_schema[0]) {
+        mf_schema_rename(ret, from->own_schema, from->shown_schema);
+    }
+    if (f->own_schema[0]) {
+        mf_schema_rename(ret, f->shown_schema, f->own_schema);
+    }
+    return 0;
+}
+
+static int make(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_findings *out,
+                struct mf_buf *plan, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    struct mf_schema s = {0};
+    int rc = describe(f, src, job->tables, &s, err);
+    rc = rc < 0 ? -1 : f->canon->make(f->own, &s, job->stage, job->jobs, out, plan, err);
+    mf_schema_free(&s);
+    return rc;
+}
+
+int face_schema_apply(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_findings *out,
+                      struct mf_error *err)
+{
+    return make(db, src, job, out, NULL, err);
+}
+
+int face_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_buf *out,
+                     struct mf_error *err)
+{
+    return make(db, src, job, NULL, out, err);
+}
+
+int face_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
+                           struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    struct mf_table one = *t;
+    struct mf_catalog shown = {.tables = &one, .n = 1};
+    struct mf_schema s = {0};
+    int rc = describe(f, src, &shown, &s, err);
+    const struct mf_schema_column *column = NULL;
+    for (uint16_t i = 0; rc == 0 && s.ntables == 1 && i < s.tables[0].ncolumns; i++) {
+        column = mf_streq(s.tables[0].columns[i].name, c->name) ? &s.tables[0].columns[i] : column;
+    }
+    if (rc == 0 && !column) {
+        rc = mf_fail(err, MF_FATAL, "MFDDL", "column %s of %s.%s is not there any more", c->name, t->schema, t->name);
+    }
+    rc = rc < 0 ? -1 : f->canon->add_column(f->own, &s.tables[0], column, err);
+    mf_schema_free(&s);
+    return rc;
+}
+
+int face_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
+                      struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    struct mf_catalog tables = {0};
+    if (src->connector->source->shapes(src, filter, &tables, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < tables.n; i++) {
+        const struct mf_table *t = &tables.tables[i];
+        char label[300];
+        struct mf_error why = {0};
+        if (face_name_usable(f, t->schema, t->name, &why) < 0) {
+            mf_findings_add(out, MF_BLOCKER, MF_TARGET, "schema-name", mf_table_label(t, label, sizeof label), why.hint,
+                            "%s", why.text);
+        }
+    }
+    mf_catalog_free(&tables);
+    return f->own->connector->target->check(f->own, face_own_db(src), filter, out, err);
+}

@@ -1,0 +1,25 @@
+/* Opening the two databases. */
+#include "migration/internal.h"
+
+int mf_end_open(const struct mf_config *c, enum mf_side side, const char *state_dir, struct mf_db *source,
+                struct mf_db **ret, struct mf_db_facts *facts, struct mf_error *err)
+{
+    struct mf_replication_options replication;
+    struct mf_db_options o = {.url = side == MF_SOURCE ? c->source : c->target,
+                              .password = side == MF_SOURCE ? c->source_password : c->target_password,
+                              .side = side,
+                              .connect_timeout_s = 10,
+                              .state_dir = state_dir,
+                              .migration = c->migration,
+                              .replication = mf_native_options(c, &replication)};
+    struct mf_db *db = NULL;
+    if (mf_connector_open(&o, c->source, c->target, source, &db, err) < 0) {
+        return -1;
+    }
+    if (db->connector->facts(db, facts, err) < 0) {
+        db->connector->close(db);
+        return -1;
+    }
+    *ret = db;
+    return 0;
+}
