@@ -309,6 +309,6 @@ bool my_put_default(const struct my_db *db, const struct mf_schema_column *c, co
     case MF_DEFAULT_OTHER:
         break;
     }
-    mf_buf_puts(why, "it is an expression of the source's own");
+    mf_buf_puts(why, "it is an expression of the source's own, or not known for certain");
     return false;
 }

@@ -71,7 +71,7 @@ bool pg_put_default(struct mf_db *db, const struct mf_schema_column *c, const ch
     case MF_DEFAULT_OTHER:
         break;
     }
-    mf_buf_puts(ret_why, "it is an expression of the source's own");
+    mf_buf_puts(ret_why, "it is an expression of the source's own, or not known for certain");
     return false;
 }
 
