@@ -307,6 +307,22 @@ static int do_check(const json_t *o, json_t *reply, struct mf_error *err)
     return rc;
 }
 
+/* A column of the other side's table as it is there now. */
+static int do_add_column(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    struct mf_catalog c = {0};
+    (void)reply;
+    int rc = other->connector->source->catalog(other, NULL, &c, err);
+    const struct mf_table *t = rc < 0 ? NULL : mf_catalog_find(&c, pd_text(o, "schema"), pd_text(o, "table"));
+    int at = t ? mf_table_column(t, pd_text(o, "column")) : -1;
+    if (rc == 0) {
+        rc = at < 0 ? mf_fail(err, MF_USAGE, "MFTEST", "no such column")
+                    : db->connector->target->schema_add_column(db, other, t, &t->columns[at], err);
+    }
+    mf_catalog_free(&c);
+    return rc;
+}
+
 static int do_sequences(const json_t *o, json_t *reply, struct mf_error *err)
 {
     const json_t *a = json_object_get(o, "sequences");
@@ -405,12 +421,28 @@ static const struct {
     const char *op;
     int (*run)(const json_t *o, json_t *reply, struct mf_error *err);
 } commands[] = {
-    {"prepare", do_prepare},       {"window", do_window},       {"load", do_load},         {"repair", do_repair},
-    {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},         {"decide", do_decide},
-    {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup},   {"schema", do_schema},
-    {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},       {"finish", do_finish},
-    {"quarantine", do_quarantine}, {"settle", do_settle},       {"run_lock", do_run_lock}, {"shapes", do_shapes},
+    {"prepare", do_prepare},
+    {"window", do_window},
+    {"load", do_load},
+    {"repair", do_repair},
+    {"checkpoint", do_checkpoint},
+    {"gate", do_gate},
+    {"hold", do_hold},
+    {"decide", do_decide},
+    {"release", do_release},
+    {"epoch", do_epoch},
+    {"cleanup", do_cleanup},
+    {"schema", do_schema},
+    {"check", do_check},
+    {"sequences", do_sequences},
+    {"reset", do_reset},
+    {"finish", do_finish},
+    {"quarantine", do_quarantine},
+    {"settle", do_settle},
+    {"run_lock", do_run_lock},
+    {"shapes", do_shapes},
     {"counters", do_counters},
+    {"add_column", do_add_column},
 };
 
 static void answer(const char *line)
