@@ -36,6 +36,7 @@ static const struct {
     {MY_SET, {.kind = MF_KIND_SET}},
     {MY_JSON, {.kind = MF_KIND_JSON}},
     {MY_GEOMETRY, {.kind = MF_KIND_BYTES}},
+    {MY_VECTOR, {.kind = MF_KIND_BYTES}},
     {MY_UUID, {.kind = MF_KIND_UUID}},
     {MY_INET4, {.kind = MF_KIND_TEXT, .length = INET4_LENGTH, .form = MY_FORM_INET4}},
     {MY_INET6, {.kind = MF_KIND_TEXT, .length = INET6_LENGTH, .form = MY_FORM_INET6}},

@@ -393,7 +393,7 @@ int32_t my_type_mod(const struct my_type *t)
 
 void my_type_of_id(uint32_t id, int32_t mod, struct my_type *ret)
 {
-    *ret = (struct my_type){.base = id >> 7 <= MY_INET4 ? (enum my_base)(id >> 7) : 0, .is_unsigned = id >> 6 & 1};
+    *ret = (struct my_type){.base = id >> 7 <= MY_VECTOR ? (enum my_base)(id >> 7) : 0, .is_unsigned = id >> 6 & 1};
     switch (ret->base) {
     case MY_ENUM:
     case MY_SET:
