@@ -8,7 +8,7 @@ from harness.pgdrive import Drive, Refused
 STAGES = ("before", "keys", "after")
 NOTE, WARNING, BLOCKER = 0, 1, 2
 
-POSTGRES = r"""
+POSTGRES = r'''
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'it''s "good"'); CREATE DOMAIN positive AS int CHECK (VALUE > 0);
 CREATE TABLE customers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, email text NOT NULL, name varchar(80) NOT NULL DEFAULT 'it''s\ "x"',
  mood mood DEFAULT 'ok', active boolean NOT NULL DEFAULT true, born date DEFAULT '2000-02-29', created timestamptz NOT NULL DEFAULT now(),
@@ -31,7 +31,7 @@ CREATE TABLE parts (id int, d date, PRIMARY KEY (id, d)) PARTITION BY RANGE (d);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
 CREATE TABLE wide (id int PRIMARY KEY, a varchar(9000), b varchar(8000), c varchar(200));
 CREATE VIEW v AS SELECT id FROM customers; CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT a+1'; CREATE SEQUENCE free_seq
-"""
+'''
 
 MYSQL = r"""
 CREATE TABLE customers (id bigint unsigned NOT NULL AUTO_INCREMENT, email varchar(190) NOT NULL, name char(20) DEFAULT 'it''s\\ "x"',

@@ -182,9 +182,12 @@ static const char *const uuids[] = {"gen_random_uuid()", "pg_catalog.gen_random_
 /* ('now'::text)::date, as older servers print CURRENT_DATE. */
 static bool is_old_now(struct text t)
 {
-    static const char now[] = "('now'::text)::";
-    return t.n > sizeof now && strncmp(t.p, now, sizeof now - 1) == 0 &&
-           only_casts((struct text){t.p + sizeof now - 3, t.n - sizeof now + 3});
+    static const char now[] = "('now'::text)";
+    struct text casts = {t.p + sizeof now - 1, t.n - (sizeof now - 1)};
+    if (t.n < sizeof now || strncmp(t.p, now, sizeof now - 1) != 0 || !only_casts(casts)) {
+        return false;
+    }
+    return is_word(casts, "::date") || (casts.n > 11 && strncmp(casts.p, "::timestamp", 11) == 0);
 }
 
 enum mf_default_kind pg_default_parse(const char *expr, bool *ret_counter)
