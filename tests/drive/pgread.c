@@ -147,31 +147,6 @@ static int op_stream_open(const json_t *in, json_t *out, struct mf_error *err)
     return ops->stream_open(db, &pipe_id, &from, &stream, err);
 }
 
-static json_t *item_json(const struct mf_item *item)
-{
-    static const char *const kinds[] = {"none", "relation", "begin", "change", "abort", "commit", "progress"};
-    static const char *const changes[] = {"", "insert", "update", "delete", "truncate"};
-    json_t *o = json_pack("{s:s, s:I, s:I}", "kind", kinds[item->kind], "txn", (json_int_t)item->txn, "subtxn",
-                          (json_int_t)item->subtxn);
-    pr_put_position(o, "position", &item->position);
-    if (item->kind == MF_ITEM_RELATION) {
-        json_object_set_new(o, "table", pr_table_json(item->table));
-    }
-    if (item->kind == MF_ITEM_CHANGE) {
-        const struct mf_change *c = &item->change;
-        json_object_set_new(o, "op", json_string(changes[c->op]));
-        json_object_set_new(o, "table", json_string(c->table->name));
-        if (c->has_old) {
-            json_object_set_new(o, "old", pr_row_json(&c->old_row, shown));
-        }
-        if (c->new_row.n) {
-            json_object_set_new(o, "new", pr_row_json(&c->new_row, shown));
-        }
-        json_object_set_new(o, "truncated", json_integer(c->ntruncated));
-    }
-    return o;
-}
-
 /* Items until the stream has reached `until` or waited `wait_ms`; quiet: only counted. */
 static int op_stream_read(const json_t *in, json_t *out, struct mf_error *err)
 {
@@ -188,7 +163,7 @@ static int op_stream_read(const json_t *in, json_t *out, struct mf_error *err)
             changes += item.kind == MF_ITEM_CHANGE;
             reached = item.kind == MF_ITEM_COMMIT || item.kind == MF_ITEM_PROGRESS ? item.position.order : reached;
             if (!quiet) {
-                json_array_append_new(list, item_json(&item));
+                json_array_append_new(list, pr_item_json(&item, shown));
             }
         }
     }
@@ -413,18 +388,8 @@ static int op_own(const json_t *in, json_t *out, struct mf_error *err)
     if (at < 0 || !shown) {
         return t ? mf_fail(err, MF_USAGE, "MFTEST", "no column %s", pr_text(in, "column")) : -1;
     }
-    const char *text = pr_text(in, "value"),
-               *hex = json_string_value(json_object_get(json_object_get(in, "value"), "hex"));
-    struct mf_value v = {.kind = MF_TEXT, .len = (uint32_t)strlen(text), .data = text}, own;
-    if (hex) {
-        char *bytes = mf_alloc(&arena, strlen(hex) / 2 + 1);
-        v = (struct mf_value){.kind = MF_BINARY, .len = (uint32_t)strlen(hex) / 2, .data = bytes};
-        for (uint32_t i = 0; i < v.len; i++) {
-            unsigned byte = 0;
-            sscanf(hex + 2 * i, "%2x", &byte);
-            bytes[i] = (char)byte;
-        }
-    }
+    struct mf_value v, own;
+    pr_value_of(json_object_get(in, "value"), &arena, &v);
     int rc = canon->from_canon(&t->columns[at].foreign->type, &arena, &v, &own, err);
     if (rc == 0) {
         json_object_set_new(out, "value", pr_shown_json(&own));

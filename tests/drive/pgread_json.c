@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *pr_text(const json_t *o, const char *key)
 {
@@ -79,4 +80,45 @@ json_t *pr_table_json(const struct mf_table *t)
     return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:s}", "name", t->name, "schema", t->schema, "columns",
                      columns, "key", key, "rows", (json_int_t)t->rows_estimate, "bytes", (json_int_t)t->bytes, "id",
                      (json_int_t)t->id, "shape", shape);
+}
+
+json_t *pr_item_json(const struct mf_item *item, bool shown)
+{
+    static const char *const kinds[] = {"none", "relation", "begin", "change", "abort", "commit", "progress"};
+    static const char *const changes[] = {"", "insert", "update", "delete", "truncate"};
+    json_t *o = json_pack("{s:s, s:I, s:I}", "kind", kinds[item->kind], "txn", (json_int_t)item->txn, "subtxn",
+                          (json_int_t)item->subtxn);
+    pr_put_position(o, "position", &item->position);
+    if (item->kind == MF_ITEM_RELATION) {
+        json_object_set_new(o, "table", pr_table_json(item->table));
+    }
+    if (item->kind == MF_ITEM_CHANGE) {
+        const struct mf_change *c = &item->change;
+        json_object_set_new(o, "op", json_string(changes[c->op]));
+        json_object_set_new(o, "table", json_string(c->table->name));
+        if (c->has_old) {
+            json_object_set_new(o, "old", pr_row_json(&c->old_row, shown));
+        }
+        if (c->new_row.n) {
+            json_object_set_new(o, "new", pr_row_json(&c->new_row, shown));
+        }
+        json_object_set_new(o, "truncated", json_integer(c->ntruncated));
+    }
+    return o;
+}
+
+void pr_value_of(const json_t *o, struct mf_arena *arena, struct mf_value *ret)
+{
+    const char *text = json_string_value(o), *hex = json_string_value(json_object_get(o, "hex"));
+    char *bytes = mf_alloc0(arena, hex ? strlen(hex) / 2 + 1 : 1);
+    *ret = (struct mf_value){.kind = MF_TEXT, .len = text ? (uint32_t)strlen(text) : 0, .data = text ? text : ""};
+    if (!hex || !bytes) {
+        return;
+    }
+    *ret = (struct mf_value){.kind = MF_BINARY, .len = (uint32_t)strlen(hex) / 2, .data = bytes};
+    for (uint32_t i = 0; i < ret->len; i++) {
+        unsigned byte = 0;
+        sscanf(hex + 2 * i, "%2x", &byte);
+        bytes[i] = (char)byte;
+    }
 }

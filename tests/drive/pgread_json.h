@@ -11,6 +11,9 @@ int64_t pr_number(const json_t *o, const char *key);
 void pr_put_position(json_t *o, const char *key, const struct mf_position *p);
 json_t *pr_shown_json(const struct mf_value *v); /* of a database behind a face: binary values are told from texts */
 json_t *pr_row_json(const struct mf_row *row, bool shown);
+json_t *pr_item_json(const struct mf_item *item, bool shown);
+/* A text, or {"hex": "00ff"}. */
+void pr_value_of(const json_t *o, struct mf_arena *arena, struct mf_value *ret);
 json_t *pr_table_json(const struct mf_table *t);
 
 #endif

@@ -1,0 +1,91 @@
+"""Databases of two kinds: MySQL, MariaDB and PostgreSQL into each other and back, with every type that both know, under writes.
+
+The judge is harness/pairs.py, which reads both sides with their own drivers and knows nothing of midflight's translation."""
+import pytest
+
+from harness.midflight import DIFFERENT, unhurried
+from harness.pairs import KINDS_OF_MYSQL, KINDS_OF_POSTGRES, Load, differences, fill, tables_of, wait_same
+from harness.servers import wait_for
+
+REFUSED_BY_POSTGRES = {  # id → column, value as MySQL has it, a word of the reason
+    1: ("d", "'0000-00-00'", "0000-00-00"),
+    2: ("x", "'a\\0b'", "NUL"),
+    3: ("t", "'838:59:59'", "838:59:59"),
+}
+REFUSED_BY_MYSQL = {
+    1: ("n", "1e-40::numeric", "digits"),
+    2: ("d", "'infinity'", "infinity"),
+    3: ("j", "'{\"a\": 1e400}'", "1e400"),
+}
+
+
+def refusals(kind: str):
+    if kind == "postgres":
+        return REFUSED_BY_MYSQL, "CREATE TABLE refused (id int PRIMARY KEY, n numeric, d date, j jsonb)"
+    return REFUSED_BY_POSTGRES, "CREATE TABLE refused (id int PRIMARY KEY, d date, x text, t time)"
+
+
+def make_refused(database, kind: str) -> dict:
+    """Rows that the other side has no room for, and one that it has."""
+    rows, table = refusals(kind)
+    database.execute(table)
+    database.execute("INSERT INTO refused (id) VALUES (0)")
+    lax = "" if kind == "postgres" else "SET sql_mode = ''; "
+    for number, (column, value, _) in rows.items():
+        database.execute(f"{lax}INSERT INTO refused (id, {column}) VALUES ({number}, {value})")
+    return {f"id={number}": word for number, (_, _, word) in rows.items()}
+
+
+def named_in_quarantine(m, expected: dict) -> None:
+    """Each refused row by its key, with the reason."""
+    listed = m.call("quarantine", "list", "--json").json["rows"]
+    told = {q["key"]: q["reason"] for q in listed if q["table"].endswith("refused")}
+    assert told.keys() == expected.keys(), listed
+    assert all(word in told[key] for key, word in expected.items()), told
+
+
+def there_and_back(source, target, migration, kinds: tuple[str, str]) -> None:
+    tables = tables_of(*kinds)
+    for t in tables:
+        source.execute(t.create(kinds[0]))
+    fill(source, kinds[0], tables, rows=120, seed=5)
+    bad = make_refused(source, kinds[0])
+    m = migration(source, target, config={"copy": {"max_load": 0, "chunk_rows": 40}, "schema_check": "500ms"})
+    m.call("check")
+    with Load(source, kinds[0], tables, seed=6, pause=10 * unhurried()) as load:
+        m.start()
+        m.wait_phase("copying", "catching_up", "synced")
+        m.restart()  # kill -9
+        m.wait_phase("synced")
+        load.more(40)
+        found = m.call("verify", "--json", expect=DIFFERENT).json
+        assert {d["key"] for d in found["differences"]} == bad.keys() and {d["kind"] for d in found["differences"]} == {"quarantined"}, found
+        named_in_quarantine(m, bad)
+        source.execute("DELETE FROM refused WHERE id > 0")  # mended where it is wrong
+        wait_for(lambda: not m.call("quarantine", "list", "--json").json["rows"], 30, "an empty quarantine")
+        assert m.call("verify", "--json").json["rows_differing"] == 0
+        load.stop()
+        m.call("cutover")
+    wait_same(m, source, target, kinds, tables)
+    with Load(target, kinds[1], tables, seed=7, pause=10 * unhurried()) as load:
+        load.more(40)
+        assert m.call("verify", "--json").json["rows_differing"] == 0
+        load.stop()
+        m.call("rollback")
+    wait_same(m, source, target, kinds, tables)
+    with Load(source, kinds[0], tables, seed=8, pause=10 * unhurried()) as load:
+        load.more(20)
+    wait_same(m, source, target, kinds, tables)
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    m.call("cancel")
+
+
+def side(kind: str, role: str, database, mysql_database):
+    return database(role) if kind == "postgres" else mysql_database(role, kind)
+
+
+@pytest.mark.parametrize("kinds", [("8.0", "postgres"), ("5.7", "postgres"), ("mariadb", "postgres"), ("postgres", "8.0"), ("postgres", "5.7"),
+                                   ("postgres", "mariadb")], ids="to".join)
+def test_there_and_back(kinds, database, mysql_database, migration):
+    source, target = (side(k, role, database, mysql_database) for k, role in zip(kinds, ("source", "target")))
+    there_and_back(source, target, migration, kinds)
