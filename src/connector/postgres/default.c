@@ -29,7 +29,7 @@ static struct text trim(struct text t)
     return t;
 }
 
-/* Past the quoted text that begins at p[i]; n when it does not end. */
+/* Past the quoted text that begins at p[i]; n + 1 when it does not end. */
 static size_t quoted_end(struct text t, size_t i)
 {
     char q = t.p[i];
@@ -45,7 +45,7 @@ static size_t quoted_end(struct text t, size_t i)
             }
         }
     }
-    return t.n;
+    return t.n + 1;
 }
 
 /* Where the bracket that opens at p[0] closes; n when nowhere. */
@@ -144,7 +144,7 @@ static bool is_literal(struct text t)
             end = is_word(word, "true") || is_word(word, "false") ? i + 1 : 0;
         }
     }
-    return end > 0 && only_casts((struct text){t.p + end, t.n - end});
+    return end > 0 && end <= t.n && only_casts((struct text){t.p + end, t.n - end});
 }
 
 /* A name, brackets with at most digits (or an empty pair) behind it, then casts. */
