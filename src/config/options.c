@@ -31,7 +31,7 @@ const struct mf_option mf_options[] = {
     {"source", MF_OPT_URL, AT(source), NULL, 0, 0, NULL,
      "The database to move from, as a URL: `postgresql://user@host:port/database?sslmode=verify-full`, "
      "`mysql://user@host:port/database?ssl-mode=verify-identity` or `mariadb://` the same."},
-    {"target", MF_OPT_URL, AT(target), NULL, 0, 0, NULL, "The database to move to, as a URL; of the same kind."},
+    {"target", MF_OPT_URL, AT(target), NULL, 0, 0, NULL, "The database to move to, as a URL."},
     {"source_password", MF_OPT_SECRET, AT(source_password), NULL, 0, 0, NULL,
      "The password for the source, when it is not in the URL or in the places the database's own client looks."},
     {"target_password", MF_OPT_SECRET, AT(target_password), NULL, 0, 0, NULL, "The same for the target."},

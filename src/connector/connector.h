@@ -252,7 +252,8 @@ struct mf_connector {
     const struct mf_source_ops *source;
     const struct mf_target_ops *target;
     const struct mf_traffic_ops *traffic;
-    const struct mf_canon_ops *canon; /* NULL: only a database of the same kind can stand opposite (connector/canon.h) */
+    const struct mf_canon_ops
+        *canon; /* NULL: only a database of the same kind can stand opposite (connector/canon.h) */
 };
 
 /* The connector for a URL's scheme, or MF_USAGE with the schemes known. */

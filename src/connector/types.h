@@ -130,7 +130,8 @@ struct mf_digest {
 
 struct mf_sequence {
     char schema[128], name[128];
-    char table[128], column[128]; /* the counter of this column (its table is in `schema`); "" when it is of none, or of several */
+    char table[128],
+        column[128]; /* the counter of this column (its table is in `schema`); "" when it is of none, or of several */
     int64_t last_value, increment, cache, min, max;
     bool is_called, cycle;
 };

@@ -15,7 +15,7 @@
 
 /* What a column really is, where the database is shown in the model's terms (connector/face). */
 struct mf_foreign {
-    struct mf_type type; /* the model's; mf_column.type is its text, type_id and type_mod are made from it */
+    struct mf_type type;  /* the model's; mf_column.type is its text, type_id and type_mod are made from it */
     const char *own_type; /* the engine's own, as in its catalogue; NULL where only a stream told of it */
     uint32_t own_type_id;
     int32_t own_type_mod;
@@ -36,7 +36,7 @@ struct mf_column {
         number; /* of the catalogue, never given twice in one table: a column of the same name with another number is another column. 0: not known */
     bool in_key; /* part of the key that identifies a row */
     bool not_null;
-    bool generated; /* computed by the database: never copied, never written */
+    bool generated;                   /* computed by the database: never copied, never written */
     const struct mf_foreign *foreign; /* NULL: the database is shown as it is */
 };
 

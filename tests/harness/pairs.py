@@ -252,8 +252,8 @@ class Load:
 # -- judging -----------------------------------------------------------------------------------------------------
 
 def _read_as(engine: str, c: Column) -> str:
-    if engine == "postgres":
-        return {"json": f"{c.name}::text", "interval": f"{c.name}::text", "inet": f"{c.name}::text", "ints": f"{c.name}::text", "uuid": f"{c.name}::text",
+    if engine == "postgres":  # concat prints as the server does, a cast of an inet to text adds its /32
+        return {"json": f"{c.name}::text", "interval": f"{c.name}::text", "inet": f"NULLIF(concat({c.name}), '')", "ints": f"{c.name}::text", "uuid": f"{c.name}::text",
                 "enum": f"{c.name}::text", "time": f"extract(epoch FROM {c.name})", "bits": f"{c.name}::text", "float": f"{c.name}::float8"}.get(c.kind, c.name)
     return {"float": f"{c.name} * 1e0", "bits": f"{c.name} + 0", "json": f"CAST({c.name} AS char)"}.get(c.kind, c.name)
 
