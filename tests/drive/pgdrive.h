@@ -21,4 +21,8 @@ const struct mf_batch *pd_batch_of(const json_t *o);
 void pd_position_of(const json_t *o, const char *key, struct mf_position *p);
 json_t *pd_json_row(const struct mf_row *r);
 
+/* pgdrive_schema.c: runs the command if it is one of its own. */
+void pd_schema_command(struct mf_db *db, struct mf_db *other, const char *op, const json_t *o, json_t *reply,
+                       int *ret_rc, struct mf_error *err);
+
 #endif

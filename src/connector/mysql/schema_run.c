@@ -240,10 +240,13 @@ static int run_stmt(struct my_schema_run *r, MYSQL *c, const struct my_work *w, 
 /* For what the objects or the rows are; not for what the account may not, or the server has no room for. */
 static bool is_refusal(const struct mf_error *err)
 {
-    static const unsigned numbers[] = {ER_CANT_CREATE_TABLE, ER_DUP_ENTRY, ER_TOO_LONG_KEY, ER_BLOB_KEY_WITHOUT_LENGTH,
-                                       ER_CANNOT_ADD_FOREIGN, ER_DUP_ENTRY_WITH_KEY_NAME, ER_TOO_MANY_KEYS,
-                                       ER_FK_NO_INDEX_PARENT, ER_DUP_CONSTRAINT_NAME, ER_INDEX_COLUMN_TOO_LONG,
-                                       FK_INCOMPATIBLE_COLUMNS, ER_FK_INCORRECT_OPTION, FK_NO_UNIQUE_INDEX_PARENT};
+    static const unsigned numbers[] = {ER_CANT_CREATE_TABLE,     ER_DUP_ENTRY,
+                                       ER_TOO_LONG_KEY,          ER_BLOB_KEY_WITHOUT_LENGTH,
+                                       ER_CANNOT_ADD_FOREIGN,    ER_DUP_ENTRY_WITH_KEY_NAME,
+                                       ER_TOO_MANY_KEYS,         ER_FK_NO_INDEX_PARENT,
+                                       ER_DUP_CONSTRAINT_NAME,   ER_INDEX_COLUMN_TOO_LONG,
+                                       FK_INCOMPATIBLE_COLUMNS,  ER_FK_INCORRECT_OPTION,
+                                       FK_NO_UNIQUE_INDEX_PARENT};
     for (size_t i = 0; i < MF_ARRAY_LEN(numbers); i++) {
         if (my_is_error(err, numbers[i])) {
             return true;

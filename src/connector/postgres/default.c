@@ -29,7 +29,7 @@ static struct text trim(struct text t)
     return t;
 }
 
-/* Past the quoted text that begins at p[i]; n when it does not end. */
+/* Past the quoted text that begins at p[i]; n + 1 when it does not end. */
 static size_t quoted_end(struct text t, size_t i)
 {
     char q = t.p[i];
@@ -45,7 +45,7 @@ static size_t quoted_end(struct text t, size_t i)
             }
         }
     }
-    return t.n;
+    return t.n + 1;
 }
 
 /* Where the bracket that opens at p[0] closes; n when nowhere. */
@@ -144,7 +144,7 @@ static bool is_literal(struct text t)
             end = is_word(word, "true") || is_word(word, "false") ? i + 1 : 0;
         }
     }
-    return end > 0 && only_casts((struct text){t.p + end, t.n - end});
+    return end > 0 && end <= t.n && only_casts((struct text){t.p + end, t.n - end});
 }
 
 /* A name, brackets with at most digits (or an empty pair) behind it, then casts. */
@@ -182,9 +182,12 @@ static const char *const uuids[] = {"gen_random_uuid()", "pg_catalog.gen_random_
 /* ('now'::text)::date, as older servers print CURRENT_DATE. */
 static bool is_old_now(struct text t)
 {
-    static const char now[] = "('now'::text)::";
-    return t.n > sizeof now && strncmp(t.p, now, sizeof now - 1) == 0 &&
-           only_casts((struct text){t.p + sizeof now - 3, t.n - sizeof now + 3});
+    static const char now[] = "('now'::text)";
+    struct text casts = {t.p + sizeof now - 1, t.n - (sizeof now - 1)};
+    if (t.n < sizeof now || strncmp(t.p, now, sizeof now - 1) != 0 || !only_casts(casts)) {
+        return false;
+    }
+    return is_word(casts, "::date") || (casts.n > 11 && strncmp(casts.p, "::timestamp", 11) == 0);
 }
 
 enum mf_default_kind pg_default_parse(const char *expr, bool *ret_counter)

@@ -221,6 +221,12 @@ static int judge(struct pg_schema_run *r, PGconn *c, const struct pg_entry *e, s
         tell(r, extension ? MF_NOTE : MF_WARNING, "schema-left-out", e, err);
         return 0;
     }
+    /* A value that an index has no room for: the source's had, where it is of another kind. Only of a key rows cannot be without. */
+    if (pg_is_sqlstate(err, "54000") && r->job->stage == MF_SCHEMA_AFTER_SYNC &&
+        (mf_streq(e->type, "INDEX") || mf_streq(e->type, "CONSTRAINT"))) {
+        tell(r, MF_WARNING, "schema-left-out", e, err);
+        return 0;
+    }
     if (is_lacking(err) && r->later) {
         err->cls = MF_CONFLICT;
         return -1;
