@@ -247,9 +247,9 @@ static json_t *json_findings(const struct mf_findings *f)
     json_t *a = json_array();
     for (size_t i = 0; i < mf_findings_count(f); i++) {
         const struct mf_finding *x = mf_findings_at(f, i);
-        json_array_append_new(a, json_pack("{s:i, s:s, s:s, s:s, s:s}", "severity", (int)x->severity, "code", x->code,
-                                           "object", x->object ? x->object : "", "reason", x->reason ? x->reason : "",
-                                           "remedy", x->remedy ? x->remedy : ""));
+        json_array_append_new(a, json_pack("{s:i, s:i, s:s, s:s, s:s, s:s}", "severity", (int)x->severity, "side",
+                                           (int)x->side, "code", x->code, "object", x->object ? x->object : "",
+                                           "reason", x->reason ? x->reason : "", "remedy", x->remedy ? x->remedy : ""));
     }
     return a;
 }
@@ -301,6 +301,18 @@ static int do_check(const json_t *o, json_t *reply, struct mf_error *err)
     struct mf_filter f = filter_of(o);
     struct mf_findings *found = mf_findings_new();
     int rc = db->connector->target->check(db, other, &f, found, err);
+    json_object_set_new(reply, "findings", json_findings(found));
+    mf_findings_free(found);
+    return rc;
+}
+
+static int do_check_queries(const json_t *o, json_t *reply, struct mf_error *err)
+{
+    struct mf_filter f = filter_of(o);
+    struct mf_findings *found = mf_findings_new();
+    struct mf_query_options q = {pd_number(o, "max"), 2000, 10};
+    q.max = q.max ? q.max : 500;
+    int rc = db->connector->target->check_queries(db, other, &f, &q, found, err);
     json_object_set_new(reply, "findings", json_findings(found));
     mf_findings_free(found);
     return rc;
@@ -399,12 +411,28 @@ static const struct {
     const char *op;
     int (*run)(const json_t *o, json_t *reply, struct mf_error *err);
 } commands[] = {
-    {"prepare", do_prepare},       {"window", do_window},       {"load", do_load},         {"repair", do_repair},
-    {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},         {"decide", do_decide},
-    {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup},   {"schema", do_schema},
-    {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},       {"finish", do_finish},
-    {"quarantine", do_quarantine}, {"settle", do_settle},       {"run_lock", do_run_lock}, {"shapes", do_shapes},
+    {"prepare", do_prepare},
+    {"window", do_window},
+    {"load", do_load},
+    {"repair", do_repair},
+    {"checkpoint", do_checkpoint},
+    {"gate", do_gate},
+    {"hold", do_hold},
+    {"decide", do_decide},
+    {"release", do_release},
+    {"epoch", do_epoch},
+    {"cleanup", do_cleanup},
+    {"schema", do_schema},
+    {"check", do_check},
+    {"sequences", do_sequences},
+    {"reset", do_reset},
+    {"finish", do_finish},
+    {"quarantine", do_quarantine},
+    {"settle", do_settle},
+    {"run_lock", do_run_lock},
+    {"shapes", do_shapes},
     {"counters", do_counters},
+    {"check_queries", do_check_queries},
 };
 
 static void answer(const char *line)

@@ -1,9 +1,10 @@
 """What `check` says about a source that is to become a newer MySQL: every check provoked where 5.7.19 lets one do it, and nothing
 said of a schema that has none of it. Each remedy that is a whole statement is run, and takes its finding away."""
+import MySQLdb
 import pytest
 
 from harness.mydrive import Drive
-from harness.mysql_servers import ident
+from harness.mysql_servers import MysqlServer, ident, run
 from harness.pgdrive import Refused
 from harness.pgread import Read
 
@@ -265,3 +266,171 @@ def test_where_nothing_is_upgraded(check, mysql_pair):
     source, target = mysql_pair
     source.execute("CREATE TABLE t (id int PRIMARY KEY, v text CHARACTER SET utf8, `$c` int)")
     assert {c for c, _ in keys(check(source, target))} <= {"dollar-name", "other-engine"}
+
+
+# ---- statements that the source has seen -----------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def busy():
+    """A 5.7 and an 8.0 with their lists of statements on."""
+    pair = [MysqlServer(version, name="busy", settings={"performance_schema": "ON"}).start() for version in ("5.7", "8.0")]
+    yield pair
+    for server in pair:
+        server.destroy()
+
+
+TABLES = ("CREATE TABLE o (id int PRIMARY KEY, c varchar(20), d datetime, n int, KEY c (c), KEY d (d));"
+          "CREATE TABLE p (id int PRIMARY KEY, o int, KEY o (o))")
+
+
+def fill(database):
+    database.execute(TABLES)
+    database.execute("INSERT INTO o SELECT a.n + 10 * b.n + 100 * c.n + 1000 * e.n, CONCAT('c', a.n + 10 * b.n + 100 * c.n), NOW(), 1 FROM "
+                     + ", ".join(f"({' UNION ALL '.join(f'SELECT {i} AS n' for i in range(10))}) {x}" for x in "abce")
+                     + "; INSERT INTO p SELECT id, id FROM o; ANALYZE TABLE o, p")
+
+
+def seen(database, statements):
+    """The statements, run once each by an application that may do anything; refused ones are none of ours."""
+    connection = database.connect()
+    for statement in statements:
+        try:
+            run(connection, statement, close=False)
+        except MySQLdb.Error as error:
+            assert error.args[0] in (1146, 1305), (statement, error)
+    connection.close()
+
+
+GOOD = ["SELECT * FROM o WHERE id = 5", "SELECT c FROM o WHERE c LIKE 'a%' AND d BETWEEN '2020-01-01' AND NOW()", "SELECT IFNULL(c, 'x'), DATE_FORMAT(d, '%Y') FROM o WHERE c = 'c7'",
+        "SELECT * FROM o WHERE id IN (1, 2, 3) ORDER BY c LIMIT 5, 10", "SELECT o.c FROM o LEFT JOIN p ON p.o = o.id AND p.id = 4 WHERE o.d > DATE_SUB(NOW(), INTERVAL 3 DAY) AND o.id = 7",
+        "INSERT INTO o (id, c) VALUES (100001, 'a'), (100002, 'b')", "INSERT INTO o VALUES (100003, 'a', NULL, 1)", "UPDATE o SET c = CONCAT(c, 'x') WHERE id = 100001",
+        "DELETE FROM o WHERE id > 100000", "SELECT CAST(n AS decimal(10, 1)), -n FROM o WHERE n > -1.5 LIMIT 1", "SELECT @a := id FROM o LIMIT 1", "SELECT * FROM o WHERE (id, c) IN ((1, 'a'), (2, 'b'))",
+        "SELECT CASE WHEN id = 1 THEN 'a' ELSE 'b' END FROM o WHERE id <> 1 AND id % 2 = 0 AND c REGEXP 'q' FOR UPDATE", "SELECT id FROM o WHERE c = 'a' UNION SELECT id FROM o WHERE c = 'b'",
+        "INSERT INTO p (id, o) SELECT id + 200000, id FROM o WHERE id < 3", "SET @x = 1", "REPLACE INTO p SET id = 200000, o = 1"]
+
+
+@pytest.fixture
+def queries(busy, request, tmp_path):
+    """queries(statements) → findings of check --queries on a schema both sides have, after the source has seen the statements."""
+    made = []
+    name = "q_" + request.node.name[:40].replace("[", "_").replace("]", "")
+    source, target = (server.create_database(name) for server in busy)
+
+    def look(statements=(), prepare=lambda: None, user=None, **named):
+        if not made:
+            fill(source)
+            fill(target)
+        busy[0].execute("TRUNCATE performance_schema.events_statements_summary_by_digest")
+        prepare()
+        seen(source, statements)
+        made.append(Drive(target.url(), other=source.url(user=user) if user else source.url(), state=tmp_path))
+        found = made[-1]("check_queries", **named)["findings"]
+        return found
+
+    look.source, look.target = source, target
+    yield look
+    for one in made:
+        one.close()
+    source.drop()
+    target.drop()
+
+
+def named(found, code):
+    return [f for f in found if f["code"] == code]
+
+
+def counts(found):
+    summary, = named(found, "queries")
+    return summary["reason"]
+
+
+def test_statements_that_both_take_alike(queries):
+    found = queries(GOOD)
+    assert [f["code"] for f in found] == ["queries"]
+    assert counts(found).startswith(f"{len(GOOD)} of the source's statements were looked at: 0 are not understood here, 0 of 13 plans are worse"), counts(found)
+    assert "4 were parsed only" in counts(found) and "of 0 nothing can be said" in counts(found)
+
+
+def test_statements_that_are_refused(queries):
+    found = queries(["SELECT SQL_CACHE c FROM o WHERE id = 1", "SELECT encrypt(c) FROM o WHERE id = 1", "SELECT c, COUNT(*) FROM o GROUP BY c DESC", "SELECT \\N FROM o WHERE id = 2",
+                     "SELECT c, COUNT(*) FROM o GROUP BY c", "SELECT n AS rank FROM o WHERE id = 3", "SELECT c FROM gone", "SELECT " + " + ".join(["n"] * 400) + " FROM o"])
+    refused = named(found, "query-refused")
+    assert len(refused) == 3 and all(f["severity"] == WARNING and f["side"] == 1 for f in refused)
+    text = " ".join(f["object"] for f in refused)
+    assert "SQL_CACHE" in text and "encrypt" in text and "GROUP BY `c` DESC" in text
+    assert any("1305" in f["reason"] for f in refused) and any("near 'DESC'" in f["reason"] for f in refused)
+    word, = named(found, "query-reserved-word")
+    assert word["object"] == "RANK" and word["severity"] == WARNING
+    order, = named(found, "query-group-by")
+    assert order["reason"].startswith("1 statements") or order["reason"].startswith("2 statements")
+    assert "of 1 nothing can be said" in counts(found)  # the text that was cut
+
+
+def test_plans_that_are_worse(queries):
+    statements = ["SELECT * FROM o WHERE c = 'c5' AND n = 1", "SELECT o.c FROM o JOIN p ON p.o = o.id WHERE o.c = 'c5' AND p.id > 0", "UPDATE o SET n = 2 WHERE c = 'nobody'",
+                  "SELECT * FROM o WHERE id = 5"]
+    assert not named(queries(statements), "query-plan")
+    queries.target.execute("ALTER TABLE o DROP KEY c, ADD KEY c (d, c)")  # as many indexes, and of no use
+    found = named(queries(statements), "query-plan")
+    assert len(found) == 3 and all(f["severity"] == WARNING for f in found)
+    for f in found:
+        assert "o is read whole (" in f["reason"] and ") where an index was used (r" in f["reason"] and "On the source: o r" in f["reason"] and "Here: o " in f["reason"], f
+    queries.target.execute("ALTER TABLE o DROP KEY c")
+    found = queries(statements)
+    assert not named(found, "query-plan") and "has 4 of the source's 5 indexes" in named(found, "queries-no-plans")[0]["reason"]
+
+
+def test_nothing_is_executed(queries):
+    source, target = queries.source, queries.target
+    queries()
+    for db in (source, target):
+        db.execute("CREATE TABLE traces (n int); CREATE FUNCTION marks_it() RETURNS int DETERMINISTIC MODIFIES SQL DATA BEGIN INSERT INTO traces VALUES (1); RETURN 1; END;"
+                   "CREATE VIEW v AS SELECT marks_it() AS x, id FROM o; CREATE VIEW w AS SELECT * FROM v; CREATE VIEW fine AS SELECT count(*) AS n FROM o WHERE id < 5;"
+                   "CREATE PROCEDURE walks() INSERT INTO traces VALUES (2)")
+    statements = ["SELECT marks_it()", "SELECT * FROM o WHERE id = marks_it()", "SELECT * FROM (SELECT marks_it() AS x) AS y", "SELECT x FROM v WHERE id = 1", "SELECT x FROM w WHERE id = 1",
+                  "SELECT * FROM o WHERE id = (SELECT SLEEP(0))", "SELECT * FROM fine", "CALL walks()", "INSERT INTO traces VALUES (3)", "DELETE FROM p WHERE id = 9", "UPDATE p SET o = 0",
+                  "SELECT GET_LOCK('x', 0)", "TRUNCATE TABLE traces"]
+    rows = lambda db: [db.rows("SELECT COUNT(*), SUM(o) FROM p"), db.rows("SELECT COUNT(*) FROM traces")]
+    holder = {}
+
+    def note():
+        holder["before"] = rows(target)
+    found = queries(statements, prepare=note)
+    after = rows(source)
+    assert rows(target) == holder["before"] and after[1] == [(0,)]
+    assert "7 of them because they call functions that may do something" in counts(found), counts(found)
+    assert rows(source) == after
+
+
+def test_a_schema_that_is_not_there_yet(queries):
+    queries()
+    queries.target.drop()
+    found = queries(["SELECT c, COUNT(*) FROM o GROUP BY c DESC", "SELECT * FROM o WHERE id = 1"])
+    assert len(named(found, "query-refused")) == 1 and len(named(found, "queries-no-plans")) == 1
+    queries.target.server.create_database(queries.target.name)
+
+
+def test_where_there_is_no_list(queries, check, mysql_pair, tmp_path):
+    source, target = mysql_pair  # with performance_schema off
+    source.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    drive = Drive(target.url(), other=source.url(), state=tmp_path)
+    assert [(f["code"], f["object"], f["severity"]) for f in drive("check_queries")["findings"]] == [("queries-off", "performance_schema", NOTE)]
+    drive.close()
+    server = queries.source.server
+    server.create_account("weak", f"SELECT, INSERT, UPDATE, DELETE ON {ident(queries.source.name)}.*")
+    off, = queries(user="weak")
+    assert off["code"] == "queries-off"
+    server.execute(off["remedy"])
+    try:
+        assert [f["code"] for f in queries(["SELECT * FROM o WHERE id = 1"], user="weak")] == ["queries"]
+        server.execute("UPDATE performance_schema.setup_consumers SET ENABLED = 'NO' WHERE NAME = 'statements_digest'")
+        off, = queries()
+        assert off["object"] == "statements_digest"
+        server.execute(off["remedy"])
+    finally:
+        server.execute("DROP USER weak; UPDATE performance_schema.setup_consumers SET ENABLED = 'YES' WHERE NAME = 'statements_digest'")
+
+
+def test_only_so_many_are_looked_at(queries):
+    found = queries(["SELECT c FROM o WHERE id = 1", "SELECT d FROM o WHERE id = 1", "SELECT n FROM o WHERE id = 1"], max=2)
+    assert counts(found).startswith("2 of the source's statements")

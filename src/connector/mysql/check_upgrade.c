@@ -219,7 +219,11 @@ void my_upgrade_tell(struct my_upgrade *u, const struct my_upgrade_row *row, con
     char value[1024];
     struct my_thing y = *x;
     if (x->value && !mf_strlcpy(value, x->value, sizeof value)) {
-        memcpy(value + sizeof value - 4, "…", 4);
+        size_t end = sizeof value - 4;
+        while (end > 0 && ((unsigned char)value[end] & 0xc0) == 0x80) {
+            end--;
+        }
+        memcpy(value + end, "…", 4);
     }
     y.value = x->value ? value : NULL;
     fill(row->object, &y, false, &object);
