@@ -300,19 +300,9 @@ static int do_check(const json_t *o, json_t *reply, struct mf_error *err)
 {
     struct mf_filter f = filter_of(o);
     struct mf_findings *found = mf_findings_new();
-    int rc = db->connector->target->check(db, other, &f, found, err);
-    json_object_set_new(reply, "findings", json_findings(found));
-    mf_findings_free(found);
-    return rc;
-}
-
-static int do_check_queries(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    struct mf_filter f = filter_of(o);
-    struct mf_findings *found = mf_findings_new();
-    struct mf_query_options q = {pd_number(o, "max"), 2000, 10};
-    q.max = q.max ? q.max : 500;
-    int rc = db->connector->target->check_queries(db, other, &f, &q, found, err);
+    struct mf_query_options q = {pd_number(o, "queries"), 2000, 10};
+    int rc = q.max ? db->connector->target->check_queries(db, other, &f, &q, found, err)
+                   : db->connector->target->check(db, other, &f, found, err);
     json_object_set_new(reply, "findings", json_findings(found));
     mf_findings_free(found);
     return rc;
@@ -411,28 +401,12 @@ static const struct {
     const char *op;
     int (*run)(const json_t *o, json_t *reply, struct mf_error *err);
 } commands[] = {
-    {"prepare", do_prepare},
-    {"window", do_window},
-    {"load", do_load},
-    {"repair", do_repair},
-    {"checkpoint", do_checkpoint},
-    {"gate", do_gate},
-    {"hold", do_hold},
-    {"decide", do_decide},
-    {"release", do_release},
-    {"epoch", do_epoch},
-    {"cleanup", do_cleanup},
-    {"schema", do_schema},
-    {"check", do_check},
-    {"sequences", do_sequences},
-    {"reset", do_reset},
-    {"finish", do_finish},
-    {"quarantine", do_quarantine},
-    {"settle", do_settle},
-    {"run_lock", do_run_lock},
-    {"shapes", do_shapes},
+    {"prepare", do_prepare},       {"window", do_window},       {"load", do_load},         {"repair", do_repair},
+    {"checkpoint", do_checkpoint}, {"gate", do_gate},           {"hold", do_hold},         {"decide", do_decide},
+    {"release", do_release},       {"epoch", do_epoch},         {"cleanup", do_cleanup},   {"schema", do_schema},
+    {"check", do_check},           {"sequences", do_sequences}, {"reset", do_reset},       {"finish", do_finish},
+    {"quarantine", do_quarantine}, {"settle", do_settle},       {"run_lock", do_run_lock}, {"shapes", do_shapes},
     {"counters", do_counters},
-    {"check_queries", do_check_queries},
 };
 
 static void answer(const char *line)

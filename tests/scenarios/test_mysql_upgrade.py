@@ -316,7 +316,7 @@ def queries(busy, request, tmp_path):
     name = "q_" + request.node.name[:40].replace("[", "_").replace("]", "")
     source, target = (server.create_database(name) for server in busy)
 
-    def look(statements=(), prepare=lambda: None, user=None, **named):
+    def look(statements=(), prepare=lambda: None, user=None, max=500, **named):
         if not made:
             fill(source)
             fill(target)
@@ -324,7 +324,7 @@ def queries(busy, request, tmp_path):
         prepare()
         seen(source, statements)
         made.append(Drive(target.url(), other=source.url(user=user) if user else source.url(), state=tmp_path))
-        found = made[-1]("check_queries", **named)["findings"]
+        found = made[-1]("check", queries=max, **named)["findings"]
         return found
 
     look.source, look.target = source, target
@@ -414,7 +414,7 @@ def test_where_there_is_no_list(queries, check, mysql_pair, tmp_path):
     source, target = mysql_pair  # with performance_schema off
     source.execute("CREATE TABLE t (id int PRIMARY KEY)")
     drive = Drive(target.url(), other=source.url(), state=tmp_path)
-    assert [(f["code"], f["object"], f["severity"]) for f in drive("check_queries")["findings"]] == [("queries-off", "performance_schema", NOTE)]
+    assert [(f["code"], f["object"], f["severity"]) for f in drive("check", queries=500)["findings"]] == [("queries-off", "performance_schema", NOTE)]
     drive.close()
     server = queries.source.server
     server.create_account("weak", f"SELECT, INSERT, UPDATE, DELETE ON {ident(queries.source.name)}.*")
@@ -434,3 +434,21 @@ def test_where_there_is_no_list(queries, check, mysql_pair, tmp_path):
 def test_only_so_many_are_looked_at(queries):
     found = queries(["SELECT c FROM o WHERE id = 1", "SELECT d FROM o WHERE id = 1", "SELECT n FROM o WHERE id = 1"], max=2)
     assert counts(found).startswith("2 of the source's statements")
+
+
+def test_the_command(queries, migration):
+    """From two servers to a migration that is in step: statements are parsed at once, and planned when the indexes are there."""
+    queries()
+    source, target = queries.source, queries.target
+    target.drop()
+    seen(source, GOOD + ["SELECT c, COUNT(*) FROM o GROUP BY c DESC"])
+    m = migration(source, target, config={"queries": {"max": 100}, "copy": {"max_load": 0}})
+    look = lambda: {f["code"] for f in m.call("check", "--queries", "--json").json["findings"]}
+    assert {"queries", "queries-no-plans", "query-refused"} <= look()
+    assert "queries" not in {f["code"] for f in m.call("check", "--json").json["findings"]}
+    m.start("--until", "synced")
+    assert m.wait_exit() == 0
+    found = look()
+    assert "query-refused" in found and not found & {"queries-no-plans", "query-plan"}
+    assert "query-refused" in m.call("check", "--queries").out
+    m.call("cancel")

@@ -233,7 +233,9 @@ static void read_plan(MYSQL_RES *r, struct my_plan *ret)
     for (MYSQL_ROW x; r && ret->n < MY_PLAN_STEPS && (x = mysql_fetch_row(r));) {
         struct my_plan_step *s = &ret->steps[ret->n++];
         const char *filtered = named(r, x, "filtered");
-        *s = (struct my_plan_step){.id = atoi(named(r, x, "id")), .filtered = *filtered ? atof(filtered) : 100};
+        int64_t id = 0;
+        mf_parse_i64(named(r, x, "id"), &id);
+        *s = (struct my_plan_step){.id = (int)id, .filtered = *filtered ? strtod(filtered, NULL) : 100};
         mf_strlcpy(s->table, named(r, x, "table"), sizeof s->table);
         mf_strlcpy(s->type, named(r, x, "type"), sizeof s->type);
         mf_strlcpy(s->key, named(r, x, "key"), sizeof s->key);

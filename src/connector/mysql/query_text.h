@@ -28,6 +28,9 @@ void my_query_markers(const char *text, size_t n, struct mf_buf *out);
 /* Appends what EXPLAIN is to be given, without FOR UPDATE and the like. MY_PLAN_NONE: nothing. */
 enum my_query_plan my_query_literals(const char *text, size_t n, my_stand_in *give, void *ctx, struct mf_buf *out);
 
+/* Where the part to be planned begins; n: nowhere. */
+size_t my_query_planned(const char *text, size_t n, enum my_query_plan *ret);
+
 /* A function that is not known to be without effect and soon done: a stored one, SLEEP, GET_LOCK. Planning may call functions. In a normalised
  * text, or (any: names need not be quoted) in that of a view. The name, cut. */
 bool my_query_calls_unknown(const char *text, size_t n, bool any, char *ret, size_t size);

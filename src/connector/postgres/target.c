@@ -1,6 +1,6 @@
 /* The target's operations, and those of traffic. */
-#include "connector/defaults.h"
 #include "connector/postgres/target.h"
+#include "connector/defaults.h"
 #include "connector/postgres/load.h"
 
 const struct mf_target_ops mf_pg_target_ops = {
