@@ -353,12 +353,14 @@ def test_statements_that_both_take_alike(queries):
 
 def test_statements_that_are_refused(queries):
     found = queries(["SELECT SQL_CACHE c FROM o WHERE id = 1", "SELECT encrypt(c) FROM o WHERE id = 1", "SELECT c, COUNT(*) FROM o GROUP BY c DESC", "SELECT \\N FROM o WHERE id = 2",
-                     "SELECT c, COUNT(*) FROM o GROUP BY c", "SELECT n AS rank FROM o WHERE id = 3", "SELECT c FROM gone", "SELECT " + " + ".join(["n"] * 400) + " FROM o"])
+                     "SELECT c, COUNT(*) FROM o GROUP BY c", "SELECT n AS rank FROM o WHERE id = 3", "SELECT c FROM gone", "SELECT @@tx_isolation", "SET SESSION tx_isolation = 'READ-COMMITTED'",
+                     "SELECT " + " + ".join(["n"] * 400) + " FROM o"])
     refused = named(found, "query-refused")
-    assert len(refused) == 3 and all(f["severity"] == WARNING and f["side"] == 1 for f in refused)
+    assert len(refused) == 5 and all(f["severity"] == WARNING and f["side"] == 1 for f in refused)
     text = " ".join(f["object"] for f in refused)
     assert "SQL_CACHE" in text and "encrypt" in text and "GROUP BY `c` DESC" in text
     assert any("1305" in f["reason"] for f in refused) and any("near 'DESC'" in f["reason"] for f in refused)
+    assert sum("tx_isolation" in f["object"] and "1193" in f["reason"] for f in refused) == 2
     word, = named(found, "query-reserved-word")
     assert word["object"] == "RANK" and word["severity"] == WARNING
     order, = named(found, "query-group-by")
@@ -452,3 +454,16 @@ def test_the_command(queries, migration):
     assert "query-refused" in found and not found & {"queries-no-plans", "query-plan"}
     assert "query-refused" in m.call("check", "--queries").out
     m.call("cancel")
+
+
+def test_mariadb_keeps_them_too(own_mysql, tmp_path):
+    source, target = (own_mysql("mariadb", settings={"performance_schema": "ON"}).create_database("shop") for _ in "st")
+    fill(source)
+    fill(target)
+    source.execute("TRUNCATE performance_schema.events_statements_summary_by_digest")
+    seen(source, ["SELECT * FROM o WHERE c = 'c5' AND n = 1", "SELECT c FROM o WHERE id = 7"])
+    target.execute("ALTER TABLE o DROP KEY c, ADD KEY c (d, c)")
+    drive = Drive(target.url(), other=source.url(), state=tmp_path)
+    found = drive("check", queries=500)["findings"]
+    drive.close()
+    assert [f["code"] for f in found] == ["query-plan", "queries"] and "o ALL" in found[0]["reason"]

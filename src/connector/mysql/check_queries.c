@@ -321,12 +321,12 @@ static int look_at_all(struct tally *t, struct mf_error *err)
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     MF_CLEANUP_BUF struct mf_buf sql = {.max = 4096};
     size_t cut = longest(t->q.source);
-    mf_buf_printf(
-        &sql,
-        "SELECT SCHEMA_NAME, DIGEST, DIGEST_TEXT FROM performance_schema.events_statements_summary_by_digest"
-        " WHERE SCHEMA_NAME IN (%%s) AND DIGEST_TEXT NOT LIKE 'EXPLAIN %%' ORDER BY SUM_TIMER_WAIT DESC, DIGEST"
-        " LIMIT %" PRId64,
-        t->q.o->max);
+    mf_buf_printf(&sql,
+                  "SELECT SCHEMA_NAME, DIGEST, DIGEST_TEXT FROM performance_schema.events_statements_summary_by_digest"
+                  " WHERE SCHEMA_NAME IN (%%s) AND DIGEST_TEXT NOT REGEXP '^(EXPLAIN|START|COMMIT|ROLLBACK)( |$)' "
+                  "ORDER BY SUM_TIMER_WAIT DESC, DIGEST"
+                  " LIMIT %" PRId64,
+                  t->q.o->max);
     if (my_check_ask(t->q.source, &r, err, mf_buf_str(&sql)) < 0) {
         return -1;
     }
