@@ -164,11 +164,14 @@ def test_values_and_formats(check, mysql_pair):
         "CREATE TABLE sp (id int PRIMARY KEY, flat geometry, round_ point);"
         "INSERT INTO sp VALUES (1, ST_GeomFromText('POINT(1 2)'), ST_GeomFromText('POINT(1 2)', 4326));"
         "CREATE TABLE u3 (id int PRIMARY KEY, a varchar(10) CHARACTER SET utf8, b text CHARACTER SET utf8, c text);"
+        "CREATE TABLE pd (id int, d date) PARTITION BY RANGE COLUMNS (d) (PARTITION a VALUES LESS THAN ('2020.01.01'));"
+        "CREATE TABLE gc (id int PRIMARY KEY, v varchar(20), d date GENERATED ALWAYS AS (CAST(v AS date)) STORED);"
         "CREATE TABLE ty (id float PRIMARY KEY AUTO_INCREMENT, z int(5) ZEROFILL, fu float UNSIGNED, fd double(7,2), w int(3))")
     found = check(source, target)
     want = {("zero-date-default", f"column {name}.zd.d"): WARNING, ("zero-date-default", f"column {name}.zd.t"): WARNING,
             ("zero-date", f"column {name}.zd.n"): WARNING, ("zero-date", f"column {name}.bare.d"): WARNING,
             ("spatial-srid", f"column {name}.sp.round_"): WARNING, ("utf8mb3", f"table {name}.u3"): NOTE,
+            ("partition-dates", f"table {name}.pd"): NOTE, ("generated-cast", f"column {name}.gc.d"): NOTE,
             ("deprecated-type", f"column {name}.ty.id"): NOTE, ("deprecated-type", f"column {name}.ty.z"): NOTE,
             ("deprecated-type", f"column {name}.ty.fu"): NOTE, ("deprecated-type", f"column {name}.ty.fd"): NOTE}
     assert {k: f["severity"] for k, f in found.items() if k[0] in {c for c, _ in want}} == want
