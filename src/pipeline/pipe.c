@@ -82,12 +82,24 @@ static uint64_t reached(const struct mf_pipe *p, bool capture)
     return at.order;
 }
 
+void mf_pipe_stats(struct mf_pipe *p, struct mf_capture_stats *c, struct mf_apply_stats *a, struct mf_spool_stats *s)
+{
+    mf_apply_stats(p->apply, a);
+    if (p->capture) {
+        mf_capture_stats(p->capture, c);
+        mf_spool_stats(p->spool, s);
+    } else {
+        *c = (struct mf_capture_stats){0};
+        *s = (struct mf_spool_stats){0};
+    }
+}
+
 uint64_t mf_pipe_behind(struct mf_pipe *p, uint64_t order)
 {
     struct mf_capture_stats c;
     struct mf_apply_stats a;
-    mf_capture_stats(p->capture, &c);
-    mf_apply_stats(p->apply, &a);
+    struct mf_spool_stats s;
+    mf_pipe_stats(p, &c, &a, &s);
     uint64_t behind = order > a.reached ? order - a.reached : 0;
     if (p->origin->connector->order_is_bytes) {
         return behind;
@@ -183,12 +195,13 @@ static struct mf_pipe_threads *new_threads(struct mf_pipe *p, int64_t retry_ms)
 int mf_pipe_start(struct mf_pipe *p, struct mf_error *err)
 {
     struct mf_pipe_threads *t = p->threads;
-    if (t->capture_started && t->apply_started) {
+    bool needs_capture = p->capture != NULL;
+    if (t->capture_started == needs_capture && t->apply_started) {
         return 0;
     }
-    t->capture_started = pthread_create(&t->capture, NULL, capture_main, t) == 0;
+    t->capture_started = needs_capture && pthread_create(&t->capture, NULL, capture_main, t) == 0;
     t->apply_started = pthread_create(&t->apply, NULL, apply_main, t) == 0;
-    if (!t->capture_started || !t->apply_started) {
+    if (t->capture_started != needs_capture || !t->apply_started) {
         mf_pipe_stop(p);
         return mf_fail(err, MF_FATAL, "MFTHREAD", "cannot start the threads of the stream");
     }
@@ -267,6 +280,7 @@ static int open_stages(const struct mf_pipe_options *o, struct mf_pipe *p, struc
                                  .replica = o->replica,
                                  .pipe = o->id,
                                  .spool = p->spool,
+                                 .by_server = o->by_server,
                                  .state = o->state,
                                  .map = o->map,
                                  .window_bytes = o->window_bytes,
@@ -275,7 +289,7 @@ static int open_stages(const struct mf_pipe_options *o, struct mf_pipe *p, struc
                                  .heal = o->heal,
                                  .reread_bytes = o->reread_bytes,
                                  .max_quarantined = o->max_quarantined};
-    return mf_capture_new(&c, &p->capture, err) < 0 || mf_apply_new(&a, &p->apply, err) < 0 ? -1 : 0;
+    return (!o->by_server && mf_capture_new(&c, &p->capture, err) < 0) || mf_apply_new(&a, &p->apply, err) < 0 ? -1 : 0;
 }
 
 int mf_pipe_open(const struct mf_pipe_options *o, struct mf_pipe **ret, struct mf_error *err)
@@ -286,6 +300,13 @@ int mf_pipe_open(const struct mf_pipe_options *o, struct mf_pipe **ret, struct m
     p->replica = o->replica;
     p->storage = o->storage;
     p->threads = new_threads(p, o->retry_ms);
+    if (o->by_server) {
+        if (open_stages(o, p, err) < 0) {
+            goto fail;
+        }
+        *ret = p;
+        return 0;
+    }
     if (!o->storage) {
         p->own_storage = p->storage = mf_spool_files(o->dir, o->spool_segment, err);
         if (!p->storage) {

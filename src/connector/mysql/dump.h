@@ -38,6 +38,9 @@ void my_dump_close(struct my_dump *d); /* NULL is allowed */
 int my_dump_next(struct my_dump *d, int timeout_ms, const void **ret, size_t *ret_n, bool *ret_end,
                  struct mf_error *err);
 
+/* The row that says where the server's log ends (file, offset, databases in it, databases left out of it), whatever the version calls it; none
+ * where there is no log. The caller frees *ret. */
+int my_log_status(MYSQL *c, const struct my_db *db, MYSQL_RES **ret, struct mf_error *err);
 /* Where the server's log ends now. MF_FATAL code MFLOG when it keeps none. */
 int my_log_end(MYSQL *c, const struct my_db *db, char *file, size_t n, uint64_t *ret_offset, struct mf_error *err);
 
