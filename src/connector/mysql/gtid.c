@@ -227,7 +227,7 @@ bool my_gtid_set_knows(const struct my_gtid_set *s, const struct my_gtid *g)
 {
     bool found = false;
     if (!s->mariadb && !g->mariadb && !g->anonymous) {
-        server_place(s, g->uuid, &found);
+        server_place(s, g->uuid, g->tag, &found);
     }
     return found;
 }
