@@ -3,7 +3,7 @@
 
 #include "base/str.h"
 #include "connector/mysql/query_walk.h"
-#include "connector/mysql/schema_split.h"
+#include "connector/mysql/sqltoken.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -73,7 +73,7 @@ void my_query_names(const char *text, size_t n, void (*each)(void *ctx, const ch
     char name[MY_QUERY_NAME];
     while (my_walk_next(&w)) {
         size_t i = (size_t)(w.word - w.p);
-        if (w.word[0] == '`' && my_ddl_token_name(w.p, w.n, &i, name, sizeof name)) {
+        if (w.word[0] == '`' && my_sql_name(w.p, w.n, &i, name, sizeof name)) {
             each(ctx, name);
         }
     }
@@ -134,7 +134,7 @@ bool my_query_calls_unknown(const char *text, size_t n, bool any, char *ret, siz
         if ((!quoted && !(any && word)) || !my_walk_follows(&w, "(") || columns) {
             continue;
         }
-        if (!my_ddl_token_name(w.p, w.n, &i, name, sizeof name) ||
+        if (!my_sql_name(w.p, w.n, &i, name, sizeof name) ||
             (!is_listed(pure, name) && (quoted || !is_listed(plain, name)))) {
             mf_strlcpy(ret, name, size);
             return true;

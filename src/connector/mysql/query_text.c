@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "connector/mysql/query_walk.h"
-#include "connector/mysql/schema_split.h"
+#include "connector/mysql/sqltoken.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,7 +58,7 @@ static bool column_after(const struct walk *w, char *out, size_t size)
         i++;
     }
     return i > w->t.i && i < w->t.n && w->t.p[i] == '`' && memchr(w->t.p + w->t.i, '=', i - w->t.i) &&
-           my_ddl_token_name(w->t.p, w->t.n, &i, out, size);
+           my_sql_name(w->t.p, w->t.n, &i, out, size);
 }
 
 static void put_literal(struct walk *w)
@@ -151,7 +151,7 @@ static void take_name(struct walk *w)
     } else {
         w->table[0] = 0;
     }
-    if (!my_ddl_token_name(w->t.p, w->t.n, &i, w->name, sizeof w->name)) {
+    if (!my_sql_name(w->t.p, w->t.n, &i, w->name, sizeof w->name)) {
         w->name[0] = 0;
     }
     w->subject = w->name[0] && !my_walk_follows(&w->t, "(");

@@ -2,13 +2,13 @@
 #include "connector/mysql/query_walk.h"
 
 #include "base/str.h"
-#include "connector/mysql/schema_split.h"
+#include "connector/mysql/sqltoken.h"
 
 #include <string.h>
 
 bool my_walk_is(const struct my_walk *w, const char *word)
 {
-    return my_ddl_token_is(w->word, 0, w->len, word);
+    return my_sql_is(w->word, 0, w->len, word);
 }
 
 /* Reads the next token over blanks and comments. */
@@ -35,7 +35,7 @@ bool my_walk_next(struct my_walk *w)
         return false;
     }
     w->word = w->p + w->i;
-    size_t end = my_ddl_token_end(w->p, w->n, w->i);
+    size_t end = my_sql_end(w->p, w->n, w->i, true);
     w->len = end - w->i;
     w->i = end;
     return true;
