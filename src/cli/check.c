@@ -98,7 +98,7 @@ int mf_cmd_check(const struct mf_args *a)
     }
     struct mf_findings *found = mf_findings_new();
     int status = MF_EXIT_OK;
-    if (mf_migration_check(c, found, &facts, &err) < 0) {
+    if (mf_migration_check(c, mf_arg(a, "queries") != NULL, found, &facts, &err) < 0) {
         mf_cli_blame(c, &err);
         status = mf_cli_fail(a, &err);
     } else {

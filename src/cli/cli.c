@@ -26,6 +26,11 @@ const struct mf_cli_option mf_global_options[] = {
 };
 
 static const struct mf_cli_option no_options[] = {END};
+static const struct mf_cli_option check_options[] = {
+    {"queries", NULL,
+     "also give the target the statements the source has seen: which it does not parse or plans worse"},
+    END,
+};
 static const struct mf_cli_option run_options[] = {
     {"until", "copied|synced", "stop there, resumable"},
     END,
@@ -71,8 +76,10 @@ static const struct mf_cli_exit move_exits[] = {{3, "refused or abandoned; every
 const struct mf_command mf_commands[] = {
     {"check", "", 0, 0, "what would stop or hurt this migration, each finding with its remedy",
      "Connects to both databases and changes nothing. Findings come most severe first; a remedy is a statement to "
-     "paste.",
-     no_options, check_exits, false, mf_cmd_check},
+     "paste.\n"
+     "--queries prepares and explains statements and executes none; plans are compared once the target has all "
+     "indexes.",
+     check_options, check_exits, false, mf_cmd_check},
     {"plan", "", 0, 0, "what would be made, how long it would take, and the runbook; changes nothing", NULL, no_options,
      plain_exits, false, mf_cmd_plan},
     {"run", "", 0, 0, "the migration: schema, copy, stream, and on until `complete`; stop and start it at any moment",

@@ -53,6 +53,10 @@ struct mf_config {
         enum mf_long_policy long_transactions;
         bool require_verified;
     } cutover;
+    struct {
+        int64_t max, timeout_ms;
+        double worse;
+    } queries; /* check --queries */
     int64_t rollback_window_ms;
     struct {
         char *on_before_cutover, *on_cutover, *on_rollback, *on_complete;

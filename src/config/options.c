@@ -107,6 +107,12 @@ const struct mf_option mf_options[] = {
      "A cutover is refused unless a comparison of all tables found both sides equal."},
     {"cutover.verified_within", MF_OPT_TIME, AT(cutover.verified_within_ms), "24h", MINUTE, 365 * DAY, NULL,
      "How old that comparison may be."},
+    {"queries.max", MF_OPT_COUNT, AT(queries.max), "500", 1, 100000, NULL,
+     "`check --queries` looks at so many of the statements the source has seen, those it spent most time in first."},
+    {"queries.timeout", MF_OPT_TIME, AT(queries.timeout_ms), "2s", 10, MINUTE, NULL,
+     "The longest that planning one of them may take on either side."},
+    {"queries.worse", MF_OPT_REAL, AT(queries.worse), "10", 1000, 1000000000, NULL,
+     "A plan is worse when it examines more than so many times the rows of the source's."},
     {"rollback_window", MF_OPT_TIME, AT(rollback_window_ms), "7d", 0, 3650 * DAY, NULL,
      "How long after the cutover the way back should stay open. When it is over, status says so; only `complete` ends "
      "it."},

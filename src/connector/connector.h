@@ -134,6 +134,11 @@ struct mf_target_ops {
     int (*check)(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
                  struct mf_error *err);
 
+    /* Findings about how this database takes the statements that the source has seen, by the source's own list without literals: which it does not parse, and
+     * which it plans worse, once it has the schema. None of them is executed on either side, and planning them is bounded. */
+    int (*check_queries)(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter,
+                         const struct mf_query_options *o, struct mf_findings *out, struct mf_error *err);
+
     /* -- schema -- */
     /* One stage of making the schema: BEFORE_ROWS (types, tables, functions), KEYS (what replay needs to find rows), AFTER_SYNC
      * (secondary indexes, unique constraints, foreign keys, triggers, materialised views). Restartable: what exists already from an earlier try is

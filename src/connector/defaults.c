@@ -91,6 +91,13 @@ int mf_default_what_became(struct mf_db *db, const struct mf_table *t, char *ret
     return 0;
 }
 
+int mf_default_check_queries(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter,
+                             const struct mf_query_options *o, struct mf_findings *out, struct mf_error *err)
+{
+    (void)src, (void)filter, (void)o, (void)out;
+    return unsupported(db, "look at the statements a source has seen", err);
+}
+
 int mf_default_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t,
                                  const struct mf_column *c, struct mf_error *err)
 {

@@ -33,6 +33,8 @@ int mf_default_sequences(struct mf_db *db, const struct mf_filter *filter, mf_se
 /* "is not there any more". */
 int mf_default_what_became(struct mf_db *db, const struct mf_table *t, char *ret, size_t n, bool *ret_dropped,
                            struct mf_error *err);
+int mf_default_check_queries(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter,
+                             const struct mf_query_options *o, struct mf_findings *out, struct mf_error *err);
 int mf_default_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t,
                                  const struct mf_column *c, struct mf_error *err);
 int mf_default_table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err); /* nothing to do */

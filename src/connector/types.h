@@ -101,6 +101,13 @@ size_t mf_findings_count(const struct mf_findings *f);
 const struct mf_finding *mf_findings_at(const struct mf_findings *f, size_t i);
 size_t mf_findings_blockers(const struct mf_findings *f);
 
+/* mf_target_ops.check_queries: of the statements the source has seen. */
+struct mf_query_options {
+    int64_t max;        /* that many, the costliest first */
+    int64_t timeout_ms; /* for planning one of them */
+    double worse;       /* a plan that examines so many times the rows is worse */
+};
+
 enum mf_schema_stage { MF_SCHEMA_BEFORE_ROWS, MF_SCHEMA_KEYS, MF_SCHEMA_AFTER_SYNC };
 struct mf_schema_job {
     enum mf_schema_stage stage;

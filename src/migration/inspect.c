@@ -101,7 +101,13 @@ static void check_disk(const struct mf_config *c, struct mf_findings *out)
     }
 }
 
-int mf_migration_check(const struct mf_config *config, struct mf_findings *out, json_t **ret_facts,
+static int check_queries(const struct mf_config *c, const struct ends *e, struct mf_findings *out, struct mf_error *err)
+{
+    struct mf_query_options o = {c->queries.max, c->queries.timeout_ms, c->queries.worse};
+    return e->target->connector->target->check_queries(e->target, e->source, &e->filter, &o, out, err);
+}
+
+int mf_migration_check(const struct mf_config *config, bool queries, struct mf_findings *out, json_t **ret_facts,
                        struct mf_error *err)
 {
     struct ends e;
@@ -117,6 +123,7 @@ int mf_migration_check(const struct mf_config *config, struct mf_findings *out, 
                         "point the target at another database", "source and target are the same database");
     } else if (rc == 0 && e.source && e.target) { /* a target is looked at with its source in hand */
         rc = e.target->connector->target->check(e.target, e.source, &e.filter, out, err);
+        rc = rc == 0 && queries ? check_queries(config, &e, out, err) : rc;
     }
     if (rc == 0 && e.source && e.target && !same) {
         rc = mf_native_check(config, e.source, e.target, &e.filter, out, err);

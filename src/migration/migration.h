@@ -67,8 +67,8 @@ void mf_migration_on_event(struct mf_migration *m, mf_event_sink *sink, void *ct
 /* Quarantine list as JSON array (new reference). Any thread. */
 int mf_migration_quarantine(struct mf_migration *m, json_t **ret, struct mf_error *err);
 
-/* check and plan: no state needed, change nothing. */
-int mf_migration_check(const struct mf_config *config, struct mf_findings *out, json_t **ret_facts,
+/* check and plan: no state needed, change nothing. queries: statements that the source has seen are looked at, too. */
+int mf_migration_check(const struct mf_config *config, bool queries, struct mf_findings *out, json_t **ret_facts,
                        struct mf_error *err);
 int mf_migration_plan(const struct mf_config *config, json_t **ret, struct mf_error *err);
 

@@ -10,9 +10,9 @@ static json_t *json_findings(const struct mf_findings *f)
     json_t *a = json_array();
     for (size_t i = 0; i < mf_findings_count(f); i++) {
         const struct mf_finding *x = mf_findings_at(f, i);
-        json_array_append_new(a, json_pack("{s:i, s:s, s:s, s:s, s:s}", "severity", (int)x->severity, "code", x->code,
-                                           "object", x->object ? x->object : "", "reason", x->reason ? x->reason : "",
-                                           "remedy", x->remedy ? x->remedy : ""));
+        json_array_append_new(a, json_pack("{s:i, s:i, s:s, s:s, s:s, s:s}", "severity", (int)x->severity, "side",
+                                           (int)x->side, "code", x->code, "object", x->object ? x->object : "",
+                                           "reason", x->reason ? x->reason : "", "remedy", x->remedy ? x->remedy : ""));
     }
     return a;
 }
@@ -63,7 +63,9 @@ static int do_check(struct mf_db *db, struct mf_db *other, const json_t *o, json
 {
     struct mf_filter f = filter_of(o);
     struct mf_findings *found = mf_findings_new();
-    int rc = db->connector->target->check(db, other, &f, found, err);
+    struct mf_query_options q = {pd_number(o, "queries"), 2000, 10};
+    int rc = q.max ? db->connector->target->check_queries(db, other, &f, &q, found, err)
+                   : db->connector->target->check(db, other, &f, found, err);
     json_object_set_new(reply, "findings", json_findings(found));
     mf_findings_free(found);
     return rc;

@@ -257,6 +257,7 @@ static int quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int6
 
 const struct mf_target_ops mem_target_ops = {
     .check = check,
+    .check_queries = mf_default_check_queries,
     .schema_apply = schema_apply,
     .schema_plan = schema_plan,
     .schema_add_column = schema_add_column,

@@ -46,5 +46,12 @@ int my_check_tables(struct my_check *k, struct mf_error *err);
 int my_check_others(struct my_check *k, struct mf_error *err);
 /* Appends `'a', 'b'`: the databases of k->tables, for IN (…). False when there is none. */
 bool my_check_schemas(const struct my_check *k, struct mf_buf *out);
+/* A query with these databases in place of each %s; *ret NULL when nothing migrates. */
+int my_check_ask(struct my_check *k, MYSQL_RES **ret, struct mf_error *err, const char *fmt);
+/* The table if it migrates; NULL names are none. */
+const struct mf_table *my_check_migrates(const struct my_check *k, const char *schema, const char *name);
+
+/* check_upgrade.c: what a newer MySQL takes otherwise. Findings are the source's; both know the tables that migrate. */
+int my_check_upgrade(struct my_check *source, struct my_check *target, struct mf_error *err);
 
 #endif

@@ -25,25 +25,25 @@ bool my_check_schemas(const struct my_check *k, struct mf_buf *out)
     return any;
 }
 
-/* A query with the databases in place of its one %s; *ret NULL when nothing migrates. */
-static int ask(struct my_check *k, MYSQL_RES **ret, struct mf_error *err, const char *fmt)
+int my_check_ask(struct my_check *k, MYSQL_RES **ret, struct mf_error *err, const char *fmt)
 {
     MF_CLEANUP_BUF struct mf_buf schemas = {.max = 1u << 20}, sql = {.max = MY_SQL_MAX};
-    const char *place = strstr(fmt, "%s");
     *ret = NULL;
     if (!my_check_schemas(k, &schemas)) {
         return 0;
     }
-    mf_buf_append(&sql, fmt, (size_t)(place - fmt));
-    mf_buf_puts(&sql, mf_buf_str(&schemas));
-    mf_buf_puts(&sql, place + 2);
+    for (const char *place; (place = strstr(fmt, "%s")); fmt = place + 2) {
+        mf_buf_append(&sql, fmt, (size_t)(place - fmt));
+        mf_buf_puts(&sql, mf_buf_str(&schemas));
+    }
+    mf_buf_puts(&sql, fmt);
     if (!mf_buf_ok(&schemas) || !mf_buf_ok(&sql)) {
         return mf_fail(err, MF_FATAL, "MFBIG", "there are too many databases to look at");
     }
     return my_query(k->c, ret, err, mf_buf_str(&sql));
 }
 
-static const struct mf_table *migrates(const struct my_check *k, const char *schema, const char *name)
+const struct mf_table *my_check_migrates(const struct my_check *k, const char *schema, const char *name)
 {
     return schema && name ? mf_catalog_find(&k->tables, schema, name) : NULL;
 }
@@ -92,12 +92,46 @@ static void check_columns(struct my_check *k, const struct mf_table *t)
     }
 }
 
+/* ---- what the server itself cannot open ---- */
+
+/* A table whose definition is damaged is not in information_schema.TABLES, so nobody would miss it. */
+static int check_unreadable(struct my_check *k, const char *schema, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    MF_CLEANUP_BUF struct mf_buf sql = {.max = 4096};
+    mf_buf_puts(&sql, "SHOW TABLE STATUS FROM ");
+    my_put_ident(&sql, schema);
+    mf_buf_puts(&sql, " WHERE Engine IS NULL AND Comment NOT IN ('', 'VIEW')");
+    if (my_query(k->c, &r, err, mf_buf_str(&sql)) < 0) {
+        return -1;
+    }
+    for (MYSQL_ROW row; (row = mysql_fetch_row(r));) {
+        const char *why = "?";
+        char object[300];
+        for (unsigned i = 0; i < mysql_num_fields(r); i++) { /* MariaDB has columns after it */
+            why = strcmp(mysql_fetch_field_direct(r, i)->name, "Comment") == 0 && row[i] ? row[i] : why;
+        }
+        bool view = mf_starts_with(why, "View ");
+        if (!mf_filter_match(k->filter, schema, row[0])) {
+            continue;
+        }
+        snprintf(object, sizeof object, "%s %.140s.%.140s", view ? "view" : "table", schema, row[0]);
+        my_check_say(
+            k, view ? MF_WARNING : MF_BLOCKER, view ? "view-broken" : "table-unreadable", object,
+            view ? "drop it or make it anew on the source" : "repair it or restore it from a backup, or exclude it",
+            view ? "it is not carried over: %s" : "the server cannot open it, so that it would be left behind: %s",
+            why);
+    }
+    return 0;
+}
+
 /* ---- engines ---- */
 
 static int check_engines(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (ask(k, &r, err,
+    if (my_check_ask(
+            k, &r, err,
             "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE, TABLE_TYPE, CREATE_OPTIONS FROM information_schema.TABLES"
             " WHERE TABLE_TYPE <> 'VIEW' AND TABLE_SCHEMA IN (%s) ORDER BY 1, 2") < 0) {
         return -1;
@@ -115,14 +149,14 @@ static int check_engines(struct my_check *k, struct mf_error *err)
         } else if (strcmp(row[3], "SEQUENCE") == 0) {
             my_check_say(k, MF_WARNING, "sequence", object, "make it on the target by hand, beyond what is in use",
                          "a sequence: it is not migrated");
-        } else if (migrates(k, row[0], row[1]) && strcasecmp(row[2] ? row[2] : "", "InnoDB") != 0) {
+        } else if (my_check_migrates(k, row[0], row[1]) && strcasecmp(row[2] ? row[2] : "", "InnoDB") != 0) {
             mf_buf_puts(&remedy, "ALTER TABLE ");
             my_put_name(&remedy, row[0], row[1]);
             mf_buf_puts(&remedy, " ENGINE = InnoDB;");
             my_check_say(k, MF_BLOCKER, "engine", object, mf_buf_str(&remedy),
                          "its engine is %s: it has no transactions, so no snapshot of it fits the log",
                          row[2] ? row[2] : "?");
-        } else if (migrates(k, row[0], row[1]) && row[4] && strstr(row[4], "partitioned")) {
+        } else if (my_check_migrates(k, row[0], row[1]) && row[4] && strstr(row[4], "partitioned")) {
             my_check_say(
                 k, MF_NOTE, "partitions", object, "",
                 "partitioned: it is made with the source's partitions of that moment, and later changes of them are "
@@ -138,7 +172,8 @@ static int check_foreign(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     if (my_exec(k->c, err, "SET SESSION group_concat_max_len = 65536") < 0 ||
-        ask(k, &r, err,
+        my_check_ask(
+            k, &r, err,
             "SELECT r.CONSTRAINT_SCHEMA, r.TABLE_NAME, r.CONSTRAINT_NAME, r.DELETE_RULE, r.UPDATE_RULE,"
             " r.UNIQUE_CONSTRAINT_SCHEMA, r.REFERENCED_TABLE_NAME,"
             " (SELECT GROUP_CONCAT(REFERENCED_COLUMN_NAME SEPARATOR '" MY_NAMES_APART
@@ -152,16 +187,16 @@ static int check_foreign(struct my_check *k, struct mf_error *err)
     for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
         char object[400];
         MF_CLEANUP_BUF struct mf_buf remedy = {.max = 2048};
-        if (!migrates(k, row[0], row[1])) {
+        if (!my_check_migrates(k, row[0], row[1])) {
             continue;
         }
         snprintf(object, sizeof object, "foreign key %.90s of %.120s.%.120s", row[2], row[0], row[1]);
-        if (!migrates(k, row[5], row[6])) {
+        if (!my_check_migrates(k, row[5], row[6])) {
             my_check_say(k, MF_WARNING, "foreign-key-outside", object, "include the table it refers to",
                          "it refers to %s.%s, which does not migrate: it is made only if the target has that table",
                          row[5], row[6]);
         }
-        const struct mf_table *to = migrates(k, row[5], row[6]);
+        const struct mf_table *to = my_check_migrates(k, row[5], row[6]);
         if (!my_rule_acts(row[3]) && !my_rule_acts(row[4])) {
             continue;
         }
@@ -219,7 +254,8 @@ static void check_definer(struct my_check *k, const char *object, const char *de
 static int check_triggers(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (ask(k, &r, err,
+    if (my_check_ask(
+            k, &r, err,
             "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, DEFINER"
             " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME NOT LIKE 'midflight%'"
             " AND EVENT_OBJECT_SCHEMA IN (%s) ORDER BY 1, 2, 3") < 0) {
@@ -227,7 +263,7 @@ static int check_triggers(struct my_check *k, struct mf_error *err)
     }
     for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
         char object[400];
-        if (!migrates(k, row[0], row[1])) {
+        if (!my_check_migrates(k, row[0], row[1])) {
             continue;
         }
         snprintf(object, sizeof object, "trigger %.90s on %.120s.%.120s", row[2], row[0], row[1]);
@@ -246,6 +282,12 @@ int my_check_tables(struct my_check *k, struct mf_error *err)
     for (size_t i = 0; i < k->tables.n; i++) {
         check_columns(k, &k->tables.tables[i]);
     }
+    for (size_t i = 0; i < k->tables.n; i++) {
+        const char *schema = k->tables.tables[i].schema;
+        if ((i == 0 || strcmp(k->tables.tables[i - 1].schema, schema) != 0) && check_unreadable(k, schema, err) < 0) {
+            return -1;
+        }
+    }
     return check_engines(k, err) < 0 || check_foreign(k, err) < 0 || check_triggers(k, err) < 0 ? -1 : 0;
 }
 
@@ -254,9 +296,9 @@ int my_check_tables(struct my_check *k, struct mf_error *err)
 int my_check_others(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (ask(k, &r, err,
-            "SELECT EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'"
-            " AND EVENT_SCHEMA IN (%s) ORDER BY 1, 2") < 0) {
+    if (my_check_ask(k, &r, err,
+                     "SELECT EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'"
+                     " AND EVENT_SCHEMA IN (%s) ORDER BY 1, 2") < 0) {
         return -1;
     }
     for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {

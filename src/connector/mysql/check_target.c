@@ -15,7 +15,7 @@
 
 struct both {
     struct my_check *target;
-    struct my_check source; /* says nothing */
+    struct my_check source; /* its tables are lent by the target's */
 };
 
 /* ---- the servers ---- */
@@ -309,12 +309,14 @@ static int check(struct both *b, const struct mf_filter *filter, struct mf_error
     if (my_catalog_read(&b->source.db->base, filter, &k->tables, err) < 0) {
         return -1;
     }
+    b->source.tables = k->tables;
     check_versions(b);
     check_names(b);
     check_packet(b);
     check_modes(b);
     return my_check_server(k, err) < 0 || my_check_rights(k, err) < 0 || check_zones(b, err) < 0 ||
-                   check_collations(b, err) < 0 || my_check_contents(k, err) < 0
+                   check_collations(b, err) < 0 || my_check_contents(k, err) < 0 ||
+                   my_check_upgrade(&b->source, k, err) < 0
                ? -1
                : 0;
 }
@@ -330,6 +332,7 @@ int my_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter 
     int rc = my_check_open(&k, my_db_of(db), filter, out, err);
     rc = rc == 0 ? my_check_open(&b.source, my_db_of(src), filter, out, err) : rc;
     rc = rc == 0 ? check(&b, filter, err) : rc;
+    b.source.tables = (struct mf_catalog){0};
     my_check_close(&b.source);
     my_check_close(&k);
     return rc;

@@ -46,6 +46,7 @@ static const struct mf_source_ops source_ops = {
 
 static const struct mf_target_ops target_ops = {
     .check = my_check_target,
+    .check_queries = my_check_queries,
     .schema_apply = my_schema_apply,
     .schema_plan = my_schema_plan,
     .schema_add_column = my_schema_add_column,
