@@ -126,6 +126,7 @@ int mf_migration_check(const struct mf_config *config, struct mf_findings *out, 
                         "point the target at another database", "source and target are the same database");
     } else if (rc == 0 && e.source && e.target) { /* a target is looked at with its source in hand */
         rc = e.target->connector->target->check(e.target, e.source, &e.filter, out, err);
+        rc = rc == 0 ? mf_dual_check(config, e.source, e.target, out, err) : rc;
     }
     if (rc == 0 && e.source && e.target) {
         if (strcmp(e.source_facts.engine, e.target_facts.engine) == 0 &&

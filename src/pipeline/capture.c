@@ -50,6 +50,11 @@ int mf_capture_new(const struct mf_capture_options *o, struct mf_capture **ret, 
     c->o = *o;
     c->o.spill_dir = o->spill_dir ? mf_xstrdup(o->spill_dir) : NULL;
     mf_buf_init(&c->enc, ENCODED_MAX);
+    if (o->wait) {
+        c->wait = *o->wait;
+        c->o.wait = &c->wait;
+        c->dual = mf_dual_new(&c->wait);
+    }
     pthread_mutex_init(&c->mu, NULL);
     c->pool = mf_txnpool_new(o->spill_dir, o->transaction_memory);
     mf_spool_tail(o->spool, &c->tail);
@@ -67,9 +72,11 @@ int mf_capture_new(const struct mf_capture_options *o, struct mf_capture **ret, 
     return 0;
 }
 
-static void close_stream(struct mf_capture *c)
+/* err: why; NULL: it is left on purpose. */
+static void close_stream(struct mf_capture *c, const struct mf_error *err)
 {
     if (c->stream) {
+        mf_capture_gate_closing(c, err);
         c->o.db->connector->source->stream_close(c->stream);
         c->stream = NULL;
     }
@@ -83,8 +90,9 @@ void mf_capture_free(struct mf_capture *c)
     if (!c) {
         return;
     }
-    close_stream(c);
+    close_stream(c, NULL);
     mf_capture_txn_free(c);
+    mf_dual_free(c->dual);
     pthread_mutex_destroy(&c->mu);
     free((char *)c->o.spill_dir);
     free(c);
@@ -132,6 +140,14 @@ static int mark_used(struct mf_capture *c, struct mf_error *err)
     }
     c->marked = true;
     return 0;
+}
+
+int mf_capture_sync(struct mf_capture *c, struct mf_error *err)
+{
+    if (note_progress(c, err) < 0) {
+        return -1;
+    }
+    return c->dirty || c->tail.order > c->durable.order ? sync_spool(c, err) : 0;
 }
 
 /* Progress is told to the reader at once; it costs a sync of its own only now and then. Transactions are read (and applied) from
@@ -235,11 +251,20 @@ static int take_commit(struct mf_capture *c, const struct mf_item *item, struct 
     return rc;
 }
 
-static int take(struct mf_capture *c, const struct mf_item *item, struct mf_error *err)
+/* Also one that has nothing for us: whoever made it waits all the same. */
+static void note_end(struct mf_capture *c, const struct mf_item *item)
 {
     if (item->position.order > c->now.received.order) {
         c->now.received = item->position;
+        if (c->gated) {
+            mf_dual_received(c->dual, item->position.order, mf_now_us());
+        }
     }
+}
+
+static int take(struct mf_capture *c, const struct mf_item *item, struct mf_error *err)
+{
+    note_end(c, item);
     switch (item->kind) {
     case MF_ITEM_NONE:
         return 0;
@@ -289,7 +314,7 @@ static void doze(int timeout_ms)
 /* The budget is used up: the source waits, but must not think we are gone. */
 static enum mf_step stall(struct mf_capture *c, int timeout_ms, struct mf_error *err)
 {
-    if (flush(c, false, err) < 0) {
+    if (flush(c, false, err) < 0 || mf_capture_confirm(c, err) < 0) {
         return MF_STEP_FAILED;
     }
     doze(timeout_ms);
@@ -303,7 +328,7 @@ static enum mf_step rest(struct mf_capture *c, int timeout_ms, struct mf_error *
         if (flush(c, false, err) < 0) {
             return MF_STEP_FAILED;
         }
-        close_stream(c);
+        close_stream(c, NULL);
     }
     doze(timeout_ms);
     return MF_STEP_IDLE;
@@ -340,16 +365,19 @@ static enum mf_step read_group(struct mf_capture *c, int timeout_ms, struct mf_e
             break;
         }
         taken++;
-        if (group_full(c, taken)) {
+        if (group_full(c, taken) || (c->gated && c->moved)) {
             break;
         }
     }
+    bool moved = c->moved;
     bool more_come = taken > 0 && timeout_ms > 0 && c->bytes < GROUP_BYTES;
-    if (flush(c, more_come, err) < 0) {
+    if (mf_capture_confirm(c, err) < 0 || flush(c, more_come, err) < 0) {
         return MF_STEP_FAILED;
     }
-    breathe(c, taken, more_come);
-    return taken ? MF_STEP_MORE : MF_STEP_IDLE;
+    if (!c->gated) {
+        breathe(c, taken, more_come);
+    }
+    return taken || (c->gated && moved) ? MF_STEP_MORE : MF_STEP_IDLE;
 }
 
 static enum mf_step step(struct mf_capture *c, int timeout_ms, struct mf_error *err)
@@ -357,16 +385,24 @@ static enum mf_step step(struct mf_capture *c, int timeout_ms, struct mf_error *
     if (c->held) {
         return rest(c, timeout_ms, err);
     }
+    if (c->stream && c->gated != mf_capture_gate_due(c)) {
+        if (flush(c, false, err) < 0) {
+            return MF_STEP_FAILED;
+        }
+        close_stream(c, NULL);
+    }
     if (!c->stream) {
         /* The origin may take the position asked for as acknowledged: it must be durable. */
         if (c->tail.order > c->durable.order && sync_spool(c, err) < 0) {
             return MF_STEP_FAILED;
         }
         if (MF_FAULT(err, "capture.open") ||
-            c->o.db->connector->source->stream_open(c->o.db, &c->o.pipe, &c->tail, &c->stream, err) < 0) {
+            c->o.db->connector->source->stream_open(c->o.db, &c->o.pipe, &c->tail, mf_capture_gate_due(c), &c->stream,
+                                                    err) < 0) {
             return MF_STEP_FAILED;
         }
         c->acked_us = mf_now_us();
+        mf_capture_gate_opened(c);
     }
     c->now.stalled_on_budget = !mf_spool_has_room(c->o.spool);
     if (c->now.stalled_on_budget) {
@@ -379,7 +415,7 @@ enum mf_step mf_capture_step(struct mf_capture *c, int timeout_ms, struct mf_err
 {
     enum mf_step s = step(c, timeout_ms, err);
     if (s == MF_STEP_FAILED) {
-        close_stream(c);
+        close_stream(c, err);
     }
     publish(c);
     return s;

@@ -3,7 +3,8 @@
  * 0. A snapshot is taken and thrown away: whatever has to be waited for on the origin is waited for while apply runs.
  * 1. Apply is held: nothing more is begun. What it has begun was committed on the origin before this moment.
  * 2. The origin's snapshot is taken; it shows exactly what was committed up to P, and P is not before (1).
- * 3. Apply goes on up to P and stops there. Because of (1) it cannot have passed P before it was told of it.
+ * 3. Apply goes on up to P and stops there. Because of (1) it has not passed P before it was told of it; but where the origin shows a commit
+ *    only when somebody has it (a synchronous replica, dual writes) it may have, and then the round is begun again.
  * 4. When everything up to P is in the replica and nothing after it, the replica's snapshot is taken. It shows the replica as
  *    of P, and so must equal the origin's snapshot, row by row: no difference found is due to time.
  * 5. Apply goes on; the comparison takes its time in the two snapshots. */
@@ -151,8 +152,14 @@ static int too_slow(struct mf_verify *v, struct mf_error *err)
 int vf_round_poll(struct mf_verify *v, bool *ret_at, struct mf_error *err)
 {
     int64_t now = mf_now_us();
+    struct mf_position at;
     *ret_at = mf_apply_at_barrier(v->o.pipe->apply);
     if (*ret_at) {
+        return 0;
+    }
+    mf_apply_position(v->o.pipe->apply, &at);
+    if (at.order > v->origin->position.order) { /* see 3 above */
+        give_back(v);
         return 0;
     }
     if (now >= v->deadline_us) {

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/defaults.h"
 #include "connector/memory/internal.h"
 
 static int check(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
@@ -253,6 +254,7 @@ static int quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int6
 
 const struct mf_target_ops mem_target_ops = {
     .check = check,
+    .check_durable = mf_default_check_durable,
     .schema_apply = schema_apply,
     .schema_plan = schema_plan,
     .schema_add_column = schema_add_column,
@@ -331,6 +333,7 @@ const struct mf_connector mf_connector_memory = {
     .wire = "memory",
     .can_source = true,
     .can_target = true,
+    .commits_can_wait = true,
     .order_is_bytes = true,
     .open = open_db,
     .close = close_db,

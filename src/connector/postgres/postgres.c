@@ -1,6 +1,8 @@
 /* The connector's row. */
 #include "connector/postgres/postgres.h"
 
+#include "connector/defaults.h"
+
 #include "connector/postgres/wire.h"
 
 #include <stdio.h>
@@ -43,6 +45,11 @@ const struct mf_source_ops mf_pg_source_ops = {
     .stream_next = pg_stream_next,
     .stream_ack = pg_stream_ack,
     .stream_close = pg_stream_close,
+    .stream_confirm = mf_default_stream_confirm,
+    .stream_wake = mf_default_stream_wake,
+    .stream_leave = mf_default_stream_leave,
+    .commits_wait = mf_default_commits_wait,
+    .check_waiting = mf_default_check_waiting,
     .stream_drop = pg_stream_drop,
     .heartbeat = pg_heartbeat,
     .position = pg_position_now,
