@@ -14,6 +14,7 @@
 
 #define LOOK_AGAIN_US (10 * MF_US_PER_SEC)
 #define STUCK_US      MF_US_PER_SEC
+#define NUDGE_US      (MF_US_PER_SEC / 2)
 
 struct mf_wait_policy mf_dual_policy(const struct mf_config *c)
 {
@@ -98,6 +99,18 @@ static void tell(struct mf_migration *m, struct mf_dual *d)
     }
 }
 
+/* A source that has given up waiting begins again with the next commit that it is told of in time: on an idle one that is ours. */
+static void nudge(struct mf_migration *m, struct mf_dual *d)
+{
+    struct mf_dual_status s;
+    int64_t now = mf_now_us();
+    mf_dual_status(d, now, &s);
+    if (s.state != MF_DUAL_ON && s.state != MF_DUAL_OFF && s.waiting_us == 0 && now >= m->dual_nudge_us) {
+        m->dual_nudge_us = now + NUDGE_US;
+        m->next_beat_us = 0;
+    }
+}
+
 void mf_dual_tend(struct mf_migration *m)
 {
     struct mf_dual *d = dual_of(m);
@@ -110,6 +123,7 @@ void mf_dual_tend(struct mf_migration *m)
         mf_capture_gate(m->forward->capture, false);
     } else if (ready(m, d)) {
         mf_capture_gate(m->forward->capture, true);
+        nudge(m, d);
     }
     tell(m, d);
 }

@@ -355,6 +355,7 @@ static enum mf_step read_group(struct mf_capture *c, int timeout_ms, struct mf_e
 {
     const struct mf_source_ops *ops = c->o.db->connector->source;
     unsigned taken = 0;
+    int64_t began = mf_now_us();
     c->bytes = 0;
     for (;;) {
         struct mf_item item = {0};
@@ -369,7 +370,7 @@ static enum mf_step read_group(struct mf_capture *c, int timeout_ms, struct mf_e
             break;
         }
     }
-    bool moved = c->moved;
+    bool woken = c->gated && mf_now_us() - began < timeout_ms * MF_US_PER_MS / 2;
     bool more_come = taken > 0 && timeout_ms > 0 && c->bytes < GROUP_BYTES;
     if (mf_capture_confirm(c, err) < 0 || flush(c, more_come, err) < 0) {
         return MF_STEP_FAILED;
@@ -377,7 +378,7 @@ static enum mf_step read_group(struct mf_capture *c, int timeout_ms, struct mf_e
     if (!c->gated) {
         breathe(c, taken, more_come);
     }
-    return taken || (c->gated && moved) ? MF_STEP_MORE : MF_STEP_IDLE;
+    return taken || woken ? MF_STEP_MORE : MF_STEP_IDLE;
 }
 
 static enum mf_step step(struct mf_capture *c, int timeout_ms, struct mf_error *err)
