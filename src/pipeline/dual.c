@@ -1,7 +1,7 @@
 /* See dual.h.
  *
- * Time is measured with marks: the order of a commit and when it came in. A full ring puts later commits into its last mark, which so
- * covers more; the oldest mark is exact always, and it is what counts.
+ * Time is measured with marks: the order of a commit and when it came in, or when the first of a few did. When there are too many, neighbours become
+ * one: what waits is never taken for younger than it is, and hardly for older.
  *
  * Three things let commits go: the replica has not answered for after_ms (degrade), replay stands still for our own sake (standstill_ms,
  * whatever the policy: a verification must not be an outage), the origin itself, which has a timeout of its own and other reasons. The first ends when the replica
@@ -122,11 +122,22 @@ void mf_dual_closed(struct mf_dual *d, enum mf_dual_state state, const char *why
     pthread_mutex_unlock(&d->mu);
 }
 
+/* Two neighbours become one: as old as the older, up to the younger. */
+static void thin_out(struct mf_dual *d)
+{
+    for (size_t i = 0; i < MARKS / 2; i++) {
+        d->marks[i] = (struct mark){.order = d->marks[2 * i + 1].order, .us = d->marks[2 * i].us};
+    }
+    d->nmarks = MARKS / 2;
+}
+
 void mf_dual_received(struct mf_dual *d, uint64_t order, int64_t now_us)
 {
     pthread_mutex_lock(&d->mu);
-    bool new = d->nmarks == 0 || (now_us - d->last_mark_us >= MARK_US && d->nmarks < MARKS);
-    if (new) {
+    if (d->nmarks == 0 || now_us - d->last_mark_us >= MARK_US) {
+        if (d->nmarks == MARKS) {
+            thin_out(d);
+        }
         d->marks[d->nmarks++] = (struct mark){.us = now_us};
         d->last_mark_us = now_us;
     }

