@@ -101,8 +101,8 @@ static void beat(struct mf_migration *m)
             continue;
         }
         struct mf_db *db = pipes[i]->origin;
-        db->connector->traffic->hurry(
-            db, BEAT_MS); /* its commit may wait for the other side, and this thread must not for long */
+        /* With dual writes its commit waits for the target, and this thread must not for long. */
+        db->connector->traffic->hurry(db, mf_capture_dual(pipes[i]->capture) ? BEAT_MS : 0);
         if (db->connector->source->heartbeat(db, &pipes[i]->id, NULL, NULL, &err) < 0) {
             mf_log_error_at(MF_WARN, "heartbeat", &err);
         }

@@ -150,13 +150,20 @@ int mf_capture_sync(struct mf_capture *c, struct mf_error *err)
     return c->dirty || c->tail.order > c->durable.order ? sync_spool(c, err) : 0;
 }
 
+/* While commits wait for the replica it has them before they are answered, and the origin keeps them until then: a sync, which keeps this
+ * thread from what comes in, is made seldom. */
+static int64_t group_us(const struct mf_capture *c)
+{
+    return c->gated ? ACK_EVERY_US : GROUP_US;
+}
+
 /* Progress is told to the reader at once; it costs a sync of its own only now and then. Transactions are read (and applied) from
  * the spool before they are durable in it, so those that follow each other closely share a sync and an acknowledgement. */
 static int flush(struct mf_capture *c, bool more_come, struct mf_error *err)
 {
     int64_t now = mf_now_us();
     bool due = c->reply_wanted || now - c->acked_us >= ACK_EVERY_US;
-    if (more_come && !due && c->dirty && now - c->dirty_since_us < GROUP_US) {
+    if (more_come && !due && c->dirty && now - c->dirty_since_us < group_us(c)) {
         return note_progress(c, err);
     }
     if (note_progress(c, err) < 0) {
@@ -295,7 +302,7 @@ static int take(struct mf_capture *c, const struct mf_item *item, struct mf_erro
 static bool group_full(const struct mf_capture *c, unsigned taken)
 {
     return c->bytes >= GROUP_BYTES || c->reply_wanted ||
-           (taken % 64 == 0 && c->dirty && mf_now_us() - c->dirty_since_us >= GROUP_US);
+           (taken % 64 == 0 && c->dirty && mf_now_us() - c->dirty_since_us >= group_us(c));
 }
 
 void mf_capture_hold(struct mf_capture *c, bool held)
@@ -314,8 +321,23 @@ static void doze(int timeout_ms)
 /* The budget is used up: the source waits, but must not think we are gone. */
 static enum mf_step stall(struct mf_capture *c, int timeout_ms, struct mf_error *err)
 {
-    if (flush(c, false, err) < 0 || mf_capture_confirm(c, err) < 0) {
+    if (flush(c, false, err) < 0) {
         return MF_STEP_FAILED;
+    }
+    doze(timeout_ms);
+    return MF_STEP_IDLE;
+}
+
+/* The same where commits wait for the stream: it is left, or they would wait for room in the spool. */
+static enum mf_step stall_without(struct mf_capture *c, int timeout_ms, struct mf_error *err)
+{
+    struct mf_error full = {0};
+    if (c->stream) {
+        if (flush(c, false, err) < 0) {
+            return MF_STEP_FAILED;
+        }
+        mf_fail(&full, MF_FATAL, "MFBUDGET", "the spool is full (spool.budget)");
+        close_stream(c, &full);
     }
     doze(timeout_ms);
     return MF_STEP_IDLE;
@@ -392,6 +414,10 @@ static enum mf_step step(struct mf_capture *c, int timeout_ms, struct mf_error *
         }
         close_stream(c, NULL);
     }
+    c->now.stalled_on_budget = !mf_spool_has_room(c->o.spool);
+    if (c->now.stalled_on_budget && (c->gated || (c->dual && !c->stream))) {
+        return stall_without(c, timeout_ms, err);
+    }
     if (!c->stream) {
         /* The origin may take the position asked for as acknowledged: it must be durable. */
         if (c->tail.order > c->durable.order && sync_spool(c, err) < 0) {
@@ -405,7 +431,6 @@ static enum mf_step step(struct mf_capture *c, int timeout_ms, struct mf_error *
         c->acked_us = mf_now_us();
         mf_capture_gate_opened(c);
     }
-    c->now.stalled_on_budget = !mf_spool_has_room(c->o.spool);
     if (c->now.stalled_on_budget) {
         return stall(c, timeout_ms, err);
     }

@@ -82,8 +82,11 @@ void mf_capture_gate_closing(struct mf_capture *c, const struct mf_error *err)
     }
     bool alone = err && strcmp(err->code, "MFALONE") == 0, on = c->gate_wanted;
     if (err) {
-        snprintf(why, sizeof(why), "%s: %.250s",
-                 alone ? "the stream goes on without it for a moment" : "the stream broke", err->text);
+        snprintf(why, sizeof(why), "%s%.250s",
+                 alone                  ? "the stream goes on without it for a moment: "
+                 : err->cls == MF_RETRY ? "the stream broke: "
+                                        : "",
+                 err->text);
         mf_dual_closed(c->dual, MF_DUAL_DEGRADED, why);
     } else {
         mf_dual_closed(c->dual, MF_DUAL_OFF, on ? "the stream rests" : "commits wait for the target no longer");
