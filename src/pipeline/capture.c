@@ -394,7 +394,7 @@ static enum mf_step read_group(struct mf_capture *c, int timeout_ms, struct mf_e
     }
     bool woken = c->gated && mf_now_us() - began < timeout_ms * MF_US_PER_MS / 2;
     bool more_come = taken > 0 && timeout_ms > 0 && c->bytes < GROUP_BYTES;
-    if (mf_capture_confirm(c, err) < 0 || flush(c, more_come, err) < 0) {
+    if (mf_capture_confirm(c, err) < 0 || flush(c, more_come || c->gated, err) < 0) {
         return MF_STEP_FAILED;
     }
     if (!c->gated) {
