@@ -303,7 +303,6 @@ int mem_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struc
 int mem_stream_next(struct mf_stream *st, int timeout_ms, struct mf_item *ret, struct mf_error *err);
 int mem_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err);
 int mem_stream_confirm(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err);
-int mem_commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret, struct mf_error *err);
 void mem_stream_close(struct mf_stream *st);
 int mem_stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 

@@ -80,6 +80,18 @@ static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *
     return 0;
 }
 
+static int commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
+                        struct mf_error *err)
+{
+    MEM_LOCKED;
+    (void)pipe;
+    if (mem_enter_db(db, "source.commits_wait", NULL, err)) {
+        return -1;
+    }
+    *ret = (struct mf_commit_wait){.waits = true, .at = mem_position(mem_server(db)->lsn)};
+    return 0;
+}
+
 static int load(struct mf_db *db, double *ret, struct mf_error *err)
 {
     MEM_LOCKED;
@@ -121,7 +133,7 @@ const struct mf_source_ops mem_source_ops = {
     .stream_confirm = mem_stream_confirm,
     .stream_wake = mf_default_stream_wake,
     .stream_leave = mf_default_stream_leave,
-    .commits_wait = mem_commits_wait,
+    .commits_wait = commits_wait,
     .check_waiting = mf_default_check_waiting,
     .stream_drop = mem_stream_drop,
     .heartbeat = heartbeat,

@@ -481,8 +481,6 @@ int mem_stream_ack(struct mf_stream *base, const struct mf_position *durable, st
     return after ? mem_lost(&st->conn, "source.stream_ack", err) : 0;
 }
 
-/* ---- commits that wait ---- */
-
 /* Nobody waits here; what would have been answered is remembered, for tests to hold against the target. */
 int mem_stream_confirm(struct mf_stream *base, const struct mf_position *upto, struct mf_error *err)
 {
@@ -495,19 +493,7 @@ int mem_stream_confirm(struct mf_stream *base, const struct mf_position *upto, s
     if (!st->commits_wait || upto->order > st->sent) {
         mem_violate(st->conn.server, "confirmed %s to a stream nobody waits for, or before it was sent", upto->token);
     }
-    if (upto->order > st->conn.server->answered) {
-        st->conn.server->answered = upto->order;
-    }
+    uint64_t *answered = &st->conn.server->answered;
+    *answered = upto->order > *answered ? upto->order : *answered;
     return after ? mem_lost(&st->conn, "source.stream_confirm", err) : 0;
-}
-
-int mem_commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret, struct mf_error *err)
-{
-    MEM_LOCKED;
-    (void)pipe;
-    if (mem_enter_db(db, "source.commits_wait", NULL, err)) {
-        return -1;
-    }
-    *ret = (struct mf_commit_wait){.waits = true, .at = mem_position(mem_server(db)->lsn)};
-    return 0;
 }
