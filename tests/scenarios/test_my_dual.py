@@ -312,8 +312,12 @@ def test_there_and_back_with_dual_writes(pair, migration):
     source, target = pair
     m = begin(migration, pair, cutover={"max_pause": "10s"}, on_sick_target="wait")
     begun = time.monotonic()
-    m.call("verify")
-    m.call("cutover")
+    with Writer(source) as one, Writer(source) as two:
+        wait_for(lambda: one.answered and two.answered, 10, "commits")
+        m.call("verify")
+        m.call("cutover")
+        wait_for(lambda: one.error and two.error, 10, "the old side to refuse")
+    assert not {*one.answered, *two.answered} - ids(target)
     target.execute("INSERT INTO t (v) VALUES ('there')")
     m.wait(lambda s: state(s) == "off", 10, "dual writes off")
     m.call("rollback")
