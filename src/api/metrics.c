@@ -18,6 +18,8 @@ static const struct metric metrics[] = {
     {"midflight_lag_seconds", "gauge", "stream.lag_seconds", 1,
      "How far the replica is behind the side that takes writes, in time."},
     {"midflight_lag_bytes", "gauge", "stream.lag_bytes", 1, "The same in bytes of the source's log."},
+    {"midflight_lag_transactions", "gauge", "stream.lag_transactions", 1,
+     "The same in transactions, while the target follows by its server's own replication (mode: native)."},
     {"midflight_rows_copied_total", "counter", "copy.rows_done", 1, "Rows copied."},
     {"midflight_rows_to_copy", "gauge", "copy.rows_total", 1, "Rows there are to copy, as estimated."},
     {"midflight_bytes_copied_total", "counter", "copy.bytes_done", 1, "Bytes copied."},

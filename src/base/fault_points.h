@@ -106,6 +106,13 @@ MF_FAULT_POINT("mysql.load_begin", "before a chunk is loaded into a MySQL target
 MF_FAULT_POINT("mysql.load_data", "in the middle of a chunk's rows for a MySQL target")
 MF_FAULT_POINT("mysql.load_commit", "a chunk's rows are in a MySQL target, not committed")
 MF_FAULT_POINT("mysql.load_committed", "a chunk is committed in a MySQL target, nobody knows yet")
+MF_FAULT_POINT("phase.replicate", "the schema is whole; the servers' own replication is about to be set up")
+MF_FAULT_POINT("native.begin", "everything is in step; the stream is about to give way to the servers' own replication")
+MF_FAULT_POINT("native.closed", "the stream is closed for good; the target does not follow by itself yet")
+MF_FAULT_POINT("native.attached", "the target follows the source; nothing has noted it here")
+MF_FAULT_POINT("native.follow", "the target's replication is about to be looked at")
+MF_FAULT_POINT("native.promote", "writes were decided to move; the target still follows the source")
+MF_FAULT_POINT("native.promoted", "the target follows nobody; the stream is not back yet")
 MF_FAULT_POINT("mysql.trigger_up", "a trigger is about to be made on the side that will take the writes")
 MF_FAULT_POINT("mysql.trigger_down",
                "a trigger is remembered, and about to be dropped on the side that takes no writes")

@@ -122,7 +122,13 @@ static void print_stream(const json_t *s, FILE *out)
     }
     fprintf(out, "  stream      %s, %s changes/s\n", lag_text(s, lag, sizeof(lag)),
             mf_format_count(mf_json_int(s, "stream.changes_per_second"), rate, sizeof(rate)));
-    if (mf_json_str(s, "stream.applied_position")[0]) {
+    if (mf_streq(mf_json_str(s, "mode"), "native")) {
+        fprintf(
+            out,
+            "              by the target's own replication: %lld transactions behind; source at %s, executed to %s\n",
+            (long long)mf_json_int(s, "stream.lag_transactions"), mf_json_str(s, "stream.source_position"),
+            mf_json_str(s, "stream.applied_position"));
+    } else if (mf_json_str(s, "stream.applied_position")[0]) {
         fprintf(out, "              source at %s, spooled to %s, applied to %s\n",
                 mf_json_str(s, "stream.source_position"), mf_json_str(s, "stream.spooled_position"),
                 mf_json_str(s, "stream.applied_position"));

@@ -285,6 +285,10 @@ static int check_all(struct mf_config *c, struct mf_error *err)
         check_hook("hooks.on_complete", c->hooks.on_complete, err) < 0) {
         return -1;
     }
+    if (c->mode == MF_MODE_NATIVE && c->dual_writes == MF_DUAL_WRITES_ON) {
+        return mf_fail(err, MF_USAGE, "MFCONF",
+                       "dual_writes: not with mode: native, where midflight does not apply the changes");
+    }
     if (c->spool.segment_bytes > c->spool.budget_bytes / 4) {
         return mf_fail(err, MF_USAGE, "MFCONF",
                        "spool.segment is more than a quarter of spool.budget: the spool could not be emptied in time");

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 
+enum mf_mode { MF_MODE_STREAM, MF_MODE_NATIVE };
 enum mf_on_ddl { MF_DDL_STOP, MF_DDL_ADDITIVE, MF_DDL_IGNORE };
 enum mf_on_reject { MF_REJECT_KEEP, MF_REJECT_STOP };
 enum mf_on_divergence { MF_DIVERGENCE_REPAIR, MF_DIVERGENCE_STOP };
@@ -31,6 +32,11 @@ struct mf_config {
         double max_load;
         int64_t chunk_bytes, chunk_rows;
     } copy;
+    enum mf_mode mode;
+    struct {
+        char *host, *user, *password, *ca; /* as the target's server sees the source's; NULL: as in the URL */
+        int64_t port;                      /* 0: the same */
+    } native;
     enum mf_on_ddl on_ddl;
     int64_t schema_check_ms;
     enum mf_on_divergence on_divergence;

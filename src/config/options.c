@@ -17,6 +17,7 @@
 #define HOUR      (60 * MINUTE)
 #define DAY       (24 * HOUR)
 
+static const char *const mode_words[] = {"stream", "native", NULL};
 static const char *const ddl_words[] = {"stop", "additive", "ignore", NULL};
 static const char *const dual_words[] = {"off", "on", NULL};
 static const char *const reject_words[] = {"keep", "stop", NULL};
@@ -36,6 +37,26 @@ const struct mf_option mf_options[] = {
     {"source_password", MF_OPT_SECRET, AT(source_password), NULL, 0, 0, NULL,
      "The password for the source, when it is not in the URL or in the places the database's own client looks."},
     {"target_password", MF_OPT_SECRET, AT(target_password), NULL, 0, 0, NULL, "The same for the target."},
+    {"mode", MF_OPT_WORD, AT(mode), "stream", 0, 0, mode_words,
+     "How changes travel to the target before the cutover: `stream` is midflight's own; `native` (MySQL into MySQL) "
+     "makes the "
+     "target a replica of the source by the servers' own means, once the rows are there, and promotes it in the "
+     "cutover. "
+     "Set back to `stream`, a run goes on from where the replica stood."},
+    {"native.host", MF_OPT_TEXT, AT(native.host), NULL, 0, 0, NULL,
+     "The source's address as the target's server reaches it. Without it the host of `source`."},
+    {"native.port", MF_OPT_COUNT, AT(native.port), "0", 0, 65535, NULL, "The port of it. 0: the port of `source`."},
+    {"native.user", MF_OPT_TEXT, AT(native.user), NULL, 0, 0, NULL,
+     "The account at the source that the target's server logs in with; it needs REPLICATION SLAVE. Without it the "
+     "account of "
+     "`source`."},
+    {"native.password", MF_OPT_SECRET, AT(native.password), NULL, 0, 0, NULL,
+     "Its password. It is given to the target's server each time that its replication is started, and kept by "
+     "neither."},
+    {"native.ca", MF_OPT_TEXT, AT(native.ca), NULL, 0, 0, NULL,
+     "A file of certificates on the target's machine: its server then verifies the source's. Without it a `source` "
+     "that asks for "
+     "TLS is replicated from with TLS, unverified."},
     {"tables.include", MF_OPT_LIST, AT(include), NULL, 0, 0, NULL,
      "Patterns of the tables to move, as `schema.table` with `*` and `?`. All, when there is none."},
     {"tables.exclude", MF_OPT_LIST, AT(exclude), NULL, 0, 0, NULL,

@@ -49,6 +49,9 @@ struct mf_source_ops {
     /* Adds tables to a prepared stream (a table created on the source while the migration runs). */
     int (*stream_add_tables)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                              struct mf_error *err);
+    /* The stream was not read for a while, and will be opened at `to`: what of its tables is remembered from before does not hold from there on. */
+    int (*stream_skip)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                       struct mf_error *err);
     /* from: durable on our side, it may be acknowledged at once. MF_FATAL code MFSLOT when more than that was acknowledged already.
      * commits_wait: sessions of this database are to be answered their COMMIT only when stream_confirm has covered it; whether they are is the
      * database's to say (commits_wait). MFUNSUP where mf_connector.commits_can_wait is false. */
@@ -199,7 +202,7 @@ struct mf_target_ops {
     int (*window_batch)(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
                         struct mf_error *err);
     /* What the origin's server did by itself to rows of t (mf_batch.cascades), before the batch with its cause is given: rows whose `columns` have the
-     * values of one of `was` (rows of n values) are deleted; or, with `now` (then was is one row), get its values there. emit (may be NULL): each row that was there, as wide as
+     * values of one of `was` (rows of n values) are deleted; or, with `now` (then was is one row), get its values there but for those that are MF_UNCHANGED. emit (may be NULL): each row that was there, as wide as
      * t with the columns of its key, as it was. *ret_more: there are more; call again. Waits for the answer. */
     int (*window_cascade)(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
                           const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
@@ -273,6 +276,28 @@ struct mf_traffic_ops {
     int (*cleanup)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 };
 
+/* The servers' own replication in place of a stream and apply (mode: native): the target follows the source by itself, midflight sets it up,
+ * watches it and ends it. Optional: what a connector lacks is mf_default_replication, whose check is a blocker. pipe is the forward one. */
+struct mf_replication_ops {
+    /* Findings: whether this target can be made to follow that source. The same filter as the migration's. */
+    int (*check)(struct mf_db *target, struct mf_db *source, const struct mf_filter *filter, struct mf_findings *out,
+                 struct mf_error *err);
+    /* The target holds exactly what was committed up to job->from, and its checkpoint says so. Makes it follow from there, standing still.
+     * May be called again after a stop at any instant. */
+    int (*attach)(struct mf_db *target, struct mf_db *source, const struct mf_pipe_id *pipe,
+                  const struct mf_replication_job *job, struct mf_error *err);
+    /* Lets it go on; until (order 0: for ever): it stops exactly there by itself. MF_RETRY once detach has begun. */
+    int (*resume)(struct mf_db *target, struct mf_db *source, const struct mf_pipe_id *pipe,
+                  const struct mf_position *until, struct mf_error *err);
+    /* Returns when nothing is being written by it. */
+    int (*pause)(struct mf_db *target, const struct mf_pipe_id *pipe, struct mf_error *err);
+    int (*status)(struct mf_db *target, const struct mf_pipe_id *pipe, struct mf_replication_status *ret,
+                  struct mf_error *err);
+    /* Promotes: it follows nobody any more, and the checkpoint of pipe is where it stood, so that a stream can go on from there. What it
+     * had taken and not executed is forgotten. A target that does not follow: success. */
+    int (*detach)(struct mf_db *target, const struct mf_pipe_id *pipe, struct mf_error *err);
+};
+
 struct mf_connector {
     const char *name;           /* "postgres" */
     const char *const *schemes; /* URL schemes, NULL-terminated */
@@ -287,6 +312,7 @@ struct mf_connector {
     const struct mf_source_ops *source;
     const struct mf_target_ops *target;
     const struct mf_traffic_ops *traffic;
+    const struct mf_replication_ops *replication;
 };
 
 /* The connector for a URL's scheme, or MF_USAGE with the schemes known. */

@@ -59,6 +59,13 @@ int mf_default_check_durable(struct mf_db *db, struct mf_findings *out, struct m
     return 0;
 }
 
+int mf_default_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                           struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)to, (void)err;
+    return 0;
+}
+
 int mf_default_load(struct mf_db *db, double *ret, struct mf_error *err)
 {
     (void)db, (void)err;
@@ -220,3 +227,53 @@ void mf_default_hurry(struct mf_db *db, int within_ms)
 {
     (void)db, (void)within_ms;
 }
+
+/* ---- the servers' own replication ---- */
+
+static int no_replication_check(struct mf_db *target, struct mf_db *source, const struct mf_filter *filter,
+                                struct mf_findings *out, struct mf_error *err)
+{
+    (void)source, (void)filter, (void)err;
+    mf_findings_add(out, MF_BLOCKER, MF_TARGET, "native-mode", "mode",
+                    "take mode: native out of the configuration (mode: stream is the default)",
+                    "midflight does not set up replication between %s servers: mode: native is not for them",
+                    target->connector->name);
+    return 0;
+}
+
+static int no_attach(struct mf_db *target, struct mf_db *source, const struct mf_pipe_id *pipe,
+                     const struct mf_replication_job *job, struct mf_error *err)
+{
+    (void)source, (void)pipe, (void)job;
+    return unsupported(target, "follow by its server's own replication", err);
+}
+
+static int no_resume(struct mf_db *target, struct mf_db *source, const struct mf_pipe_id *pipe,
+                     const struct mf_position *until, struct mf_error *err)
+{
+    (void)source, (void)pipe, (void)until;
+    return unsupported(target, "follow by its server's own replication", err);
+}
+
+static int no_pause(struct mf_db *target, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    (void)target, (void)pipe, (void)err;
+    return 0;
+}
+
+static int no_status(struct mf_db *target, const struct mf_pipe_id *pipe, struct mf_replication_status *ret,
+                     struct mf_error *err)
+{
+    (void)target, (void)pipe, (void)err;
+    *ret = (struct mf_replication_status){0};
+    return 0;
+}
+
+const struct mf_replication_ops mf_default_replication = {
+    .check = no_replication_check,
+    .attach = no_attach,
+    .resume = no_resume,
+    .pause = no_pause,
+    .status = no_status,
+    .detach = no_pause,
+};

@@ -19,6 +19,9 @@ int mf_default_commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, str
 int mf_default_check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
                              struct mf_findings *out, struct mf_error *err);
 int mf_default_check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err);
+/* Nothing is remembered. */
+int mf_default_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                           struct mf_error *err);
 int mf_default_load(struct mf_db *db, double *ret, struct mf_error *err); /* 0: not known, never throttled on */
 int mf_default_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
                              struct mf_error *err);
@@ -64,5 +67,8 @@ int mf_default_run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wai
                         struct mf_error *err);
 int mf_default_run_lock_check(struct mf_run_lock *l, struct mf_error *err);
 void mf_default_run_lock_release(struct mf_run_lock *l);
+
+/* None: check says so, a target follows nobody, the rest fails. */
+extern const struct mf_replication_ops mf_default_replication;
 
 #endif

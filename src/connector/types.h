@@ -62,6 +62,13 @@ struct mf_commit_wait {
     struct mf_position at; /* not before any commit that was answered before this was asked */
 };
 
+/* How the target's server reaches the source's. NULL or 0: as midflight does. */
+struct mf_replication_options {
+    const char *host, *user, *password;
+    int port;
+    const char *ca; /* a file on the target's machine: the source's certificate is verified with it */
+};
+
 struct mf_db_options {
     const char *url;
     const char *password; /* NULL: from the URL or the engine's own places (PGPASSFILE) */
@@ -70,6 +77,8 @@ struct mf_db_options {
     int statement_timeout_ms; /* for catalogue queries; 0 none */
     const char *state_dir;    /* for files an engine needs (schema dumps); NULL: a temporary directory */
     const char *migration;    /* whose bookkeeping a check looks at; NULL: it takes the database for one without any */
+    const struct mf_replication_options
+        *replication; /* mode: native, given to both sides; NULL: the target never follows by its server's own means */
 };
 
 struct mf_db_facts {
@@ -220,6 +229,21 @@ struct mf_window_result {
 };
 /* Counts a row, and names it while there is room. what is static; key is copied. */
 void mf_result_diverged(struct mf_window_result *r, const struct mf_table *t, const char *what, const char *key);
+
+struct mf_replication_job {
+    struct mf_position from;
+    const struct mf_catalog *tables; /* the source's that migrate */
+    bool only_these;                 /* a filter chose them: others must not come */
+};
+
+struct mf_replication_status {
+    bool attached;
+    bool receiving, applying; /* at work, or trying to be */
+    struct mf_position executed;
+    uint64_t received; /* order: how much of the source's history it has taken */
+    double lag_seconds;
+    struct mf_error trouble; /* MF_FATAL: it stopped for this and will again. MF_RETRY: it may pass. MF_OK: none */
+};
 
 typedef int mf_chunk_sink(void *ctx, const struct mf_chunk *c, struct mf_error *err);
 typedef int mf_row_sink(void *ctx, const struct mf_row *row, struct mf_error *err);

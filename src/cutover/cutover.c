@@ -274,6 +274,9 @@ static enum mf_step do_decide(struct mf_cutover *c, struct mf_error *err)
 static enum mf_step do_open(struct mf_cutover *c, struct mf_error *err)
 {
     c->epoch.open = true;
+    if (c->o.promote && c->o.promote(c->o.ctx, err) < 0) {
+        return MF_STEP_FAILED;
+    }
     if (c->o.to->connector->traffic->epoch_write(c->o.to, &c->o.id, &c->epoch, err) < 0) {
         return MF_STEP_FAILED;
     }

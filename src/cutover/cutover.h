@@ -34,6 +34,9 @@ struct mf_cutover_options {
     int (*guard)(void *ctx, struct mf_error *err);
     /* Once more while writers are held, as the last thing before the decision: the same contract. NULL: none (simulation). */
     int (*last_guard)(void *ctx, struct mf_error *err);
+    /* After the decision and before `to` is opened, possibly more than once: when it returns nothing but ours writes to `to`. NULL: nothing ever
+     * does. */
+    int (*promote)(void *ctx, struct mf_error *err);
     void (*tell)(void *ctx, const char *step, const char *sentence);
     void *ctx;
 };

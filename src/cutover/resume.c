@@ -148,6 +148,9 @@ static int finish(const struct mf_cutover_options *o, struct mf_db *winner, cons
     if (known->epoch >= decided->epoch) {
         return 0;
     }
+    if (o->promote && o->promote(o->ctx, err) < 0) {
+        return -1;
+    }
     struct mf_epoch e = *decided;
     e.open = true;
     mf_log(MF_WARN, "cutover", "finishing a cutover that was decided: the %s takes writes from epoch %" PRIu64,

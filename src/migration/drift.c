@@ -15,6 +15,7 @@ struct looking {
     const struct mf_catalog *known; /* of db, as the streams have it */
     struct mf_drift *d;
     bool have_other;
+    enum mf_on_ddl policy;
 };
 
 void mf_table_list_add(struct mf_table_list *l, const struct mf_table *t)
@@ -87,7 +88,7 @@ static int missing(struct looking *l, const struct mf_planned *p, const struct m
         if (need_other(l, err) < 0) {
             return -1;
         }
-        if (!mf_catalog_find(&l->d->other, p->schema, p->name) || l->m->config->on_ddl == MF_DDL_IGNORE) {
+        if (!mf_catalog_find(&l->d->other, p->schema, p->name) || l->policy == MF_DDL_IGNORE) {
             return 0; /* on both sides, or nobody minds */
         }
         snprintf(what, sizeof what, "was dropped; the %s still has it", side_name(l->other));
@@ -137,7 +138,7 @@ static void say_column(struct looking *l, const struct mf_table *t, const char *
 static bool columns_agree(struct looking *l, const struct mf_table *was, const struct mf_table *o,
                           const struct mf_table *r, bool *ret_wider)
 {
-    enum mf_on_ddl policy = l->m->config->on_ddl;
+    enum mf_on_ddl policy = l->policy;
     for (uint16_t i = 0; i < o->ncolumns; i++) {
         const struct mf_column *c = &o->columns[i];
         int at = mf_table_column(r, c->name), before = mf_table_column(was, c->name);
@@ -233,13 +234,21 @@ static void find_new(struct looking *l)
             continue;
         }
         mf_table_list_add(&l->d->fresh, t);
-        if (l->m->config->on_ddl == MF_DDL_STOP) {
+        if (l->policy == MF_DDL_STOP) {
             problem(l, t->schema, t->name,
                     "was made while the migration runs: it is in no stream and its rows are not "
                     "copied",
                     "leave it out (tables.exclude), or take it in (on_ddl: additive), and start midflight again");
         }
     }
+}
+
+/* mode: native. The target's server brings schema changes across by itself; what is not there yet is waited for, and nothing is made by us, or it
+ * would be there when the server comes to it. */
+static enum mf_on_ddl policy_of(struct mf_migration *m)
+{
+    bool by_server = m->config->mode == MF_MODE_NATIVE && mf_native_at(m->state) != MF_NATIVE_OVER;
+    return by_server && m->config->on_ddl == MF_DDL_ADDITIVE ? MF_DDL_STOP : m->config->on_ddl;
 }
 
 int mf_drift_look(struct mf_migration *m, struct mf_drift *ret, struct mf_error *err)
@@ -249,6 +258,7 @@ int mf_drift_look(struct mf_migration *m, struct mf_drift *ret, struct mf_error 
     struct looking l = {.m = m,
                         .db = back ? m->target : m->source,
                         .other = back ? m->source : m->target,
+                        .policy = policy_of(m),
                         .known = back ? &m->target_tables : &m->source_tables,
                         .d = &d};
     int rc = mf_plan_load(m, &l.plan, err);

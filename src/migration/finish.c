@@ -110,6 +110,10 @@ int mf_do_end(struct mf_migration *m, const struct mf_request *r, json_t **reply
         return -1;
     }
     mf_stop_streams(m);
+    if (m->target->connector->replication->detach(m->target, &id, err) < 0) {
+        mf_error_prefix(err, "ending the target's replication");
+        return -1;
+    }
     if (clean(m->source, &id, err) < 0 || clean(m->target, &id, err) < 0 ||
         mf_phase_enter(m, complete ? "completed" : "cancelled", err) < 0) {
         err->cls =

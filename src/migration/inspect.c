@@ -41,11 +41,13 @@ static int open_end(const struct mf_config *c, enum mf_side side, struct mf_db *
     if (!connector) {
         return -1;
     }
+    struct mf_replication_options replication;
     struct mf_db_options o = {.url = url,
                               .password = side == MF_SOURCE ? c->source_password : c->target_password,
                               .side = side,
                               .connect_timeout_s = 10,
-                              .migration = c->migration};
+                              .migration = c->migration,
+                              .replication = mf_native_options(c, &replication)};
     if (connector->open(&o, ret, err) < 0 || connector->facts(*ret, facts, err) < 0) {
         if (!out) {
             mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");
@@ -127,6 +129,9 @@ int mf_migration_check(const struct mf_config *config, struct mf_findings *out, 
     } else if (rc == 0 && e.source && e.target) { /* a target is looked at with its source in hand */
         rc = e.target->connector->target->check(e.target, e.source, &e.filter, out, err);
         rc = rc == 0 ? mf_dual_check(config, e.source, e.target, out, err) : rc;
+    }
+    if (rc == 0 && e.source && e.target && !same) {
+        rc = mf_native_check(config, e.source, e.target, &e.filter, out, err);
     }
     if (rc == 0 && e.source && e.target) {
         if (strcmp(e.source_facts.engine, e.target_facts.engine) == 0 &&

@@ -119,7 +119,21 @@ enum mf_step mf_phase_step(struct mf_migration *m, struct mf_error *err);
 const char *mf_phase_of(struct mf_migration *m); /* as status shows it */
 bool mf_phase_steady(struct mf_migration *m);
 int mf_phase_enter(struct mf_migration *m, const char *step, struct mf_error *err);
+bool mf_phase_past_native(struct mf_migration *m); /* beyond the step at which mode: native begins */
 int mf_phase_load(struct mf_migration *m, struct mf_error *err);
+
+/* native.c: the servers' own replication in place of the forward stream */
+enum mf_native { MF_NATIVE_NOT, MF_NATIVE_ATTACHING, MF_NATIVE_ATTACHED, MF_NATIVE_OVER };
+enum mf_native mf_native_at(struct mf_state *state);
+/* NULL in mode: stream; else o, filled. */
+const struct mf_replication_options *mf_native_options(const struct mf_config *c, struct mf_replication_options *o);
+int mf_native_check(const struct mf_config *c, struct mf_db *source, struct mf_db *target,
+                    const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err);
+enum mf_step mf_native_begin(struct mf_migration *m, struct mf_error *err);
+/* The target follows nobody when it returns. For the cutover (ctx is the migration). */
+int mf_native_promote(void *ctx, struct mf_error *err);
+/* The stream takes over where it must: writes are on the target, or the mode was changed. Before a pipe is opened. */
+int mf_native_settle(struct mf_migration *m, struct mf_error *err);
 
 /* owner.c: the migration is ours (both databases say so, unless force) and nobody else runs it. */
 int mf_own_begin(struct mf_migration *m, bool force, struct mf_error *err);
@@ -143,6 +157,7 @@ int mf_open_tables(struct mf_migration *m, bool with_target, struct mf_error *er
 int mf_open_forward(struct mf_migration *m, struct mf_error *err);
 int mf_open_reverse(struct mf_migration *m, struct mf_error *err);
 int mf_check_pipes(struct mf_migration *m, struct mf_error *err);
+void mf_spool_dir(const struct mf_migration *m, enum mf_direction d, char *out, size_t n);
 struct mf_pipe *mf_live_pipe(struct mf_migration *m); /* the one whose origin takes writes */
 bool mf_writes_on_target(struct mf_migration *m);
 

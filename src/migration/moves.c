@@ -127,6 +127,7 @@ static struct mf_cutover_options options(struct mf_migration *m, bool back, cons
         .stop = stopping,
         .guard = guard,
         .last_guard = still_whole,
+        .promote = mf_native_promote,
         .tell = tell,
         .ctx = m,
     };

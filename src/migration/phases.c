@@ -24,6 +24,7 @@ struct phase_row {
     bool standing; /* apply stands still during this step */
     const char *fault;
     const char *sentence;
+    bool native; /* only in mode: native */
 };
 
 /* ---- prepare: bookkeeping in both databases, the slot, the plan of tables ---- */
@@ -350,6 +351,8 @@ static const struct phase_row rows[] = {
      "rows that the source's server changed by itself while they were copied"},
     {"indexes", "catching_up", do_indexes, NEEDS_FORWARD, false, "phase.indexes",
      "indexes, constraints, foreign keys, triggers"},
+    {"replicate", "catching_up", mf_native_begin, NEEDS_FORWARD, false, "phase.replicate",
+     "the servers' own replication takes over from the stream", .native = true},
     {"reverse", "catching_up", do_reverse, NEEDS_FORWARD, false, "phase.reverse", "the stream back, kept ready"},
     {"synced", "synced", do_synced, NEEDS_BOTH, false, "phase.synced", "both sides equal, the stream is live"},
     {"completed", "completed", do_synced, NEEDS_NOTHING, false, "phase.completed",
@@ -380,6 +383,16 @@ const char *mf_phase_of(struct mf_migration *m)
 bool mf_phase_steady(struct mf_migration *m)
 {
     return row_of(m->step)->act == do_synced;
+}
+
+bool mf_phase_past_native(struct mf_migration *m)
+{
+    const struct phase_row *r = row_of(m->step), *end = row_of("completed");
+    bool past = false;
+    for (const struct phase_row *i = rows; i <= r && r < end; i++) {
+        past = past || i[0].native;
+    }
+    return past && !r->native;
 }
 
 int mf_phase_enter(struct mf_migration *m, const char *step, struct mf_error *err)
@@ -413,6 +426,12 @@ int mf_phase_load(struct mf_migration *m, struct mf_error *err)
 /* Opens what a row needs. Each piece is done once: after an error the next step goes on with the piece that failed. */
 static int ensure(struct mf_migration *m, const struct phase_row *row, struct mf_error *err)
 {
+    if (mf_native_settle(m, err) < 0) {
+        return -1;
+    }
+    if (row->act == mf_native_begin && mf_native_at(m->state) == MF_NATIVE_ATTACHING) {
+        return 0; /* the pipe is closed */
+    }
     if (row->needs >= NEEDS_FORWARD && !m->forward_runs) {
         if (!m->forward && (mf_open_tables(m, true, err) < 0 || mf_open_forward(m, err) < 0)) {
             return -1;
@@ -431,8 +450,12 @@ static int ensure(struct mf_migration *m, const struct phase_row *row, struct mf
         return 0;
     }
     if (mf_open_reverse(m, err) < 0 ||
-        (!m->writers_known && (MF_FAULT(err, "migration.writers") || mf_resume_writers(m, err) < 0))) {
+        (!m->writers_known && (MF_FAULT(err, "migration.writers") || mf_resume_writers(m, err) < 0)) ||
+        mf_native_settle(m, err) < 0) {
         return -1;
+    }
+    if (!m->forward) {
+        return 0; /* a cutover was finished: the next step opens the stream */
     }
     m->writers_known = true;
     if (mf_pipe_start(m->reverse, err) < 0) {
@@ -452,8 +475,9 @@ enum mf_step mf_phase_step(struct mf_migration *m, struct mf_error *err)
         return MF_STEP_FAILED;
     }
     enum mf_step step = row->act(m, err);
-    if (step == MF_STEP_MORE && mf_phase_enter(m, row[1].step, err) < 0) {
-        return MF_STEP_FAILED;
+    const struct phase_row *next = row + 1;
+    while (step == MF_STEP_MORE && next->native && m->config->mode != MF_MODE_NATIVE) {
+        next++;
     }
-    return step;
+    return step == MF_STEP_MORE && mf_phase_enter(m, next->step, err) < 0 ? MF_STEP_FAILED : step;
 }

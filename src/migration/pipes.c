@@ -56,6 +56,11 @@ int mf_open_tables(struct mf_migration *m, bool with_target, struct mf_error *er
     return with_target ? replace_catalog(m, &m->target_tables, m->target, err) : 0;
 }
 
+void mf_spool_dir(const struct mf_migration *m, enum mf_direction d, char *out, size_t n)
+{
+    snprintf(out, n, "%s/spool-%s", m->config->state_dir, d == MF_FORWARD ? "forward" : "reverse");
+}
+
 static int open_pipe(struct mf_migration *m, enum mf_direction d, struct mf_map *map, struct mf_pipe **ret,
                      struct mf_error *err)
 {
@@ -63,13 +68,14 @@ static int open_pipe(struct mf_migration *m, enum mf_direction d, struct mf_map 
     struct mf_wait_policy wait = mf_dual_policy(c);
     char dir[4096];
     bool found = false;
-    snprintf(dir, sizeof dir, "%s/spool-%s", c->state_dir, d == MF_FORWARD ? "forward" : "reverse");
+    mf_spool_dir(m, d, dir, sizeof dir);
     struct mf_pipe_options o = {
         .id = mf_migration_pipe_id(m, d),
         .origin = d == MF_FORWARD ? m->source : m->target,
         .replica = d == MF_FORWARD ? m->target : m->source,
         .state = m->state,
         .map = map,
+        .by_server = d == MF_FORWARD && mf_native_at(m->state) == MF_NATIVE_ATTACHED,
         .dir = dir,
         .spool_budget = (uint64_t)c->spool.budget_bytes,
         .spool_segment = (size_t)c->spool.segment_bytes,

@@ -20,7 +20,7 @@
 static void hold_back(struct mf_migration *m, bool held)
 {
     struct mf_pipe *live = mf_live_pipe(m), *resting = live == m->forward ? m->reverse : m->forward;
-    if (live && resting) {
+    if (live && resting && resting->capture) {
         mf_capture_hold(resting->capture, held);
     }
 }

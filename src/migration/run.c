@@ -21,12 +21,14 @@ static int open_db(const struct mf_config *c, enum mf_side side, struct mf_db **
     if (!connector) {
         return -1;
     }
+    struct mf_replication_options replication;
     struct mf_db_options o = {.url = url,
                               .password = side == MF_SOURCE ? c->source_password : c->target_password,
                               .side = side,
                               .connect_timeout_s = 10,
                               .state_dir = c->state_dir,
-                              .migration = c->migration};
+                              .migration = c->migration,
+                              .replication = mf_native_options(c, &replication)};
     struct mf_db *db = NULL;
     if (connector->open(&o, &db, err) < 0) {
         mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");

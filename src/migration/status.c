@@ -92,18 +92,22 @@ static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool sa
     struct mf_capture_stats c;
     struct mf_apply_stats a;
     struct mf_spool_stats s;
-    mf_capture_stats(pipe->capture, &c);
-    mf_apply_stats(pipe->apply, &a);
-    mf_spool_stats(pipe->spool, &s);
+    mf_pipe_stats(pipe, &c, &a, &s);
+    bool by_server = !pipe->capture;
     uint64_t now = sampled && m->source_now.order > c.received.order ? m->source_now.order : c.received.order;
     uint64_t lag = a.reached == 0 ? s.bytes_on_disk : mf_pipe_behind(pipe, now); /* 0: replay has not begun */
     /* What waits was committed after both: the last commit applied, and the last time that nothing waited. */
     int64_t since = a.last_commit_time_us > a.caught_up_us ? a.last_commit_time_us : a.caught_up_us;
-    double lag_seconds = s.written.order > a.reached && since ? (double)(mf_wall_us() - since) / 1e6 : 0;
+    double lag_seconds = by_server                              ? (double)a.lag_us / 1e6
+                         : s.written.order > a.reached && since ? (double)(mf_wall_us() - since) / 1e6
+                                                                : 0;
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:I, s:f}", "source_position", sampled ? m->source_now.token : c.received.token,
                   "spooled_position", s.durable.token, "applied_position", a.applied.token, "lag_bytes",
                   (json_int_t)lag, "lag_seconds", lag_seconds < 0 ? 0.0 : lag_seconds);
+    if (by_server) {
+        put_int(o, "lag_transactions", (int64_t)(now > a.reached ? now - a.reached : 0));
+    }
     put_int(o, "transactions", (int64_t)a.transactions);
     put_int(o, "changes_captured", (int64_t)c.changes);
     put_int(o, "changes_applied", (int64_t)a.changes);
@@ -156,6 +160,9 @@ static json_t *base_status(struct mf_state *state, const char *migration, const 
                           tables, "pause_ms", (double)mf_state_int(state, "pause_us", 0) / 1000, "cutovers",
                           (json_int_t)mf_state_int(state, "cutovers", 0), "wrong_side_writes",
                           (json_int_t)mf_state_wrong_side_count(state));
+    enum mf_native native = mf_native_at(state);
+    bool by_server = native == MF_NATIVE_ATTACHING || native == MF_NATIVE_ATTACHED;
+    json_object_set_new(o, "mode", json_string(by_server ? "native" : "stream"));
     json_object_set_new(o, "last_error", error[0] ? json_string(error) : json_null());
     char unmigrated[16384] = "[]";
     mf_state_get(state, "unmigrated", unmigrated, sizeof unmigrated, &found, NULL);

@@ -126,7 +126,7 @@ void mf_apply_withdraw(struct mf_apply *a, struct mf_apply_job *job)
 }
 
 /* Standing at the barrier, with nothing open in the target: does what was asked for. */
-static void do_job(struct mf_apply *a)
+void mf_apply_do_job(struct mf_apply *a)
 {
     pthread_mutex_lock(&a->mu);
     bool at = a->barrier.order && a->passed.order == a->barrier.order && a->last_txn <= a->barrier.order;
@@ -372,6 +372,9 @@ static enum mf_step schema_changed(struct mf_apply *a, struct mf_error *err)
 
 enum mf_step mf_apply_step(struct mf_apply *a, int timeout_ms, struct mf_error *err)
 {
+    if (a->o.by_server) {
+        return mf_apply_follow(a, timeout_ms, err);
+    }
     enum mf_step s = mf_apply_ensure_open(a, timeout_ms, err);
     if (s != MF_STEP_MORE) {
         return s;
@@ -397,7 +400,7 @@ enum mf_step mf_apply_step(struct mf_apply *a, int timeout_ms, struct mf_error *
     if (idle(a, err) < 0) {
         return failed(a, err);
     }
-    do_job(a);
+    mf_apply_do_job(a);
     if (a->w.blocked_by) {
         mf_apply_wait(a, timeout_ms);
     }

@@ -25,7 +25,8 @@ struct mf_apply_options {
     struct mf_db *origin;  /* rows are read again from here (fuzzy only) */
     struct mf_db *replica; /* written */
     struct mf_pipe_id pipe;
-    struct mf_spool *spool;
+    struct mf_spool *spool; /* NULL by_server */
+    bool by_server;         /* the replica's own server applies (mf_replication_ops): each step looks after it */
     struct mf_state *state;
     struct mf_map *map;
     size_t window_bytes, window_changes;
@@ -48,6 +49,8 @@ void mf_apply_free(struct mf_apply *a);
 /* Nothing with position > barrier is applied; order 0 takes the barrier away. The stage stands exactly at the barrier when applied >= what
  * there is up to it: mf_apply_at_barrier. */
 void mf_apply_set_barrier(struct mf_apply *a, const struct mf_position *barrier);
+/* Nothing beyond the barrier will be begun from now on: at once where windows are written here, after a moment by_server. */
+bool mf_apply_held(struct mf_apply *a);
 /* Everything up to the barrier is committed in the target and the stream has been seen past it. */
 bool mf_apply_at_barrier(struct mf_apply *a);
 /* Up to here fuzzily. Kept in state as "consistency.<direction>". Only grows. */
@@ -63,7 +66,7 @@ void mf_apply_want_checkpoint(struct mf_apply *a);
 void mf_apply_position(struct mf_apply *a, struct mf_position *ret); /* committed in the target */
 
 /* What commits of the origin may be answered for, see dual.h. */
-void mf_apply_held(struct mf_apply *a, struct mf_held *ret);
+void mf_apply_how_far(struct mf_apply *a, struct mf_held *ret);
 /* The quarantine was counted: rows, when `ticket` had been refused so far. Rows leave it without apply's knowing. */
 uint64_t mf_apply_refused_ticket(struct mf_apply *a);
 void mf_apply_note_refused(struct mf_apply *a, uint64_t ticket, uint64_t rows);
@@ -97,6 +100,8 @@ struct mf_apply_stats { /* any thread */
     int64_t last_commit_time_us; /* source's clock, of the last transaction applied */
     int64_t caught_up_us;        /* when there was last nothing left to apply; our clock */
     int64_t latency_us;          /* commit on the source to commit on the target, of the last window */
+    uint64_t received;           /* by_server: order up to which it has the source's log; 0 else */
+    int64_t lag_us;              /* by_server: as the server itself says */
 };
 void mf_apply_stats(struct mf_apply *a, struct mf_apply_stats *ret);
 

@@ -198,7 +198,7 @@ static int changed(struct mf_arena *arena, const struct mf_row *row, const uint1
     }
     memcpy(v, row->values, row->n * sizeof(*v));
     for (uint16_t k = 0; k < n; k++) {
-        v[columns[k]] = now->values[k];
+        v[columns[k]] = now->values[k].kind == MF_UNCHANGED ? v[columns[k]] : now->values[k];
     }
     *ret = (struct mf_row){.n = row->n, .values = v};
     return 0;
@@ -277,7 +277,11 @@ static int one_cascade(struct mf_apply *a, const struct cause *c, const struct m
     }
     bool moved = false;
     for (uint16_t i = 0; c->now && i < k->n; i++) {
-        moved = moved || !mf_value_equal(&was[0].values[i], &now.values[i]);
+        bool same = mf_value_equal(&was[0].values[i], &now.values[i]);
+        moved = moved || !same;
+        if (same) { /* the other row may spell it in another way, and goes on doing so */
+            now.values[i] = (struct mf_value){.kind = MF_UNCHANGED};
+        }
     }
     if (action == MF_CASCADE_NONE || (c->now && !moved)) {
         return 0;

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 
-void mf_apply_held(struct mf_apply *a, struct mf_held *ret)
+void mf_apply_how_far(struct mf_apply *a, struct mf_held *ret)
 {
     pthread_mutex_lock(&a->mu);
     ret->upto = a->reached.order > a->applied.order ? a->reached : a->applied;

@@ -98,9 +98,15 @@ struct mf_apply {
     struct mf_apply_job *job;
     bool job_running;
     struct mf_apply_stats stats;
+
+    /* by_server. The first belongs to apply's thread. */
+    bool follow_started; /* what is seen is the outcome of having let it run */
+    bool follow_running; /* it was let run, and not seen standing since */
+    uint64_t follow_until, follow_first;
 };
 
 /* apply.c */
+void mf_apply_do_job(struct mf_apply *a); /* where the stage stands */
 int mf_apply_quarantine_full(struct mf_apply *a, uint64_t more, struct mf_error *err);
 
 /* apply_held.c */
@@ -136,6 +142,9 @@ void mf_apply_txns_add(struct ap_txns *t, uint64_t id);
 void mf_apply_txns_free(struct ap_txns *t);
 /* Until a reader of the origin sees all of them; MF_RETRY code MFUNSEEN when that takes long. */
 int mf_apply_await_visible(struct mf_apply *a, const struct ap_txns *t, struct mf_error *err);
+
+/* apply_follow.c */
+enum mf_step mf_apply_follow(struct mf_apply *a, int timeout_ms, struct mf_error *err);
 
 /* apply_reread.c */
 int mf_apply_reread(struct mf_apply *a, struct mf_error *err); /* what a->result misses; the window is committed */

@@ -12,21 +12,21 @@
 #include <stdio.h>
 #include <string.h>
 
+struct mf_dual *mf_capture_dual(struct mf_capture *c)
+{
+    return c ? c->dual : NULL;
+}
+
 void mf_capture_gate(struct mf_capture *c, bool on)
 {
-    if (c->dual && atomic_exchange(&c->gate_wanted, on) != on) {
+    if (mf_capture_dual(c) && atomic_exchange(&c->gate_wanted, on) != on) {
         mf_capture_moved(c);
     }
 }
 
-struct mf_dual *mf_capture_dual(struct mf_capture *c)
-{
-    return c->dual;
-}
-
 void mf_capture_moved(struct mf_capture *c)
 {
-    if (!c->dual) {
+    if (!mf_capture_dual(c)) {
         return;
     }
     atomic_store(&c->moved, true);

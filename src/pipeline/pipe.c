@@ -83,12 +83,24 @@ static uint64_t reached(const struct mf_pipe *p, bool capture)
     return at.order;
 }
 
+void mf_pipe_stats(struct mf_pipe *p, struct mf_capture_stats *c, struct mf_apply_stats *a, struct mf_spool_stats *s)
+{
+    mf_apply_stats(p->apply, a);
+    if (p->capture) {
+        mf_capture_stats(p->capture, c);
+        mf_spool_stats(p->spool, s);
+    } else {
+        *c = (struct mf_capture_stats){0};
+        *s = (struct mf_spool_stats){0};
+    }
+}
+
 uint64_t mf_pipe_behind(struct mf_pipe *p, uint64_t order)
 {
     struct mf_capture_stats c;
     struct mf_apply_stats a;
-    mf_capture_stats(p->capture, &c);
-    mf_apply_stats(p->apply, &a);
+    struct mf_spool_stats s;
+    mf_pipe_stats(p, &c, &a, &s);
     uint64_t behind = order > a.reached ? order - a.reached : 0;
     if (p->origin->connector->order_is_bytes) {
         return behind;
@@ -193,14 +205,15 @@ static struct mf_pipe_threads *new_threads(struct mf_pipe *p, int64_t retry_ms)
 int mf_pipe_start(struct mf_pipe *p, struct mf_error *err)
 {
     struct mf_pipe_threads *t = p->threads;
-    if (t->capture_started && t->apply_started) {
+    bool needs_capture = p->capture != NULL;
+    if (t->capture_started == needs_capture && t->apply_started) {
         return 0;
     }
-    t->capture_started = pthread_create(&t->capture, NULL, capture_main, t) == 0;
+    t->capture_started = needs_capture && pthread_create(&t->capture, NULL, capture_main, t) == 0;
     t->apply_started = pthread_create(&t->apply, NULL, apply_main, t) == 0;
     bool asks = mf_capture_dual(p->capture) != NULL;
     t->asker_started = asks && pthread_create(&t->asker, NULL, asker_main, t) == 0;
-    if (!t->capture_started || !t->apply_started || t->asker_started != asks) {
+    if (t->capture_started != needs_capture || !t->apply_started || t->asker_started != asks) {
         mf_pipe_stop(p);
         return mf_fail(err, MF_FATAL, "MFTHREAD", "cannot start the threads of the stream");
     }
@@ -271,7 +284,7 @@ static int check_spool(const struct mf_pipe_options *o, struct mf_spool *spool, 
 
 static void held(void *ctx, struct mf_held *ret)
 {
-    mf_apply_held(((struct mf_pipe *)ctx)->apply, ret);
+    mf_apply_how_far(((struct mf_pipe *)ctx)->apply, ret);
 }
 
 static void moved(void *ctx)
@@ -295,6 +308,7 @@ static int open_stages(const struct mf_pipe_options *o, struct mf_pipe *p, struc
                                  .replica = o->replica,
                                  .pipe = o->id,
                                  .spool = p->spool,
+                                 .by_server = o->by_server,
                                  .state = o->state,
                                  .map = o->map,
                                  .window_bytes = o->window_bytes,
@@ -305,7 +319,7 @@ static int open_stages(const struct mf_pipe_options *o, struct mf_pipe *p, struc
                                  .max_quarantined = o->max_quarantined,
                                  .moved = o->wait ? moved : NULL,
                                  .moved_ctx = p};
-    return mf_capture_new(&c, &p->capture, err) < 0 || mf_apply_new(&a, &p->apply, err) < 0 ? -1 : 0;
+    return (!o->by_server && mf_capture_new(&c, &p->capture, err) < 0) || mf_apply_new(&a, &p->apply, err) < 0 ? -1 : 0;
 }
 
 int mf_pipe_open(const struct mf_pipe_options *o, struct mf_pipe **ret, struct mf_error *err)
@@ -316,6 +330,13 @@ int mf_pipe_open(const struct mf_pipe_options *o, struct mf_pipe **ret, struct m
     p->replica = o->replica;
     p->storage = o->storage;
     p->threads = new_threads(p, o->retry_ms);
+    if (o->by_server) {
+        if (open_stages(o, p, err) < 0) {
+            goto fail;
+        }
+        *ret = p;
+        return 0;
+    }
     if (!o->storage) {
         p->own_storage = p->storage = mf_spool_files(o->dir, o->spool_segment, err);
         if (!p->storage) {

@@ -10,8 +10,8 @@ struct mf_pipe {
     struct mf_pipe_id id;
     struct mf_db *origin, *replica;
     struct mf_spool_storage *storage, *own_storage; /* own: NULL when storage was given */
-    struct mf_spool *spool;
-    struct mf_capture *capture;
+    struct mf_spool *spool;                         /* NULL by_server */
+    struct mf_capture *capture;                     /* the same */
     struct mf_apply *apply;
     struct mf_pipe_threads *threads; /* from open to close, running or not: other threads ask it for the failure */
 };
@@ -21,6 +21,8 @@ struct mf_pipe_options {
     struct mf_db *origin, *replica;
     struct mf_state *state;
     struct mf_map *map;
+    bool
+        by_server; /* the replica's own server takes the changes from the origin's: nothing is captured or spooled here */
     const char *dir;                  /* of spool and spilled transactions; NULL with storage given */
     struct mf_spool_storage *storage; /* simulation's; NULL: files in dir */
     struct mf_position start;
@@ -40,6 +42,8 @@ int mf_pipe_start(struct mf_pipe *p, struct mf_error *err);
 int mf_pipe_failure(struct mf_pipe *p, struct mf_error *ret);
 /* What keeps the pipe from going on at this moment: its failure, or what it is trying again. Cleared when all is well. */
 void mf_pipe_trouble(struct mf_pipe *p, struct mf_error *ret);
+/* Of all its stages; zeroes for those it has not. Any thread. */
+void mf_pipe_stats(struct mf_pipe *p, struct mf_capture_stats *c, struct mf_apply_stats *a, struct mf_spool_stats *s);
 /* How far replay is behind this order of the origin, in bytes of its log; where positions count commits, that many of the size that
  * the ones seen so far had. Any thread. */
 uint64_t mf_pipe_behind(struct mf_pipe *p, uint64_t order);

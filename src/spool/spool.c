@@ -312,6 +312,11 @@ void mf_spool_stats(struct mf_spool *s, struct mf_spool_stats *ret)
     };
 }
 
+int mf_spool_clear(struct mf_spool_storage *st, struct mf_error *err)
+{
+    return st->ops->truncate(st, 0, err);
+}
+
 void mf_spool_storage_free(struct mf_spool_storage *st)
 {
     if (st) {

@@ -23,6 +23,8 @@ struct mf_spool_storage *mf_spool_memory(void);
 void mf_spool_memory_crash(struct mf_spool_storage *st); /* drops what was not synced; outlives mf_spool_close */
 /* The nth storage operation from now on fails once with MF_RETRY (0: none is to fail). */
 void mf_spool_memory_fail(struct mf_spool_storage *st, unsigned nth);
+/* Removes whatever is there; no spool is open on it. */
+int mf_spool_clear(struct mf_spool_storage *st, struct mf_error *err);
 void mf_spool_storage_free(struct mf_spool_storage *st);
 
 /* Opens and checks what is there: a torn last block is cut off, a damaged one before the end is an error (MF_FATAL, code

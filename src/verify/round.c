@@ -20,6 +20,8 @@
 #define NUDGE_US       MF_US_PER_SEC
 #define FIRST_NUDGE_US (20 * MF_US_PER_MS)
 #define GIVE_UP        3
+#define HELD_US        (60 * MF_US_PER_SEC) /* for one transaction of the replica's to end */
+#define HELD_LOOK_US   (2 * MF_US_PER_MS)
 
 static void set_barrier(struct mf_verify *v, const struct mf_position *p)
 {
@@ -111,6 +113,19 @@ static int wait_out(struct mf_verify *v, struct mf_error *err)
     return 0;
 }
 
+/* Where the replica's own server applies, it must be seen standing before the origin's position is asked for. */
+static int wait_held(struct mf_verify *v, struct mf_error *err)
+{
+    int64_t until = mf_now_us() + HELD_US;
+    while (!mf_apply_held(v->o.pipe->apply)) {
+        if (mf_now_us() > until || mf_pipe_failure(v->o.pipe, err) < 0) {
+            return mf_fail(err, MF_RETRY, "MFLAG", "the replica did not come to a stand");
+        }
+        mf_sleep_us(HELD_LOOK_US);
+    }
+    return 0;
+}
+
 int vf_round_open(struct mf_verify *v, bool barrier, struct mf_error *err)
 {
     static const struct mf_position beginning = {.order = 1, .token = "the beginning"};
@@ -123,6 +138,9 @@ int vf_round_open(struct mf_verify *v, bool barrier, struct mf_error *err)
         return give_back(v);
     }
     set_barrier(v, &beginning);
+    if (wait_held(v, err) < 0) {
+        return give_back(v);
+    }
     if (MF_FAULT(err, "verify.snapshot") ||
         o->connector->source->snapshot_open(o, &v->o.pipe->id, readers(v), &v->origin, err) < 0) {
         mf_error_prefix(err, "taking a snapshot to verify at");

@@ -24,11 +24,13 @@ static struct my_type type_of(uint8_t field, const uint8_t *meta, unsigned salt)
         [MY_FIELD_YEAR] = MY_YEAR,          [MY_FIELD_DATE] = MY_DATE,           [MY_FIELD_NEWDATE] = MY_DATE,
         [MY_FIELD_TIME] = MY_TIME,          [MY_FIELD_TIME2] = MY_TIME,          [MY_FIELD_DATETIME] = MY_DATETIME,
         [MY_FIELD_DATETIME2] = MY_DATETIME, [MY_FIELD_TIMESTAMP] = MY_TIMESTAMP, [MY_FIELD_TIMESTAMP2] = MY_TIMESTAMP,
-        [MY_FIELD_JSON] = MY_JSON,          [MY_FIELD_GEOMETRY] = MY_GEOMETRY};
+        [MY_FIELD_JSON] = MY_JSON,          [MY_FIELD_GEOMETRY] = MY_GEOMETRY,   [MY_FIELD_VECTOR] = MY_VECTOR};
     struct my_type t = {.base = bases[field], .is_unsigned = salt & 1};
     snprintf(t.charset, sizeof(t.charset), "%s", sets[salt % MF_ARRAY_LEN(sets)]);
     t.members = members;
-    if (field == MY_FIELD_NEWDECIMAL) {
+    if (field == MY_FIELD_VECTOR) {
+        t.length = salt & 2 ? 2048 : 3;
+    } else if (field == MY_FIELD_NEWDECIMAL) {
         t.precision = meta[0];
         t.scale = meta[1];
     } else if (field == MY_FIELD_BIT) {
@@ -61,8 +63,9 @@ static int give_columns(struct my_binlog *d, const struct my_table_map *map)
 {
     static struct my_type types[4096];
     struct mf_error err = {0};
-    size_t at = 0;
-    MF_FUZZ_CHECK(map->ncolumns <= 4096);
+    size_t at = 0, sign = 0;
+    const struct my_map *m = my_map_find(d, map->id);
+    MF_FUZZ_CHECK(m && map->ncolumns <= 4096);
     for (uint16_t i = 0; i < map->ncolumns; i++) {
         int len = my_field_meta_len(map->types[i]);
         uint8_t meta[2] = {0};
@@ -71,6 +74,11 @@ static int give_columns(struct my_binlog *d, const struct my_table_map *map)
         }
         at += len > 0 ? (size_t)len : 0;
         types[i] = type_of(map->types[i], meta, (unsigned)map->id + i);
+        bool number = (types[i].base >= MY_TINYINT && types[i].base <= MY_DOUBLE);
+        if (number && sign / 8 < m->signs_len) { /* as the map says: else no row of the newer servers is ever read */
+            types[i].is_unsigned = m->signs[sign / 8] >> (7 - sign % 8) & 1;
+        }
+        sign += number;
         MF_FUZZ_CHECK(!map->has_names || map->names[i]);
     }
     int rc = my_binlog_columns(d, map->id, types, map->ncolumns, &err);

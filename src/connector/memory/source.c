@@ -126,6 +126,7 @@ const struct mf_source_ops mem_source_ops = {
     .check = check,
     .stream_prepare = mem_stream_prepare,
     .stream_add_tables = mem_stream_add_tables,
+    .stream_skip = mf_default_stream_skip,
     .stream_open = mem_stream_open,
     .stream_next = mem_stream_next,
     .stream_ack = mem_stream_ack,

@@ -344,4 +344,5 @@ const struct mf_connector mf_connector_memory = {
     .source = &mem_source_ops,
     .target = &mem_target_ops,
     .traffic = &mem_traffic_ops,
+    .replication = &mf_default_replication,
 };

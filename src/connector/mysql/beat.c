@@ -7,6 +7,7 @@
  * before executed, so that one which moves between the two looks is in one of them. An owned one that rolls back, or a long one of a replica's,
  * makes the position a little later than need be, never earlier: the next transactions reach it.
  */
+#include "connector/mysql/dump.h"
 #include "connector/mysql/mysql_room.h"
 
 #include "base/fault.h"
@@ -59,17 +60,9 @@ static int gtid_position(MYSQL *c, const struct my_db *db, struct mf_position *r
 
 static int log_position(MYSQL *c, const struct my_db *db, struct mf_position *ret, struct mf_error *err)
 {
-    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (my_query(c, &r, err, db->version >= 80400 ? "SHOW BINARY LOG STATUS" : "SHOW MASTER STATUS") < 0) {
-        return -1;
-    }
-    MYSQL_ROW row = mysql_fetch_row(r);
-    if (!row || !row[0]) {
-        mf_fail(err, MF_FATAL, "MFBINLOG", "%s writes no binary log", db->facts.host);
-        mf_hint(err, "set log_bin and binlog_format = ROW and restart the server");
-        return -1;
-    }
-    return my_file_position(row[0], (uint64_t)my_get_i64(row, 1), ret, err);
+    char file[MF_POSITION_TOKEN];
+    uint64_t offset = 0;
+    return my_log_end(c, db, file, sizeof file, &offset, err) < 0 ? -1 : my_file_position(file, offset, ret, err);
 }
 
 int my_position_seen(MYSQL *c, const struct my_db *db, struct mf_position *ret, struct mf_error *err)

@@ -43,9 +43,12 @@ enum my_event_kind {
 
 enum my_rows_kind { MY_ROWS_INSERT, MY_ROWS_UPDATE, MY_ROWS_DELETE };
 
+#define MY_GTID_TAG 33 /* 32 characters */
+
 struct my_gtid {
     bool anonymous;
-    uint8_t uuid[16]; /* MySQL */
+    uint8_t uuid[16];      /* MySQL */
+    char tag[MY_GTID_TAG]; /* MySQL 8.3 on; "": none */
     uint64_t number;
     bool mariadb;
     uint32_t domain, server; /* MariaDB: domain-server-number */

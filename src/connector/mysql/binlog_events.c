@@ -83,6 +83,80 @@ static int gtid(struct mf_cursor *in, struct my_event *e, struct mf_error *err)
     return 0;
 }
 
+/* An integer of the newer events: as many bytes follow the first as that has ones at its low end, then a zero. */
+static uint64_t read_variable(struct mf_cursor *in)
+{
+    uint8_t first = mf_read_u8(in);
+    unsigned more = 0;
+    while (more < 8 && first >> more & 1) {
+        more++;
+    }
+    uint64_t v = my_read_le(in, more);
+    return more == 8 ? v : v << (7 - more) | (uint64_t)first >> (more + 1);
+}
+
+/* A letter or _, then digits too. */
+static bool read_tag(struct mf_cursor *in, char *out)
+{
+    uint64_t n = read_variable(in);
+    const char *p = n < MY_GTID_TAG ? mf_read_bytes(in, (size_t)n) : NULL;
+    if (!p || (n > 0 && p[0] >= '0' && p[0] <= '9')) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!(p[i] >= 'a' && p[i] <= 'z') && p[i] != '_' && !(p[i] >= '0' && p[i] <= '9')) {
+            return false;
+        }
+    }
+    memcpy(out, p, (size_t)n);
+    return true;
+}
+
+/* Fields by their numbers, growing; one that is left out is zero. What comes behind the tag (times, lengths) is nothing to us, unless the server says
+ * that a field must be known which is not. */
+static bool tagged_fields(struct mf_cursor *in, struct my_gtid *g)
+{
+    enum { FLAGS, UUID, NUMBER, TAG, KNOWN = 11 };
+    uint64_t version = read_variable(in), size = read_variable(in), must = read_variable(in), number = 0;
+    bool tag = true;
+    if (version != 1 || size == 0 || must > KNOWN) {
+        return false;
+    }
+    while (tag && !in->failed && mf_cursor_left(in)) {
+        switch (read_variable(in)) {
+        case FLAGS:
+            read_variable(in);
+            break;
+        case UUID:
+            for (size_t i = 0; i < sizeof(g->uuid); i++) {
+                uint64_t v = read_variable(in);
+                in->failed |= v > UINT8_MAX;
+                g->uuid[i] = (uint8_t)v;
+            }
+            break;
+        case NUMBER:
+            number = read_variable(in); /* its sign is the lowest bit */
+            g->number = number & 1 ? 0 : number >> 1;
+            break;
+        case TAG:
+            tag = read_tag(in, g->tag);
+            break;
+        default:
+            return !in->failed;
+        }
+    }
+    return tag && !in->failed;
+}
+
+static int gtid_tagged(struct mf_cursor *in, struct my_event *e, struct mf_error *err)
+{
+    e->kind = MY_EV_GTID;
+    bool read = tagged_fields(in, &e->gtid);
+    return !read || e->gtid.number == 0 || e->gtid.number > INT64_MAX
+               ? my_binlog_bad(err, "a GTID with a tag, of another form than is known")
+               : 0;
+}
+
 static int gtid_mariadb(struct mf_cursor *in, struct my_event *e, struct mf_error *err)
 {
     e->kind = MY_EV_GTID;
@@ -153,7 +227,7 @@ static int incident(struct my_binlog *d, struct mf_cursor *in, struct my_event *
 }
 
 /* Those that tell nothing, and those of statements: LOAD DATA's files, INTVAR, RAND, USER_VAR. */
-static int other(struct my_event *e, bool *ret_known, struct mf_error *err)
+static int other(struct my_event *e, bool *ret_known)
 {
     switch (e->type) {
     case MY_TYPE_STOP:
@@ -185,10 +259,6 @@ static int other(struct my_event *e, bool *ret_known, struct mf_error *err)
     case MY_TYPE_MARIA_GTID_LIST:
     case MY_TYPE_MARIA_ENCRYPTION:
         return 0;
-    case MY_TYPE_GTID_TAGGED:
-        mf_fail(err, MF_FATAL, "MFBINLOG", "a transaction has a GTID with a tag");
-        mf_hint(err, "let no session set a tag in gtid_next while tables are moved");
-        return -1;
     default:
         *ret_known = false;
         return 0;
@@ -207,6 +277,8 @@ int my_event_small(struct my_binlog *d, struct mf_cursor *in, struct my_event *e
     case MY_TYPE_GTID:
     case MY_TYPE_ANONYMOUS_GTID:
         return gtid(in, e, err);
+    case MY_TYPE_GTID_TAGGED:
+        return gtid_tagged(in, e, err);
     case MY_TYPE_MARIA_GTID:
         return gtid_mariadb(in, e, err);
     case MY_TYPE_QUERY:
@@ -217,6 +289,6 @@ int my_event_small(struct my_binlog *d, struct mf_cursor *in, struct my_event *e
     case MY_TYPE_INCIDENT:
         return incident(d, in, e, err);
     default:
-        return other(e, ret_known, err);
+        return other(e, ret_known);
     }
 }

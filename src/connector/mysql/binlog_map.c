@@ -237,10 +237,28 @@ static bool sign_fits(const struct my_map *m, size_t sign, const struct my_type 
     return (m->signs[sign / 8] >> (7 - sign % 8) & 1) == t->is_unsigned;
 }
 
+/* YEAR has a bit among them too where the server is MariaDB or a later 8.0, and none where it is an early one: what fits either way fits. */
+static int check_signs(const struct my_map *m, const struct my_type *types, struct mf_error *err)
+{
+    uint16_t wrong[2] = {0}; /* the first column that does not fit, from 1 on: without YEAR, with it */
+    for (int with_year = 0; with_year < 2; with_year++) {
+        size_t sign = 0;
+        for (uint16_t i = 0; i < m->ncolumns && !wrong[with_year]; i++) {
+            if (has_sign(m->types[i])) {
+                wrong[with_year] = sign_fits(m, sign++, &types[i]) ? 0 : i + 1u;
+            }
+            sign += with_year && m->types[i] == MY_FIELD_YEAR;
+        }
+    }
+    return wrong[0] && wrong[1]
+               ? mf_fail(err, MF_FATAL, "MFSHAPE", "column %u: the binary log has another sign of it", wrong[1])
+               : 0;
+}
+
 static int settle_columns(struct my_binlog *d, const struct my_map *m, struct my_col *cols, const struct my_type *types,
                           struct mf_error *err)
 {
-    size_t at = 0, sign = 0;
+    size_t at = 0;
     for (uint16_t i = 0; i < m->ncolumns; i++) {
         static const uint8_t none[2];
         int len = my_field_meta_len(m->types[i]);
@@ -252,12 +270,9 @@ static int settle_columns(struct my_binlog *d, const struct my_map *m, struct my
             mf_error_prefix(err, "column %u", i + 1u);
             return -1;
         }
-        if (has_sign(m->types[i]) && !sign_fits(m, sign++, &types[i])) {
-            return mf_fail(err, MF_FATAL, "MFSHAPE", "column %u: the binary log has another sign of it", i + 1u);
-        }
         at += (size_t)len;
     }
-    return 0;
+    return check_signs(m, types, err);
 }
 
 int my_binlog_columns(struct my_binlog *d, uint64_t table_id, const struct my_type *types, uint16_t n,

@@ -14,6 +14,7 @@ int my_field_meta_len(uint8_t field)
     case MY_FIELD_TIME2:
     case MY_FIELD_JSON:
     case MY_FIELD_GEOMETRY:
+    case MY_FIELD_VECTOR:
     case MY_FIELD_BLOB_COMPRESSED:
         return 1;
     case MY_FIELD_VARCHAR:
@@ -84,6 +85,9 @@ static int settle_blob(struct my_col *c, unsigned width, my_value_reader *read, 
     c->bytes = (uint32_t)((UINT64_C(1) << (8 * width)) - 1);
     if ((c->type.base == MY_TEXT || c->type.base == MY_BLOB) && c->type.length != c->bytes) {
         return misfit("another size of TEXT or BLOB", err);
+    }
+    if (c->type.base == MY_VECTOR) {
+        c->bytes = 4 * c->type.length;
     }
     return 0;
 }
@@ -192,6 +196,7 @@ static const uint8_t base_of[256] = {
     [MY_FIELD_TIMESTAMP2] = MY_TIMESTAMP,
     [MY_FIELD_JSON] = MY_JSON,
     [MY_FIELD_GEOMETRY] = MY_GEOMETRY,
+    [MY_FIELD_VECTOR] = MY_VECTOR,
     [MY_FIELD_ENUM] = MY_ENUM,
     [MY_FIELD_SET] = MY_SET,
 };
@@ -239,6 +244,7 @@ static int settle(struct my_col *c, const uint8_t *meta, struct mf_error *err)
     case MY_FIELD_JSON:
         return settle_blob(c, meta[0], my_value_json, err);
     case MY_FIELD_GEOMETRY:
+    case MY_FIELD_VECTOR:
         return settle_blob(c, meta[0], my_value_bytes, err);
     default:
         if (c->field >= MY_FIELD_TINY_BLOB && c->field <= MY_FIELD_BLOB) {

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/mysql/dump.h"
 
 #include <mysqld_error.h>
 #include <stdio.h>
@@ -177,8 +178,7 @@ static int check_filters(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     struct mf_error refused = {0};
-    bool newer = !k->db->mariadb && k->db->version >= 80400;
-    if (my_query(k->c, &r, &refused, newer ? "SHOW BINARY LOG STATUS" : "SHOW MASTER STATUS") < 0) {
+    if (my_log_status(k->c, k->db, &r, &refused) < 0) {
         if (my_is_error(&refused, ER_SPECIFIC_ACCESS_DENIED_ERROR)) {
             return 0;
         }

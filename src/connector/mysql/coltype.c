@@ -77,6 +77,7 @@ static const struct {
     {"uuid", MY_UUID, NONE, 16, false, false},
     {"inet6", MY_INET6, NONE, 16, false, false},
     {"inet4", MY_INET4, NONE, 4, false, false},
+    {"vector", MY_VECTOR, LENGTH_1, 0, false, false},
 };
 
 /* ---- parsing ---- */

@@ -18,7 +18,8 @@
  *   ENUM, SET       the members' names; ENUM's error value is ""
  *   JSON            the server's text
  *   UUID, INET4, INET6  MariaDB's: its text ("123e4567-e89b-…", "10.0.0.1", "2001:db8::1"); the binlog has their 16, 4 and 16 bytes
- * and kind MF_BINARY, raw bytes: BINARY (padded to its length), VARBINARY, BLOBs, spatial types (SRID and WKB as stored).
+ * and kind MF_BINARY, raw bytes: BINARY (padded to its length), VARBINARY, BLOBs, spatial types (SRID and WKB as stored), VECTOR (its
+ * FLOATs, four bytes each).
  */
 #ifndef MF_CONNECTOR_MYSQL_COLTYPE_H
 #define MF_CONNECTOR_MYSQL_COLTYPE_H
@@ -58,6 +59,7 @@ enum my_base {
     MY_UUID,     /* MariaDB's; values are texts */
     MY_INET6,
     MY_INET4,
+    MY_VECTOR, /* MySQL 9's; `length` FLOATs at most */
 };
 
 struct my_type {
@@ -73,7 +75,7 @@ struct my_type {
     const char **members;  /* UTF-8, NUL-terminated, in the arena given to the parser */
 };
 
-/* MF_FATAL code MFTYPE for a text that is no type, or one that is not known here (VECTOR). arena may be NULL: members are not filled then. */
+/* MF_FATAL code MFTYPE for a text that is no type, or one that is not known here. arena may be NULL: members are not filled then. */
 int my_type_parse(const char *text, struct mf_arena *arena, struct my_type *ret, struct mf_error *err);
 
 /* What mf_column.type_id and type_mod are made of. */
@@ -83,7 +85,8 @@ int32_t my_type_mod(const struct my_type *t);
 /* Its values travel as MF_BINARY. */
 static inline bool my_type_is_binary(const struct my_type *t)
 {
-    return t->base == MY_BINARY || t->base == MY_VARBINARY || t->base == MY_BLOB || t->base == MY_GEOMETRY;
+    return t->base == MY_BINARY || t->base == MY_VARBINARY || t->base == MY_BLOB || t->base == MY_GEOMETRY ||
+           t->base == MY_VECTOR;
 }
 
 /* The expression that reads a column so that its text is as the note says; `column` is quoted already. */

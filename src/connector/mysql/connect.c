@@ -73,13 +73,15 @@ static MYSQL *start(struct my_db *db, const char *what)
 
 /* A server that ends, or ends our session, while TLS is being agreed upon gives the number that a wrong certificate has, with any words of
  * OpenSSL's ("unexpected eof", "data length too long"). What trying again cannot mend is known by its words; callers' tries are bounded. */
-static bool tls_is_wrong(const char *message)
+static bool tls_is_wrong(const struct my_params *p, const char *message)
 {
+    bool looked_at =
+        p->ssl_mode >= MY_SSL_VERIFY_CA; /* else no certificate is refused: the words are of an earlier look */
     static const char *const never[] = {"ertificate",  "SSL is required",   "does not support",
                                         "unsupported", "ost name",          "wrong version",
                                         "ipher",       "handshake failure", "No such file"};
     for (size_t i = 0; i < MF_ARRAY_LEN(never); i++) {
-        if (strstr(message, never[i])) {
+        if (strstr(message, never[i]) && (looked_at || i > 0)) {
             return true;
         }
     }
@@ -94,7 +96,7 @@ static int fail_connect(MYSQL *c, struct my_db *db, struct mf_error *err)
     if (server_said && err->cls != MF_RETRY) {
         mf_hint(err,
                 "check user, password and TLS settings of the URL, and that the account may connect from this host");
-    } else if (number == 2026 && tls_is_wrong(mysql_error(c))) {
+    } else if (number == 2026 && tls_is_wrong(&db->params, mysql_error(c))) {
         err->cls = MF_FATAL;
         mf_hint(err, "TLS failed: check ssl-mode and ssl-ca of the URL against what the server offers");
     } else {
@@ -104,23 +106,25 @@ static int fail_connect(MYSQL *c, struct my_db *db, struct mf_error *err)
     return -1;
 }
 
-/* What the server says it is, the same for every address of it. */
-static const char *system_id_sql(const struct my_db *db)
-{
-    return db->mariadb ? "SELECT CONCAT(@@hostname, ':', @@port, ':', @@server_id, ':', @@datadir)"
-                       : "SELECT @@server_uuid";
-}
+/* One packet, however far away the server is. Its last answer is what the server says it is, the same for every address of it. */
+#define SET_UP                                                                                                         \
+    "SET NAMES utf8mb4, SESSION time_zone = '+00:00', SESSION autocommit = 1, SESSION sql_notes = 1,"                  \
+    " SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES',"        \
+    " SESSION wait_timeout = 86400, SESSION net_write_timeout = 600, SESSION net_read_timeout = 600,"                  \
+    " SESSION sql_select_limit = DEFAULT, SESSION sql_big_selects = 1, SESSION sql_safe_updates = 0,"                  \
+    " SESSION group_concat_max_len = 1048576, SESSION sql_quote_show_create = 1;"                                      \
+    " SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ;"
+static const char set_up_mysql[] = SET_UP " SET SESSION max_execution_time = 0; SELECT @@server_uuid";
+static const char set_up_mariadb[] = SET_UP " SET SESSION max_statement_time = 0;"
+                                            " SELECT CONCAT(@@hostname, ':', @@port, ':', @@server_id, ':', @@datadir)";
 
-static int same_server(struct my_db *db, MYSQL *c, struct mf_error *err)
+/* The first session's server is the one; open is alone then. */
+static int same_server(struct my_db *db, const char *id, struct mf_error *err)
 {
-    char id[sizeof db->facts.system_id];
     if (!db->facts.system_id[0]) {
-        return 0; /* open is still finding out */
+        mf_strlcpy(db->facts.system_id, id, sizeof db->facts.system_id);
     }
-    if (my_query_text(c, id, sizeof id, err, system_id_sql(db)) < 0) {
-        return -1;
-    }
-    if (strcmp(id, db->facts.system_id) != 0) {
+    if (strncmp(id, db->facts.system_id, sizeof db->facts.system_id - 1) != 0) {
         mf_fail(err, MF_FATAL, "MFSERVER", "%s answers as another server (%s) than before (%s)", db->facts.host, id,
                 db->facts.system_id);
         mf_hint(err, "give the address of one server, not of a load balancer; after a failover start the run again");
@@ -131,20 +135,15 @@ static int same_server(struct my_db *db, MYSQL *c, struct mf_error *err)
 
 static int set_up(struct my_db *db, MYSQL *c, struct mf_error *err)
 {
-    if (my_exec(c, err,
-                "SET NAMES utf8mb4, SESSION time_zone = '+00:00', SESSION autocommit = 1, SESSION sql_notes = 1,"
-                " SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,"
-                "ALLOW_INVALID_DATES',"
-                " SESSION wait_timeout = 86400, SESSION net_write_timeout = 600, SESSION net_read_timeout = 600,"
-                " SESSION sql_select_limit = DEFAULT, SESSION sql_big_selects = 1, SESSION sql_safe_updates = 0,"
-                " SESSION group_concat_max_len = 1048576, SESSION sql_quote_show_create = 1") < 0 ||
-        my_exec(c, err, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ") < 0 ||
-        my_exec(c, err,
-                mariadb_connection(c) ? "SET SESSION max_statement_time = 0" : "SET SESSION max_execution_time = 0") <
-            0) {
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    if (my_query_last(c, &r, err, mariadb_connection(c) ? set_up_mariadb : set_up_mysql) < 0) {
         return -1;
     }
-    return same_server(db, c, err);
+    MYSQL_ROW row = r ? mysql_fetch_row(r) : NULL;
+    if (!row || !row[0] || !row[0][0]) {
+        return mf_fail(err, MF_FATAL, "MFSERVER", "%s does not say which server it is", db->facts.host);
+    }
+    return same_server(db, row[0], err);
 }
 
 int my_connect(struct my_db *db, const char *what, MYSQL **ret, struct mf_error *err)
@@ -249,9 +248,10 @@ static int read_facts(struct my_db *db, MYSQL *c, struct mf_error *err)
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     db->mariadb = mariadb_connection(c) != 0;
     db->version = (int)mysql_get_server_version(c);
-    if (my_query(c, &r, err,
-                 "SELECT @@version, CURRENT_USER(), @@character_set_server, @@lower_case_table_names,"
-                 " @@max_allowed_packet") < 0) {
+    if (my_queryf(c, &r, err,
+                  "SELECT @@version, CURRENT_USER(), @@character_set_server, @@lower_case_table_names,"
+                  " @@max_allowed_packet, CONCAT(-1.2345678901234567e-100 * 1e0) <> '-1.2345678901234567e-100', %s",
+                  db->mariadb ? "'ON'" : "@@gtid_mode") < 0) {
         return -1;
     }
     MYSQL_ROW row = mysql_fetch_row(r);
@@ -266,12 +266,34 @@ static int read_facts(struct my_db *db, MYSQL *c, struct mf_error *err)
     mf_strlcpy(f->database, db->params.database ? db->params.database : "", sizeof f->database);
     db->lower_case_names = my_get_i64(row, 3) != 0;
     db->max_packet = my_get_i64(row, 4);
-    char gtid[16] = "ON";
-    if (!db->mariadb && my_query_text(c, gtid, sizeof gtid, err, "SELECT @@gtid_mode") < 0) {
-        return -1;
+    db->short_reals = my_get_i64(row, 5) != 0;
+    db->gtid = mf_streq(row[6] ? row[6] : "", "ON");
+    return 0;
+}
+
+static char *copy_of(const char *s)
+{
+    return s ? mf_xstrdup(s) : NULL;
+}
+
+static void take_login(struct my_db *db, const struct mf_replication_options *o)
+{
+    db->native = o != NULL;
+    if (o) {
+        db->login = (struct my_replica_login){.host = copy_of(o->host),
+                                              .user = copy_of(o->user),
+                                              .password = copy_of(o->password),
+                                              .ca = copy_of(o->ca),
+                                              .port = (unsigned)o->port};
     }
-    db->gtid = strcmp(gtid, "ON") == 0;
-    return my_query_text(c, f->system_id, sizeof f->system_id, err, system_id_sql(db));
+}
+
+static void free_login(struct my_replica_login *l)
+{
+    free(l->host);
+    free(l->user);
+    free(l->password);
+    free(l->ca);
 }
 
 int my_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err)
@@ -284,6 +306,8 @@ int my_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *
     db->connect_timeout_s = o->connect_timeout_s > 0 ? o->connect_timeout_s : 10;
     db->statement_timeout_ms = o->statement_timeout_ms;
     pthread_mutex_init(&db->lock, NULL);
+    pthread_mutex_init(&db->replica_lock, NULL);
+    take_login(db, o->replication);
     MY_CLEANUP_CONN MYSQL *c = NULL;
     if (my_url_parse(o->url, &db->params, err) < 0) {
         goto fail;
@@ -322,6 +346,8 @@ void my_close(struct mf_db *base)
     my_params_free(&db->params);
     free(db->state_dir);
     free(db->migration);
+    free_login(&db->login);
+    pthread_mutex_destroy(&db->replica_lock);
     pthread_mutex_destroy(&db->lock);
     free(db);
 }

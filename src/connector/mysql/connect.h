@@ -32,16 +32,27 @@ struct my_params {
     char *ssl_ca, *ssl_cert, *ssl_key;
 };
 
+/* mode: native: how the target's server logs in at the source. NULL, 0: as we do. The password is never printed. */
+struct my_replica_login {
+    char *host, *user, *password, *ca;
+    unsigned port;
+};
+
 struct my_db {
     struct mf_db base;
     struct my_params params;
-    char *state_dir, *migration; /* as in mf_db_options */
+    bool native; /* the target follows, or may, by the servers' own replication */
+    struct my_replica_login login;
+    pthread_mutex_t replica_lock; /* held by whoever starts, stops or ends it; guards replica_over */
+    bool replica_over;            /* it is being ended, or has been */
+    char *state_dir, *migration;  /* as in mf_db_options */
     int connect_timeout_s, statement_timeout_ms;
     struct mf_db_facts facts; /* as of open; system_id is compared on every later connection */
     int version;              /* 50719, 80015; MariaDB: 101119 */
     bool mariadb;
     bool gtid;             /* transactions have GTIDs: positions are GTID sets; else file and offset */
     bool lower_case_names; /* lower_case_table_names is not 0: names compare without case */
+    bool short_reals;      /* a DOUBLE in an expression loses digits as a text: see digest.c */
     int64_t max_packet;    /* of the server, bytes */
     pthread_mutex_t lock;  /* guards the ones below */
     MYSQL *idle[MY_IDLE_MAX];
@@ -91,6 +102,8 @@ int my_execf(MYSQL *c, struct mf_error *err, const char *fmt, ...) __attribute__
 int my_exec_buf(MYSQL *c, struct mf_error *err, struct mf_buf *sql); /* MFBIG when the statement outgrew its buffer */
 /* The whole result in memory; for catalogues. The caller frees *ret. A statement without rows: *ret is NULL. */
 int my_query(MYSQL *c, MYSQL_RES **ret, struct mf_error *err, const char *sql);
+/* Several statements in one packet; the answer of the last. The first that fails is the error, and none after it is run. */
+int my_query_last(MYSQL *c, MYSQL_RES **ret, struct mf_error *err, const char *sql);
 int my_queryf(MYSQL *c, MYSQL_RES **ret, struct mf_error *err, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* One row of one column into out ("" for null); no row: MF_FATAL code MFNOROW. */

@@ -1,7 +1,7 @@
 /*
  * Digests: one 64-bit number for a row, computed in the database, summed over a chunk modulo 2^64.
  *
- * A row's number is the first half of the MD5 of its columns' values, written one after the other so that no two rows are written
+ * A row's number is the first 16 digits of the MD5 of its columns' values, written one after the other so that no two rows are written
  * alike: numbers and times as they are (null is the letter N), characters and bytes quoted with what would end the quotes escaped
  * (null is NULL without quotes), large ones as the MD5 of their own (or N). The sum does not depend on the order of rows, and
  * equal rows do not cancel each other out. A second number from the other half would cost the server a second MD5 of each row.
@@ -9,6 +9,8 @@
  * A value is written in the same way by every server and version: as it travels (coltype.h), characters as the bytes of their
  * UTF-8. A text that cannot be written in UTF-8 is written as its own bytes, so that two of them are not taken for the same
  * question marks. JSON is its text: MySQL's is the same for the same document, MariaDB's is what was written.
+ *
+ * MySQL 9.6 and later have no MD5 any more: where one of the sides is such a server it is SHA-256, which costs more.
  *
  * What the server would leave out with a mere warning (a value too long to be put together is null) is an error.
  */
@@ -22,6 +24,7 @@
 
 #define LARGE_TEXT 65535 /* bytes; TEXT and larger */
 #define MYSQL_8    80000
+#define NO_MD5     90600  /* and MySQL's from here on */
 #define MARIADB_10 100000 /* versions below are MySQL's */
 
 static bool is_utf8(const char *charset)
@@ -64,8 +67,49 @@ static void put_json(struct mf_buf *b, const struct my_reader *r, const char *na
                   name, name, name);
 }
 
+/* ---- hashes ---- */
+
+static bool lacks_md5(int version)
+{
+    return version >= NO_MD5 && version < MARIADB_10;
+}
+
+static bool is_sha(const struct my_reader *r)
+{
+    return lacks_md5(r->db->mariadb ? MARIADB_10 : r->db->version) || lacks_md5(r->base.peer_version);
+}
+
+static const char *hash_of(const struct my_reader *r)
+{
+    return is_sha(r) ? "SHA2(" : "MD5(";
+}
+
+static const char *hash_end(const struct my_reader *r)
+{
+    return is_sha(r) ? ", 256)" : ")";
+}
+
+/* A large value by its hash. */
+static void put_hashed(struct mf_buf *b, const struct my_reader *r, const char *value)
+{
+    mf_buf_printf(b, "IFNULL(%s%s%s, 'N')", hash_of(r), value, hash_end(r));
+}
+
+/* ---- columns ---- */
+
+/* Later 8.0 and 9 cut the text of a double to 22 characters wherever it is part of an expression, its digits too; only a document has
+ * all of them, in the form of the others but for the ".0" of a whole one. */
+static void put_real(struct mf_buf *b, const struct my_reader *r, const struct my_type *y, const char *name)
+{
+    mf_buf_puts(b, r->db->short_reals ? "IFNULL(TRIM(TRAILING '.0' FROM CAST(CAST(" : "IFNULL(CONCAT(");
+    my_put_read(b, y, name);
+    mf_buf_puts(b, signless_zero(r) ? " + 0e0" : "");
+    mf_buf_puts(b, r->db->short_reals ? " AS JSON) AS CHAR)), 'N')" : "), 'N')");
+}
+
 static void put_column(struct mf_buf *b, const struct my_reader *r, const struct my_type *y, const char *name)
 {
+    MF_CLEANUP_BUF struct mf_buf value = {.max = 16384};
     switch (y->base) {
     case MY_CHAR:
     case MY_VARCHAR:
@@ -80,35 +124,43 @@ static void put_column(struct mf_buf *b, const struct my_reader *r, const struct
         mf_buf_puts(b, "))");
         return;
     case MY_TEXT:
-        mf_buf_puts(b, y->length < LARGE_TEXT ? "QUOTE(" : "IFNULL(MD5(");
-        put_utf8(b, name, y->charset);
-        mf_buf_puts(b, y->length < LARGE_TEXT ? ")" : "), 'N')");
-        return;
+        put_utf8(&value, name, y->charset);
+        if (y->length < LARGE_TEXT) {
+            mf_buf_printf(b, "QUOTE(%s)", mf_buf_str(&value));
+        } else {
+            put_hashed(b, r, mf_buf_str(&value));
+        }
+        break;
     case MY_JSON:
-        mf_buf_puts(b, "IFNULL(MD5(");
-        put_json(b, r, name);
-        mf_buf_puts(b, "), 'N')");
-        return;
+        put_json(&value, r, name);
+        put_hashed(b, r, mf_buf_str(&value));
+        break;
     case MY_BINARY:
     case MY_VARBINARY:
         mf_buf_printf(b, "QUOTE(%s)", name);
         return;
     case MY_BLOB:
     case MY_GEOMETRY:
-        mf_buf_printf(b, "IFNULL(MD5(%s), 'N')", name);
+    case MY_VECTOR:
+        put_hashed(b, r, name);
+        return;
+    case MY_FLOAT:
+    case MY_DOUBLE:
+        put_real(b, r, y, name);
         return;
     default:
         mf_buf_puts(b, "IFNULL(CONCAT(");
         my_put_read(b, y, name);
-        mf_buf_puts(b, (y->base == MY_FLOAT || y->base == MY_DOUBLE) && signless_zero(r) ? " + 0e0" : "");
         mf_buf_puts(b, "), 'N')");
     }
+    b->failed |= value.failed;
 }
 
 static void put_row(struct mf_buf *b, const struct my_reader *r, const struct mf_table *t)
 {
     MF_CLEANUP_BUF struct mf_buf name = {.max = 1024};
-    mf_buf_puts(b, "CAST(CONV(LEFT(MD5(CONCAT_WS(','");
+    mf_buf_puts(b, "CAST(CONV(LEFT(");
+    mf_buf_printf(b, "%sCONCAT_WS(','", hash_of(r));
     for (uint16_t i = 0; i < t->ncolumns; i++) {
         if (!t->columns[i].generated) {
             mf_buf_reset(&name);
@@ -117,7 +169,7 @@ static void put_row(struct mf_buf *b, const struct my_reader *r, const struct mf
             put_column(b, r, &r->types[i], mf_buf_str(&name));
         }
     }
-    mf_buf_puts(b, ", '')), 16), 16, 10) AS UNSIGNED)");
+    mf_buf_printf(b, ", '')%s, 16), 16, 10) AS UNSIGNED)", hash_end(r));
 }
 
 /* A sum written in decimal, modulo 2^64: so the digests of parts add up to that of the whole. */
@@ -149,11 +201,11 @@ static int check_warnings(struct my_reader *r, const struct mf_table *t, struct 
     return 0;
 }
 
-/* MD5 is refused by servers in FIPS mode, by some with a null. */
-static int no_md5(struct mf_error *err)
+/* MD5 is refused by servers in FIPS mode, by some with a null; SHA2 by those that were built without TLS. */
+static int no_hash(const struct my_reader *r, struct mf_error *err)
 {
-    return mf_fail(err, MF_FATAL, "MFDIGEST",
-                   "this server does not compute MD5 (FIPS mode?): rows cannot be compared in it");
+    return mf_fail(err, MF_FATAL, "MFDIGEST", "this server does not compute %s: rows cannot be compared in it",
+                   is_sha(r) ? "SHA2 (built without TLS?)" : "MD5 (FIPS mode?)");
 }
 
 /* ---- the operations ---- */
@@ -165,7 +217,7 @@ static int run_digest(struct my_reader *r, const struct mf_table *t, const struc
     MY_CLEANUP_RESULT MYSQL_RES *res = NULL;
     mf_buf_puts(&b, "SELECT COUNT(*), COALESCE(SUM(");
     put_row(&b, r, t);
-    mf_buf_puts(&b, "), 0), LENGTH(MD5('midflight'))");
+    mf_buf_printf(&b, "), 0), LENGTH(%s'midflight'%s)", hash_of(r), hash_end(r));
     if (my_put_from(r, &b, t, c, err) < 0) {
         return -1;
     }
@@ -179,8 +231,8 @@ static int run_digest(struct my_reader *r, const struct mf_table *t, const struc
     if (!row) {
         return mf_fail(err, MF_FATAL, "MFNOROW", "no digest came of table %s.%s", t->schema, t->name);
     }
-    if (my_get_i64(row, 2) != 32) {
-        return no_md5(err);
+    if (my_get_i64(row, 2) != (is_sha(r) ? 64 : 32)) {
+        return no_hash(r, err);
     }
     *ret = (struct mf_digest){.rows = (uint64_t)my_get_i64(row, 0), .lane1 = read_sum(row[1])};
     return 0;

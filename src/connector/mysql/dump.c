@@ -16,6 +16,7 @@ typedef unsigned char uchar;
 #pragma GCC diagnostic ignored "-Wstrict-prototypes"
 #include <ma_pvio.h>
 #pragma GCC diagnostic pop
+#include <mysqld_error.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -459,14 +460,22 @@ int my_dump_reply(struct my_dump *d, const char *file, uint64_t offset, struct m
     return 0;
 }
 
+int my_log_status(MYSQL *c, const struct my_db *db, MYSQL_RES **ret, struct mf_error *err)
+{
+    bool renamed = !db->mariadb && db->version >= 80400;
+    if (my_query(c, ret, err, renamed ? "SHOW BINARY LOG STATUS" : "SHOW MASTER STATUS") == 0) {
+        return 0;
+    }
+    if (my_is_error(err, ER_SPECIFIC_ACCESS_DENIED_ERROR)) {
+        mf_hint(err, "GRANT REPLICATION CLIENT ON *.* (MariaDB: BINLOG MONITOR) TO the account of the URL");
+    }
+    return -1;
+}
+
 int my_log_end(MYSQL *c, const struct my_db *db, char *file, size_t n, uint64_t *ret_offset, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    bool renamed = !db->mariadb && db->version >= 80400;
-    if (my_query(c, &r, err, renamed ? "SHOW BINARY LOG STATUS" : "SHOW MASTER STATUS") < 0) {
-        if (my_is_error(err, 1227)) {
-            mf_hint(err, "GRANT REPLICATION CLIENT ON *.* (MariaDB: BINLOG MONITOR) TO the account of the URL");
-        }
+    if (my_log_status(c, db, &r, err) < 0) {
         return -1;
     }
     MYSQL_ROW row = r ? mysql_fetch_row(r) : NULL;

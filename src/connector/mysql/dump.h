@@ -52,6 +52,9 @@ void my_dump_wake(struct my_dump *d);
 bool my_dump_woken(struct my_dump *d); /* since it was last asked */
 unsigned long my_dump_session(const struct my_dump *d);
 
+/* The row that says where the server's log ends (file, offset, databases in it, databases left out of it), whatever the version calls it; none
+ * where there is no log. The caller frees *ret. */
+int my_log_status(MYSQL *c, const struct my_db *db, MYSQL_RES **ret, struct mf_error *err);
 /* Where the server's log ends now. MF_FATAL code MFLOG when it keeps none. */
 int my_log_end(MYSQL *c, const struct my_db *db, char *file, size_t n, uint64_t *ret_offset, struct mf_error *err);
 

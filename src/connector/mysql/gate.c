@@ -14,7 +14,8 @@
  *  - The trigger runs with its definer's rights, ours, so the application needs none on our tables; and for the same reason an account that is
  *    dropped while gates stand makes every write fail (1449). cleanup comes first.
  *
- * It is in the log like any DDL, on purpose: a replica that takes over has the gate, and the epoch with it.
+ * It is in the log like any DDL, on purpose: a replica that takes over has the gate, and the epoch with it. (Not on a source that the target follows by
+ * itself: there it would come to the target, see log_triggers.)
  *
  * What no trigger sees: TRUNCATE, DROP and other DDL; a foreign key's cascade into a child (the parent's trigger fires: a parent that is not migrated
  * has none); a replica's applier, and a group's other members (gate_stand.c). LOAD DATA, REPLACE, upserts, multi-table statements, views, routines, events
@@ -175,6 +176,20 @@ static int open_session(struct my_db *db, const struct mf_gate_options *o, struc
     return 0;
 }
 
+/* mode: native. A trigger of the source's gate must not come to the target by replication: it has its own, of the same name. Only
+ * DDL is kept out of the log; rows of the bookkeeping are in it always, or the source's own replicas would lack them. */
+static int log_triggers(struct my_waiter *w, bool on, struct mf_error *err)
+{
+    if (!w->db->native || w->db->base.side != MF_SOURCE) {
+        return 0;
+    }
+    if (my_execf(w->c, err, "SET SESSION sql_log_bin = %d", on) < 0) {
+        mf_error_prefix(err, "keeping the gate out of the source's log");
+        return -1;
+    }
+    return 0;
+}
+
 /* The rows that triggers lock stand before the first trigger: from its first row on the gate knows what is true. Looked for first: an INSERT of a row
  * that is there asks for its lock and would wait for writers. */
 static int prepare_gate(MYSQL *c, const struct my_db *db, const struct mf_pipe_id *pipe, bool open,
@@ -216,8 +231,9 @@ int my_gate_install(struct mf_db *mdb, const struct mf_pipe_id *pipe, const stru
     MY_CLEANUP_WAITER struct my_waiter w = {0};
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     int64_t until_us = mf_now_us() + o->total_ms * MF_US_PER_MS;
-    if (open_session(my_db_of(mdb), o, &w, err) < 0 || my_no_replication(w.other, w.db, err) < 0 ||
-        prepare_gate(w.c, w.db, pipe, o->open, err) < 0 || my_gate_triggers(w.c, pipe, &r, err) < 0) {
+    if (open_session(my_db_of(mdb), o, &w, err) < 0 || my_no_replication(w.other, w.db, pipe, err) < 0 ||
+        prepare_gate(w.c, w.db, pipe, o->open, err) < 0 || my_gate_triggers(w.c, pipe, &r, err) < 0 ||
+        log_triggers(&w, false, err) < 0) {
         return -1;
     }
     mf_error_clear(err);
@@ -229,7 +245,7 @@ int my_gate_install(struct mf_db *mdb, const struct mf_pipe_id *pipe, const stru
             }
         }
     }
-    return remember(w.c, pipe, tables, err);
+    return log_triggers(&w, true, err) < 0 ? -1 : remember(w.c, pipe, tables, err);
 }
 
 int my_gate_remove(struct mf_db *mdb, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
@@ -238,7 +254,8 @@ int my_gate_remove(struct mf_db *mdb, const struct mf_pipe_id *pipe, const struc
     MY_CLEANUP_WAITER struct my_waiter w = {0};
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     int64_t until_us = mf_now_us() + o->total_ms * MF_US_PER_MS;
-    if (open_session(my_db_of(mdb), o, &w, err) < 0 || my_gate_triggers(w.c, pipe, &r, err) < 0) {
+    if (open_session(my_db_of(mdb), o, &w, err) < 0 || my_gate_triggers(w.c, pipe, &r, err) < 0 ||
+        log_triggers(&w, false, err) < 0) {
         return -1;
     }
     for (MYSQL_ROW row = mysql_fetch_row(r); row; row = mysql_fetch_row(r)) {
@@ -249,6 +266,9 @@ int my_gate_remove(struct mf_db *mdb, const struct mf_pipe_id *pipe, const struc
             !my_is_error(err, ER_NO_SUCH_TABLE)) {
             return -1;
         }
+    }
+    if (log_triggers(&w, true, err) < 0) {
+        return -1;
     }
     if (my_execf(w.c, err, "DELETE FROM midflight.settings WHERE migration = '%s' AND kind = 'gate'", pipe->migration) <
             0 &&

@@ -55,8 +55,8 @@ int my_with_table_lock(struct my_waiter *w, const char *sql, const char *schema,
 
 /* ---- gate_stand.c ---- */
 
-/* MF_ABANDONED when another server's changes come in by replication: its applier fires no triggers. */
-int my_no_replication(MYSQL *c, const struct my_db *db, struct mf_error *err);
+/* Other than the one that midflight has set up itself and ends before this side takes writes: MF_ABANDONED when another server's changes come in by replication: its applier fires no triggers. */
+int my_no_replication(MYSQL *c, const struct my_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 /* MF_ABANDONED when a gate that was installed does not stand any more. */
 int my_gate_stands(MYSQL *c, const struct mf_pipe_id *pipe, struct mf_error *err);
 /* Waits until every transaction that is prepared now has ended: a prepared one may hold no lock, and may have written. */

@@ -10,6 +10,7 @@
  * later ones cannot have written before without having held the lock we got.
  */
 #include "connector/mysql/gate.h"
+#include "connector/mysql/replica.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -35,9 +36,16 @@ static const char *column(MYSQL_RES *r, MYSQL_ROW row, const char *name, const c
     return "";
 }
 
-int my_no_replication(MYSQL *c, const struct my_db *db, struct mf_error *err)
+int my_no_replication(MYSQL *c, const struct my_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    MF_CLEANUP_FREE char *ours = NULL;
+    if (db->native && db->base.side == MF_TARGET && my_replica_setting(c, pipe, MY_REPLICA_FROM, &ours, err) < 0) {
+        return -1;
+    }
+    if (ours) {
+        return 0;
+    }
     if (my_query(c, &r, err,
                  db->mariadb            ? "SHOW ALL SLAVES STATUS"
                  : db->version >= 80022 ? "SHOW REPLICA STATUS"

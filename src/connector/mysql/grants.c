@@ -2,7 +2,7 @@
 #include "connector/mysql/grants.h"
 
 #include "base/str.h"
-#include "connector/mysql/schema_split.h"
+#include "connector/mysql/sqltoken.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,8 +26,8 @@ static bool take_privileges(const char *p, size_t n, size_t *i, struct mf_buf *o
     bool fresh = true;
     mf_buf_putc(out, ',');
     while (*i < n) {
-        size_t from = *i, end = *i = my_ddl_token_end(p, n, from);
-        if (my_ddl_token_is(p, from, end, "ON")) {
+        size_t from = *i, end = *i = my_sql_end(p, n, from, true);
+        if (my_sql_is(p, from, end, "ON")) {
             mf_buf_putc(out, ',');
             return true;
         }
@@ -36,7 +36,7 @@ static bool take_privileges(const char *p, size_t n, size_t *i, struct mf_buf *o
                 out->len--;
             }
             while (*i < n && p[*i] != ')') {
-                *i = my_ddl_token_end(p, n, *i);
+                *i = my_sql_end(p, n, *i, true);
             }
             *i += *i < n;
         } else if (p[from] == ',') {
@@ -63,7 +63,7 @@ static bool take_scope(struct my_grants *g, const char *p, size_t n, size_t *i, 
         ++*i;
         return true;
     }
-    if (!my_ddl_token_name(p, n, i, name, sizeof name)) {
+    if (!my_sql_name(p, n, i, name, sizeof name)) {
         return false;
     }
     *ret = mf_strdup_a(&g->arena, name);

@@ -1,8 +1,8 @@
 /*
  * Sets of transactions: see gtid.h.
  *
- * MySQL's is, for each server that ever wrote, a sorted list of intervals that neither touch nor overlap: so two sets are equal exactly when they print
- * the same, and counting is adding lengths. MariaDB's is one transaction for each domain, the last, and everything before it.
+ * MySQL's is, for each server that ever wrote and each tag it wrote under, a sorted list of intervals that neither touch nor overlap: so two sets are
+ * equal exactly when they print the same, and counting is adding lengths. MariaDB's is one transaction for each domain, the last, and everything before it.
  *
  * That MariaDB's set means "everything before it" holds as long as numbers only grow within a domain. A server sees to that for what it writes
  * itself; check_source asks for gtid_strict_mode where it is a replica too.
@@ -18,15 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UUID_TEXT  36
 #define NUMBER_MAX ((uint64_t)INT64_MAX - 1) /* the server's own bound, and an end after it still fits */
 
 struct interval {
     uint64_t from, to; /* to is the first that is not in it */
 };
 
-struct server { /* one that wrote transactions */
+struct server { /* one that wrote transactions, under one tag: each tag has numbers of its own */
     uint8_t uuid[16];
+    char tag[MY_GTID_TAG]; /* "": none */
     struct interval *in;
     size_t n, cap;
 };
@@ -38,7 +38,7 @@ struct domain {
 
 struct my_gtid_set {
     bool mariadb;
-    size_t n, cap; /* of servers, sorted by uuid; or of domains, sorted by id */
+    size_t n, cap; /* of servers, sorted by uuid and tag; or of domains, sorted by id */
     struct server *servers;
     struct domain *domains;
 };
@@ -66,25 +66,31 @@ void my_gtid_set_free(struct my_gtid_set *s)
 /* ---- servers and their intervals ---- */
 
 /* The place of a uuid, or where it belongs. */
-static size_t server_place(const struct my_gtid_set *s, const uint8_t uuid[16], bool *ret_found)
+static int compare_server(const struct server *v, const uint8_t uuid[16], const char *tag)
+{
+    int rc = memcmp(v->uuid, uuid, 16);
+    return rc ? rc : strcmp(v->tag, tag);
+}
+
+static size_t server_place(const struct my_gtid_set *s, const uint8_t uuid[16], const char *tag, bool *ret_found)
 {
     size_t low = 0, high = s->n;
     while (low < high) {
         size_t mid = (low + high) / 2;
-        if (memcmp(s->servers[mid].uuid, uuid, 16) < 0) {
+        if (compare_server(&s->servers[mid], uuid, tag) < 0) {
             low = mid + 1;
         } else {
             high = mid;
         }
     }
-    *ret_found = low < s->n && memcmp(s->servers[low].uuid, uuid, 16) == 0;
+    *ret_found = low < s->n && compare_server(&s->servers[low], uuid, tag) == 0;
     return low;
 }
 
-static struct server *server_of(struct my_gtid_set *s, const uint8_t uuid[16])
+static struct server *server_of(struct my_gtid_set *s, const uint8_t uuid[16], const char *tag)
 {
     bool found;
-    size_t at = server_place(s, uuid, &found);
+    size_t at = server_place(s, uuid, tag, &found);
     if (found) {
         return &s->servers[at];
     }
@@ -96,6 +102,7 @@ static struct server *server_of(struct my_gtid_set *s, const uint8_t uuid[16])
     s->n++;
     s->servers[at] = (struct server){0};
     memcpy(s->servers[at].uuid, uuid, 16);
+    mf_strlcpy(s->servers[at].tag, tag, sizeof s->servers[at].tag);
     return &s->servers[at];
 }
 
@@ -194,7 +201,7 @@ void my_gtid_set_add(struct my_gtid_set *s, const struct my_gtid *g, bool *ret_n
         if (s->mariadb) {
             add_domain(s, (struct domain){.id = g->domain, .server = g->server, .last = g->number});
         } else {
-            add_interval(server_of(s, g->uuid), g->number, g->number + 1);
+            add_interval(server_of(s, g->uuid, g->tag), g->number, g->number + 1);
         }
     }
     if (ret_new) {
@@ -212,8 +219,17 @@ bool my_gtid_set_has(const struct my_gtid_set *s, const struct my_gtid *g)
         return d && d->last >= g->number;
     }
     bool found;
-    size_t at = server_place(s, g->uuid, &found);
+    size_t at = server_place(s, g->uuid, g->tag, &found);
     return found && has_interval(&s->servers[at], g->number, g->number + 1);
+}
+
+bool my_gtid_set_knows(const struct my_gtid_set *s, const struct my_gtid *g)
+{
+    bool found = false;
+    if (!s->mariadb && !g->mariadb && !g->anonymous) {
+        server_place(s, g->uuid, g->tag, &found);
+    }
+    return found;
 }
 
 static bool contains_domains(const struct my_gtid_set *s, const struct my_gtid_set *other)
@@ -239,7 +255,7 @@ bool my_gtid_set_contains(const struct my_gtid_set *s, const struct my_gtid_set 
     for (size_t i = 0; i < other->n; i++) {
         const struct server *o = &other->servers[i];
         bool found;
-        size_t at = server_place(s, o->uuid, &found);
+        size_t at = server_place(s, o->uuid, o->tag, &found);
         for (size_t k = 0; k < o->n; k++) {
             if (!found || !has_interval(&s->servers[at], o->in[k].from, o->in[k].to)) {
                 return false;
@@ -321,24 +337,53 @@ static bool take_uuid(const char **p, uint8_t ret[16])
     return true;
 }
 
-/* "uuid:1-5:7" */
+/* A letter or _, then digits too; in small letters, as servers compare it. False when there is none, or it is too long. */
+static bool take_tag(const char **p, char ret[MY_GTID_TAG])
+{
+    size_t n = 0;
+    for (const char *at = *p;; at++) {
+        char c = *at >= 'A' && *at <= 'Z' ? (char)(*at | 32) : *at;
+        if (!(c >= 'a' && c <= 'z') && c != '_' && !(n > 0 && c >= '0' && c <= '9')) {
+            ret[n] = 0;
+            *p = at;
+            return n > 0;
+        }
+        if (n + 1 == MY_GTID_TAG) {
+            return false;
+        }
+        ret[n++] = c;
+    }
+}
+
+static bool take_interval(struct server *v, const char **p)
+{
+    uint64_t from, to;
+    if (!take_number(p, NUMBER_MAX, &from) || from == 0) {
+        return false;
+    }
+    to = from;
+    if (take(p, '-') && (!take_number(p, NUMBER_MAX, &to) || to < from)) {
+        return false;
+    }
+    add_interval(v, from, to + 1);
+    return true;
+}
+
+/* "uuid:1-5:7:tag:1-3": a tag is that of the numbers behind it. */
 static bool take_server(struct my_gtid_set *s, const char **p)
 {
     uint8_t uuid[16];
+    char tag[MY_GTID_TAG] = "";
     if (!take_uuid(p, uuid) || !take(p, ':')) {
         return false;
     }
-    struct server *v = server_of(s, uuid);
     do {
-        uint64_t from, to;
-        if (!take_number(p, NUMBER_MAX, &from) || from == 0) {
+        if (!(**p >= '0' && **p <= '9') && (!take_tag(p, tag) || !take(p, ':'))) {
             return false;
         }
-        to = from;
-        if (take(p, '-') && (!take_number(p, NUMBER_MAX, &to) || to < from)) {
+        if (!take_interval(server_of(s, uuid, tag), p)) {
             return false;
         }
-        add_interval(v, from, to + 1);
     } while (take(p, ':'));
     return true;
 }
@@ -371,19 +416,25 @@ int my_gtid_set_parse(struct my_gtid_set *s, const char *text, struct mf_error *
         return 0;
     }
 malformed:
-    mf_fail(err, MF_FATAL, "MFGTID", "\"%.200s\" is not a GTID set%s: not understood from \"%.40s\" on", text,
-            s->mariadb ? " of MariaDB" : "", p);
-    mf_hint(err, "tagged GTIDs (of MySQL 8.3 and later) are not supported: the server must not have used them");
-    return -1;
+    return mf_fail(err, MF_FATAL, "MFGTID", "\"%.200s\" is not a GTID set%s: not understood from \"%.40s\" on", text,
+                   s->mariadb ? " of MariaDB" : "", p);
 }
 
 /* ---- writing them ---- */
 
-static void print_server(const struct server *v, struct mf_buf *out)
+static bool same_uuid(const struct my_gtid_set *s, size_t i)
 {
-    for (size_t i = 0; i < 16; i++) {
+    return i > 0 && memcmp(s->servers[i - 1].uuid, s->servers[i].uuid, 16) == 0;
+}
+
+/* The numbers without a tag come first, and the tags of one server follow each other. */
+static void print_server(const struct my_gtid_set *s, size_t at, struct mf_buf *out)
+{
+    const struct server *v = &s->servers[at];
+    for (size_t i = 0; !same_uuid(s, at) && i < 16; i++) {
         mf_buf_printf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", v->uuid[i]);
     }
+    mf_buf_printf(out, "%s%s", v->tag[0] ? ":" : "", v->tag);
     for (size_t i = 0; i < v->n; i++) {
         mf_buf_printf(out, ":%" PRIu64, v->in[i].from);
         if (v->in[i].to > v->in[i].from + 1) {
@@ -395,12 +446,12 @@ static void print_server(const struct server *v, struct mf_buf *out)
 void my_gtid_set_print(const struct my_gtid_set *s, struct mf_buf *out)
 {
     for (size_t i = 0; i < s->n; i++) {
-        mf_buf_puts(out, i ? "," : "");
+        mf_buf_puts(out, i && (s->mariadb || !same_uuid(s, i)) ? "," : "");
         if (s->mariadb) {
             mf_buf_printf(out, "%" PRIu32 "-%" PRIu32 "-%" PRIu64, s->domains[i].id, s->domains[i].server,
                           s->domains[i].last);
         } else {
-            print_server(&s->servers[i], out);
+            print_server(s, i, out);
         }
     }
 }
@@ -412,75 +463,28 @@ static void put_u64le(struct mf_buf *out, uint64_t v)
     mf_buf_append(out, b, sizeof b);
 }
 
+#define WITH_TAGS 1
+
+/* How many servers; where one has a tag, that number is a byte higher up, between two marks, and each has its tag, its length (doubled) before it. */
 void my_gtid_set_encode(const struct my_gtid_set *s, struct mf_buf *out)
 {
-    put_u64le(out, s->mariadb ? 0 : s->n);
+    bool tags = false;
     for (size_t i = 0; !s->mariadb && i < s->n; i++) {
+        tags |= s->servers[i].tag[0] != 0;
+    }
+    uint64_t n = s->mariadb ? 0 : s->n;
+    put_u64le(out, tags ? (uint64_t)WITH_TAGS << 56 | n << 8 | WITH_TAGS : n);
+    for (size_t i = 0; i < n; i++) {
         const struct server *v = &s->servers[i];
         mf_buf_append(out, v->uuid, sizeof v->uuid);
+        if (tags) {
+            mf_buf_put_u8(out, (uint8_t)(strlen(v->tag) << 1));
+            mf_buf_puts(out, v->tag);
+        }
         put_u64le(out, v->n);
         for (size_t k = 0; k < v->n; k++) {
             put_u64le(out, v->in[k].from);
             put_u64le(out, v->in[k].to);
         }
     }
-}
-
-/* ---- positions ---- */
-
-int my_gtid_set_position(const struct my_gtid_set *s, struct mf_position *ret, struct mf_error *err)
-{
-    MF_CLEANUP_BUF struct mf_buf text = {.max = 1u << 20};
-    my_gtid_set_print(s, &text);
-    if (!mf_buf_ok(&text) || text.len >= sizeof ret->token) {
-        mf_fail(err, MF_FATAL, "MFGTID",
-                "the server's GTID set is %s%zu characters long, and a position holds %zu: %.100s…",
-                mf_buf_ok(&text) ? "" : "more than ", text.len, sizeof ret->token - 1, mf_buf_str(&text));
-        mf_hint(
-            err,
-            "it has the transactions of many servers, or gaps; close gaps with empty transactions (SET GTID_NEXT), or "
-            "take a server with a shorter history as the source");
-        return -1;
-    }
-    ret->order = my_gtid_set_count(s);
-    mf_strlcpy(ret->token, mf_buf_str(&text), sizeof ret->token);
-    return 0;
-}
-
-#define OFFSET_BITS 40
-
-/* The number at the end of a log file's name. */
-static bool file_number(const char *file, uint64_t *ret)
-{
-    const char *dot = strrchr(file, '.');
-    return dot && dot > file && mf_parse_u64(dot + 1, ret);
-}
-
-int my_file_position(const char *file, uint64_t offset, struct mf_position *ret, struct mf_error *err)
-{
-    uint64_t number = 0;
-    struct mf_position p;
-    if (!file_number(file, &number) || number == 0 || number >> (63 - OFFSET_BITS) || offset >> OFFSET_BITS) {
-        return mf_fail(err, MF_FATAL, "MFGTID", "\"%.200s\" at %" PRIu64 " is no position in a binary log", file,
-                       offset);
-    }
-    if (snprintf(p.token, sizeof p.token, "%s:%" PRIu64, file, offset) >= (int)sizeof p.token) {
-        return mf_fail(err, MF_FATAL, "MFGTID", "the binary log's name is too long for a position: %.200s", file);
-    }
-    p.order = number << OFFSET_BITS | offset;
-    *ret = p;
-    return 0;
-}
-
-bool my_parse_file_position(const char *token, char *file, size_t n, uint64_t *ret_offset)
-{
-    uint64_t offset, number;
-    const char *colon = strrchr(token, ':');
-    if (!colon || (size_t)(colon - token) >= n || !mf_parse_u64(colon + 1, &offset)) {
-        return false;
-    }
-    memcpy(file, token, (size_t)(colon - token));
-    file[colon - token] = '\0';
-    *ret_offset = offset;
-    return file_number(file, &number);
 }

@@ -1,7 +1,7 @@
 /*
  * GTID sets, and positions made of them.
  *
- * MySQL: "uuid:1-5:7,uuid2:1-9". MariaDB: "0-1-42,1-2-7", for each domain the last one. A position's token is
+ * MySQL: "uuid:1-5:7,uuid2:1-9", from 8.3 on with tags: "uuid:1-5:tag:1-3". MariaDB: "0-1-42,1-2-7", for each domain the last one. A position's token is
  *   "uuid:1-5,…"         MySQL with GTIDs: everything executed up to here
  *   "0-1-42,…"           MariaDB
  *   "binlog.000003:1234" no GTIDs: the file and offset of the end of a commit
@@ -26,6 +26,8 @@ int my_gtid_set_parse(struct my_gtid_set *s, const char *text, struct mf_error *
 /* Adds one transaction; it may be there already (*ret_new false then). */
 void my_gtid_set_add(struct my_gtid_set *s, const struct my_gtid *g, bool *ret_new);
 bool my_gtid_set_has(const struct my_gtid_set *s, const struct my_gtid *g);
+/* MySQL only: has any transaction of the server that wrote this one. */
+bool my_gtid_set_knows(const struct my_gtid_set *s, const struct my_gtid *g);
 bool my_gtid_set_contains(const struct my_gtid_set *s, const struct my_gtid_set *other);
 uint64_t my_gtid_set_count(const struct my_gtid_set *s);
 void my_gtid_set_print(const struct my_gtid_set *s, struct mf_buf *out);

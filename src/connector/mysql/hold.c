@@ -114,7 +114,7 @@ static int lock(struct my_hold *h, const struct mf_gate_options *o, int64_t unti
 static int look_first(struct my_hold *h, int64_t *ret_us, struct mf_error *err)
 {
     int64_t begun = mf_now_us();
-    if (my_gate_stands(h->w.other, &h->pipe, err) < 0 || my_no_replication(h->w.other, h->w.db, err) < 0) {
+    if (my_gate_stands(h->w.other, &h->pipe, err) < 0 || my_no_replication(h->w.other, h->w.db, &h->pipe, err) < 0) {
         return -1;
     }
     *ret_us = mf_now_us() - begun;
@@ -126,7 +126,7 @@ static int look_once_more(struct my_hold *h, int64_t until_us, bool all, struct 
 {
     MYSQL *other = h->w.other;
     if (my_execf(h->w.c, err, "SET SESSION wait_timeout = %d", seconds(left_ms(until_us) + RESERVE_MS)) < 0 ||
-        my_prepared_end(other, h->w.db, until_us, err) < 0 || my_no_replication(other, h->w.db, err) < 0) {
+        my_prepared_end(other, h->w.db, until_us, err) < 0 || my_no_replication(other, h->w.db, &h->pipe, err) < 0) {
         return -1;
     }
     return all ? my_gate_stands(other, &h->pipe, err) : 0;

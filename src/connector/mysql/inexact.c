@@ -251,6 +251,7 @@ const char *my_inexact(const struct my_type *t, const struct mf_value *v)
     case MY_UUID:
     case MY_INET6:
     case MY_INET4:
+    case MY_VECTOR:
         return NULL;
     }
     return NULL;

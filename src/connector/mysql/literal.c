@@ -87,6 +87,7 @@ const char *my_put_exactly(struct mf_buf *b, const struct my_type *t, const char
         mf_buf_puts(b, " USING utf8mb4) AS BINARY)");
         return NULL;
     case MY_GEOMETRY:
+    case MY_VECTOR: /* compares with nothing, not even itself */
         mf_buf_printf(b, "HEX(%s) = HEX(", column);
         put_bytes(b, v);
         mf_buf_putc(b, ')');

@@ -1,5 +1,6 @@
 /* The connector's row. */
 #include "connector/mysql/mysql_room.h"
+#include "connector/mysql/replica.h"
 
 const char *my_direction(enum mf_direction d)
 {
@@ -13,6 +14,7 @@ static const struct mf_source_ops source_ops = {
     .check = my_check_source,
     .stream_prepare = my_stream_prepare,
     .stream_add_tables = my_stream_add_tables,
+    .stream_skip = my_stream_skip,
     .stream_open = my_stream_open,
     .stream_next = my_stream_next,
     .stream_ack = my_stream_ack,
@@ -97,6 +99,15 @@ static const struct mf_traffic_ops traffic_ops = {
     .cleanup = my_cleanup,
 };
 
+static const struct mf_replication_ops replication_ops = {
+    .check = my_replication_check,
+    .attach = my_replication_attach,
+    .resume = my_replication_resume,
+    .pause = my_replication_pause,
+    .status = my_replication_status,
+    .detach = my_replication_detach,
+};
+
 static const char *const schemes[] = {"mysql", "mariadb", NULL};
 
 const struct mf_connector mf_connector_mysql = {
@@ -112,4 +123,5 @@ const struct mf_connector mf_connector_mysql = {
     .source = &source_ops,
     .target = &target_ops,
     .traffic = &traffic_ops,
+    .replication = &replication_ops,
 };

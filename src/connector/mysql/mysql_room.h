@@ -40,6 +40,7 @@ int my_stream_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, const str
                       struct mf_position *ret_start, struct mf_error *err);
 int my_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                          struct mf_error *err);
+int my_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to, struct mf_error *err);
 int my_stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 
 /* stream.c, with dump.c (the connection as a replica) and relations.c (tables by map) */

@@ -1,9 +1,9 @@
-/* Decimal numbers as text: see number.h. */
+/* Decimal numbers as text, read: see number.h. */
 #include "connector/mysql/number.h"
 
-#include <float.h>
+#include "connector/mysql/number_text.h"
+
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,19 +104,6 @@ static bool same_number(const struct my_number *a, const struct my_number *b)
            strcmp(a->digits, b->digits) == 0;
 }
 
-/* The fewest digits that read back as v. Below DBL_MIN a double has fewer than the usual 15 good ones. */
-static bool shortest(double v, struct my_number *ret)
-{
-    char text[40];
-    for (int digits = fabs(v) < DBL_MIN ? 1 : DBL_DIG; digits <= MY_NUMBER_DIGITS; digits++) {
-        int n = snprintf(text, sizeof text, "%.*e", digits - 1, v);
-        if (strtod(text, NULL) == v) {
-            return my_number_scan(text, (size_t)n, ret);
-        }
-    }
-    return false;
-}
-
 bool my_number_is_double(const char *s, size_t n, double *ret_value)
 {
     char text[TEXT_MAX];
@@ -130,6 +117,8 @@ bool my_number_is_double(const char *s, size_t n, double *ret_value)
     if (given.zero) {
         return true;
     }
-    return given.nsig <= MY_NUMBER_DIGITS && isfinite(*ret_value) && shortest(*ret_value, &read) &&
-           same_number(&given, &read);
+    if (given.nsig > MY_NUMBER_DIGITS || !isfinite(*ret_value)) {
+        return false;
+    }
+    return my_number_scan(text, my_put_double(text, *ret_value), &read) && same_number(&given, &read);
 }

@@ -1,4 +1,4 @@
-/* A decimal number as text, looked at without ever being a double. Pure; any thread. */
+/* A decimal number as text, looked at without ever being a double; number_text.h writes them. Pure; any thread. */
 #ifndef MF_CONNECTOR_MYSQL_NUMBER_H
 #define MF_CONNECTOR_MYSQL_NUMBER_H
 
@@ -19,8 +19,7 @@ struct my_number {
 /* [+-]digits[.digits][e[+-]digits], nothing else. False when it is not that. */
 bool my_number_scan(const char *s, size_t n, struct my_number *ret);
 
-/* The text of the double that this number is read as, in no more digits than needed, is this very number: nothing was lost. *ret_value is
- * the double. */
+/* The text of the double that this number is read as (my_put_double) is this very number: nothing was lost. *ret_value is the double. */
 bool my_number_is_double(const char *s, size_t n, double *ret_value);
 
 #endif

@@ -310,6 +310,17 @@ int my_stream_add_tables(struct mf_db *base, const struct mf_pipe_id *pipe, cons
     return my_lease(l.db, &l.conn, err) < 0 ? -1 : add(l.db, l.conn, pipe, tables, err);
 }
 
+int my_stream_skip(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                   struct mf_error *err)
+{
+    struct my_db *db = my_db_of(base);
+    struct my_relations r = {.db = db, .pipe = *pipe};
+    MY_LEASE(db, l);
+    return my_lease(db, &l.conn, err) < 0
+               ? -1
+               : my_version_all(&r, l.conn, to->order, "the log was not read for a while", err);
+}
+
 int my_stream_drop(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
     struct my_db *db = my_db_of(base);

@@ -112,7 +112,7 @@ bool my_is_error(const struct mf_error *err, unsigned number)
 
 /* ---- statements ---- */
 
-/* Sends one statement and reads its answer whole; what further statements of the same text answered is an error of ours. */
+/* Sends a text and reads the answer of its first statement whole. */
 static int run(MYSQL *c, const char *sql, size_t n, MYSQL_RES **ret, struct mf_error *err)
 {
     *ret = NULL;
@@ -130,6 +130,21 @@ static int run(MYSQL *c, const char *sql, size_t n, MYSQL_RES **ret, struct mf_e
 int my_query(MYSQL *c, MYSQL_RES **ret, struct mf_error *err, const char *sql)
 {
     return run(c, sql, strlen(sql), ret, err);
+}
+
+int my_query_last(MYSQL *c, MYSQL_RES **ret, struct mf_error *err, const char *sql)
+{
+    if (run(c, sql, strlen(sql), ret, err) < 0) {
+        return -1;
+    }
+    while (mysql_more_results(c)) {
+        mysql_free_result(*ret);
+        *ret = NULL;
+        if (mysql_next_result(c) != 0 || (!(*ret = mysql_store_result(c)) && mysql_field_count(c) > 0)) {
+            return my_fail(c, err);
+        }
+    }
+    return 0;
 }
 
 int my_queryf(MYSQL *c, MYSQL_RES **ret, struct mf_error *err, const char *fmt, ...)

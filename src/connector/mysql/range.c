@@ -76,7 +76,8 @@ bool my_key_cuts(const struct mf_table *t, const struct my_type *types)
 {
     for (uint16_t k = 0; k < t->nkey; k++) {
         const struct my_type *y = &types[t->key[k]];
-        if (y->base == MY_JSON || y->base == MY_GEOMETRY || (y->base == MY_SET && y->nmembers > EXACT_BITS)) {
+        if (y->base == MY_JSON || y->base == MY_GEOMETRY || y->base == MY_VECTOR ||
+            (y->base == MY_SET && y->nmembers > EXACT_BITS)) {
             return false;
         }
     }
@@ -190,6 +191,7 @@ static bool put_literal(struct mf_buf *b, const struct my_type *y, struct piece 
         return true;
     case MY_JSON:
     case MY_GEOMETRY:
+    case MY_VECTOR:
         return false;
     default:
         break;

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "connector/mysql/put.h"
+#include "connector/mysql/sqltoken.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,8 +43,8 @@ static size_t clause_end(size_t k, const char *p, size_t n, size_t i)
         while (i < n && p[i] == ' ') {
             i++;
         }
-        size_t end = i < n ? my_ddl_token_end(p, n, i) : i;
-        if (end == i || !my_ddl_token_is(p, i, end, clauses[k].words[w])) {
+        size_t end = i < n ? my_sql_end(p, n, i, true) : i;
+        if (end == i || !my_sql_is(p, i, end, clauses[k].words[w])) {
             return 0;
         }
         i = end;
@@ -56,8 +57,8 @@ static size_t clause_end(size_t k, const char *p, size_t n, size_t i)
     if (i >= n || (!equals && p[i] != '`' && p[i] != '\'')) {
         return 0; /* a name that only looks like it */
     }
-    size_t end = my_ddl_token_end(p, n, i);
-    return !clauses[k].value || my_ddl_token_is(p, i, end, clauses[k].value) ? end : 0;
+    size_t end = my_sql_end(p, n, i, true);
+    return !clauses[k].value || my_sql_is(p, i, end, clauses[k].value) ? end : 0;
 }
 
 void my_mend_tail(const struct my_mend *m, struct my_piece tail, struct mf_buf *out, char *ret_told, size_t n)
@@ -73,7 +74,7 @@ void my_mend_tail(const struct my_mend *m, struct my_piece tail, struct mf_buf *
             }
         }
         if (!end) {
-            end = my_ddl_token_end(tail.p, tail.n, i);
+            end = my_sql_end(tail.p, tail.n, i, true);
             mf_buf_append(&kept, tail.p + i, end - i);
         } else if (end < tail.n && tail.p[end] == ' ' && kept.len && kept.data[kept.len - 1] == ' ') {
             end++;
@@ -128,21 +129,21 @@ static size_t past(struct my_piece t, size_t i, const char *bytes)
 
 static bool word_at(struct my_piece t, size_t i, const char *word)
 {
-    return i < t.n && my_ddl_token_is(t.p, i, my_ddl_token_end(t.p, t.n, i), word);
+    return i < t.n && my_sql_is(t.p, i, my_sql_end(t.p, t.n, i, true), word);
 }
 
 /* At a character set's name: where it begins, and what stands between the word COLLATE and its name ("=" in a table's options). 0: no. */
 static size_t charset_at(struct my_piece t, size_t i, const char **ret_sign)
 {
-    size_t end = my_ddl_token_end(t.p, t.n, i);
-    if (my_ddl_token_is(t.p, i, end, "CHARSET") && end < t.n && t.p[end] == '=') {
+    size_t end = my_sql_end(t.p, t.n, i, true);
+    if (my_sql_is(t.p, i, end, "CHARSET") && end < t.n && t.p[end] == '=') {
         *ret_sign = "=";
         return end + 1;
     }
     size_t set = past(t, end, " ");
-    if (my_ddl_token_is(t.p, i, end, "CHARACTER") && word_at(t, set, "SET")) {
+    if (my_sql_is(t.p, i, end, "CHARACTER") && word_at(t, set, "SET")) {
         *ret_sign = " ";
-        return past(t, my_ddl_token_end(t.p, t.n, set), " ");
+        return past(t, my_sql_end(t.p, t.n, set, true), " ");
     }
     return 0;
 }
@@ -152,7 +153,7 @@ static size_t put_charset(const struct my_mend *m, struct my_piece t, size_t i, 
                           struct mf_buf *out)
 {
     char name[65];
-    size_t end = my_ddl_token_end(t.p, t.n, name_at);
+    size_t end = my_sql_end(t.p, t.n, name_at, true);
     mf_buf_append(out, t.p + i, end - i);
     if (!m->default_collation || word_at(t, past(t, end, " "), "COLLATE") || !take_name(t, name_at, end, name)) {
         return end;
@@ -168,7 +169,7 @@ static size_t put_charset(const struct my_mend *m, struct my_piece t, size_t i, 
 void my_mend_names(const struct my_mend *m, struct my_piece text, struct mf_buf *out)
 {
     for (size_t i = 0; i < text.n;) {
-        size_t end = my_ddl_token_end(text.p, text.n, i);
+        size_t end = my_sql_end(text.p, text.n, i, true);
         const char *sign = "";
         char name[65], unused[72];
         size_t charset = charset_at(text, i, &sign);
@@ -253,19 +254,19 @@ static bool find_definer(const char *text, size_t *ret_from, size_t *ret_end, ch
 {
     size_t n = strlen(text);
     for (size_t i = 0, end; i < n && text[i] != '('; i = end) {
-        end = my_ddl_token_end(text, n, i);
-        if (my_ddl_token_is(text, i, end, "AS") || my_ddl_token_is(text, i, end, "DO")) {
+        end = my_sql_end(text, n, i, true);
+        if (my_sql_is(text, i, end, "AS") || my_sql_is(text, i, end, "DO")) {
             return false;
         }
-        if (!my_ddl_token_is(text, i, end, "DEFINER") || text[end] != '=') {
+        if (!my_sql_is(text, i, end, "DEFINER") || text[end] != '=') {
             continue;
         }
-        size_t from = end + 1, at = my_ddl_token_end(text, n, from < n ? from : n - 1);
+        size_t from = end + 1, at = my_sql_end(text, n, from < n ? from : n - 1, true);
         if (from >= n) {
             return false;
         }
         if (text[at] == '@' && at + 1 < n) {
-            at = my_ddl_token_end(text, n, at + 1);
+            at = my_sql_end(text, n, at + 1, true);
         }
         snprintf(account, max, "%.*s", (int)(at - from), text + from);
         *ret_from = i;
@@ -298,10 +299,10 @@ int my_event_disabled(const char *text, struct mf_buf *out, bool *ret_was_enable
     size_t n = strlen(text), i = 0, end = 0;
     bool preserve = false;
     for (; i < n; i = end) {
-        end = my_ddl_token_end(text, n, i);
-        if (my_ddl_token_is(text, i, end, "PRESERVE")) {
+        end = my_sql_end(text, n, i, true);
+        if (my_sql_is(text, i, end, "PRESERVE")) {
             preserve = true;
-        } else if (preserve && (my_ddl_token_is(text, i, end, "ENABLE") || my_ddl_token_is(text, i, end, "DISABLE"))) {
+        } else if (preserve && (my_sql_is(text, i, end, "ENABLE") || my_sql_is(text, i, end, "DISABLE"))) {
             break;
         } else if (preserve && text[i] != ' ') {
             i = n;
@@ -311,7 +312,7 @@ int my_event_disabled(const char *text, struct mf_buf *out, bool *ret_was_enable
     if (i >= n) {
         return mf_fail(err, MF_FATAL, "MFDDL", "the server's text of an event has another form: %.300s", text);
     }
-    *ret_was_enabled = my_ddl_token_is(text, i, end, "ENABLE");
+    *ret_was_enabled = my_sql_is(text, i, end, "ENABLE");
     static const char replica[] = " ON SLAVE", newer[] = " ON REPLICA";
     if (!*ret_was_enabled && strncmp(text + end, replica, strlen(replica)) == 0) {
         end += strlen(replica);

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "connector/mysql/sqltoken.h"
 
 #include <string.h>
 #include <strings.h>
@@ -11,110 +12,29 @@
 
 /* ---- tokens ---- */
 
-static bool is_space(char c)
+static size_t token_end(struct my_piece t, size_t i)
 {
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-
-static bool is_word(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
-           (unsigned char)c >= 0x80;
-}
-
-/* Past the closing quote; the end of the text when there is none. */
-static size_t quoted_end(const char *p, size_t n, size_t i)
-{
-    char q = p[i++];
-    while (i < n) {
-        if (p[i] == '\\' && q != '`') {
-            i += 2;
-        } else if (p[i] != q) {
-            i++;
-        } else if (i + 1 < n && p[i + 1] == q) {
-            i += 2;
-        } else {
-            return i + 1;
-        }
-    }
-    return n;
-}
-
-size_t my_ddl_token_end(const char *p, size_t n, size_t i)
-{
-    if (p[i] == '`' || p[i] == '\'' || p[i] == '"') {
-        return quoted_end(p, n, i);
-    }
-    if (i + 1 < n && ((p[i] == '/' && p[i + 1] == '*') || (p[i] == '*' && p[i + 1] == '/'))) {
-        i += 2;
-        if (p[i - 1] == '*' && i < n && (p[i] == '!' || p[i] == 'M')) { /* a conditional comment, and its version */
-            while (i < n && (p[i] == '!' || p[i] == 'M' || (p[i] >= '0' && p[i] <= '9'))) {
-                i++;
-            }
-        }
-        return i;
-    }
-    if (!is_word(p[i])) {
-        return i + 1;
-    }
-    while (i < n && is_word(p[i])) {
-        i++;
-    }
-    return i;
-}
-
-bool my_ddl_token_is(const char *p, size_t i, size_t end, const char *word)
-{
-    return strlen(word) == end - i && strncasecmp(p + i, word, end - i) == 0;
-}
-
-static void skip_space(const char *p, size_t n, size_t *i)
-{
-    while (*i < n && is_space(p[*i])) {
-        ++*i;
-    }
-}
-
-bool my_ddl_token_name(const char *p, size_t n, size_t *i, char *out, size_t max)
-{
-    size_t used = 0;
-    skip_space(p, n, i);
-    if (*i >= n || (p[*i] != '`' && !is_word(p[*i]))) {
-        return false;
-    }
-    bool quoted = p[*i] == '`';
-    size_t end = my_ddl_token_end(p, n, *i), last = quoted ? end - 1 : end;
-    if (quoted && (end - *i < 2 || p[end - 1] != '`')) {
-        return false;
-    }
-    for (size_t k = *i + quoted; k < last; k++) {
-        if (used + 1 >= max || p[k] == 0) {
-            return false;
-        }
-        out[used++] = p[k];
-        k += quoted && p[k] == '`'; /* doubled */
-    }
-    out[used] = 0;
-    *i = end;
-    return true;
+    return my_sql_end(t.p, t.n, i, true);
 }
 
 /* The next token that is no space. False at the end. */
 static bool next_token(struct my_piece t, size_t *i, size_t *ret_from, size_t *ret_end)
 {
-    skip_space(t.p, t.n, i);
+    while (*i < t.n && my_sql_space(t.p[*i])) {
+        ++*i;
+    }
     if (*i >= t.n) {
         return false;
     }
     *ret_from = *i;
-    *i = *ret_end = my_ddl_token_end(t.p, t.n, *i);
+    *i = *ret_end = token_end(t, *i);
     return true;
 }
 
 static bool take_word(struct my_piece t, size_t *i, const char *word)
 {
     size_t at = *i, from, end;
-    if (!next_token(t, &at, &from, &end) || !my_ddl_token_is(t.p, from, end, word)) {
+    if (!next_token(t, &at, &from, &end) || !my_sql_is(t.p, from, end, word)) {
         return false;
     }
     *i = at;
@@ -125,10 +45,10 @@ static bool take_word(struct my_piece t, size_t *i, const char *word)
 
 static struct my_piece trimmed(const char *p, size_t from, size_t to)
 {
-    while (from < to && is_space(p[from])) {
+    while (from < to && my_sql_space(p[from])) {
         from++;
     }
-    while (to > from && is_space(p[to - 1])) {
+    while (to > from && my_sql_space(p[to - 1])) {
         to--;
     }
     return (struct my_piece){p + from, to - from};
@@ -152,7 +72,7 @@ static bool take_brackets(struct my_piece t, size_t *i, struct my_piece *ret)
 static bool name_into(struct mf_arena *arena, struct my_piece t, size_t *i, const char **ret)
 {
     char name[257];
-    if (!my_ddl_token_name(t.p, t.n, i, name, sizeof name)) {
+    if (!my_sql_name(t.p, t.n, i, name, sizeof name)) {
         return false;
     }
     *ret = mf_strdup_a(arena, name);
@@ -303,7 +223,7 @@ bool my_key_column(struct my_piece inner, size_t *pos, char name[257], bool *ret
         return false;
     }
     size_t at = from;
-    *ret_whole = inner.p[from] == '`' && my_ddl_token_name(inner.p, inner.n, &at, name, 257);
+    *ret_whole = inner.p[from] == '`' && my_sql_name(inner.p, inner.n, &at, name, 257);
     *pos = from;
     while (next_token(inner, pos, &from, &end)) {
         char c = inner.p[from];
@@ -312,8 +232,8 @@ bool my_key_column(struct my_piece inner, size_t *pos, char name[257], bool *ret
         }
         depth += c == '(';
         depth -= c == ')' && depth > 0;
-        *ret_whole = *ret_whole && (from < at || my_ddl_token_is(inner.p, from, end, "ASC") ||
-                                    my_ddl_token_is(inner.p, from, end, "DESC"));
+        *ret_whole =
+            *ret_whole && (from < at || my_sql_is(inner.p, from, end, "ASC") || my_sql_is(inner.p, from, end, "DESC"));
     }
     return true;
 }
@@ -325,10 +245,10 @@ bool my_item_says(const struct my_item *it, const char *first, const char *secon
     size_t i = 0, from, end;
     bool before = false;
     while (next_token(it->text, &i, &from, &end)) {
-        if (before && my_ddl_token_is(it->text.p, from, end, second)) {
+        if (before && my_sql_is(it->text.p, from, end, second)) {
             return true;
         }
-        before = my_ddl_token_is(it->text.p, from, end, first);
+        before = my_sql_is(it->text.p, from, end, first);
         if (before && !second) {
             return true;
         }
@@ -340,7 +260,7 @@ bool my_item_says(const struct my_item *it, const char *first, const char *secon
 static bool is_constant(struct my_piece t, size_t from, size_t end)
 {
     char c = t.p[from];
-    if (c == '\'' || c == '-' || c == '+' || (c >= '0' && c <= '9') || my_ddl_token_is(t.p, from, end, "NULL")) {
+    if (c == '\'' || c == '-' || c == '+' || (c >= '0' && c <= '9') || my_sql_is(t.p, from, end, "NULL")) {
         return true;
     }
     return end < t.n && t.p[end] == '\'' &&
@@ -351,7 +271,7 @@ bool my_default_is_constant(const struct my_item *column)
 {
     size_t i = 0, from, end;
     while (next_token(column->text, &i, &from, &end)) {
-        if (my_ddl_token_is(column->text.p, from, end, "DEFAULT")) {
+        if (my_sql_is(column->text.p, from, end, "DEFAULT")) {
             return next_token(column->text, &i, &from, &end) && is_constant(column->text, from, end);
         }
     }

@@ -63,14 +63,4 @@ bool my_item_says(const struct my_item *it, const char *first, const char *secon
 /* A column's default is a value, or there is none: every row that was there when the column came has the same. */
 bool my_default_is_constant(const struct my_item *column);
 
-/* ---- walking over such texts ---- */
-
-/* The end of the token that begins at p[i]: a quoted name or text, a comment's beginning or end, a word of letters, digits, _ and $, or one
- * other byte. i < n; the result is > i. */
-size_t my_ddl_token_end(const char *p, size_t n, size_t i);
-/* Is the token p[i..end) this word, without case? */
-bool my_ddl_token_is(const char *p, size_t i, size_t end, const char *word);
-/* Reads a quoted or bare name at p[*i] into out and moves past it. False when there is none or it does not fit. */
-bool my_ddl_token_name(const char *p, size_t n, size_t *i, char *out, size_t max);
-
 #endif

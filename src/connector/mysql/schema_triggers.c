@@ -94,8 +94,13 @@ int my_schema_triggers(struct my_schema_run *r, const char *migration, const str
                        struct mf_error *err)
 {
     unsigned place = 0;
-    if (!r->plan && my_triggers_forget(r->target, migration, err) < 0) {
+    bool book = false;
+    if (!r->plan &&
+        (my_book_exists(r->target, &book, err) < 0 || (book && my_triggers_forget(r->target, migration, err) < 0))) {
         return -1;
+    }
+    if (!r->plan && !book) {
+        return 0; /* a schema that is made for itself: no cutover will ask */
     }
     for (size_t i = 0; i < tables->n; i++) {
         MY_CLEANUP_RESULT MYSQL_RES *q = NULL;

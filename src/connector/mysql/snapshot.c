@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/mysql/dump.h"
 
 #include <mysqld_error.h>
 #include <stdio.h>
@@ -190,8 +191,7 @@ int my_position_locked(struct my_db *db, MYSQL *c, bool anywhere, struct mf_posi
         const char *sql = db->mariadb ? "SELECT @@global.gtid_binlog_pos" : "SELECT @@global.gtid_executed";
         return query_buf(c, &b, sql, err) < 0 ? -1 : position_of(db, mf_buf_str(&b), ret, err);
     }
-    if (my_query(c, &r, err, "SHOW MASTER STATUS") < 0) {
-        mf_hint(err, "GRANT REPLICATION CLIENT ON *.* TO the migration's account");
+    if (my_log_status(c, db, &r, err) < 0) {
         return -1;
     }
     MYSQL_ROW row = r ? mysql_fetch_row(r) : NULL;

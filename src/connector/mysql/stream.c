@@ -11,6 +11,7 @@
  * Silence: the server sends a heartbeat every ten seconds; after half a minute of nothing the connection is dead (dump.c).
  */
 #include "connector/mysql/stream.h"
+#include "connector/mysql/replica.h"
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -197,7 +198,8 @@ int my_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const stru
     st->next_sub = UINT64_C(1) << 63; /* apart from the ids of transactions */
     mf_arena_init(&st->arena, ROW_BYTES);
     MY_LEASE(st->db, l);
-    if (my_lease(l.db, &l.conn, err) < 0 || read_start(st, l.conn, token, sizeof token, err) < 0) {
+    if (my_lease(l.db, &l.conn, err) < 0 || read_start(st, l.conn, token, sizeof token, err) < 0 ||
+        (pipe->direction == MF_REVERSE && my_replica_past(l.conn, pipe, &st->brought, err) < 0)) {
         my_stream_close(&st->base);
         return -1;
     }
@@ -224,6 +226,8 @@ void my_stream_close(struct mf_stream *base)
     my_binlog_free(st->log);
     my_relations_free(&st->rels);
     my_gtid_set_free(st->done);
+    my_gtid_set_free(st->brought);
+    my_gtid_set_free(st->others);
     mf_arena_free(&st->arena);
     free(st->savepoints);
     free(st->prepared);

@@ -17,6 +17,7 @@ struct my_txn {
     bool open;
     bool grouped;        /* several events, up to one that ends it; else the one statement that follows */
     bool skip;           /* contained in where the stream began */
+    bool brought;        /* by this server's own replication, from the other side: its rows are nothing new */
     bool begun;          /* its BEGIN was handed out */
     bool changed_tables; /* and that is to be remembered before it is passed */
     bool changed_all;
@@ -54,6 +55,9 @@ struct my_stream {
     struct my_relations rels;
     struct my_scout *scout;
     struct my_gtid_set *done; /* NULL: positions are places in files */
+    struct my_gtid_set *brought,
+        *others; /* stream back of a target that followed by itself: known servers of the source, and those
+                                           * that are not; NULL: it never did */
     struct my_place place;
     struct mf_position told; /* the last one handed out */
     uint64_t opened;         /* the order it began at */
@@ -111,6 +115,8 @@ int my_stream_row(struct my_stream *st, struct mf_item *ret, bool *ret_got, stru
 void my_stream_note_wanted(struct my_stream *st);
 /* MFALONE, where commits wait for us. */
 int my_stream_alone(const struct my_stream *st, const char *what, struct mf_error *err);
+/* brought.c: sets x->brought */
+int my_stream_who_wrote(struct my_stream *st, struct my_txn *x, struct mf_error *err);
 
 /* xa.c */
 int my_xa_prepared(struct my_stream *st, const struct my_event *e, struct mf_error *err);

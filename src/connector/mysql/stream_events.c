@@ -54,7 +54,7 @@ static int begin(struct my_stream *st, const struct my_event *e, struct mf_error
     }
     struct my_txn x = {.open = true, .gtid = e->gtid, .time_us = e->timestamp * MF_US_PER_SEC, .start = st->place};
     x.grouped = e->gtid.mariadb && !e->gtid.standalone;
-    if (identify(st, &x, err) < 0) {
+    if (identify(st, &x, err) < 0 || my_stream_who_wrote(st, &x, err) < 0) {
         return -1;
     }
     x.sub = x.id;
@@ -201,6 +201,9 @@ static int touch_one(struct touching *t, struct my_rel *rel, enum my_effect effe
 {
     struct my_stream *st = t->st;
     if (st->x.skip || my_rel_before(rel, &st->x.gtid, &st->place)) {
+        return 0;
+    }
+    if (st->x.brought && (effect == MY_FX_EMPTIED || effect == MY_FX_ROWS)) {
         return 0;
     }
     switch (effect) {
@@ -380,7 +383,7 @@ static void remember_map(struct my_stream *st, uint64_t id, struct my_rel *rel)
 static int table_map(struct my_stream *st, const struct my_event *e, struct mf_error *err)
 {
     struct my_rel *rel = my_relations_find(&st->rels, e->map.schema, e->map.table);
-    if (!rel || st->x.skip || my_rel_before(rel, &st->x.gtid, &st->place)) {
+    if (!rel || st->x.skip || st->x.brought || my_rel_before(rel, &st->x.gtid, &st->place)) {
         remember_map(st, e->map.id, NULL);
         return 0;
     }

@@ -40,7 +40,7 @@ int my_xa_prepared(struct my_stream *st, const struct my_event *e, struct mf_err
 
 static int unknown(struct my_stream *st, const char *id, struct mf_error *err)
 {
-    if (st->rels.settled && my_since_has(st->rels.settled, &st->x.gtid, &st->place)) {
+    if (st->x.brought || (st->rels.settled && my_since_has(st->rels.settled, &st->x.gtid, &st->place))) {
         return my_stream_commit(st, err);
     }
     mf_fail(

@@ -32,6 +32,7 @@ const struct mf_connector mf_connector_postgres = {
     .source = &mf_pg_source_ops,
     .target = &mf_pg_target_ops,
     .traffic = &mf_pg_traffic_ops,
+    .replication = &mf_default_replication,
 };
 
 const struct mf_source_ops mf_pg_source_ops = {
@@ -41,6 +42,7 @@ const struct mf_source_ops mf_pg_source_ops = {
     .check = pg_check_source,
     .stream_prepare = pg_stream_prepare,
     .stream_add_tables = pg_stream_add_tables,
+    .stream_skip = mf_default_stream_skip,
     .stream_open = pg_stream_open,
     .stream_next = pg_stream_next,
     .stream_ack = pg_stream_ack,

@@ -1,15 +1,27 @@
 #!/usr/bin/env python3
 """Records a small binary log and what the server itself says of its rows, for tests/unit/connector/test_my_binlog.c.
 
-    record.py NAME SOCKET
+    record.py NAME SOCKET [ROOT]
     record.py charsets SOCKET
 
-NAME is mysql57, mysql80 or mariadb; SOCKET that of a throw-away server of this kind, started with --log-bin, row format and GTIDs, whose root has
-no password. Writes NAME.bin (the log's file) and NAME.txt, a line a row change in the order of the log:
+NAME is mysql57, mysql80, mariadb, mysql97 or mysql97_packed; SOCKET that of a throw-away server of this kind, started with --log-bin, row format
+and GTIDs, whose root has no password. Writes NAME.bin (the log's file) and NAME.txt, a line a row change in the order of the log:
 
     I table value ...            an insert
     U table value ... > value .. an update
     D table value ...            a delete
+
+ROOT is where the server's root directory is, when it runs in a folder of its own (tests/data/mysql/README.md).
+
+Of a 9.7, with what 8.0.15 does not write: mysql97 has the table maps' whole metadata and tagged GTIDs, mysql97_packed the same tables and more in
+compressed transactions; their texts also have
+
+    T table type|type ...        the table's columns from here on, as coltype.h spells them
+    G set                        the GTIDs of all transactions in the log, at its end
+    N file position              the position a heartbeat told (mysql97_wire)
+
+and mysql97_wire.bin is not the log's file but its packets, as a replica got them that had one transaction already: events made for the
+connection, and heartbeats of both versions.
 
 The second writes charsets.txt of a MySQL 8.0 server: for each character set a hash of all its characters and what they are in UTF-8, then the
 ranges of codes that are characters.
@@ -17,12 +29,17 @@ ranges of codes that are characters.
 A value is - (null), ~ (left out), . (empty), or its bytes in hexadecimal, as SELECT gave them: text in UTF-8 unless the type is binary; of
 more than 100 bytes there is #, their number, and their hash.
 """
+import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+DATADIR = sys.argv[3] if len(sys.argv) > 3 else ""
 NUM, TXT, BIN, FLT, BITS, JSN = "HEX(CONCAT({}))", "HEX(CONVERT({} USING utf8mb4))", "HEX({})", "HEX(CONCAT({}*1e0))", "HEX(CONCAT({}+0))", "HEX(CAST({} AS CHAR))"
+# 9.7 cuts a DOUBLE's text to 22 characters, or turns it to an exponent for them; in a document it has all digits, and a whole one ".0".
+DBL = "HEX(REGEXP_REPLACE(CAST(CAST({}*1e0 AS JSON) AS CHAR), '[.]0$', ''))"
 
 TYPES = [
     ("id", "int primary key", NUM), ("ti", "tinyint", NUM), ("tu", "tinyint unsigned", NUM), ("si", "smallint", NUM),
@@ -113,10 +130,15 @@ def fnv(data: bytes, start: int = 0xCBF29CE484222325) -> int:
     return start
 
 
+SHAPES = ["POINT(1 2)", "LINESTRING(0 0,1 1,2 0)", "POLYGON((0 0,0 3,3 3,3 0,0 0),(1 1,1 2,2 2,2 1,1 1))", "MULTIPOINT((0 0),(1 1))",
+          "MULTILINESTRING((0 0,1 1),(2 2,3 3))", "MULTIPOLYGON(((0 0,0 1,1 1,1 0,0 0)))", "GEOMETRYCOLLECTION(POINT(1 1),LINESTRING(0 0,1 1))"]
+
+
 class Recorder:
     def __init__(self, name: str, socket: str) -> None:
         self.name, self.socket, self.lines = name, socket, []
         self.json = name != "mariadb"
+        self.modern, self.packed = name.startswith("mysql97"), name == "mysql97_packed"
         self.setup = ("SET NAMES utf8mb4; SET time_zone = '+00:00'; SET sql_mode = 'NO_ENGINE_SUBSTITUTION'; "
                       "SET SESSION binlog_row_image = FULL; CREATE DATABASE IF NOT EXISTS rec; USE rec; ")
 
@@ -134,11 +156,19 @@ class Recorder:
         return "-" if v == "NULL" else "." if v == "" else v.lower()
 
     def rows(self, table: str, columns: list, where: str = "1") -> list[str]:
-        picks = ", ".join(how.format(f"`{c}`") for c, _, how in columns)
+        picks = ", ".join((DBL if self.modern and t in ("float", "double") else how).format(f"`{c}`") for c, t, how in columns)
         return [" ".join(map(self.word, r)) for r in self.ask(f"SELECT {picks} FROM {table} WHERE {where} ORDER BY id")]
 
     def create(self, table: str, columns: list) -> None:
         self.ask(f"DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (" + ", ".join(f"`{c}` {t}" for c, t, _ in columns) + ") ENGINE=InnoDB")
+        self.typed(table)
+
+    def typed(self, table: str) -> None:
+        """The columns' types, where the log is of a server whose texts have them."""
+        if self.modern:
+            types = self.ask("SELECT COLUMN_TYPE, CHARACTER_SET_NAME FROM information_schema.COLUMNS "
+                             f"WHERE TABLE_SCHEMA = 'rec' AND TABLE_NAME = '{table}' ORDER BY ORDINAL_POSITION")
+            self.lines.append(f"T {table} " + "|".join(t if cs == "NULL" else f"{t} charset {cs}" for t, cs in types))
 
     def inserted(self, table: str, columns: list, where: str = "1") -> None:
         self.lines += [f"I {table} {r}" for r in self.rows(table, columns, where)]
@@ -185,7 +215,7 @@ class Recorder:
         columns = [("id", "int primary key", NUM), ("a", "int default 7", NUM), ("b", "blob", BIN), ("c", "varchar(10) charset latin1", TXT),
                    ("d", "text charset utf8mb4", TXT)]
         self.create("images", columns)
-        if self.name != "mysql57":  # table maps with the columns' names
+        if self.name in ("mysql80", "mariadb"):  # table maps with the columns' names
             metadata = self.ask("SELECT @@GLOBAL.binlog_row_metadata; SET GLOBAL binlog_row_metadata = FULL")[0][0]
         for image, keep_old in (("MINIMAL", {"id"}), ("NOBLOB", {"id", "a", "c"})):
             prefix = f"SET SESSION binlog_row_image = {image}; "
@@ -207,7 +237,7 @@ class Recorder:
             both = self.rows("images", columns)
             self.ask(prefix + "DELETE FROM images ORDER BY id")
             self.lines += [f"D images {left_out(r, keep_old)}" for r in both]
-        if self.name != "mysql57":
+        if self.name in ("mysql80", "mariadb"):
             self.ask(f"SET GLOBAL binlog_row_metadata = {metadata}")
 
     def patches(self) -> None:
@@ -271,21 +301,114 @@ class Recorder:
         self.inserted("old_times", columns)
         self.ask("SET GLOBAL mysql56_temporal_format = ON")
 
+    # ---- what only newer servers have ----
+
+    def shapes(self) -> None:
+        columns = [("id", "int primary key", NUM)] + [(n, t, BIN) for n, t in (
+            ("g", "geometry"), ("p", "point srid 4326"), ("l", "linestring"), ("o", "polygon"), ("mp", "multipoint"), ("ml", "multilinestring"),
+            ("mo", "multipolygon"), ("gc", "geometrycollection"))]
+        self.create("shapes", columns)
+        for n, shape in enumerate(SHAPES):
+            self.ask(f"INSERT INTO shapes VALUES ({n}, ST_GeomFromText('{shape}'), ST_GeomFromText('POINT({n}.5 -{n})', 4326), "
+                     + ", ".join(f"ST_GeomFromText('{s}')" for s in SHAPES[1:]) + ")")
+        self.inserted("shapes", columns)
+
+    def vectors(self) -> None:
+        columns = [("id", "int primary key", NUM), ("v", "vector(3)", BIN), ("i", "int unsigned", NUM), ("w", "vector", BIN), ("one", "vector(1) not null", BIN)]
+        self.create("vectors", columns)
+        self.ask("INSERT INTO vectors VALUES (1, STRING_TO_VECTOR('[1, -2.5, 3e-20]'), 4294967295, NULL, STRING_TO_VECTOR('[0]')), "
+                 "(2, STRING_TO_VECTOR('[7]'), 0, STRING_TO_VECTOR(CONCAT('[', REPEAT('0.1,', 2047), '1]')), STRING_TO_VECTOR('[-0]'))")
+        self.inserted("vectors", columns)
+        self.updated("vectors", columns, "1", "UPDATE vectors SET v = NULL, w = STRING_TO_VECTOR('[1,2]'), i = i - 0")
+        self.deleted("vectors", columns, "1")
+
+    def hidden(self) -> None:
+        """Columns that SELECT * does not show: invisible, generated, the key that the server makes, those behind an index on an expression."""
+        columns = [("my_row_id", "", NUM), ("y", "year", NUM), ("u", "int unsigned invisible default 4000000000", NUM),
+                   ("s", "bigint generated always as (u + 1) stored invisible", NUM), ("v", "varchar(20) generated always as (concat('<', t, '>')) virtual", TXT),
+                   ("t", "varchar(10) charset latin1 default 'déf'", TXT)]
+        self.ask("SET SESSION sql_generate_invisible_primary_key = ON; CREATE TABLE hidden (" + ", ".join(f"`{c}` {t}" for c, t, _ in columns[1:])
+                 + ", KEY k ((u * 2)), KEY l ((upper(t))))")
+        self.typed("hidden")
+        self.ask("INSERT INTO hidden (y) VALUES (2026), (1901); INSERT INTO hidden (y, u, t) VALUES (2155, 0, 'x')")
+        order = self.rows
+        self.rows = lambda table, columns, where="1": order(f"(SELECT *, my_row_id, u, s, my_row_id id FROM {table}) x", columns, where)
+        self.inserted("hidden", columns)
+        self.updated("hidden", columns, "1", "UPDATE hidden SET u = 7, t = 'z' WHERE y = 2155")
+        self.rows = order
+
+    def instant(self) -> None:
+        """A row keeps the form of the version it was written under; the log has the one of the moment."""
+        base = [("id", "int primary key", NUM), ("a", "int unsigned", NUM), ("b", "varchar(10) charset utf8mb4", TXT)]
+        added = [base[0], ("n", "bigint default -5", NUM), base[1], base[2], ("z", "enum('k','l') charset latin1 default 'l'", TXT)]
+        dropped = [added[0], added[1], added[3], added[4]]
+        self.create("instant", base)
+        self.ask("INSERT INTO instant VALUES (1, 4294967295, 'one'), (2, NULL, NULL)")
+        self.inserted("instant", base)
+        self.ask("ALTER TABLE instant ADD COLUMN n bigint DEFAULT -5 AFTER id, ADD COLUMN z enum('k','l') CHARSET latin1 DEFAULT 'l', ALGORITHM=INSTANT")
+        self.typed("instant")
+        self.updated("instant", added, "id = 1", "UPDATE instant SET b = 'two' WHERE id = 1")
+        self.ask("INSERT INTO instant (id, z) VALUES (3, 'k')")
+        self.inserted("instant", added, "id = 3")
+        self.ask("ALTER TABLE instant DROP COLUMN a, ALGORITHM=INSTANT")
+        self.typed("instant")
+        self.updated("instant", dropped, "1", "UPDATE instant SET n = 0")
+        self.deleted("instant", dropped, "1")
+
+    def tags(self) -> None:
+        columns = [("id", "int primary key", NUM)]
+        self.create("tagged", columns)
+        self.ask("SET gtid_next = 'AUTOMATIC:blue'; INSERT INTO tagged VALUES (1); INSERT INTO tagged VALUES (2); "
+                 "SET gtid_next = 'AUTOMATIC:a_tag_of_32_characters_00000000'; INSERT INTO tagged VALUES (3)")
+        self.ask("SET gtid_next = 'ffffffff-00ff-80ff-7fff-fffefdfcfbfa:blue:9223372036854775806'; INSERT INTO tagged VALUES (4); "
+                 "SET gtid_next = '00000000-0000-0000-0000-000000000001:_:129'; INSERT INTO tagged VALUES (5); "
+                 "SET gtid_next = '00000000-0000-0000-0000-000000000001:2'; INSERT INTO tagged VALUES (6)")
+        self.inserted("tagged", columns)
+        self.ask("SET gtid_next = 'AUTOMATIC:ddl'; CREATE TABLE tagged_too (id int)")
+
+    def large(self) -> None:
+        """A transaction of many events, some larger than what is decompressed at once, and one that does not become smaller."""
+        columns = [("id", "int primary key", NUM), ("t", "longtext charset utf8mb4", TXT), ("b", "longblob", BIN)]
+        self.create("large", columns)
+        self.ask("INSERT INTO large WITH RECURSIVE n AS (SELECT 1 i UNION ALL SELECT i + 1 FROM n WHERE i < 60) "
+                 "SELECT i, REPEAT(CONCAT(i, 'ä,'), 400 * i), REPEAT(CHAR(i), i) FROM n; INSERT INTO large VALUES (1000, REPEAT('x', 1000000), '')")
+        self.inserted("large", columns)
+        self.ask("INSERT INTO large VALUES (2000, NULL, " + "".join(f"CONCAT(RANDOM_BYTES(1000), " for _ in range(8)) + "x'00'" + ")" * 8 + ")")
+        self.inserted("large", columns, "id = 2000")
+        self.ask("START TRANSACTION; DELETE FROM large WHERE id = 1; INSERT INTO xa_t VALUES (9); DELETE FROM xa_t WHERE id = 9; COMMIT; DROP TABLE large")
+        self.lines += ["D large " + " ".join([b"1".hex(), self.word(("1ä," * 400).encode().hex()), "01"]), "I xa_t 39", "D xa_t 39"]
+
     def others(self) -> None:
+        if self.modern:
+            self.lines += ["T xa_t int", "T myisam_t int"]
         self.ask("CREATE TABLE xa_t (id int primary key); XA START 'g','b',3; INSERT INTO xa_t VALUES (1); XA END 'g','b',3; XA PREPARE 'g','b',3; "
                  "XA COMMIT 'g','b',3")
         self.lines.append("I xa_t 31")
         self.ask("CREATE TABLE myisam_t (id int) ENGINE=MyISAM; INSERT INTO myisam_t VALUES (1), (2); TRUNCATE myisam_t")
         self.lines += ["I myisam_t 31", "I myisam_t 32"]
 
+    def newer(self) -> None:
+        self.shapes()
+        self.vectors()
+        self.hidden()
+        self.instant()
+        self.tags()
+        if self.packed:
+            self.large()
+
+    def reset(self) -> None:
+        self.ask("RESET BINARY LOGS AND GTIDS; SET GLOBAL binlog_row_metadata = FULL; "
+                 f"SET GLOBAL binlog_transaction_compression = {int(self.packed)}" if self.modern else "RESET MASTER")
+        self.ask("DROP DATABASE rec")
+
     def record(self) -> None:
-        self.ask("RESET MASTER; DROP DATABASE rec")
+        self.reset()
         self.types()
         self.charsets()
-        if self.json:
+        if self.json and self.name != "mysql97":
             self.documents()
         self.images()
-        if self.name == "mysql80":
+        if self.name in ("mysql80", "mysql97_packed"):
             self.patches()
         if self.name == "mariadb":
             self.compressed()
@@ -293,10 +416,88 @@ class Recorder:
             self.old_times()
             self.compressed_columns()
         self.others()
+        if self.modern:
+            self.newer()
         basename = self.ask("SELECT @@log_bin_basename")[0][0]
-        self.ask("FLUSH BINARY LOGS")
-        (HERE / f"{self.name}.bin").write_bytes(Path(basename + ".000001").read_bytes())
+        executed = self.ask(("SELECT REPLACE(@@global.gtid_executed, '\\n', ''); " if self.modern else "") + "FLUSH BINARY LOGS")
+        self.lines += ["G " + e[0] for e in executed]
+        self.write(Path(DATADIR + basename + ".000001").read_bytes())
+
+    def write(self, log: bytes) -> None:
+        (HERE / f"{self.name}.bin").write_bytes(log)
         (HERE / f"{self.name}.txt").write_text("C " + " ".join(self.columns) + "\n" + "\n".join(self.lines) + "\n")
+
+    # ---- packets, as a replica gets them ----
+
+    def wire(self) -> None:
+        self.columns = []
+        self.reset()
+        columns = [("id", "int primary key", NUM)]
+        self.ask("CREATE TABLE earlier (id int)")
+        self.create("tagged", columns)
+        seen = self.ask("SELECT REPLACE(@@global.gtid_executed, '\n', '')")[0][0]
+        self.ask("SET gtid_next = 'AUTOMATIC:blue'; INSERT INTO tagged VALUES (1); FLUSH BINARY LOGS")
+        self.inserted("tagged", columns)
+        file, position = self.ask("SHOW BINARY LOG STATUS")[0][:2]
+        log = b""
+        for flags in (0, 2):  # 2: heartbeats of version 2
+            log += until_heartbeat(Replica(self.socket).dump(flags, seen), file.encode())
+        self.lines = [self.lines[0], *([self.lines[1], f"N {file} {position}"] * 2)]
+        self.write(b"\xfebin" + log)
+
+
+def until_heartbeat(packets, file: bytes) -> bytes:
+    """Some come before, while the server passes over what was seen; one at the end of the last file."""
+    log, events = b"", 0
+    for packet in packets:
+        log += packet
+        events += packet[4] == 35
+        if packet[4] in (27, 41) and file in packet and events > 1:
+            return log
+    raise SystemExit("the server ended the stream")
+
+
+class Replica:
+    """A connection of the protocol's own, as root without a password."""
+
+    def __init__(self, path: str) -> None:
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.connect(path)
+        self.packet()
+        # PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH
+        self.send(struct.pack("<IIB23x", 0x200 | 0x8000 | 0x80000, 1 << 24, 45) + b"root\0\0caching_sha2_password\0", 1)
+        while (answer := self.packet())[0] != 0:
+            if answer[0] == 0xFF:
+                raise SystemExit(answer[9:].decode())
+
+    def send(self, body: bytes, number: int = 0) -> None:
+        self.s.sendall(struct.pack("<I", len(body))[:3] + bytes([number]) + body)
+
+    def take(self, n: int) -> bytes:
+        got = b""
+        while len(got) < n:
+            got += self.s.recv(n - len(got)) or sys.exit("the server has gone")
+        return got
+
+    def packet(self) -> bytes:
+        head = self.take(4)
+        return self.take(int.from_bytes(head[:3], "little"))
+
+    def dump(self, flags: int, seen: str):
+        """Every event, without the byte before it."""
+        self.send(b"\x03SET @source_binlog_checksum = @@global.binlog_checksum, @source_heartbeat_period = 1000000000, "
+                  b"@replica_uuid = '00000000-0000-4000-8000-000000000009'")
+        if self.packet()[0] != 0:
+            raise SystemExit("SET failed")
+        uuid, _, interval = seen.partition(":")
+        last = int(interval.rpartition("-")[2])
+        encoded = struct.pack("<Q16sQQQ", 1, bytes.fromhex(uuid.replace("-", "")), 1, 1, last + 1)
+        self.send(b"\x1e" + struct.pack("<HIIQI", flags, 9, 0, 4, len(encoded)) + encoded)
+        while True:
+            packet = self.packet()
+            if packet[0] != 0:
+                raise SystemExit(packet[9:].decode())
+            yield packet[1:]
 
 
 ONE_BYTE = ("latin1 latin2 latin5 latin7 greek hebrew koi8r koi8u cp1250 cp1251 cp1256 cp1257 cp850 cp852 cp866 macce macroman dec8 hp8 "
@@ -338,5 +539,7 @@ def record_charsets(recorder: Recorder) -> None:
 
 if __name__ == "__main__" and sys.argv[1] == "charsets":
     record_charsets(Recorder("mysql80", sys.argv[2]))
+elif __name__ == "__main__" and sys.argv[1] == "mysql97_wire":
+    Recorder(sys.argv[1], sys.argv[2]).wire()
 elif __name__ == "__main__":
     Recorder(sys.argv[1], sys.argv[2]).record()

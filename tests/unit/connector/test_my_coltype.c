@@ -85,6 +85,7 @@ static void every_type_of_three_servers(void **state)
         {"uuid", {.base = MY_UUID, .length = 16}},
         {"inet6", {.base = MY_INET6, .length = 16}},
         {"inet4", {.base = MY_INET4, .length = 4}},
+        {"vector(3)", {.base = MY_VECTOR, .length = 3}},
     };
     for (size_t i = 0; i < MF_ARRAY_LEN(cases); i++) {
         struct my_type t = parsed(cases[i].text, NULL);
@@ -127,7 +128,7 @@ static void what_is_no_type(void **state)
     (void)state;
     static const char *const cases[] = {
         "",
-        "vector(3)",
+        "vector",
         "integer",
         "int(",
         "int()",
@@ -357,6 +358,8 @@ static void numbers_held(void **state)
         {"decimal(5,0)", "0.0", true},
         {"decimal(5,2)", "abc", false},
         {"double", "0.1", true},
+        {"double", "5.684341886080802e-14", true}, /* 2 to the -44th: the nearest 16 digits do not read back */
+        {"double", "5.6843418860808015e-14", false},
         {"double", "-0", true},
         {"double", "1e300", true},
         {"double", "5e-324", true},

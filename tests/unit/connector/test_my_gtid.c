@@ -51,6 +51,31 @@ static void intervals_are_merged(void **state)
     prints(false, A ":9223372036854775806", A ":9223372036854775806", 1);
 }
 
+/* A tag is that of the numbers behind it; each tag counts for itself. */
+static void tags(void **state)
+{
+    (void)state;
+    prints(false, A ":tag:1-5", A ":tag:1-5", 5);
+    prints(false, A ":b:1-5:3:7:a:2:1-3:b:6", A ":a:1-3:b:1-7", 10);
+    prints(false, A ":1-2:B_2:1," B ":b:4", B ":b:4," A ":1-2:b_2:1", 4);
+    prints(false, A ":a2345678901234567890123456789012:1", A ":a2345678901234567890123456789012:1", 1);
+    prints(false, A ":1 : t : 2-3 : 5", A ":1:t:2-3:5", 4);
+    struct my_gtid_set *s = set(false, A ":1-3:t:1-5"), *plain = set(false, A ":1-5");
+    assert_false(my_gtid_set_contains(s, plain) || my_gtid_set_contains(plain, s));
+    struct my_gtid g = {
+        .uuid = {0x3e, 0x11, 0xfa, 0x47, 0x71, 0xca, 0x11, 0xe1, 0x9e, 0x33, 0xc8, 0x0a, 0xa9, 0x42, 0x95, 0x62},
+        .number = 5};
+    assert_false(my_gtid_set_has(s, &g));
+    memcpy(g.tag, "t", 2);
+    assert_true(my_gtid_set_has(s, &g));
+    memcpy(g.tag, "u", 2);
+    bool new = false;
+    my_gtid_set_add(s, &g, &new);
+    assert_true(new &&my_gtid_set_has(s, &g) && my_gtid_set_count(s) == 9);
+    my_gtid_set_free(s);
+    my_gtid_set_free(plain);
+}
+
 static void domains(void **state)
 {
     (void)state;
@@ -76,7 +101,13 @@ static void malformed(void **state)
         "," A ":1",
         A ":1;",
         A ":1-2-3",
-        A ":tag:1-5",
+        A ":tag",
+        A ":1:tag",
+        A ":1tag:1",
+        A ":tag:",
+        A ":t-g:1",
+        A ":tag:tag:1",
+        A ":a23456789012345678901234567890123:1",
         A ":-1",
         A ":1 2",
         "0-1-42",
@@ -225,6 +256,23 @@ static void as_a_replica_sends_it(void **state)
     assert_memory_equal(out.data, want, sizeof want);
     my_gtid_set_free(s);
     mf_buf_reset(&out);
+    /* With a tag, as a 9.7 wrote it into its log (PREVIOUS_GTIDS). */
+    static const uint8_t tagged[] =
+        {
+            1,    2,    0,    0,    0,    0,    0,    1, /* two, between marks */
+            0x09, 0x0c, 0x27, 0x14, 0xeb, 0x42, 0x11, 0xf1, 0x9b, 0x02, 0x02, 0xfc, 0, 0, 0, 1, 0, /* no tag */
+            1,    0,    0,    0,    0,    0,    0,    0,    1,    0,    0,    0,    0, 0, 0, 0, 6,
+            0,    0,    0,    0,    0,    0,    0, /* 1 to before 6 */
+            0x09, 0x0c, 0x27, 0x14, 0xeb, 0x42, 0x11, 0xf1, 0x9b, 0x02, 0x02, 0xfc, 0, 0, 0, 1, 8,
+            'b',  'l',  'u',  'e',  1,    0,    0,    0,    0,    0,    0,    0,    1, 0, 0, 0, 0,
+            0,    0,    0,    3,    0,    0,    0,    0,    0,    0,    0, /* 1 to before 3 */
+        };
+    s = set(false, "090c2714-eb42-11f1-9b02-02fc00000001:1-5:blue:1-2");
+    my_gtid_set_encode(s, &out);
+    assert_int_equal(out.len, sizeof tagged);
+    assert_memory_equal(out.data, tagged, sizeof tagged);
+    my_gtid_set_free(s);
+    mf_buf_reset(&out);
     s = my_gtid_set_new(false);
     my_gtid_set_encode(s, &out);
     assert_int_equal(out.len, 8);
@@ -286,6 +334,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(intervals_are_merged),
+        cmocka_unit_test(tags),
         cmocka_unit_test(domains),
         cmocka_unit_test(malformed),
         cmocka_unit_test(adding_one_by_one),

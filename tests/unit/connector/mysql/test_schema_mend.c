@@ -78,6 +78,12 @@ static void a_collation_has_the_targets_name(void **state)
     tail(&mysql_57, "COLLATE=utf8_bin", "COLLATE=utf8_bin", "");
     tail(&mysql_57, "DEFAULT CHARSET=utf8mb3 COLLATE=utf8mb4_0900_ai_ci",
          "DEFAULT CHARSET=utf8mb3 COLLATE=utf8mb4_0900_ai_ci", "");
+    /* A comment may have half a quote in it, and nothing of it is meant. */
+    tail(&mysql_80,
+         "BEGIN -- don't, utf8_bin\n SET x = 'a' COLLATE utf8_bin /* can't: utf8_bin */; # won't: utf8_bin\n END",
+         "BEGIN -- don't, utf8_bin\n SET x = 'a' COLLATE utf8mb3_bin /* can't: utf8_bin */; # won't: utf8_bin\n END",
+         "");
+    tail(&mysql_80, "/*!50100 COLLATE=utf8_bin */ 5--utf8_bin", "/*!50100 COLLATE=utf8mb3_bin */ 5--utf8mb3_bin", "");
 }
 
 /* What the source's server leaves out is said, because the target's would take its own default. */
