@@ -367,3 +367,5 @@ def test_an_engine_that_cannot_says_so(migration, tmp_path):
     assert "MFUNSUP" in (said := m.call("run", expect=USAGE)).err + said.out
     m.configure(dual_writes="off", on_sick_target="degrade after a while")
     assert "degrade after 2s" in (said := m.call("run", expect=USAGE)).err + said.out
+    m.configure(dual_writes="on", on_sick_target="wait", mode="native")
+    assert "not with mode: native" in (said := m.call("run", expect=USAGE)).err + said.out
