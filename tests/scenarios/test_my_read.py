@@ -119,6 +119,18 @@ def test_equal_rows_count_and_null_is_not_empty(source, read):
     assert len(lanes) == 4
 
 
+def test_no_two_rows_are_written_alike(source, read):
+    do(source, "CREATE TABLE w (id int PRIMARY KEY, a varchar(20), b varchar(20) NOT NULL, c varbinary(20), d varbinary(20) NOT NULL, e int, f int NOT NULL)")
+    r = read(source)
+    r.reader()
+    lanes = []
+    for row in ("'a','bc',x'','',1,11", "'ab','c',x'','',1,11", "NULL,'',NULL,'',NULL,0", "'','',NULL,'',NULL,0", "'N','',NULL,'',NULL,0", "NULL,'',x'','',NULL,0", "'','','N','',NULL,0",
+                "NULL,'',x'FF31FF',x'FF',1,1", "NULL,'',x'FF31',x'FFFF',1,1", "NULL,'',x'',x'FF31FFFF',1,1", "'1','',x'00','',11,1", "'1','',x'00','',1,11"):
+        do(source, "DELETE FROM w", f"INSERT INTO w VALUES (1,{row})")
+        lanes.append(r.digest(table=name(source, "w"), chunk={})["lane"])
+    assert len(set(lanes)) == len(lanes), lanes
+
+
 def test_a_character_that_no_unicode_text_has_is_refused(source, read):
     do(source, "CREATE TABLE g (id int PRIMARY KEY, b varchar(20) CHARACTER SET gbk)", "INSERT INTO g VALUES (1, _gbk x'D6D0')")
     r = read(source)
