@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 
-from common import Report, Stage, log, parser
+from common import Report, log, parser
+from stages import open_stage
 
 BOUND = 256 << 20
 
@@ -62,7 +63,7 @@ def main() -> int:
     def many_stream(source, target):
         source.execute(f"UPDATE many SET a = a + 1 WHERE id < 1000000")
 
-    with Stage(a) as stage:
+    with open_stage(a) as stage:
         for name, fill, change in (("200 MB values", big, big_stream), ("20 million rows", many, many_stream)):
             source, target = stage.source.create_database("memory"), stage.fresh_target()
             log(f"{name}: filling")
