@@ -180,8 +180,7 @@ static int check_warnings(struct my_reader *r, const struct mf_table *t, struct 
 /* A server that is not let compute a hash (MD5 in FIPS mode is one) may answer with a null. */
 static int no_sha1(struct mf_error *err)
 {
-    return mf_fail(err, MF_FATAL, "MFDIGEST",
-                   "this server does not compute SHA-1: rows cannot be compared in it");
+    return mf_fail(err, MF_FATAL, "MFDIGEST", "this server does not compute SHA-1: rows cannot be compared in it");
 }
 
 /* ---- the operations ---- */
