@@ -18,6 +18,8 @@ struct mf_change {
     uint32_t rel;                 /* number of the relation version in the spool (see mf_spool_relation) */
     const struct mf_table *table; /* its shape; for a truncate the first table */
     bool has_old;
+    bool
+        cascades; /* update, delete: the server itself did to other tables' rows what table->cascades says, and the stream tells nothing of it */
     struct mf_row old_row;
     struct mf_row new_row;
     uint16_t ntruncated;
@@ -35,6 +37,9 @@ enum mf_item_kind {
     MF_ITEM_COMMIT,   /* transaction `txn` is committed and ends at `position` */
     MF_ITEM_PROGRESS, /* the source has sent all there is up to `position`; `reply_wanted` asks for an acknowledgement */
 };
+
+/* One of table->cascades applies to it. */
+bool mf_change_cascades(const struct mf_change *c);
 
 /* What mf_source_ops.stream_next gives. Views are valid until the next call on the same stream.
  * Changes of different transactions may be interleaved (txn says whose they are); commits come in commit order. */

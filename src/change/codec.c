@@ -1,6 +1,6 @@
 /* The byte form of a change:
  *
- *   head    1 byte: op in the low 3 bits, 0x08 has_old, 0x10 cascade, 0x20 restart
+ *   head    1 byte: op in the low 3 bits, 0x08 has_old, 0x10 cascade (truncate: the word; else mf_change.cascades), 0x20 restart
  *   rel     varint
  *   rows    insert: new; delete: old; update: old (when has_old), new
  *   row     varint number of columns, then for each value one varint len << 2 | kind and len bytes (none for
@@ -107,7 +107,7 @@ int mf_encode_change(struct mf_buf *out, const struct mf_change *c, struct mf_er
         return out_full(err);
     }
     uint8_t *p = (uint8_t *)out->data + out->len;
-    *p++ = (uint8_t)(c->op | (old ? HEAD_OLD : 0));
+    *p++ = (uint8_t)(c->op | (old ? HEAD_OLD : 0) | (c->cascades ? HEAD_CASCADE : 0));
     p = mf_varint_write(p, c->rel);
     if (old) {
         p = write_row(p, &c->old_row);
@@ -208,6 +208,7 @@ int mf_decode_change(struct mf_arena *arena, const void *data, size_t len, mf_re
     if ((c.op == MF_INSERT && c.has_old) || (c.op == MF_DELETE && !c.has_old) || (c.op == MF_TRUNCATE && c.has_old)) {
         return damaged(err, "its first byte is unknown");
     }
+    c.cascades = c.op != MF_TRUNCATE && (head & HEAD_CASCADE);
     if (c.op == MF_TRUNCATE) {
         c.truncate_cascade = (head & HEAD_CASCADE) != 0;
         c.truncate_restart = (head & HEAD_RESTART) != 0;

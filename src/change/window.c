@@ -44,7 +44,7 @@ void mf_window_reset(struct mf_window *w, bool ordered, bool fuzzy)
     }
     mf_arena_reset(&w->arena);
     w->batch = (struct mf_batch){0};
-    w->closed = false;
+    w->closed = w->deletes_only = false;
     w->ordered = ordered;
     w->fuzzy = fuzzy;
 }
@@ -164,10 +164,51 @@ static int check_rows(const struct mf_change *c, struct mf_error *err)
     return 0;
 }
 
+static bool same_value(const struct mf_table *t, const struct mf_change *c, const char *column)
+{
+    int at = mf_table_column(t, column);
+    return at < 0 || c->new_row.values[at].kind == MF_UNCHANGED ||
+           mf_value_equal(&c->old_row.values[at], &c->new_row.values[at]);
+}
+
+bool mf_change_cascades(const struct mf_change *c)
+{
+    const struct mf_table *t = c->table;
+    bool any = false;
+    for (uint16_t i = 0; c->cascades && c->op != MF_INSERT && c->has_old && i < t->ncascades && !any; i++) {
+        const struct mf_cascade *k = &t->cascades[i];
+        bool moved = false;
+        for (uint16_t j = 0; c->op == MF_UPDATE && j < k->n; j++) {
+            moved = moved || !same_value(t, c, k->from[j]);
+        }
+        any = c->op == MF_DELETE ? k->on_delete != MF_CASCADE_NONE : moved && k->on_update != MF_CASCADE_NONE;
+    }
+    return any;
+}
+
+/* Whether a change with, or beside, a cascade may go into this batch. */
+static bool apart(const struct mf_window *w, const struct mf_change *c, bool cascades)
+{
+    bool same = w->deletes_only && c->op == MF_DELETE && w->tables[0].table->id == c->table->id;
+    return !is_empty(w) && (cascades || w->deletes_only) && !(same && cascades);
+}
+
+static int add_row(struct mf_window *w, uint32_t table, const struct mf_change *c, bool cascades,
+                   enum mf_window_added *ret, struct mf_error *err)
+{
+    int rc = mf_wcollapse(w, table, c, ret, err);
+    if (rc == 0 && *ret == MF_WINDOW_ADDED && cascades) {
+        w->batch.cascades = true;
+        w->deletes_only = c->op == MF_DELETE;
+        w->closed = w->closed || c->op != MF_DELETE;
+    }
+    return rc;
+}
+
 int mf_window_add(struct mf_window *w, const struct mf_change *c, enum mf_window_added *ret, struct mf_error *err)
 {
-    bool empty = is_empty(w);
-    if (w->closed || (!empty && (w->ordered || c->op == MF_TRUNCATE))) {
+    bool empty = is_empty(w), cascades = mf_change_cascades(c);
+    if (w->closed || apart(w, c, cascades) || (!empty && (w->ordered || c->op == MF_TRUNCATE))) {
         *ret = MF_WINDOW_FULL;
         return 0;
     }
@@ -193,7 +234,7 @@ int mf_window_add(struct mf_window *w, const struct mf_change *c, enum mf_window
         *ret = MF_WINDOW_FULL;
         return 0;
     }
-    return mf_wcollapse(w, table, c, ret, err);
+    return add_row(w, table, c, cascades, ret, err);
 }
 
 /* ---- the batch ---- */
@@ -274,7 +315,7 @@ const struct mf_batch *mf_window_batch(struct mf_window *w)
     if (w->batch.truncate || w->nentries == 0) {
         return &w->batch;
     }
-    w->batch = (struct mf_batch){.rows = settle_all(w)};
+    w->batch = (struct mf_batch){.rows = settle_all(w), .cascades = w->batch.cascades};
     struct mf_batch_table *all = mf_alloc_array(&w->arena, w->ntables, sizeof(*all));
     uint32_t *at = mf_alloc_array(&w->arena, w->ntables, sizeof(*at)); /* batch table of each table */
     if (!all || !at) {

@@ -9,6 +9,9 @@
  * Keys are compared by the bytes the source sent. Two spellings of an equal key (numeric 1.0 and 1.00) reach us as
  * a key change by the source itself, so bytes identify a row.
  *
+ * A change of which the server itself changed rows of other tables (mf_change.cascades) shares its batch with none but deletes of the same table:
+ * what was written to the others before must be there, and what comes after must not.
+ *
  * For identity FULL (duplicates possible) rows are counted: the batch holds how many copies of a row go and come. */
 #ifndef MF_CHANGE_WINDOW_H
 #define MF_CHANGE_WINDOW_H
@@ -25,7 +28,7 @@ enum mf_rowop {
 /* With identity KEY only the key columns of old_row mean anything.
  *
  * An update whose key differs comes alone in its batch: strictly when its new row is not whole, or in source order.
- * Fuzzily (there its new row is never whole) it must not be carried out as an update, even if the old key is found: that
+ * Fuzzily (there its new row is whole only where it cascades) it must not be carried out as an update, even if the old key is found: that
  * may be a later row of the same key, whose other columns are not this row's. Delete the old key, and report the new
  * one as missing, to be read again. */
 struct mf_rowchange {
@@ -45,7 +48,9 @@ struct mf_batch {
     size_t ntables;
     struct mf_batch_table *tables;
     const struct mf_change *truncate; /* then this is all there is in the batch */
-    size_t rows;                      /* row changes after collapsing */
+    bool
+        cascades; /* what is deleted here (or the one update of a key) had the server change rows of other tables: they come first */
+    size_t rows; /* row changes after collapsing */
 };
 
 struct mf_window;

@@ -47,7 +47,8 @@ struct mf_wtable {
 struct mf_window {
     size_t max_bytes;
     bool ordered, fuzzy;
-    bool closed; /* holds something that must be alone */
+    bool closed;       /* holds something that must be alone */
+    bool deletes_only; /* of w->tables[0]: see cascades in mf_batch */
     struct mf_arena arena;
 
     struct mf_wentry **blocks; /* entries, MF_WBLOCK each, so that their addresses stay */

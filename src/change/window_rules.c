@@ -140,7 +140,7 @@ static int lone_move(struct mf_window *w, uint32_t table, const struct mf_row *o
 }
 
 static int key_move(struct mf_window *w, uint32_t table, const struct mf_row *old, const struct mf_row *row,
-                    enum mf_window_added *ret, struct mf_error *err)
+                    bool cascades, enum mf_window_added *ret, struct mf_error *err)
 {
     const struct mf_wtable *t = &w->tables[table];
     uint32_t old_hash = mf_wkey_hash(t, table, old), hash = mf_wkey_hash(t, table, row);
@@ -150,7 +150,7 @@ static int key_move(struct mf_window *w, uint32_t table, const struct mf_row *ol
         row = completed(w, row, &from->rc.new_row, &room);
     }
     /* In source order a move is best said as one; fuzzily it cannot be: both keys may be there already. */
-    if (!mf_row_whole(row) || (w->ordered && !w->fuzzy)) {
+    if (!mf_row_whole(row) || (w->ordered && !w->fuzzy) || cascades) {
         return lone_move(w, table, old, row, ret, err);
     }
     enum mf_keystate next_from = next_state(w, from, REMOVE), next_to = next_state(w, to, PUT);
@@ -193,7 +193,7 @@ static int keyed(struct mf_window *w, uint32_t table, const struct mf_change *c,
             return broken(err, t, "came without its key");
         }
         if (c->has_old && !same_key(t, &c->old_row, row)) {
-            return key_move(w, table, &c->old_row, row, ret, err);
+            return key_move(w, table, &c->old_row, row, mf_change_cascades(c), ret, err);
         }
         return one_key(w, table, row, CHANGE, ret, err);
     }

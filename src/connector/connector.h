@@ -178,6 +178,12 @@ struct mf_target_ops {
                         struct mf_error *err);
     int (*window_batch)(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
                         struct mf_error *err);
+    /* What the origin's server did by itself to rows of t (mf_batch.cascades), before the batch with its cause is given: rows whose `columns` have the
+     * values of one of `was` (rows of n values) are deleted; or, with `now` (then was is one row), get its values there. emit (may be NULL): each row that was there, as wide as
+     * t with the columns of its key, as it was. *ret_more: there are more; call again. Waits for the answer. */
+    int (*window_cascade)(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
+                          const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
+                          bool *ret_more, struct mf_error *err);
     int (*window_commit)(struct mf_applier *a, struct mf_error *err);
     void (*window_abort)(struct mf_applier *a);
     /* Writes rows read from the source over whatever is there (repair, and rows a fuzzy update did not find), deletes those in
@@ -187,6 +193,15 @@ struct mf_target_ops {
     /* identity FULL: makes the table hold exactly these many copies. Used by repair only. */
 
     int (*sequences_set)(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
+
+    /* -- triggers that fire for whoever writes, ours too: they stand only on the side that takes the application's writes. (An engine whose sessions can be
+     * spared them makes them with the schema, and has the defaults here.) -- */
+    /* Remembers in this database the triggers that src's tables have now, in place of what was remembered. Before anybody waits. */
+    int (*triggers_learn)(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
+                          const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err);
+    /* Makes what is remembered, in a cutover's pause: everything is applied here and the application does not write yet. When the cutover does not
+     * come about, whatever of ours writes here next takes them down first. */
+    int (*triggers_up)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 
     /* -- quarantine: kept in the target, written in the transaction that left the row out -- */
     int (*quarantine_list)(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,

@@ -97,6 +97,29 @@ int mf_default_table_finish(struct mf_db *db, const struct mf_table *t, struct m
     return 0;
 }
 
+int mf_default_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
+                              const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit,
+                              void *ctx, bool *ret_more, struct mf_error *err)
+{
+    (void)columns, (void)n, (void)was, (void)nwas, (void)now, (void)emit, (void)ctx, (void)ret_more;
+    return mf_fail(err, MF_FATAL, "MFUNSUP",
+                   "rows of %s.%s that the source's server changed by itself cannot be changed in a %s database",
+                   t->schema, t->name, a->db->connector->name);
+}
+
+int mf_default_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
+                              const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err)
+{
+    (void)db, (void)src, (void)pipe, (void)tables, (void)out, (void)err;
+    return 0;
+}
+
+int mf_default_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)err;
+    return 0;
+}
+
 int mf_default_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err)
 {
     (void)seqs;

@@ -39,6 +39,13 @@ int mf_default_visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *r
 /* Decisions are never left on their way. */
 int mf_default_settle(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_error *err);
 void mf_default_hurry(struct mf_db *db, int within_ms); /* nothing takes long */
+int mf_default_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
+                              const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit,
+                              void *ctx, bool *ret_more, struct mf_error *err);
+/* None that are not with the schema. */
+int mf_default_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
+                              const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err);
+int mf_default_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 /* Success when there are none to set. */
 int mf_default_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
 /* For an engine without a lock of sessions: everybody who asks has it. *ret is NULL, which check and release take. */

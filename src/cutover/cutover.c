@@ -116,6 +116,11 @@ static enum mf_step do_gates(struct mf_cutover *c, struct mf_error *err)
     if (number_epoch(c, err) < 0) {
         return MF_STEP_FAILED;
     }
+    if (!c->o.rollback &&
+        c->o.to->connector->target->triggers_learn(c->o.to, c->o.from, &c->o.id, c->o.from_tables, NULL, err) < 0) {
+        mf_error_prefix(err, "remembering the triggers of the %s", mf_cutover_side(c->o.from));
+        return MF_STEP_FAILED;
+    }
     c->gates_touched = true;
     if (install(c, c->o.to, c->o.to_tables, false, err) < 0 || install(c, c->o.from, c->o.from_tables, true, err) < 0) {
         return MF_STEP_FAILED;
@@ -229,6 +234,15 @@ static enum mf_step do_sequences(struct mf_cutover *c, struct mf_error *err)
     return in_time(c, "setting the sequences", err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
 }
 
+/* What fires for the application's writes. Nothing of ours is applied on the new side between here and the decision. */
+static enum mf_step do_triggers(struct mf_cutover *c, struct mf_error *err)
+{
+    if (c->o.to->connector->target->triggers_up(c->o.to, &c->o.id, err) < 0) {
+        return MF_STEP_FAILED;
+    }
+    return in_time(c, "making the triggers", err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
+}
+
 /* Journalled before it runs: whoever finds that this cutover did not come about knows that applications may have been moved. */
 static enum mf_step do_hook(struct mf_cutover *c, struct mf_error *err)
 {
@@ -288,6 +302,8 @@ const struct mf_cutover_row mf_cutover_rows[] = {
     {"fence", do_fence, "cutover.fence", "the fence is committed after the last write", "let writers go on", false},
     {"drain", do_drain, "cutover.drain", "the new side's checkpoint has reached the fence", "let writers go on", false},
     {"sequences", do_sequences, "cutover.sequences", "sequences stand where they stood", "let writers go on", false},
+    {"triggers", do_triggers, "cutover.triggers", "triggers stand where the application will write",
+     "let writers go on", false},
     {"hook", do_hook, "cutover.hook", "on_cutover (or on_rollback) has switched the applications",
      "run the opposite hook, let writers go on", false},
     {"decide", do_decide, "cutover.decide", "one commit on the old side: its right to write is gone",

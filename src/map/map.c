@@ -200,6 +200,8 @@ static struct map_version *make_version(struct mf_map *m, const struct map_table
         return NULL;
     }
     t->ncolumns = t->nkey = 0;
+    t->cascades = mt->origin->cascades; /* what its server did */
+    t->ncascades = mt->origin->ncascades;
     for (uint16_t i = 0; i < seen->ncolumns; i++) {
         int at = mf_table_column(mt->replica, seen->columns[i].name);
         if (at < 0 || mt->replica->columns[at].generated || mf_map_computed(mt->origin, &seen->columns[i])) {

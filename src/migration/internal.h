@@ -134,6 +134,8 @@ int mf_quarantine_guard(struct mf_migration *m, struct mf_error *err);
 struct mf_pipe_id mf_migration_pipe_id(const struct mf_migration *m, enum mf_direction d);
 /* Refuses (MF_ABANDONED) what check calls blocked; before the first stream is made. */
 int mf_ready_to_begin(struct mf_migration *m, struct mf_error *err);
+/* mend.c */
+enum mf_step mf_do_mend(struct mf_migration *m, struct mf_error *err);
 int mf_open_tables(struct mf_migration *m, bool with_target, struct mf_error *err);
 int mf_open_forward(struct mf_migration *m, struct mf_error *err);
 int mf_open_reverse(struct mf_migration *m, struct mf_error *err);

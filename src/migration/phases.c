@@ -311,9 +311,9 @@ static enum mf_step do_catch_up(struct mf_migration *m, struct mf_error *err)
         }
     }
     struct mf_position none = {0};
+    mf_apply_set_lenient(apply, true); /* until it is known that nothing is to be mended */
     mf_apply_set_barrier(apply, &none);
     if (mf_apply_consistent(apply)) {
-        mf_log(MF_INFO, "apply", "the target is consistent: from here on it always equals the source as of one commit");
         return MF_STEP_MORE;
     }
     mf_apply_want_checkpoint(apply);
@@ -346,6 +346,8 @@ static const struct phase_row rows[] = {
     {"copy", "copying", do_copy, NEEDS_FORWARD, true, "phase.copy", "rows, while the stream is spooled"},
     {"keys", "copying", do_keys, NEEDS_FORWARD, true, "phase.keys", "primary keys and replica identities"},
     {"catch_up", "catching_up", do_catch_up, NEEDS_FORWARD, true, "phase.catch_up", "replay to the consistency point"},
+    {"mend", "catching_up", mf_do_mend, NEEDS_FORWARD, true, "phase.mend",
+     "rows that the source's server changed by itself while they were copied"},
     {"indexes", "catching_up", do_indexes, NEEDS_FORWARD, false, "phase.indexes",
      "indexes, constraints, foreign keys, triggers"},
     {"reverse", "catching_up", do_reverse, NEEDS_FORWARD, false, "phase.reverse", "the stream back, kept ready"},

@@ -251,7 +251,7 @@ static int watch_verify(struct mf_migration *m, bool scheduled, struct mf_error 
 int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool scheduled, json_t **reply,
                  struct mf_error *err)
 {
-    if (strcmp(m->step, "synced") != 0) {
+    if (strcmp(m->step, "synced") != 0 && strcmp(m->step, "mend") != 0) {
         mf_fail(err, MF_ABANDONED, "MFPHASE", "there is nothing to compare yet: the migration is %s", mf_phase_of(m));
         mf_hint(err, "Verify when midflight status says synced.");
         return -1;

@@ -65,6 +65,34 @@ static bool copy_column(struct mf_arena *arena, struct mf_column *dst, const str
     return dst->name && (dst->type || !src->type);
 }
 
+static const char **copy_names(struct mf_arena *arena, const char **names, uint16_t n)
+{
+    const char **c = mf_alloc_array(arena, n, sizeof(*c));
+    for (uint16_t i = 0; c && i < n; i++) {
+        if (!(c[i] = mf_strdup_a(arena, names[i]))) {
+            return NULL;
+        }
+    }
+    return c;
+}
+
+static bool copy_cascades(struct mf_arena *arena, struct mf_table *dst, const struct mf_table *src)
+{
+    dst->cascades = mf_alloc_array(arena, src->ncascades, sizeof(*dst->cascades));
+    for (uint16_t i = 0; dst->cascades && i < src->ncascades; i++) {
+        struct mf_cascade *d = &dst->cascades[i];
+        *d = src->cascades[i];
+        d->schema = mf_strdup_a(arena, src->cascades[i].schema);
+        d->table = mf_strdup_a(arena, src->cascades[i].table);
+        d->from = copy_names(arena, src->cascades[i].from, d->n);
+        d->to = copy_names(arena, src->cascades[i].to, d->n);
+        if (!d->schema || !d->table || !d->from || !d->to) {
+            return false;
+        }
+    }
+    return dst->cascades != NULL;
+}
+
 struct mf_table *mf_table_copy(struct mf_arena *arena, const struct mf_table *t)
 {
     struct mf_table *c = mf_alloc(arena, sizeof(*c));
@@ -76,7 +104,7 @@ struct mf_table *mf_table_copy(struct mf_arena *arena, const struct mf_table *t)
     c->name = mf_strdup_a(arena, t->name);
     c->columns = mf_alloc_array(arena, t->ncolumns, sizeof(*c->columns));
     c->key = mf_alloc_array(arena, t->nkey, sizeof(*c->key));
-    if (!c->schema || !c->name || !c->columns || !c->key) {
+    if (!c->schema || !c->name || !c->columns || !c->key || (t->ncascades && !copy_cascades(arena, c, t))) {
         return NULL;
     }
     for (uint16_t i = 0; i < t->ncolumns; i++) {

@@ -33,6 +33,16 @@ enum mf_identity {
     MF_IDENTITY_FULL, /* no usable key: a row is found by all its columns; duplicates are possible */
 };
 
+/* What a server does by itself to rows of another table that refer to one of ours, and does not tell of in its stream (MySQL's foreign keys). The
+ * columns referred to are of our key. */
+enum mf_cascade_action { MF_CASCADE_NONE, MF_CASCADE_DELETE, MF_CASCADE_UPDATE, MF_CASCADE_SET_NULL };
+struct mf_cascade {
+    const char *schema, *table;
+    uint16_t n;
+    const char **from, **to;                     /* columns here, and there */
+    enum mf_cascade_action on_delete, on_update; /* of our row; of one of these columns */
+};
+
 struct mf_table {
     uint32_t id; /* stable in one database while the table lives (PostgreSQL: oid) */
     const char *schema, *name;
@@ -41,8 +51,10 @@ struct mf_table {
     uint16_t nkey;
     struct mf_column *columns;
     uint16_t *key;         /* ordinals of the key columns in key order; nkey of them, 0 when FULL */
-    int64_t rows_estimate; /* -1 unknown; only a catalogue fills this and bytes */
+    int64_t rows_estimate; /* -1 unknown; only a catalogue fills this, bytes and cascades (shapes: not even that) */
     int64_t bytes;
+    uint16_t ncascades;
+    struct mf_cascade *cascades;
 };
 
 struct mf_catalog {

@@ -65,6 +65,13 @@ bool mf_apply_consistent(struct mf_apply *a)
     return yes;
 }
 
+void mf_apply_set_lenient(struct mf_apply *a, bool lenient)
+{
+    pthread_mutex_lock(&a->mu);
+    a->lenient = lenient;
+    pthread_mutex_unlock(&a->mu);
+}
+
 void mf_apply_want_checkpoint(struct mf_apply *a)
 {
     pthread_mutex_lock(&a->mu);

@@ -49,6 +49,11 @@ bool mf_apply_at_barrier(struct mf_apply *a);
 /* Up to here fuzzily. Kept in state as "consistency.<direction>". Only grows. */
 int mf_apply_raise_consistency(struct mf_apply *a, const struct mf_position *p, struct mf_error *err);
 bool mf_apply_consistent(struct mf_apply *a);
+/* Fuzzily also after that point, until it is told otherwise. Not kept: whoever needs it says so before the barrier is taken away. */
+void mf_apply_set_lenient(struct mf_apply *a, bool lenient);
+/* Tables of the origin (forward) that may be wrong although all is applied, by cascades before the consistency point. Kept in the state. */
+bool mf_apply_suspected(struct mf_state *s, const char *schema, const char *name);
+int mf_apply_unsuspect(struct mf_state *s, const char *schema, const char *name, struct mf_error *err);
 /* Write a checkpoint for the position reached even if there is nothing to apply (rehearsal, drain). */
 void mf_apply_want_checkpoint(struct mf_apply *a);
 void mf_apply_position(struct mf_apply *a, struct mf_position *ret); /* committed in the target */

@@ -41,6 +41,7 @@ enum ap_end {
 /* The window being gathered. Lives for one step. */
 struct ap_window {
     uint64_t consistency; /* as it was when the window began: must not change under it */
+    bool lenient;         /* the same */
     bool fuzzy, careful;
     bool begun;              /* the target transaction is open; then `end` is fixed */
     bool partial;            /* has an update that is not whole: may find nothing (fuzzy) */
@@ -48,7 +49,8 @@ struct ap_window {
     struct mf_position end;  /* its checkpoint: fixed when begun */
     struct mf_position last; /* of its last transaction so far */
     uint64_t transactions, changes, bytes;
-    uint64_t waiting; /* changes in the batch not sent yet */
+    uint64_t waiting;    /* changes in the batch not sent yet */
+    uint64_t cascade_at; /* order of the transaction whose change in the batch cascades: one batch, one transaction */
     int64_t commit_time_us;
 };
 
@@ -89,7 +91,7 @@ struct mf_apply {
     uint64_t last_txn; /* order of the last transaction committed */
     uint64_t reached;  /* order of seen_to */
     bool opened;       /* applied is known, nothing from before a crash is owed */
-    bool want_checkpoint;
+    bool want_checkpoint, lenient;
     struct mf_apply_job *job;
     bool job_running;
     struct mf_apply_stats stats;
@@ -115,7 +117,12 @@ enum ap_end mf_apply_rel(struct mf_apply *a, uint32_t number, const struct mf_ta
                          struct mf_error *err);
 /* Carries the schema change in a->seen over (on_ddl: additive), or fails with what it is. */
 int mf_apply_schema(struct mf_apply *a, struct mf_error *err);
+/* Changes of this table of the origin up to here are in already; 0: none is known to be. */
+uint64_t mf_apply_exact_at(const struct mf_apply *a, const char *schema, const char *name);
 int mf_apply_note_names(struct mf_apply *a, struct mf_error *err);
+
+/* apply_cascade.c: what comes before a batch of which the origin's server changed rows of other tables */
+int mf_apply_cascade(struct mf_apply *a, const struct mf_batch *b, struct mf_error *err);
 
 /* apply_seen.c */
 void mf_apply_txns_add(struct ap_txns *t, uint64_t id);

@@ -72,6 +72,16 @@ static struct ap_table *table_of(struct mf_apply *a, const struct mf_table *seen
     return a->tables = t;
 }
 
+uint64_t mf_apply_exact_at(const struct mf_apply *a, const char *schema, const char *name)
+{
+    for (const struct ap_table *t = a->tables; t; t = t->next) {
+        if (strcmp(t->name, name) == 0 && strcmp(t->schema, schema) == 0) {
+            return t->exact_at;
+        }
+    }
+    return 0;
+}
+
 int mf_apply_exact(struct mf_apply *a, const struct mf_table *t, const struct mf_position *at, struct mf_error *err)
 {
     struct ap_table *found = table_of(a, t);

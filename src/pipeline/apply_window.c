@@ -43,6 +43,9 @@ int mf_apply_flush(struct mf_apply *a, struct mf_error *err)
     if (!b) {
         return mf_fail(err, MF_FATAL, "MFMEM", "out of memory for a batch of changes");
     }
+    if (mf_apply_cascade(a, b, err) < 0) {
+        return -1;
+    }
     if ((b->ntables || b->truncate) &&
         a->o.replica->connector->target->window_batch(a->applier, b, &a->result, err) < 0) {
         return -1;
@@ -139,6 +142,12 @@ static enum ap_end take_change(struct mf_apply *a, const struct mf_txn_head *hea
     if (r->table->in_batch && r->table->batch_rel != in->rel && flush_early(a, head, err) < 0) {
         return AP_FAILED;
     }
+    if (mf_change_cascades(&out)) {
+        if (a->w.waiting && a->w.cascade_at != head->position.order && flush_early(a, head, err) < 0) {
+            return AP_FAILED;
+        }
+        a->w.cascade_at = head->position.order;
+    }
     a->w.partial |= a->w.fuzzy && out.op == MF_UPDATE && !mf_row_whole(&out.new_row);
     if (add(a, head, &out, err) < 0) {
         return AP_FAILED;
@@ -198,7 +207,7 @@ static bool must_end(struct mf_apply *a, const struct mf_txn_head *head, uint64_
     if (w->careful) {
         return at > a->careful_end.order;
     }
-    return (at <= w->consistency) != w->fuzzy || (a->stop_before && at >= a->stop_before) ||
+    return (w->lenient || at <= w->consistency) != w->fuzzy || (a->stop_before && at >= a->stop_before) ||
            w->bytes + head->bytes > a->o.window_bytes || changes_so_far + head->changes > a->o.window_changes;
 }
 
@@ -212,7 +221,7 @@ static void start_window(struct mf_apply *a, const struct mf_txn_head *head)
         a->stop_before = 0;
     }
     w->careful = a->careful_end.order != 0;
-    w->fuzzy = head->position.order <= w->consistency;
+    w->fuzzy = w->lenient || head->position.order <= w->consistency;
     reset_batch(a);
 }
 
@@ -242,6 +251,7 @@ enum ap_end mf_apply_gather(struct mf_apply *a, int timeout_ms, struct mf_error 
     uint64_t changes = 0;
     pthread_mutex_lock(&a->mu);
     a->w.consistency = a->consistency.order;
+    a->w.lenient = a->lenient;
     if (a->want_checkpoint) {
         timeout_ms = timeout_ms < 10 ? timeout_ms : 10;
     }

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/defaults.h"
 #include "connector/memory/internal.h"
 
 static int check(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
@@ -273,10 +274,13 @@ const struct mf_target_ops mem_target_ops = {
     .checkpoint = checkpoint,
     .window_begin = mem_window_begin,
     .window_batch = mem_window_batch,
+    .window_cascade = mf_default_window_cascade,
     .window_commit = mem_window_commit,
     .window_abort = mem_window_abort,
     .repair_rows = mem_repair_rows,
     .sequences_set = sequences_set,
+    .triggers_learn = mf_default_triggers_learn,
+    .triggers_up = mf_default_triggers_up,
     .quarantine_list = quarantine_list,
     .quarantine_drop = quarantine_drop,
 };

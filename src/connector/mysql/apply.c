@@ -46,11 +46,13 @@ static void forget_shapes(struct my_applier *a)
     }
     a->shapes = NULL;
     a->shapes_us = mf_now_us();
+    a->raised = __atomic_load_n(&a->db->triggers_raised, __ATOMIC_SEQ_CST);
 }
 
 void my_forget_old_shapes(struct my_applier *a)
 {
-    if (mf_now_us() - a->shapes_us > MY_SHAPES_US) {
+    bool raised = a->raised != __atomic_load_n(&a->db->triggers_raised, __ATOMIC_SEQ_CST);
+    if (raised || mf_now_us() - a->shapes_us > MY_SHAPES_US) {
         forget_shapes(a);
     }
 }

@@ -44,6 +44,7 @@ struct my_applier {
     int64_t packet; /* max_allowed_packet of this session, bytes */
     struct my_shape *shapes;
     int64_t shapes_us;   /* since when they are known */
+    uint64_t raised;     /* my_db.triggers_raised then */
     bool has_quarantine; /* as of the last checkpoint written */
 
     bool in_window;
@@ -103,6 +104,9 @@ void my_take_bad_column(struct my_applier *a, const char *message);
 int my_shape_for(struct my_applier *a, const struct mf_table *t, struct my_shape **ret, struct mf_error *err);
 int my_insert_rows(struct my_applier *a, const struct my_shape *s, const struct mf_row *const *rows, size_t n,
                    struct mf_error *err);
+/* The condition that finds rows by their keys, from *first on, as many as go into one statement. */
+int my_put_where_keys(struct my_applier *a, const struct my_shape *s, const struct mf_row *const *rows, size_t n,
+                      size_t *first, struct mf_error *err);
 /* strict: each must be there. */
 int my_delete_rows(struct my_applier *a, const struct my_shape *s, const struct mf_row *const *keys, size_t n,
                    bool strict, struct mf_error *err);

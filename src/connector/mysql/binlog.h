@@ -91,7 +91,8 @@ struct my_event {
         struct {
             uint64_t table_id;
             enum my_rows_kind kind;
-            bool statement_end; /* table maps end with it */
+            bool statement_end;   /* table maps end with it */
+            bool no_foreign_keys; /* the session had foreign_key_checks off: nothing cascaded */
         } rows;
         struct {
             char message[512];

@@ -1,9 +1,10 @@
 /* Rows events: see binlog_internal.h. */
 #include "connector/mysql/binlog_internal.h"
 
-#define FLAG_STATEMENT_END 1
-#define NO_TABLE           0xffffff /* the id in an event that only ends a statement */
-#define PARTIAL_JSON       1
+#define FLAG_STATEMENT_END   1
+#define FLAG_NO_FOREIGN_KEYS 2
+#define NO_TABLE             0xffffff /* the id in an event that only ends a statement */
+#define PARTIAL_JSON         1
 
 static bool within(uint8_t type, int from, int to)
 {
@@ -83,6 +84,7 @@ int my_event_rows(struct my_binlog *d, struct mf_cursor *in, struct my_event *e,
     e->kind = MY_EV_ROWS;
     e->rows.kind = kind_of(e->type);
     e->rows.statement_end = d->statement_ended = flags & FLAG_STATEMENT_END;
+    e->rows.no_foreign_keys = flags & FLAG_NO_FOREIGN_KEYS;
     struct my_map *m = my_map_find(d, e->rows.table_id);
     bool live = m && m->statement == d->statement;
     if (!live && e->rows.table_id == NO_TABLE && e->rows.statement_end) {

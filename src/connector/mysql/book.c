@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define LOCK_WAIT_S 30
-#define TABLES      6
+#define TABLES      7
 
 #define PIPE  "migration VARCHAR(40) NOT NULL, direction VARCHAR(3) NOT NULL"
 #define OURS  ") ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
@@ -39,15 +39,19 @@ static const char *const book_ddl[] = {
     " column_name VARCHAR(260), reason TEXT NOT NULL, code VARCHAR(16) NOT NULL, `row` LONGTEXT,"
     " position_order BIGINT UNSIGNED NOT NULL, position_token TEXT NOT NULL, kept_at" STAMP
     ", KEY by_row (migration, direction, table_name, `key`(200))" OURS,
+    "CREATE TABLE IF NOT EXISTS midflight.triggers (migration VARCHAR(40) NOT NULL, schema_name VARCHAR(64) NOT NULL,"
+    " name VARCHAR(64) NOT NULL, table_name VARCHAR(64) NOT NULL, place INT NOT NULL, settings TEXT NOT NULL,"
+    " text LONGTEXT NOT NULL, PRIMARY KEY (migration, schema_name, name)" OURS,
     "CREATE TABLE IF NOT EXISTS midflight.settings (migration VARCHAR(40) NOT NULL, kind VARCHAR(40) NOT NULL,"
     " object VARCHAR(300) NOT NULL, value LONGTEXT NOT NULL, PRIMARY KEY (migration, kind, object)" OURS,
 };
 
 static int count_tables(MYSQL *c, int64_t *ret, struct mf_error *err)
 {
-    return my_query_i64(c, ret, err,
-                        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '" MY_BOOK "' AND"
-                        " TABLE_NAME IN ('checkpoint', 'heartbeat', 'epoch', 'chunk', 'quarantine', 'settings')");
+    return my_query_i64(
+        c, ret, err,
+        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '" MY_BOOK "' AND"
+        " TABLE_NAME IN ('checkpoint', 'heartbeat', 'epoch', 'chunk', 'quarantine', 'triggers', 'settings')");
 }
 
 int my_book_exists(MYSQL *c, bool *ret, struct mf_error *err)

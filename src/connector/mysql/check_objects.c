@@ -1,4 +1,5 @@
 /* The tables that migrate and what hangs on them. See check.h. */
+#include "connector/mysql/cascades.h"
 #include "connector/mysql/check.h"
 
 #include "base/mem.h"
@@ -7,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#define MY_SET_USER_ID_VERSION 80000
 
 bool my_check_schemas(const struct my_check *k, struct mf_buf *out)
 {
@@ -131,18 +134,19 @@ static int check_engines(struct my_check *k, struct mf_error *err)
 
 /* ---- foreign keys and triggers ---- */
 
-static bool changes_rows(const char *rule)
-{
-    return strcmp(rule, "CASCADE") == 0 || strcmp(rule, "SET NULL") == 0 || strcmp(rule, "SET DEFAULT") == 0;
-}
-
 static int check_foreign(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (ask(k, &r, err,
-            "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, DELETE_RULE, UPDATE_RULE,"
-            " UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS"
-            " WHERE CONSTRAINT_SCHEMA IN (%s) ORDER BY 1, 2, 3") < 0) {
+    if (my_exec(k->c, err, "SET SESSION group_concat_max_len = 65536") < 0 ||
+        ask(k, &r, err,
+            "SELECT r.CONSTRAINT_SCHEMA, r.TABLE_NAME, r.CONSTRAINT_NAME, r.DELETE_RULE, r.UPDATE_RULE,"
+            " r.UNIQUE_CONSTRAINT_SCHEMA, r.REFERENCED_TABLE_NAME,"
+            " (SELECT GROUP_CONCAT(REFERENCED_COLUMN_NAME SEPARATOR '" MY_NAMES_APART
+            "') FROM information_schema.KEY_COLUMN_USAGE k"
+            " WHERE k.CONSTRAINT_SCHEMA = r.CONSTRAINT_SCHEMA AND k.TABLE_SCHEMA = r.CONSTRAINT_SCHEMA"
+            " AND k.TABLE_NAME = r.TABLE_NAME AND k.CONSTRAINT_NAME = r.CONSTRAINT_NAME)"
+            " FROM information_schema.REFERENTIAL_CONSTRAINTS r WHERE r.CONSTRAINT_SCHEMA IN (%s) ORDER BY 1, 2, 3") <
+            0) {
         return -1;
     }
     for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
@@ -157,7 +161,16 @@ static int check_foreign(struct my_check *k, struct mf_error *err)
                          "it refers to %s.%s, which does not migrate: it is made only if the target has that table",
                          row[5], row[6]);
         }
-        if (!changes_rows(row[3]) && !changes_rows(row[4])) {
+        const struct mf_table *to = migrates(k, row[5], row[6]);
+        if (!my_rule_acts(row[3]) && !my_rule_acts(row[4])) {
+            continue;
+        }
+        if (to && my_refers_to_key(to, row[7] ? row[7] : "")) {
+            my_check_say(
+                k, MF_NOTE, "cascade", object, "",
+                "ON DELETE %s ON UPDATE %s: rows that the server changes by itself are not in the log; they are "
+                "changed on the target when the change that caused it comes",
+                row[3], row[4]);
             continue;
         }
         mf_buf_puts(&remedy, "ALTER TABLE ");
@@ -166,36 +179,64 @@ static int check_foreign(struct my_check *k, struct mf_error *err)
         my_put_ident(&remedy, row[2]);
         mf_buf_puts(&remedy,
                     "; -- and add it again without ON DELETE and ON UPDATE; the application then changes those rows");
-        my_check_say(
-            k, MF_BLOCKER, "cascade", object, mf_buf_str(&remedy),
-            "ON DELETE %s ON UPDATE %s: rows that the server changes by itself are not in the log, so the target would "
-            "keep them as they were",
-            row[3], row[4]);
+        my_check_say(k, MF_BLOCKER, "cascade", object, mf_buf_str(&remedy),
+                     "ON DELETE %s ON UPDATE %s: rows that the server changes by itself are not in the log, and %s",
+                     row[3], row[4],
+                     to ? "it refers to columns that are not of the key, whose values the log need not have"
+                        : "the table it refers to does not migrate: nothing tells when");
     }
     return 0;
+}
+
+static bool may_define_for_others(const struct my_check *k)
+{
+    static const char *const any[] = {"SUPER", "SET_USER_ID", "SET_ANY_DEFINER", "SET USER"};
+    for (size_t i = 0; i < MF_ARRAY_LEN(any); i++) {
+        if (my_grants_have(&k->grants, any[i], NULL, NULL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_definer(struct my_check *k, const char *object, const char *definer)
+{
+    char remedy[500];
+    if (k->side != MF_SOURCE || may_define_for_others(k) || strcmp(definer, k->db->facts.user) == 0) {
+        return;
+    }
+    snprintf(remedy, sizeof remedy, "GRANT %s ON *.* TO %s; -- or move with the account %.200s",
+             k->db->mariadb                             ? "SET USER"
+             : k->db->version >= MY_SET_USER_ID_VERSION ? "SET_USER_ID"
+                                                        : "SUPER",
+             k->account, definer);
+    my_check_say(
+        k, MF_BLOCKER, "trigger-definer", object, remedy,
+        "its definer is %s: it is taken down after a cutover, and for a rollback this account could not put it back",
+        definer);
 }
 
 static int check_triggers(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     if (ask(k, &r, err,
-            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION"
+            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, DEFINER"
             " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME NOT LIKE 'midflight%'"
             " AND EVENT_OBJECT_SCHEMA IN (%s) ORDER BY 1, 2, 3") < 0) {
         return -1;
     }
     for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
         char object[400];
-        MF_CLEANUP_BUF struct mf_buf remedy = {.max = 1024};
         if (!migrates(k, row[0], row[1])) {
             continue;
         }
         snprintf(object, sizeof object, "trigger %.90s on %.120s.%.120s", row[2], row[0], row[1]);
-        mf_buf_puts(&remedy, "DROP TRIGGER ");
-        my_put_name(&remedy, row[0], row[2]);
-        mf_buf_puts(&remedy, "; -- the application does its work, until triggers are carried over");
-        my_check_say(k, MF_BLOCKER, "trigger", object, mf_buf_str(&remedy),
-                     "%s %s: it would run a second time for each row that is carried over", row[3], row[4]);
+        my_check_say(
+            k, MF_NOTE, "trigger", object, "",
+            "%s %s: it stands only on the side that takes the application's writes; it is made on the target in "
+            "a cutover's pause, and taken down on the source until a rollback or the end",
+            row[3], row[4]);
+        check_definer(k, object, row[5] ? row[5] : "");
     }
     return 0;
 }

@@ -15,7 +15,7 @@
 #define CLEANUP_LOCK_MS  500
 #define CLEANUP_TOTAL_MS 60000
 
-static const char *const tables[] = {"checkpoint", "heartbeat", "epoch", "chunk", "quarantine", "settings"};
+static const char *const tables[] = {"checkpoint", "heartbeat", "epoch", "chunk", "quarantine", "triggers", "settings"};
 
 static int drop_streams(struct mf_db *mdb, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
@@ -91,5 +91,9 @@ int my_cleanup(struct mf_db *mdb, const struct mf_pipe_id *pipe, struct mf_error
         return -1;
     }
     mf_error_clear(err);
+    /* The source gets back what was taken down for the way back. A target that never took writes keeps none. */
+    if (exists && mdb->side == MF_SOURCE && my_triggers_up(mdb, pipe, err) < 0) {
+        return -1;
+    }
     return exists ? forget(c, pipe, err) : 0;
 }

@@ -50,6 +50,8 @@ struct my_db {
     pthread_t hurried;      /* the thread that is */
     uint64_t
         tables_added; /* grows with stream_add_tables (also read without the lock); a stream that sees it grow reads its tables again */
+    uint64_t
+        triggers_raised; /* grows with my_triggers_up (atomic): what a session knows of tables before is of before */
     struct mf_position acked[2]; /* by direction: what streams of this process were told is durable */
 };
 

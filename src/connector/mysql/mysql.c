@@ -63,10 +63,13 @@ static const struct mf_target_ops target_ops = {
     .checkpoint = my_checkpoint,
     .window_begin = my_window_begin,
     .window_batch = my_window_batch,
+    .window_cascade = my_window_cascade,
     .window_commit = my_window_commit,
     .window_abort = my_window_abort,
     .repair_rows = my_repair_rows,
     .sequences_set = my_sequences_set,
+    .triggers_learn = my_triggers_learn,
+    .triggers_up = my_triggers_up,
     .quarantine_list = my_quarantine_list,
     .quarantine_drop = my_quarantine_drop,
 };

@@ -106,6 +106,11 @@ int my_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_j
 int my_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
                          struct mf_error *err);
 
+int my_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
+                      const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err);
+/* triggers.c */
+int my_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
+
 /* load.c, with load_table.c */
 int my_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err);
 void my_loader_close(struct mf_loader *l);
@@ -127,6 +132,9 @@ int my_window_begin(struct mf_applier *a, const struct mf_position *checkpoint, 
                     struct mf_error *err);
 int my_window_batch(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
                     struct mf_error *err);
+int my_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
+                      const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
+                      bool *ret_more, struct mf_error *err);
 int my_window_commit(struct mf_applier *a, struct mf_error *err);
 void my_window_abort(struct mf_applier *a);
 int my_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,

@@ -10,7 +10,7 @@
  * Each statement is made from the difference to what the target has, so a stage that was cut short is simply run again, and
  * what somebody made by hand is left. MySQL commits each by itself.
  *
- * Not carried over: triggers (the check refuses them), accounts and grants. Events are made DISABLEd: on a side that takes no writes they
+ * Triggers are remembered and made in a cutover (schema_triggers.c, triggers.h). Not carried over: accounts and grants. Events are made DISABLEd: on a side that takes no writes they
  * would be refused or, worse, write there. The finding says how to enable them.
  */
 #include "connector/mysql/schema.h"
@@ -126,6 +126,11 @@ static int make_databases(struct my_schema_run *r, struct mf_error *err)
     return 0;
 }
 
+static const char *migration_of(const struct my_db *db)
+{
+    return db->migration ? db->migration : "";
+}
+
 static int stage(struct my_schema_run *r, struct mf_error *err)
 {
     int jobs = r->job->jobs > 0 ? r->job->jobs : 1;
@@ -143,7 +148,11 @@ static int stage(struct my_schema_run *r, struct mf_error *err)
             my_work_run(r, 1, err) < 0) {
             return -1;
         }
-        return r->job->addition ? 0 : my_objects_make(r, err);
+        if (r->job->addition) {
+            return 0; /* a cutover learns of their triggers */
+        }
+        return my_objects_make(r, err) < 0 || my_schema_triggers(r, migration_of(r->db), r->job->tables, err) < 0 ? -1
+                                                                                                                  : 0;
     }
     return 0;
 }
@@ -168,6 +177,18 @@ int my_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_j
     if (rc == 0 && !mf_buf_ok(out)) {
         return mf_fail(err, MF_FATAL, "MFBIG", "the schema is too big to be shown");
     }
+    return rc;
+}
+
+int my_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
+                      const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err)
+{
+    struct mf_findings *nobody = out ? NULL : mf_findings_new();
+    struct my_schema_run r = {.findings = out ? out : nobody};
+    int rc = begin(&r, db, src, NULL, err);
+    rc = rc == 0 ? my_schema_triggers(&r, pipe->migration, tables, err) : rc;
+    finish(&r);
+    mf_findings_free(nobody);
     return rc;
 }
 

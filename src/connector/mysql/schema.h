@@ -78,4 +78,10 @@ int my_schema_add_here(struct my_schema_run *r, const struct mf_table *t, const 
 
 int my_objects_make(struct my_schema_run *r, struct mf_error *err);
 
+/* ---- schema_triggers.c ---- */
+
+/* Remembers the triggers that the tables have on the source, in place of those remembered before; with a plan, shows them. */
+int my_schema_triggers(struct my_schema_run *r, const char *migration, const struct mf_catalog *tables,
+                       struct mf_error *err);
+
 #endif

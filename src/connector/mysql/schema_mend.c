@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "connector/mysql/put.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -232,7 +233,10 @@ void my_mend_modes(const struct my_mend *m, const char *list, struct mf_buf *out
         if (mode_unknown(m, list, len)) {
             char name[64];
             snprintf(name, sizeof name, "%.*s", (int)len, list);
-            tell(ret_told, n, name);
+            if (strcasecmp(name, "NO_AUTO_CREATE_USER") !=
+                0) { /* every 5.7 has it, and nothing but GRANT asks for it */
+                tell(ret_told, n, name);
+            }
         } else if (len) {
             mf_buf_puts(out, any ? "," : "");
             mf_buf_append(out, list, len);
@@ -318,4 +322,26 @@ int my_event_disabled(const char *text, struct mf_buf *out, bool *ret_was_enable
     mf_buf_puts(out, "DISABLE");
     mf_buf_puts(out, text + end);
     return 0;
+}
+
+/* ---- what it was made with ---- */
+
+bool my_said_in_utf8(const char *text, const char *charset)
+{
+    for (const char *s = text; *s; s++) {
+        if ((unsigned char)*s >= 0x80) {
+            return mf_starts_with(charset, "utf8");
+        }
+    }
+    return true;
+}
+
+void my_put_made_with(struct mf_buf *out, const char *mode, const char *text, const char *charset,
+                      const char *collation)
+{
+    mf_buf_puts(out, "SET SESSION sql_mode = ");
+    my_put_literal(out, mode);
+    if (charset && collation && my_said_in_utf8(text, charset)) {
+        mf_buf_printf(out, ", character_set_client = %s, collation_connection = %s", charset, collation);
+    }
 }

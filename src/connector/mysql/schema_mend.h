@@ -30,6 +30,12 @@ void my_definer(const char *text, char *out, size_t n);
 /* Appends the text without its DEFINER. */
 void my_without_definer(const char *text, struct mf_buf *out);
 
+/* We hold a text in UTF-8. Said in the character set it was written in, the bytes would mean something else, unless they are the same there. */
+bool my_said_in_utf8(const char *text, const char *charset);
+/* Appends SET SESSION … with what a trigger is made with, as far as it can be said. charset and collation may be NULL. */
+void my_put_made_with(struct mf_buf *out, const char *mode, const char *text, const char *charset,
+                      const char *collation);
+
 /* Appends CREATE EVENT … with DISABLE in place of ENABLE or DISABLE ON SLAVE; *ret_was_enabled. MFDDL when the text has no such place. */
 int my_event_disabled(const char *text, struct mf_buf *out, bool *ret_was_enabled, struct mf_error *err);
 

@@ -158,22 +158,6 @@ static int collect(struct my_schema_run *r, enum kind kind, const char *schema, 
 
 /* ---- making ---- */
 
-static bool is_ascii(const char *s)
-{
-    for (; *s; s++) {
-        if ((unsigned char)*s >= 0x80) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* We hold its text in UTF-8. Said in the character set it was written in, the bytes would mean something else, unless they are the same there. */
-static bool same_bytes(const struct object *o)
-{
-    return is_ascii(o->text) || mf_starts_with(o->charset, "utf8");
-}
-
 static void put_settings(struct my_schema_run *r, const struct object *o, struct mf_buf *sql, struct mf_buf *modes)
 {
     char told[300];
@@ -186,7 +170,7 @@ static void put_settings(struct my_schema_run *r, const struct object *o, struct
     my_put_literal(sql, kinds[o->kind].mode < 0 ? OUR_MODE : mf_buf_str(modes));
     mf_buf_puts(sql, ", SESSION time_zone = ");
     my_put_literal(sql, *o->zone ? o->zone : "+00:00");
-    if (*o->charset && same_bytes(o)) {
+    if (*o->charset && my_said_in_utf8(o->text, o->charset)) {
         mf_buf_printf(sql, ", character_set_client = %s, collation_connection = ", o->charset);
         my_mend_names(&r->mend, (struct my_piece){o->collation, strlen(o->collation)}, sql);
     } else if (*o->charset && !o->told) {

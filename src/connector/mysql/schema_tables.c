@@ -239,6 +239,19 @@ static int flush(struct my_schema_run *r, struct my_work **w, const struct both 
     return my_work_put(r, *w, sql, lock_clause, err);
 }
 
+/* InnoDB changes rows of it by itself, which replay does by the columns of the foreign key. */
+static bool acted_on(const struct both *b)
+{
+    for (size_t i = 0; i < b->source.nitems; i++) {
+        const struct my_item *it = &b->source.items[i];
+        MF_CLEANUP_FREE char *text = it->kind == MY_ITEM_FOREIGN ? mf_xstrndup(it->text.p, it->text.n) : NULL;
+        if (text && (strstr(text, " CASCADE") || strstr(text, " SET NULL"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int my_tables_keys(struct my_schema_run *r, struct mf_error *err)
 {
     for (size_t i = 0; i < r->job->tables->n; i++) {
@@ -250,7 +263,7 @@ int my_tables_keys(struct my_schema_run *r, struct mf_error *err)
         }
         for (size_t k = 0; k < b.source.nitems; k++) {
             const struct my_item *it = &b.source.items[k];
-            bool helps = b.t->identity == MF_IDENTITY_FULL && it->kind == MY_ITEM_KEY;
+            bool helps = it->kind == MY_ITEM_KEY && (b.t->identity == MF_IDENTITY_FULL || acted_on(&b));
             if ((it == b.id || helps) && lacks(&b, it)) {
                 put_add(r, &b, &sql, it);
             }

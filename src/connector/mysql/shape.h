@@ -22,6 +22,7 @@ struct my_shape {
     bool key_is_primary;
     bool extra;          /* the target has columns that the rows do not */
     bool extra_required; /* and an INSERT must name one of them */
+    bool silent;         /* no trigger of a user fires there (triggers.h) */
     struct mf_arena arena;
 };
 

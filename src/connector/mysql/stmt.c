@@ -12,16 +12,20 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/mysql/triggers.h"
 
 #include <string.h>
 
 #define FIRST_ROW_ALIAS 80019 /* VALUES(c) is deprecated from 8.0.20 on, and a note after a write is a refusal */
 
+/* The first row for this table since shapes were read: no trigger may fire for it. */
 int my_shape_for(struct my_applier *a, const struct mf_table *t, struct my_shape **ret, struct mf_error *err)
 {
-    if (my_shape_get(a->db, &a->shapes, t, ret, err) < 0) {
+    if (my_shape_get(a->db, &a->shapes, t, ret, err) < 0 ||
+        (!(*ret)->silent && my_triggers_down(a->db, &a->pipe, t, err) < 0)) {
         return my_wire_fail(a, err);
     }
+    (*ret)->silent = true;
     return 0;
 }
 
@@ -175,8 +179,8 @@ static int put_where_key(struct my_applier *a, const struct my_shape *s, const s
 }
 
 /* a IN (1,2), or (a = 1 AND b = 2) OR (...): rows from *first on, as many as go into one statement. */
-static int put_where_keys(struct my_applier *a, const struct my_shape *s, const struct mf_row *const *rows, size_t n,
-                          size_t *first, struct mf_error *err)
+int my_put_where_keys(struct my_applier *a, const struct my_shape *s, const struct mf_row *const *rows, size_t n,
+                      size_t *first, struct mf_error *err)
 {
     const struct mf_table *t = s->table;
     bool list = t->nkey == 1 && my_in_list_ok(&s->columns[t->key[0]].type);
@@ -211,7 +215,7 @@ int my_delete_rows(struct my_applier *a, const struct my_shape *s, const struct 
         mf_buf_puts(&a->sql, "DELETE FROM ");
         my_put_table(&a->sql, s->table);
         mf_buf_puts(&a->sql, " WHERE ");
-        if (put_where_keys(a, s, keys, n, &first, err) < 0) {
+        if (my_put_where_keys(a, s, keys, n, &first, err) < 0) {
             return -1;
         }
         struct my_expect e = {.kind = strict ? MY_EXPECT_ROWS : MY_EXPECT_WRITTEN,
@@ -297,7 +301,7 @@ static int lock_keys(struct my_applier *a, const struct my_shape *s, const struc
         mf_buf_puts(&a->sql, "SELECT COUNT(*) FROM ");
         my_put_table(&a->sql, s->table);
         mf_buf_puts(&a->sql, " FORCE INDEX (PRIMARY) WHERE ");
-        if (put_where_keys(a, s, rows, n, &first, err) < 0) {
+        if (my_put_where_keys(a, s, rows, n, &first, err) < 0) {
             return -1;
         }
         mf_buf_puts(&a->sql, " FOR UPDATE");

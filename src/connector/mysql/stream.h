@@ -70,6 +70,7 @@ struct my_stream {
     const struct mf_table *emptied; /* the table of the truncation in the queue */
     struct my_rel *rows;            /* a rows event is being handed out */
     enum my_rows_kind rows_kind;
+    bool rows_cascade;     /* foreign keys acted */
     struct mf_arena arena; /* of one row */
     struct mf_value *old_values, *new_values;
     bool in_payload;

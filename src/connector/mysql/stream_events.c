@@ -418,6 +418,7 @@ static int rows(struct my_stream *st, const struct my_event *e, struct mf_error 
     my_stream_lead(st, rel);
     st->rows = rel;
     st->rows_kind = e->rows.kind;
+    st->rows_cascade = !e->rows.no_foreign_keys;
     st->old_values = mf_xreallocarray(st->old_values, rel->table->ncolumns + 1u, sizeof *st->old_values);
     st->new_values = mf_xreallocarray(st->new_values, rel->table->ncolumns + 1u, sizeof *st->new_values);
     return 0;

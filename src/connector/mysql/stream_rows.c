@@ -79,6 +79,7 @@ static int make_change(struct my_stream *st, const struct mf_row *old, const str
     struct my_rel *rel = st->rows;
     c->table = rel->table;
     c->op = st->rows_kind == MY_ROWS_INSERT ? MF_INSERT : st->rows_kind == MY_ROWS_UPDATE ? MF_UPDATE : MF_DELETE;
+    c->cascades = st->rows_cascade && c->op != MF_INSERT;
     if (c->op != MF_INSERT) {
         c->old_row = pick(rel, old, st->old_values);
     }

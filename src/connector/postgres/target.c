@@ -1,5 +1,6 @@
 /* The target's operations, and those of traffic. */
 #include "connector/postgres/target.h"
+#include "connector/defaults.h"
 #include "connector/postgres/load.h"
 
 const struct mf_target_ops mf_pg_target_ops = {
@@ -24,10 +25,13 @@ const struct mf_target_ops mf_pg_target_ops = {
     .checkpoint = pg_checkpoint,
     .window_begin = pg_window_begin,
     .window_batch = pg_window_batch,
+    .window_cascade = mf_default_window_cascade,
     .window_commit = pg_window_commit,
     .window_abort = pg_window_abort,
     .repair_rows = pg_repair_rows,
     .sequences_set = pg_sequences_set,
+    .triggers_learn = mf_default_triggers_learn,
+    .triggers_up = mf_default_triggers_up,
     .quarantine_list = pg_quarantine_list,
     .quarantine_drop = pg_quarantine_drop,
 };

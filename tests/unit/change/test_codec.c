@@ -53,7 +53,7 @@ static void test_round_trip(void **state)
         {.op = MF_INSERT, .rel = 300, .table = &table, .new_row = {3, a}},
         {.op = MF_UPDATE, .rel = 300, .table = &table, .new_row = {3, b}},
         {.op = MF_UPDATE, .rel = 300, .table = &table, .has_old = true, .old_row = {3, k}, .new_row = {3, k}},
-        {.op = MF_DELETE, .rel = 300, .table = &table, .has_old = true, .old_row = {3, k}},
+        {.op = MF_DELETE, .cascades = true, .rel = 300, .table = &table, .has_old = true, .old_row = {3, k}},
         {.op = MF_TRUNCATE,
          .rel = 300,
          .table = &table,
@@ -77,6 +77,7 @@ static void test_round_trip(void **state)
         assert_int_equal(c.rel, 300);
         assert_ptr_equal(c.table, &table);
         assert_int_equal(c.has_old, in[i].has_old);
+        assert_int_equal(c.cascades, in[i].cascades);
         assert_int_equal(c.ntruncated, in[i].ntruncated);
         assert_int_equal(c.truncate_cascade, in[i].truncate_cascade);
         assert_rows_equal(&c.old_row, &in[i].old_row);

@@ -36,6 +36,24 @@ static struct mf_row row(const char *text)
     return (struct mf_row){.n = 3, .values = v};
 }
 
+static const char *refers_to[] = {"id"};
+static struct mf_cascade cascade = {.schema = "s",
+                                    .table = "child",
+                                    .n = 1,
+                                    .from = refers_to,
+                                    .to = refers_to,
+                                    .on_delete = MF_CASCADE_DELETE,
+                                    .on_update = MF_CASCADE_UPDATE};
+static const struct mf_table parent = {.id = 3,
+                                       .schema = "s",
+                                       .name = "parent",
+                                       .ncolumns = 3,
+                                       .nkey = 1,
+                                       .columns = columns,
+                                       .key = key,
+                                       .ncascades = 1,
+                                       .cascades = &cascade};
+
 static struct mf_change change_of(const struct mf_table *t, enum mf_op op, const char *old, const char *new)
 {
     struct mf_change c = {.op = op, .rel = t->id, .table = t, .has_old = old != NULL};
@@ -238,6 +256,44 @@ static void test_impossible_orders_end_the_batch(void **state)
     mf_window_free(w);
 }
 
+static enum mf_window_added add_acting(struct mf_window *w, enum mf_op op, const char *old, const char *new)
+{
+    struct mf_error err = {0};
+    enum mf_window_added added;
+    struct mf_change c = change_of(&parent, op, old, new);
+    c.cascades = true;
+    assert_mf_ok(mf_window_add(w, &c, &added, &err), &err);
+    return added;
+}
+
+static void test_what_cascades_shares_its_batch_with_deletes_of_its_table_only(void **state)
+{
+    (void)state;
+    struct mf_window *w = mf_window_new(1 << 20);
+    assert_int_equal(MF_WINDOW_ADDED, add(w, &table, MF_INSERT, NULL, "1,x,y"));
+    assert_int_equal(MF_WINDOW_FULL, add_acting(w, MF_DELETE, "5,~,~", NULL));
+    assert_false(mf_window_batch(w)->cascades);
+    mf_window_reset(w, false, false);
+    assert_int_equal(MF_WINDOW_ADDED, add_acting(w, MF_DELETE, "5,~,~", NULL));
+    assert_int_equal(MF_WINDOW_ADDED, add_acting(w, MF_DELETE, "6,~,~", NULL));
+    assert_int_equal(MF_WINDOW_FULL, add(w, &parent, MF_DELETE, "7,~,~", NULL)); /* of a session without foreign keys */
+    assert_int_equal(MF_WINDOW_FULL, add_acting(w, MF_INSERT, NULL, "5,x,y"));
+    assert_int_equal(MF_WINDOW_FULL, add(w, &table, MF_INSERT, NULL, "2,x,y"));
+    assert_true(mf_window_batch(w)->cascades);
+    assert_int_equal(2, mf_window_batch(w)->tables[0].ndeletes);
+    mf_window_reset(w, false, false);
+    assert_int_equal(MF_WINDOW_ADDED, add_acting(w, MF_UPDATE, "5,~,~", "8,x,y")); /* whole, and still said as one */
+    assert_int_equal(MF_WINDOW_FULL, add_acting(w, MF_DELETE, "6,~,~", NULL));
+    assert_true(mf_window_batch(w)->cascades);
+    assert_int_equal(1, mf_window_batch(w)->tables[0].nupdates);
+    assert_int_equal(0, mf_window_batch(w)->tables[0].ndeletes);
+    mf_window_reset(w, false, false);
+    assert_int_equal(MF_WINDOW_ADDED, add(w, &table, MF_INSERT, NULL, "1,x,y"));
+    assert_int_equal(MF_WINDOW_ADDED, add_acting(w, MF_UPDATE, NULL, "5,x,y")); /* the key stays: nothing cascades */
+    assert_false(mf_window_batch(w)->cascades);
+    mf_window_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_what_must_be_alone),
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_keyless_rows_are_counted),
+        cmocka_unit_test(test_what_cascades_shares_its_batch_with_deletes_of_its_table_only),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_changes_that_make_no_sense),
         cmocka_unit_test(test_impossible_orders_end_the_batch),

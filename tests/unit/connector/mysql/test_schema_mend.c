@@ -111,7 +111,7 @@ static void modes_that_the_target_does_not_know_are_left_out(void **state)
 {
     (void)state;
     modes(&mysql_80, "STRICT_TRANS_TABLES,NO_AUTO_CREATE_USER,NO_ENGINE_SUBSTITUTION",
-          "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION", "NO_AUTO_CREATE_USER");
+          "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION", "");
     modes(&mysql_57, "NO_AUTO_CREATE_USER,ORACLE", "NO_AUTO_CREATE_USER,ORACLE", "");
     modes(&mysql_80, "ORACLE,DB2", "", "ORACLE, DB2");
     modes(&maria, "TIME_TRUNCATE_FRACTIONAL,ANSI_QUOTES", "ANSI_QUOTES", "TIME_TRUNCATE_FRACTIONAL");

@@ -1,0 +1,212 @@
+/*
+ * What InnoDB does by itself to rows that refer to others, done in words: a cascade is not in the log, and our sessions do not check
+ * foreign keys, whose rows may not all be here yet.
+ *
+ * Where rows further away depend on them, they are read first (and locked), a piece at a time, and changed by their own keys. Where none do, one
+ * statement does it all. The target has the index that a foreign key needs from the beginning (schema_tables.c).
+ */
+#include "connector/mysql/apply.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <string.h>
+
+#define AT_ONCE 2000 /* rows read before they are changed */
+#define VALUES  200  /* of one statement */
+
+/* (a = 1 AND b = 2) OR (…), or a IN (1, 2) */
+static int put_where(struct my_applier *a, const struct my_shape *s, const uint16_t *columns, uint16_t n,
+                     const struct mf_row *was, size_t nwas, struct mf_error *err)
+{
+    bool list = n == 1 && my_in_list_ok(&s->columns[columns[0]].type);
+    if (list) {
+        my_put_ident(&a->sql, s->table->columns[columns[0]].name);
+        mf_buf_puts(&a->sql, " IN (");
+    }
+    for (size_t i = 0; i < nwas; i++) {
+        mf_buf_puts(&a->sql, list ? (i ? "," : "") : i ? " OR (" : "(");
+        for (uint16_t k = 0; k < n; k++) {
+            if (!list) {
+                mf_buf_puts(&a->sql, k ? " AND " : "");
+                my_put_ident(&a->sql, s->table->columns[columns[k]].name);
+                mf_buf_puts(&a->sql, " = ");
+            }
+            const char *why = my_put_stored(&a->sql, &s->columns[columns[k]].type, &was[i].values[k]);
+            if (why) {
+                mf_fail(err, MF_FATAL, "MFVALUE", "a value that rows of %s.%s refer to cannot be written: %s",
+                        s->table->schema, s->table->name, why);
+                return my_wire_fail(a, err);
+            }
+        }
+        mf_buf_puts(&a->sql, list ? "" : ")");
+    }
+    mf_buf_puts(&a->sql, list ? ")" : "");
+    return 0;
+}
+
+/* DELETE FROM t, or UPDATE t SET a = …: columns whose time the server would put anew keep theirs, as in a cascade. */
+static int put_verb(struct my_applier *a, const struct my_shape *s, const uint16_t *columns, uint16_t n,
+                    const struct mf_row *now, struct mf_error *err)
+{
+    mf_buf_puts(&a->sql, now ? "UPDATE " : "DELETE FROM ");
+    my_put_table(&a->sql, s->table);
+    for (uint16_t k = 0; now && k < n; k++) {
+        mf_buf_puts(&a->sql, k ? ", " : " SET ");
+        my_put_ident(&a->sql, s->table->columns[columns[k]].name);
+        mf_buf_puts(&a->sql, " = ");
+        const char *why = my_put_stored(&a->sql, &s->columns[columns[k]].type, &now->values[k]);
+        if (why) {
+            mf_fail(err, MF_FATAL, "MFVALUE", "a value that rows of %s.%s refer to cannot be written: %s",
+                    s->table->schema, s->table->name, why);
+            return my_wire_fail(a, err);
+        }
+    }
+    for (uint16_t i = 0; now && i < s->table->ncolumns; i++) {
+        if (s->columns[i].on_update && !s->columns[i].skip) {
+            mf_buf_puts(&a->sql, ", ");
+            my_put_ident(&a->sql, s->table->columns[i].name);
+            mf_buf_puts(&a->sql, " = ");
+            my_put_ident(&a->sql, s->table->columns[i].name);
+        }
+    }
+    mf_buf_puts(&a->sql, " WHERE ");
+    return 0;
+}
+
+static int change_all(struct my_applier *a, const struct my_shape *s, const uint16_t *columns, uint16_t n,
+                      const struct mf_row *was, size_t nwas, const struct mf_row *now, struct mf_error *err)
+{
+    struct my_expect e = {.kind = MY_EXPECT_WRITTEN, .doing = "cascading into", .shape = s};
+    return put_verb(a, s, columns, n, now, err) < 0 || put_where(a, s, columns, n, was, nwas, err) < 0
+               ? -1
+               : my_wire_end(a, &e, err);
+}
+
+/* ---- with their keys ---- */
+
+static int read_keys(struct my_applier *a, const struct my_shape *s, const uint16_t *columns, uint16_t n,
+                     const struct mf_row *was, size_t nwas, MYSQL_RES **ret, struct mf_error *err)
+{
+    const struct mf_table *t = s->table;
+    size_t start = a->sql.len;
+    mf_buf_puts(&a->sql, "SELECT ");
+    for (uint16_t k = 0; k < t->nkey; k++) {
+        MF_CLEANUP_BUF struct mf_buf name = {.max = 1024};
+        my_put_ident(&name, t->columns[t->key[k]].name);
+        mf_buf_puts(&a->sql, k ? ", " : "");
+        my_put_read(&a->sql, &s->columns[t->key[k]].type, mf_buf_str(&name));
+    }
+    mf_buf_puts(&a->sql, " FROM ");
+    my_put_table(&a->sql, t);
+    mf_buf_puts(&a->sql, " WHERE ");
+    if (put_where(a, s, columns, n, was, nwas, err) < 0) {
+        return -1;
+    }
+    mf_buf_printf(&a->sql, " LIMIT %d FOR UPDATE", AT_ONCE);
+    MF_CLEANUP_BUF struct mf_buf sql = {.max = MY_ROW_SQL_MAX};
+    mf_buf_append(&sql, a->sql.data + start, a->sql.len - start);
+    a->sql.len = start;
+    if (!mf_buf_ok(&sql)) {
+        mf_fail(err, MF_FATAL, "MFBIG", "a statement is too long");
+        return my_wire_fail(a, err);
+    }
+    return my_query(a->conn, ret, err, mf_buf_str(&sql)) < 0 ? my_wire_fail(a, err) : 0;
+}
+
+/* A key as a row, in the arena: values that it does not have are MF_UNCHANGED. */
+static int take_key(struct my_applier *a, const struct my_shape *s, MYSQL_ROW row, const unsigned long *lengths,
+                    struct mf_row *ret, struct mf_error *err)
+{
+    const struct mf_table *t = s->table;
+    struct mf_value *v = mf_alloc_array(&a->scratch, t->ncolumns + 1u, sizeof *v);
+    for (uint16_t i = 0; v && i < t->ncolumns; i++) {
+        v[i] = (struct mf_value){.kind = MF_UNCHANGED};
+    }
+    for (uint16_t k = 0; v && k < t->nkey; k++) {
+        uint16_t c = t->key[k];
+        const char *data = row[k] ? mf_memdup_a(&a->scratch, row[k], lengths[k]) : NULL;
+        v[c] = (struct mf_value){.kind = my_type_is_binary(&s->columns[c].type) ? MF_BINARY : MF_TEXT,
+                                 .len = (uint32_t)lengths[k],
+                                 .data = data};
+        v = data ? v : NULL;
+    }
+    if (!v) {
+        mf_fail(err, MF_FATAL, "MFMEM", "rows of a cascade into %s.%s are too large", t->schema, t->name);
+        return my_wire_fail(a, err);
+    }
+    *ret = (struct mf_row){.n = t->ncolumns, .values = v};
+    return 0;
+}
+
+static int update_keys(struct my_applier *a, const struct my_shape *s, const uint16_t *columns, uint16_t n,
+                       const struct mf_row *now, const struct mf_row *const *keys, size_t nkeys, struct mf_error *err)
+{
+    struct my_expect e = {.kind = MY_EXPECT_WRITTEN, .doing = "cascading into", .shape = s};
+    for (size_t first = 0; first < nkeys;) {
+        if (put_verb(a, s, columns, n, now, err) < 0 || my_put_where_keys(a, s, keys, nkeys, &first, err) < 0 ||
+            my_wire_end(a, &e, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int change_by_key(struct my_applier *a, const struct my_shape *s, const uint16_t *columns, uint16_t n,
+                         const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
+                         bool *ret_more, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    if (my_wire_flush(a, err) < 0 || read_keys(a, s, columns, n, was, nwas, &r, err) < 0) {
+        return -1;
+    }
+    size_t found = (size_t)mysql_num_rows(r), at = 0;
+    struct mf_row *rows = mf_alloc_array(&a->scratch, found + 1, sizeof *rows);
+    const struct mf_row **keys = mf_alloc_array(&a->scratch, found + 1, sizeof *keys);
+    if (!rows || !keys) {
+        mf_fail(err, MF_FATAL, "MFMEM", "rows of a cascade are too many");
+        return my_wire_fail(a, err);
+    }
+    for (MYSQL_ROW row; (row = mysql_fetch_row(r)); at++) {
+        keys[at] = &rows[at];
+        if (take_key(a, s, row, mysql_fetch_lengths(r), &rows[at], err) < 0) {
+            return -1;
+        }
+    }
+    if ((now ? update_keys(a, s, columns, n, now, keys, at, err) : my_delete_rows(a, s, keys, at, true, err)) < 0) {
+        return -1;
+    }
+    *ret_more = at == AT_ONCE;
+    for (size_t i = 0; i < at; i++) {
+        if (emit(ctx, &rows[i], err) < 0) {
+            return -1;
+        }
+    }
+    return my_wire_flush(a, err);
+}
+
+int my_window_cascade(struct mf_applier *base, const struct mf_table *t, const uint16_t *columns, uint16_t n,
+                      const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
+                      bool *ret_more, struct mf_error *err)
+{
+    struct my_applier *a = my_applier_of(base);
+    struct my_shape *s;
+    *ret_more = false;
+    if (a->failed.cls != MF_OK) {
+        return my_wire_failed(a, err);
+    }
+    mf_arena_reset(&a->scratch);
+    if (my_shape_for(a, t, &s, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < nwas; i += VALUES) {
+        size_t some = nwas - i < VALUES ? nwas - i : VALUES;
+        bool more = false;
+        if ((emit ? change_by_key(a, s, columns, n, was + i, some, now, emit, ctx, &more, err)
+                  : change_all(a, s, columns, n, was + i, some, now, err)) < 0) {
+            return -1;
+        }
+        *ret_more = *ret_more || more;
+    }
+    return my_wire_flush(a, err);
+}
