@@ -18,7 +18,7 @@ from pathlib import Path
 import mysql_data
 from catch_up_mysql import Native, marked
 from common import PASSWORD, Report, in_turns, parser
-from harness.mysql_servers import ADMIN, fetch
+from harness.mysql_servers import ADMIN, MysqlDatabase, fetch
 from stages import open_stage
 
 OPEN = "SELECT trx_id, trx_started FROM information_schema.innodb_trx WHERE trx_mysql_thread_id > 0"
@@ -68,7 +68,7 @@ def checksum(stage, source, replica) -> float:
          "--recursion-method", f"dsn=h=127.0.0.1,P={stage.source.port},u={ADMIN},p={PASSWORD},D=bench,t=dsns"], capture_output=True, text=True)
     seconds = time.monotonic() - begun
     diffs = [line.split() for line in done.stdout.splitlines() if f" {source.name}." in line]
-    assert done.returncode == 0 and diffs and all(d[1] == d[2] == "0" for d in diffs), done.stdout + done.stderr
+    assert done.returncode == 0 and diffs and all(d[1] == d[2] == "0" for d in diffs), f"exit {done.returncode}\n{done.stdout}{done.stderr}"
     assert replica.server.value("SELECT COUNT(*) FROM percona.checksums") > 0, "the replica has computed nothing"
     return seconds
 
@@ -93,6 +93,7 @@ def main() -> int:
         source.execute("CREATE TABLE marker (id int PRIMARY KEY); INSERT INTO marker VALUES (-1)")
         replica.server.execute("START SLAVE")
         marked(replica.server, -1, replica.failed)
+        mysql_data.size(MysqlDatabase(replica.server, source.name))  # it skips a table of which a replica's old figures say that it is larger
         m = stage.midflight(source.url(), stage.target.create_database(source.name).url(), verify={"jobs": a.jobs})
         m.start()
         m.wait_phase("synced", timeout=1800)
