@@ -97,7 +97,8 @@ class Report:
             mine = statistics.median(results[us])
             for name, values in results.items():
                 if name != us and values:
-                    better = (lambda a, b: b / a) if smaller_is_better else (lambda a, b: a / b)
+                    share = lambda a, b: a / b if b else float("inf")  # noqa: E731
+                    better = (lambda a, b: share(b, a)) if smaller_is_better else share
                     ratio = better(mine, statistics.median(values))
                     pairs = [better(a, b) for a, b in zip(results[us], values)]
                     entry["ratios"][name] = {"of_medians": ratio, "pairs": pairs}

@@ -51,6 +51,7 @@ class Stage:
         self.dir = Path(tempfile.mkdtemp(prefix="midflight-bench-", dir=arguments.dir))
         os.chmod(self.dir, 0o755)
         self.servers: list = []
+        self.migrations: list[Midflight] = []
         self.jobs = arguments.jobs
         self.count = 0
         given = (arguments.versions or self.default_versions).split(",")
@@ -59,12 +60,16 @@ class Stage:
     def midflight(self, source: str, target: str, **config) -> Midflight:
         self.count += 1
         copy = {"jobs": self.jobs, "max_load": 0, **config.pop("copy", {})}
-        return Midflight(source, target, self.dir / f"midflight{self.count}", config={"migration": "bench", "copy": copy, **config})
+        m = Midflight(source, target, self.dir / f"midflight{self.count}", config={"migration": "bench", "copy": copy, **config})
+        self.migrations.append(m)
+        return m
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        for part in self.migrations:
+            part.kill()
         for server in self.servers:
             server.destroy()
         shutil.rmtree(self.dir, ignore_errors=True)

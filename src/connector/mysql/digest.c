@@ -57,7 +57,8 @@ static bool signless_zero(const struct my_reader *r)
     return r->base.peer_version >= MARIADB_10 && !r->db->mariadb;
 }
 
-/* A double that is whole is shown as 10 by MySQL 5.7 and as 10.0 since: where one of the sides is 5.7, as 10. Strings are passed over whole. */
+/* A double that is whole is shown as 10 by MySQL 5.7 and as 10.0 since: where one of the sides is 5.7, as 10. Strings are passed over whole. Few
+ * documents have any, and to make a document's text costs as much as to hash it: the cheapest question comes first, bytes and not letters. */
 static void put_json(struct mf_buf *b, const struct my_reader *r, const char *name)
 {
     bool old_peer = r->base.peer_version > 0 && r->base.peer_version < MYSQL_8;
@@ -66,9 +67,10 @@ static void put_json(struct mf_buf *b, const struct my_reader *r, const char *na
         return;
     }
     mf_buf_printf(b,
-                  "IF(LOCATE('.0', CAST(%s AS CHAR)), REGEXP_REPLACE(CAST(%s AS CHAR),"
+                  "IF(LOCATE(_binary '.0', CAST(CAST(%s AS CHAR) AS BINARY))"
+                  " AND REGEXP_LIKE(CAST(%s AS CHAR), '[.]0(?![0-9])'), REGEXP_REPLACE(CAST(%s AS CHAR),"
                   " '(\"[^\"\\\\\\\\]*+(?:\\\\\\\\.[^\"\\\\\\\\]*+)*+\")|[.]0(?![0-9])', '$1'), CAST(%s AS CHAR))",
-                  name, name, name);
+                  name, name, name, name);
 }
 
 /* ---- hashes ---- */
