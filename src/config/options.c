@@ -20,6 +20,7 @@
 static const char *const mode_words[] = {"stream", "native", NULL};
 static const char *const ddl_words[] = {"stop", "additive", "ignore", NULL};
 static const char *const dual_words[] = {"off", "on", NULL};
+static const char *const account_words[] = {"leave", "copy", NULL};
 static const char *const reject_words[] = {"keep", "stop", NULL};
 static const char *const divergence_words[] = {"repair", "stop", NULL};
 static const char *const long_words[] = {"wait", "abandon", "end", NULL};
@@ -81,6 +82,10 @@ const struct mf_option mf_options[] = {
      "has "
      "written to it. `repair` makes the row what it must be, tells it, and refuses a cutover until a comparison of all "
      "tables that began later found both sides equal; `stop` ends the run."},
+    {"accounts", MF_OPT_WORD, AT(accounts), "leave", 0, 0, account_words,
+     "MySQL and MariaDB: with `copy` the accounts that have rights on the databases that migrate are made on the "
+     "target, "
+     "with their passwords as the source stores them and with those rights. What the target has already is left."},
     {"dual_writes", MF_OPT_WORD, AT(dual_writes), "off", 0, 0, dual_words,
      "With `on`, once both sides are in step the source answers a COMMIT only when the target holds the transaction "
      "durably, and shows it to nobody before. The source must be MySQL with its semi-synchronous plug-in, or MariaDB."},

@@ -130,6 +130,8 @@ struct mf_schema_job {
     const struct mf_filter *filter;
     int jobs;
     bool
+        accounts; /* AFTER_SYNC: also accounts with rights on these tables' schemas (an engine that has them in the server) */
+    bool
         addition; /* only these tables, with what they need and lack (their schema, partitioned tables above them, sequences): made on the
                     * source while the migration runs */
 };

@@ -231,7 +231,11 @@ static int ddl_json(struct ends *e, const struct mf_config *c, const struct mf_c
         {MF_SCHEMA_BEFORE_ROWS, "before_rows"}, {MF_SCHEMA_KEYS, "keys"}, {MF_SCHEMA_AFTER_SYNC, "after_sync"}};
     for (size_t i = 0; i < MF_ARRAY_LEN(stages); i++) {
         MF_CLEANUP_BUF struct mf_buf text = {.max = 64 << 20};
-        struct mf_schema_job job = {stages[i].stage, tables, &e->filter, (int)c->copy.jobs};
+        struct mf_schema_job job = {.stage = stages[i].stage,
+                                    .tables = tables,
+                                    .filter = &e->filter,
+                                    .jobs = (int)c->copy.jobs,
+                                    .accounts = c->accounts == MF_ACCOUNTS_COPY};
         if (e->target->connector->target->schema_plan(e->target, e->source, &job, &text, err) < 0) {
             return -1;
         }

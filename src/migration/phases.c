@@ -153,8 +153,11 @@ static enum mf_step do_prepare(struct mf_migration *m, struct mf_error *err)
 static int schema_stage(struct mf_migration *m, enum mf_schema_stage stage, struct mf_error *err)
 {
     struct mf_findings *found = mf_findings_new();
-    struct mf_schema_job job = {
-        .stage = stage, .tables = &m->source_tables, .filter = &m->filter, .jobs = (int)m->config->copy.jobs};
+    struct mf_schema_job job = {.stage = stage,
+                                .tables = &m->source_tables,
+                                .filter = &m->filter,
+                                .jobs = (int)m->config->copy.jobs,
+                                .accounts = m->config->accounts == MF_ACCOUNTS_COPY};
     int rc = m->target->connector->target->schema_apply(m->target, m->source, &job, found, err);
     for (size_t i = 0; i < mf_findings_count(found); i++) {
         const struct mf_finding *f = mf_findings_at(found, i);

@@ -10,7 +10,8 @@
  * Each statement is made from the difference to what the target has, so a stage that was cut short is simply run again, and
  * what somebody made by hand is left. MySQL commits each by itself.
  *
- * Triggers are remembered and made in a cutover (schema_triggers.c, triggers.h). Not carried over: accounts and grants. Events are made DISABLEd: on a side that takes no writes they
+ * Triggers are remembered and made in a cutover (schema_triggers.c, triggers.h). Accounts are carried over where that is asked for
+ * (schema_accounts.c). Events are made DISABLEd: on a side that takes no writes they
  * would be refused or, worse, write there. The finding says how to enable them.
  */
 #include "connector/mysql/schema.h"
@@ -151,8 +152,10 @@ static int stage(struct my_schema_run *r, struct mf_error *err)
         if (r->job->addition) {
             return 0; /* a cutover learns of their triggers */
         }
-        return my_objects_make(r, err) < 0 || my_schema_triggers(r, migration_of(r->db), r->job->tables, err) < 0 ? -1
-                                                                                                                  : 0;
+        return my_objects_make(r, err) < 0 || my_schema_accounts(r, err) < 0 ||
+                       my_schema_triggers(r, migration_of(r->db), r->job->tables, err) < 0
+                   ? -1
+                   : 0;
     }
     return 0;
 }

@@ -79,6 +79,10 @@ int my_schema_add_here(struct my_schema_run *r, const struct mf_table *t, const 
 
 int my_objects_make(struct my_schema_run *r, struct mf_error *err);
 
+/* ---- schema_accounts.c: those with rights on what migrates, if the job asks for them ---- */
+
+int my_schema_accounts(struct my_schema_run *r, struct mf_error *err);
+
 /* ---- schema_triggers.c ---- */
 
 /* Remembers the triggers that the tables have on the source, in place of those remembered before; with a plan, shows them. */
