@@ -385,6 +385,38 @@ static void a_refused_row_of_a_chunk_is_left_out(void **state)
     C->tgt->loader_close(l);
 }
 
+static void rows_of_a_chunk_go_together_or_not_at_all(void **state)
+{
+    struct conf *C = *state;
+    struct mf_loader *l;
+    conf_schema(C);
+    const struct mf_table *u = conf_there(C, "u");
+    F->narrow(MF_TARGET, "u", "v", 5);
+    OK(C->tgt->loader_open(C->db[MF_TARGET], &C->forward, &l, &C->err));
+    OK(C->tgt->load_begin(l, u, u, &C->err));
+    struct mf_value v[][2] = {
+        {{MF_TEXT, 1, "1"}, {MF_TEXT, 2, "ok"}},        {{MF_TEXT, 1, "2"}, {.kind = MF_NULL}},
+        {{MF_TEXT, 1, "3"}, {MF_TEXT, 3, "yes"}},       {{MF_TEXT, 1, "4"}, {MF_TEXT, 8, "too long"}},
+        {{MF_TEXT, 1, "1"}, {MF_TEXT, 5, "again"}},     {{MF_TEXT, 1, "5"}, {MF_TEXT, 4, "last"}},
+        {{MF_TEXT, 1, "6"}, {MF_REFUSED, 7, "no such"}}};
+    struct mf_row first[] = {{2, v[0]}, {2, v[1]}}, narrow[] = {{2, v[2]}, {2, v[3]}}, twice[] = {{2, v[2]}, {2, v[4]}},
+                  none[] = {{2, v[2]}, {2, v[6]}}, last[] = {{2, v[2]}, {2, v[5]}};
+    const struct mf_row *bad[] = {narrow, twice, none};
+    OK(C->tgt->load_rows(l, first, 2, &C->err));
+    for (size_t i = 0; i < 3; i++) {
+        mf_error_clear(&C->err);
+        assert_int_equal(C->tgt->load_rows(l, bad[i], 2, &C->err), -1);
+        assert_true(C->err.cls == MF_ROW || C->err.cls == MF_CONFLICT);
+    }
+    mf_error_clear(&C->err);
+    OK(C->tgt->load_rows(l, last, 2, &C->err));
+    struct mf_chunk_done done = {.table_id = u->id, .table = "u", .rows = 4, .after = at(77)};
+    mf_strlcpy(done.schema, F->schema, sizeof done.schema);
+    OK(C->tgt->load_commit(l, &done, &C->err));
+    conf_expect(MF_TARGET, "u", "1|ok\n2|\\N\n3|yes\n5|last\n");
+    C->tgt->loader_close(l);
+}
+
 static int count_chunks(void *ctx, const struct mf_chunk_done *d, struct mf_error *err)
 {
     (void)d;
@@ -478,6 +510,7 @@ const struct CMUnitTest conf_target_tests[] = {
     T(rows_without_a_key_are_counted),
     T(tables_are_truncated_together),
     T(a_refused_row_of_a_chunk_is_left_out),
+    T(rows_of_a_chunk_go_together_or_not_at_all),
     T(a_table_can_be_begun_again),
     T(repair_writes_over_and_is_known_as_ours),
 };
