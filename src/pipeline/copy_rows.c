@@ -98,8 +98,11 @@ static int load_batch(struct batch *b, struct mf_error *err)
 {
     const struct mf_target_ops *dst = b->j->w->c->o.target->connector->target;
     bool together = b->n > 1 && dst->load_rows(b->j->w->loader, b->rows, b->n, err) == 0;
-    if (b->n > 1 && !together && !mf_copy_refused(err)) {
-        return -1;
+    if (b->n > 1 && !together) {
+        if (!mf_copy_refused(err)) {
+            return -1;
+        }
+        mf_error_clear(err); /* what counts is what is said of each row */
     }
     for (size_t i = 0; !together && i < b->n; i++) {
         if (load_one(b->j, &b->rows[i], err) < 0) {
