@@ -7,7 +7,7 @@
 #   make soak     the long runs
 #   make demo     a migration of a busy database, judged from outside
 #   make demo-mysql-upgrade   the same from MySQL 5.7 to 8.0
-#   make bench    speed, beside pgcopydb on the same data
+#   make bench    speed, beside others on the same data
 #   make NODEPS=1 never touches packages
 
 BUILD ?= build
@@ -50,7 +50,10 @@ demo: test-deps all
 demo-mysql-upgrade: test-deps all
 	@scripts/demo.sh mysql $(ARGS)
 
-bench: test-deps all
+bench: all
+ifndef NODEPS
+	@scripts/install-deps.sh bench
+endif
 	@bench/run $(ARGS)
 
 lint: test-deps

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 
-from common import DEBIAN_BIN, Pgbench, Report, Stage, in_turns, log, parser, run
+from common import DEBIAN_BIN, Pgbench, Report, in_turns, log, parser, run
+from stages import open_stage
 
 PSQL = str(DEBIAN_BIN / "psql")
 
@@ -73,7 +74,7 @@ def main() -> int:
     p.add_argument("--wide", type=float, default=5.0, help="GB of the wide table; 0 leaves it out")
     a = p.parse_args()
     report = Report("bulk_copy", a)
-    with Stage(a) as stage:
+    with open_stage(a) as stage:
         for what, wanted in (("pgbench", a.scale), ("wide", a.wide)):
             if not wanted:
                 continue

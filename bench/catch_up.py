@@ -17,7 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-from common import DEBIAN_BIN, PASSWORD, Pgbench, Report, Stage, log, parser, wait_for
+from common import DEBIAN_BIN, PASSWORD, Pgbench, Report, log, parser, wait_for
+from stages import PostgresStage, open_stage
 from harness.servers import free_port, url
 
 HERE = Path(__file__).resolve().parent
@@ -93,7 +94,7 @@ class Load:
 class Native:
     """PostgreSQL's own: a publication and a subscription, switched off while the backlog grows."""
 
-    def __init__(self, stage: Stage, source, connection_url: str, version: int):
+    def __init__(self, stage: PostgresStage, source, connection_url: str, version: int):
         self.stage, self.source = stage, source
         self.target = stage.target.create_database("native")
         dump = subprocess.run([str(DEBIAN_BIN / "pg_dump"), "-s", "-d", source.url()], capture_output=True, text=True, check=True).stdout
@@ -123,7 +124,7 @@ class Native:
 class Decode:
     """pg_recvlogical into a file, up to the marker's position: what the server's walsender alone can do."""
 
-    def __init__(self, stage: Stage, source, version: int):
+    def __init__(self, stage: PostgresStage, source, version: int):
         self.stage, self.source = stage, source
         source.execute("CREATE PUBLICATION decode FOR ALL TABLES")
         source.execute("SELECT pg_create_logical_replication_slot('decode', 'pgoutput')")
@@ -150,7 +151,7 @@ class Decode:
 
 
 class Ours:
-    def __init__(self, stage: Stage, source, target_url: str, target):
+    def __init__(self, stage: PostgresStage, source, target_url: str, target):
         self.target = target
         self.m = stage.midflight(source.url(), target_url)
         self.m.start()
@@ -174,7 +175,7 @@ class Ours:
 def measure(a, report: Report, name: str) -> None:
     load = Load(name, a.amount)
     # the launcher's usual 5 s between two starts of a worker is not what is measured
-    with Stage(a, wal_retrieve_retry_interval="10ms") as stage:
+    with open_stage(a, wal_retrieve_retry_interval="10ms") as stage:
         source = stage.source.create_database("backlog")
         log(f"{name}: filling")
         load.create(source)
@@ -195,9 +196,9 @@ def measure(a, report: Report, name: str) -> None:
                 target_url = url("127.0.0.1", forwarders[1][1], "ours", "postgres", PASSWORD) if forwarders else target.url()
                 contenders["midflight"] = Ours(stage, source, target_url, target)
             if "native" in wanted:
-                contenders["native"] = Native(stage, source, source_url, a.version)
+                contenders["native"] = Native(stage, source, source_url, int(stage.source_version))
             if "decoding alone" in wanted:
-                contenders["decoding alone"] = Decode(stage, source, a.version)
+                contenders["decoding alone"] = Decode(stage, source, int(stage.source_version))
             results = {n: [] for n in contenders}
             changes = 0
             for round_ in range(a.runs):

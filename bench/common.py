@@ -1,4 +1,4 @@
-"""What all benchmarks share: servers with honest settings, contenders run in turns, figures and ratios, JSON.
+"""What all benchmarks share: contenders run in turns, figures and ratios, JSON. The servers are in stages.py.
 
 Contenders alternate within each round and the order turns with the rounds, so that a machine that grows slower or a
 cache that grows warmer is nobody's advantage. Ratios are of medians, and of each round's pair.
@@ -9,11 +9,9 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -21,77 +19,22 @@ TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP / "tests"))
 
 from harness.loads import Pgbench  # noqa: E402,F401
-from harness.midflight import Midflight, binary  # noqa: E402
-from harness.servers import DEBIAN_BIN, PASSWORD, Database, Server, wait_for  # noqa: E402,F401
-
-# A server as a careful DBA of a small machine sets it: durable, with room for a bulk load. Both sides have the same.
-SETTINGS = {
-    "shared_buffers": "1GB",
-    "maintenance_work_mem": "512MB",
-    "max_wal_size": "16GB",
-    "checkpoint_timeout": "30min",
-    "wal_compression": "off",
-    "max_parallel_maintenance_workers": 2,
-    "autovacuum": "off",
-    "fsync": "on",
-    "max_logical_replication_workers": 8,
-}
-
+from harness.servers import DEBIAN_BIN, PASSWORD, wait_for  # noqa: E402,F401
 
 def log(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
-def parser(description: str, runs: int = 5) -> argparse.ArgumentParser:
+def parser(description: str, runs: int = 5, engines: tuple = ("postgres",)) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("--runs", type=int, default=runs, help="rounds; every contender runs once in each")
-    p.add_argument("--version", type=int, default=15, help="PostgreSQL's major version")
+    p.add_argument("--engine", choices=engines, default=engines[0])
+    p.add_argument("--versions", default=None, help="of the source and the target, with a comma; one for both (postgres: 15, mysql: 5.7,8.0)")
     p.add_argument("--jobs", type=int, default=4, help="parallel jobs of every contender")
     p.add_argument("--only", default="", help="contenders, separated by commas (all)")
     p.add_argument("--dir", default=None, help="where the throw-away servers live (the temporary directory)")
     p.add_argument("--out", default=str(TOP / "build" / "bench"), help="where the JSON goes")
     return p
-
-
-class Stage:
-    """A source and a target server in a throw-away directory; gone at the end, whatever happened."""
-
-    def __init__(self, arguments, **settings):
-        self.dir = Path(tempfile.mkdtemp(prefix="midflight-bench-", dir=arguments.dir))
-        os.chmod(self.dir, 0o755)
-        self.servers: list[Server] = []
-        self.source = self._start(arguments.version, "source", settings)
-        self.target = self._start(arguments.version, "target", settings)
-        self.count = 0
-
-    def _start(self, version, name, settings) -> Server:
-        server = Server(version, name=f"bench-{name}-", settings={**SETTINGS, **settings}, fsync=True, directory=self.dir)
-        self.servers.append(server)
-        return server.start()
-
-    def fresh_target(self, name: str = "bench") -> Database:
-        """An empty database on the target, with the last one's files and dirty pages out of the way."""
-        with self.target.connect() as c:
-            c.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            c.execute("CHECKPOINT")
-        database = self.target.create_database(name)
-        with self.source.connect() as c:
-            c.execute("CHECKPOINT")
-        os.sync()
-        return database
-
-    def midflight(self, source: str, target: str, **config) -> Midflight:
-        self.count += 1
-        return Midflight(source, target, self.dir / f"midflight{self.count}",
-                         config={"migration": "bench", "copy": {"jobs": 4, "max_load": 0}, **config})
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for server in self.servers:
-            server.destroy()
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def run(arguments: list[str], **named) -> float:
@@ -135,8 +78,13 @@ class Report:
     """Figures of one benchmark: printed as a table, saved as JSON."""
 
     def __init__(self, name: str, arguments):
-        self.name, self.out = name, Path(arguments.out)
+        self.name, self.out = name + ("" if arguments.engine == "postgres" else f"_{arguments.engine}"), Path(arguments.out)
         self.data = {"benchmark": name, "machine": machine(), "arguments": vars(arguments), "command": " ".join(sys.argv), "results": []}
+
+    def versions(self, **versions: str) -> None:
+        """What was compared: printed first and kept with the figures."""
+        self.data["versions"] = versions
+        print("versions: " + ", ".join(f"{k} {v}" for k, v in versions.items()), flush=True)
 
     def add(self, what: str, results: dict[str, list[float]], us: str = "midflight", unit: str = "s", smaller_is_better: bool = True, **facts) -> None:
         entry = {"what": what, "unit": unit, "runs": results, "ratios": {}, **facts}
@@ -149,7 +97,8 @@ class Report:
             mine = statistics.median(results[us])
             for name, values in results.items():
                 if name != us and values:
-                    better = (lambda a, b: b / a) if smaller_is_better else (lambda a, b: a / b)
+                    share = lambda a, b: a / b if b else float("inf")  # noqa: E731
+                    better = (lambda a, b: share(b, a)) if smaller_is_better else share
                     ratio = better(mine, statistics.median(values))
                     pairs = [better(a, b) for a, b in zip(results[us], values)]
                     entry["ratios"][name] = {"of_medians": ratio, "pairs": pairs}
@@ -158,7 +107,7 @@ class Report:
         self.save()
 
     def figure(self, what: str, **facts) -> None:
-        print(f"\n{what}\n" + "\n".join(f"  {k:<28} {v}" for k, v in facts.items()))
+        print(f"\n{what}\n" + "\n".join(f"  {k:<28} {round(v, 1) if isinstance(v, float) else v}" for k, v in facts.items()))
         self.data["results"].append({"what": what, **facts})
         self.save()
 

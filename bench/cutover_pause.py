@@ -6,29 +6,30 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 
-from common import Report, Stage, log, parser, percentile
+from common import Report, log, parser, percentile
+from stages import open_stage
 from harness.loads import Endpoint, Ledger
 
 
 def main() -> int:
-    p = parser("the pause of a cutover", runs=30)
+    p = parser("the pause of a cutover", runs=30, engines=("postgres", "mysql"))
     p.add_argument("--rate", type=float, default=1000, help="writes a second")
     p.add_argument("--clients", type=int, default=8)
+    p.add_argument("--between", type=float, default=2, help="seconds of undisturbed load before each move")
     a = p.parse_args()
     report = Report("cutover_pause", a)
-    with Stage(a) as stage:
-        for server in (stage.source, stage.target):
-            with server.connect() as c:
-                c.execute("CREATE ROLE app LOGIN PASSWORD 'app'")
-        source, target = stage.source.create_database("shop", owner="app"), stage.target.create_database("shop", owner="app")
-        endpoint = Endpoint(stage.dir / "address", source.url("app", "app"))
+    with open_stage(a) as stage:
+        report.versions(**stage.versions())
+        source, target = stage.application("shop")
+        endpoint = Endpoint(stage.dir / "address", source.url(*stage.app))
         ledger = Ledger(endpoint, clients=a.clients, rate=a.rate)
-        with source.connect(user="app", password="app") as c:
+        with closing(stage.owner(source)) as c:
             ledger.create(c)
         m = stage.midflight(source.url(), target.url())
-        m.hook("on_cutover", endpoint.switch_script(target.url("app", "app")))
-        m.hook("on_rollback", endpoint.switch_script(source.url("app", "app")))
+        m.hook("on_cutover", endpoint.switch_script(target.url(*stage.app)))
+        m.hook("on_rollback", endpoint.switch_script(source.url(*stage.app)))
         pauses = {"cutover": [], "rollback": []}
         felt = {"cutover": [], "rollback": []}
         with ledger:
@@ -38,7 +39,7 @@ def main() -> int:
             for round_ in range(a.runs):
                 for command in ("cutover", "rollback"):
                     before, began = ledger.stats.acknowledged, time.monotonic()
-                    time.sleep(2)
+                    time.sleep(a.between)
                     tps = (ledger.stats.acknowledged - before) / (time.monotonic() - began)
                     ledger.stats.reset_pause()
                     m.call(command, timeout=120)

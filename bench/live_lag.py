@@ -13,7 +13,8 @@ import time
 
 import psycopg2
 
-from common import Pgbench, Report, Stage, log, parser, percentile, wait_for
+from common import Pgbench, Report, log, parser, percentile, wait_for
+from stages import open_stage
 from catch_up import Native
 
 
@@ -69,12 +70,12 @@ def main() -> int:
     report = Report("live_lag", a)
     contenders = a.only.split(",") if a.only else ["midflight", "native"]
     for name in contenders:
-        with Stage(a, wal_retrieve_retry_interval="10ms") as stage:
+        with open_stage(a, wal_retrieve_retry_interval="10ms") as stage:
             source = stage.source.create_database("live")
             Pgbench(source.url()).initialize(a.scale)
             source.execute("CREATE TABLE probe (id bigint PRIMARY KEY)")
             if name == "native":
-                contender = Native(stage, source, source.url(), a.version)
+                contender = Native(stage, source, source.url(), int(stage.source_version))
                 target = contender.target
                 target.execute("ALTER SUBSCRIPTION native ENABLE")
             else:

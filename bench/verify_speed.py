@@ -8,7 +8,8 @@ import sys
 import time
 
 from bulk_copy import wide_table
-from common import DEBIAN_BIN, Pgbench, Report, Stage, in_turns, log, parser
+from common import DEBIAN_BIN, Pgbench, Report, in_turns, log, parser
+from stages import open_stage
 
 PSQL = str(DEBIAN_BIN / "psql")
 
@@ -36,7 +37,7 @@ def main() -> int:
     p.add_argument("--wide", type=float, default=1.0, help="GB of the wide table; 0 leaves it out")
     a = p.parse_args()
     report = Report("verify_speed", a)
-    with Stage(a) as stage:
+    with open_stage(a) as stage:
         for what, wanted in (("pgbench", a.scale), ("wide", a.wide)):
             if not wanted:
                 continue

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs what is missing to build (`build`) or to build and test (`all`) midflight on Debian 12.
+# Installs what is missing to build (`build`), to build and test (`all`), or to compare (`bench`) midflight on Debian 12.
 # Does nothing, quickly, when everything is there. Needs root or sudo only when something is missing.
 set -euo pipefail
 
@@ -15,12 +15,14 @@ test_packages=(
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-psycopg python3-psycopg2 python3-yaml
     python3-mysqldb
 )
+bench_packages=(mydumper percona-toolkit) # what MySQL is compared with
 
 case "${1:-all}" in
 build) wanted=("${build_packages[@]}") ;;
 all) wanted=("${build_packages[@]}" "${test_packages[@]}") ;;
+bench) wanted=("${build_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}") ;;
 list) printf '%s\n' "${build_packages[@]}" "${test_packages[@]}" && exit 0 ;;
-*) echo "usage: $0 [build|all|list]" >&2 && exit 2 ;;
+*) echo "usage: $0 [build|all|bench|list]" >&2 && exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null; then
@@ -30,7 +32,7 @@ fi
 
 # PostgreSQL's other major versions come from npm packages, MySQL from Maven ones; either tool may have come another way than
 # from Debian. mariadb-server-core is the server without a service: nothing of Debian's is started.
-if [ "${1:-all}" = all ]; then
+if [ "${1:-all}" != build ]; then
     command -v npm >/dev/null || wanted+=(npm)
     command -v mvn >/dev/null || wanted+=(maven)
 fi

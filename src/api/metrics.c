@@ -52,11 +52,17 @@ static const struct metric metrics[] = {
      "Tables the last verification found different."},
     {"midflight_diverged_rows", "gauge", "stream.diverged_rows", 1,
      "Rows of the replica that somebody else had written to and that were mended."},
+    {"midflight_commit_wait_seconds", "gauge", "dual_writes.waiting_seconds", 1,
+     "Dual writes: how long the oldest commit has waited that the target does not hold."},
+    {"midflight_dual_writes_degraded_total", "counter", "dual_writes.degraded_times", 1,
+     "Dual writes: how often commits came to be answered without the target, in this run."},
     {"midflight_wrong_side_writes", "gauge", "wrong_side_writes", 1, "Writes seen on the side that may not write."},
 };
 
 static const char *const phases[] = {"planned",     "copying",   "catching_up", "synced", "cut_over",
                                      "rolled_back", "completed", "cancelled",   "failed"};
+
+static const char *const dual_states[] = {"off", "catching_up", "on", "degraded"};
 
 static const json_t *at(const json_t *doc, const char *path)
 {
@@ -93,9 +99,24 @@ static void put_label(struct evbuffer *out, const char *s)
     }
 }
 
-#define INFO_SENTENCE   "The version and the migration's name; always 1."
-#define PHASE_SENTENCE  "1 for the phase the migration is in, 0 for the others."
+#define INFO_SENTENCE  "The version and the migration's name; always 1."
+#define PHASE_SENTENCE "1 for the phase the migration is in, 0 for the others."
+#define DUAL_SENTENCE                                                                                                  \
+    "1 for the state dual writes are in, 0 for the others. `on`: every commit answered is in the target."
 #define WRITES_SENTENCE "1 while the target takes writes, 0 while the source does."
+
+static void print_dual(const json_t *status, struct evbuffer *out)
+{
+    const char *state = json_string_value(at(status, "dual_writes.state"));
+    if (!state) {
+        return;
+    }
+    head(out, "midflight_dual_writes", "gauge", DUAL_SENTENCE);
+    for (size_t i = 0; i < MF_ARRAY_LEN(dual_states); i++) {
+        evbuffer_add_printf(out, "midflight_dual_writes{state=\"%s\"} %d\n", dual_states[i],
+                            mf_streq(dual_states[i], state));
+    }
+}
 
 static void print_states(const json_t *status, struct evbuffer *out)
 {
@@ -121,6 +142,7 @@ static void print_states(const json_t *status, struct evbuffer *out)
 void mf_metrics_print(const json_t *status, struct evbuffer *out)
 {
     print_states(status, out);
+    print_dual(status, out);
     for (size_t i = 0; i < MF_ARRAY_LEN(metrics); i++) {
         const json_t *v = at(status, metrics[i].path);
         double d = json_number_value(v);
@@ -143,6 +165,7 @@ void mf_metrics_reference(FILE *out)
           "| metric | type | what it says |\n|---|---|---|\n"
           "| `midflight_info{version,migration}` | gauge | " INFO_SENTENCE " |\n"
           "| `midflight_phase{phase}` | gauge | " PHASE_SENTENCE " |\n"
+          "| `midflight_dual_writes{state}` | gauge | " DUAL_SENTENCE " |\n"
           "| `midflight_writes_on_target` | gauge | " WRITES_SENTENCE " |\n",
           out);
     for (size_t i = 0; i < MF_ARRAY_LEN(metrics); i++) {

@@ -204,6 +204,21 @@ static void print_error(const json_t *s, FILE *out)
     }
 }
 
+static void print_dual(const json_t *s, FILE *out)
+{
+    const char *state = mf_json_str(s, "dual_writes.state"), *why = mf_json_str(s, "dual_writes.why");
+    double waiting = mf_json_num(s, "dual_writes.waiting_seconds");
+    if (!state[0] || mf_streq(state, "off")) {
+        return;
+    }
+    fprintf(out, "  dual writes %s%s%s", mf_streq(state, "catching_up") ? "catching up" : state, why[0] ? ": " : "",
+            why);
+    if (waiting >= 1) {
+        fprintf(out, "; a commit has waited for %.1f s", waiting);
+    }
+    fputc('\n', out);
+}
+
 void mf_status_print(const json_t *s, FILE *out)
 {
     const json_t *running = mf_json_at(s, "running");
@@ -225,6 +240,7 @@ void mf_status_print(const json_t *s, FILE *out)
     }
     print_copy(s, out);
     print_stream(s, out);
+    print_dual(s, out);
     print_verify(s, out);
     int64_t diverged = mf_json_int(s, "stream.diverged_rows");
     if (diverged) {

@@ -39,6 +39,9 @@ void mf_config_free(struct mf_config *c)
     free(c);
 }
 
+#define SICK_LEAST_MS INT64_C(50)
+#define SICK_MOST_MS  INT64_C(3600000)
+
 static int read_whole(const char *path, struct mf_buf *out, struct mf_error *err)
 {
     MF_CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -246,6 +249,27 @@ static int check_urls(const struct mf_config *c, struct mf_error *err)
     return 0;
 }
 
+/* "wait" or "degrade after 2s". */
+static int check_sick(struct mf_config *c, struct mf_error *err)
+{
+    static const char degrade[] = "degrade after ";
+    const char *text = c->on_sick_target;
+    int64_t us = 0;
+    c->sick_after_ms = 0;
+    if (mf_streq(text, "wait")) {
+        return 0;
+    }
+    if (!mf_starts_with(text, degrade) || !mf_parse_duration(text + sizeof(degrade) - 1, &us) ||
+        us < SICK_LEAST_MS * 1000 || us > SICK_MOST_MS * 1000) {
+        mf_fail(err, MF_USAGE, "MFCONF", "on_sick_target: \"%.60s\" is neither \"wait\" nor like \"degrade after 2s\"",
+                text);
+        mf_hint(err, "the time is from 50ms to 1h");
+        return -1;
+    }
+    c->sick_after_ms = us / 1000;
+    return 0;
+}
+
 static int check_all(struct mf_config *c, struct mf_error *err)
 {
     if (check_urls(c, err) < 0) {
@@ -254,12 +278,16 @@ static int check_all(struct mf_config *c, struct mf_error *err)
     if (!c->migration) {
         name_from_source(c);
     }
-    if (check_name(c, err) < 0 || check_api(c, err) < 0 ||
+    if (check_name(c, err) < 0 || check_api(c, err) < 0 || check_sick(c, err) < 0 ||
         check_hook("hooks.on_before_cutover", c->hooks.on_before_cutover, err) < 0 ||
         check_hook("hooks.on_cutover", c->hooks.on_cutover, err) < 0 ||
         check_hook("hooks.on_rollback", c->hooks.on_rollback, err) < 0 ||
         check_hook("hooks.on_complete", c->hooks.on_complete, err) < 0) {
         return -1;
+    }
+    if (c->mode == MF_MODE_NATIVE && c->dual_writes == MF_DUAL_WRITES_ON) {
+        return mf_fail(err, MF_USAGE, "MFCONF",
+                       "dual_writes: not with mode: native, where midflight does not apply the changes");
     }
     if (c->spool.segment_bytes > c->spool.budget_bytes / 4) {
         return mf_fail(err, MF_USAGE, "MFCONF",

@@ -14,6 +14,7 @@ enum mf_mode { MF_MODE_STREAM, MF_MODE_NATIVE };
 enum mf_on_ddl { MF_DDL_STOP, MF_DDL_ADDITIVE, MF_DDL_IGNORE };
 enum mf_on_reject { MF_REJECT_KEEP, MF_REJECT_STOP };
 enum mf_on_divergence { MF_DIVERGENCE_REPAIR, MF_DIVERGENCE_STOP };
+enum mf_dual_writes { MF_DUAL_WRITES_OFF, MF_DUAL_WRITES_ON };
 enum mf_long_policy { MF_POLICY_WAIT, MF_POLICY_ABANDON, MF_POLICY_END };
 
 struct mf_string_list {
@@ -39,6 +40,10 @@ struct mf_config {
     enum mf_on_ddl on_ddl;
     int64_t schema_check_ms;
     enum mf_on_divergence on_divergence;
+    enum mf_dual_writes dual_writes;
+    char *on_sick_target;  /* as written: "wait", "degrade after 2s" */
+    int64_t sick_after_ms; /* from it, by mf_config_finish; 0: wait */
+    int64_t dual_standstill_ms;
     struct {
         enum mf_on_reject on_reject;
         int64_t max_rows;

@@ -19,6 +19,7 @@
 
 static const char *const mode_words[] = {"stream", "native", NULL};
 static const char *const ddl_words[] = {"stop", "additive", "ignore", NULL};
+static const char *const dual_words[] = {"off", "on", NULL};
 static const char *const reject_words[] = {"keep", "stop", NULL};
 static const char *const divergence_words[] = {"repair", "stop", NULL};
 static const char *const long_words[] = {"wait", "abandon", "end", NULL};
@@ -80,6 +81,17 @@ const struct mf_option mf_options[] = {
      "has "
      "written to it. `repair` makes the row what it must be, tells it, and refuses a cutover until a comparison of all "
      "tables that began later found both sides equal; `stop` ends the run."},
+    {"dual_writes", MF_OPT_WORD, AT(dual_writes), "off", 0, 0, dual_words,
+     "With `on`, once both sides are in step the source answers a COMMIT only when the target holds the transaction "
+     "durably, and shows it to nobody before. The source must be MySQL with its semi-synchronous plug-in, or MariaDB."},
+    {"on_sick_target", MF_OPT_TEXT, AT(on_sick_target), "degrade after 2s", 0, 0, NULL,
+     "What dual writes do while the target does not answer: commits `wait` for it, however long; or `degrade after 2s` "
+     "(any time from 50ms to 1h): after that they are answered without it, which status shows, until it is in step "
+     "again."},
+    {"dual_writes_standstill", MF_OPT_TIME, AT(dual_standstill_ms), "250ms", 10, MINUTE, NULL,
+     "With dual writes: the longest that commits wait while replay stands still for midflight's own sake (a "
+     "verification's snapshots, a new table). After that they are answered without the target, whatever "
+     "`on_sick_target` says."},
     {"quarantine.on_reject", MF_OPT_WORD, AT(quarantine.on_reject), "keep", 0, 0, reject_words,
      "What a row that the target refuses does: `keep` it in quarantine and go on, or `stop` the run."},
     {"quarantine.max_rows", MF_OPT_COUNT, AT(quarantine.max_rows), "1000", 0, 1000000000, NULL,

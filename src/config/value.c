@@ -156,7 +156,7 @@ static int set_word(struct mf_config *c, const struct mf_option *o, const char *
         if (o->type == MF_OPT_WORD) {
             _Static_assert(sizeof(enum mf_on_ddl) == sizeof(i) && sizeof(enum mf_on_reject) == sizeof(i) &&
                                sizeof(enum mf_long_policy) == sizeof(i) && sizeof(enum mf_on_divergence) == sizeof(i) &&
-                               sizeof(enum mf_mode) == sizeof(i),
+                               sizeof(enum mf_dual_writes) == sizeof(i) && sizeof(enum mf_mode) == sizeof(i),
                            "an enum of the configuration is stored as an unsigned int");
             memcpy(field(c, o), &i, sizeof(i));
         } else {

@@ -53,14 +53,31 @@ struct mf_source_ops {
     /* The stream was not read for a while, and will be opened at `to`: what of its tables is remembered from before does not hold from there on. */
     int (*stream_skip)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
                        struct mf_error *err);
-    /* from: durable on our side, it may be acknowledged at once. MF_FATAL code MFSLOT when more than that was acknowledged already. */
+    /* from: durable on our side, it may be acknowledged at once. MF_FATAL code MFSLOT when more than that was acknowledged already.
+     * commits_wait: sessions of this database are to be answered their COMMIT only when stream_confirm has covered it; whether they are is the
+     * database's to say (commits_wait). MFUNSUP where mf_connector.commits_can_wait is false. */
     int (*stream_open)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
-                       struct mf_stream **ret, struct mf_error *err);
-    /* Waits at most timeout_ms. A lost slot is MF_FATAL code MFSLOT and says what to do. */
+                       bool commits_wait, struct mf_stream **ret, struct mf_error *err);
+    /* Waits at most timeout_ms. A lost slot is MF_FATAL code MFSLOT and says what to do. Where commits wait, MF_RETRY code MFALONE: what comes next
+     * needs a commit of the stream's own or a lock that a waiting commit has, and would wait for itself; it gets past that when it is left and opened without. */
     int (*stream_next)(struct mf_stream *st, int timeout_ms, struct mf_item *ret, struct mf_error *err);
     /* Everything up to position is durable on our side. Only ever the end of a commit or a progress position. */
     int (*stream_ack)(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err);
     void (*stream_close)(struct mf_stream *st);
+    /* -- a stream that commits wait for -- */
+    /* Commits up to here need wait for us no longer. Any position that the stream has told or that lies before it. */
+    int (*stream_confirm)(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err);
+    /* Any thread, while the stream is open: a stream_next that waits returns at once. */
+    void (*stream_wake)(struct mf_stream *st);
+    /* Before stream_close, when the stream will not be opened again at once: commits go on without us from here on, also those that wait. Without it (we
+     * die, the network does) they wait as long as the database's own settings say. Bounded to seconds. */
+    int (*stream_leave)(struct mf_stream *st, struct mf_error *err);
+    /* Whether commits wait for our stream, asked on another session while it is open. Bounded to seconds. Any thread. */
+    int (*commits_wait)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
+                        struct mf_error *err);
+    /* Findings: what stands in the way of making commits wait, or makes the wait worthless. A blocker that is only ours to say is none here. */
+    int (*check_waiting)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
+                         struct mf_findings *out, struct mf_error *err);
     int (*stream_drop)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err); /* absent is success */
 
     /* Commits a bookkeeping row with this marker (NULL: a plain beat) in the schema midflight; *ret_after (may be NULL) is a
@@ -138,6 +155,8 @@ struct mf_target_ops {
      * which it plans worse, once it has the schema. None of them is executed on either side, and planning them is bounded. */
     int (*check_queries)(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter,
                          const struct mf_query_options *o, struct mf_findings *out, struct mf_error *err);
+    /* Findings: what could undo a commit here that has returned, when the server or its machine dies. For dual writes. */
+    int (*check_durable)(struct mf_db *db, struct mf_findings *out, struct mf_error *err);
 
     /* -- schema -- */
     /* One stage of making the schema: BEFORE_ROWS (types, tables, functions), KEYS (what replay needs to find rows), AFTER_SYNC
@@ -292,6 +311,7 @@ struct mf_connector {
     const char *wire; /* chunks pass through unread between connectors with the same wire form; NULL: rows only */
     bool can_source, can_target; /* both: the pipe can turn round */
     bool order_is_bytes;         /* positions count bytes of the log; else commits */
+    bool commits_can_wait;       /* as a source it can let commits wait for a stream */
     int (*open)(const struct mf_db_options *o, struct mf_db **ret,
                 struct mf_error *err); /* connects once to see that it can */
     void (*close)(struct mf_db *db);

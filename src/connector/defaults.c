@@ -16,6 +16,49 @@ int mf_default_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe
     return unsupported(db, "add tables to a stream that runs", err);
 }
 
+int mf_default_stream_confirm(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err)
+{
+    (void)upto;
+    return unsupported(st->db, "let commits wait", err);
+}
+
+void mf_default_stream_wake(struct mf_stream *st)
+{
+    (void)st;
+}
+
+int mf_default_stream_leave(struct mf_stream *st, struct mf_error *err)
+{
+    (void)st, (void)err;
+    return 0;
+}
+
+int mf_default_commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
+                            struct mf_error *err)
+{
+    (void)pipe, (void)ret;
+    return unsupported(db, "let commits wait", err);
+}
+
+int mf_default_check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
+                             struct mf_findings *out, struct mf_error *err)
+{
+    (void)pipe, (void)p, (void)err;
+    mf_findings_add(out, MF_BLOCKER, db->side, "dual-writes", "dual_writes",
+                    "take dual_writes out of the configuration",
+                    "a %s source cannot let its commits wait for the target", db->connector->name);
+    return 0;
+}
+
+int mf_default_check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err)
+{
+    (void)err;
+    mf_findings_add(out, MF_BLOCKER, db->side, "dual-writes", "dual_writes",
+                    "take dual_writes out of the configuration",
+                    "it is not known of a %s target whether its commits survive a crash", db->connector->name);
+    return 0;
+}
+
 int mf_default_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
                            struct mf_error *err)
 {

@@ -10,6 +10,15 @@
 
 int mf_default_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                                  struct mf_error *err);
+int mf_default_stream_confirm(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err);
+void mf_default_stream_wake(struct mf_stream *st);
+int mf_default_stream_leave(struct mf_stream *st, struct mf_error *err);
+int mf_default_commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
+                            struct mf_error *err);
+/* These two find a blocker. */
+int mf_default_check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
+                             struct mf_findings *out, struct mf_error *err);
+int mf_default_check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err);
 /* Nothing is remembered. */
 int mf_default_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
                            struct mf_error *err);

@@ -47,6 +47,21 @@ struct mf_snapshot {
     struct mf_position position; /* order 0 when made by snapshot_now */
 };
 
+/* Dual writes: how long a commit of the origin may be made to wait for the replica. */
+struct mf_wait_policy {
+    bool degrade;          /* let go what has waited for after_ms; else wait, however long */
+    int64_t after_ms;      /* degrade */
+    int64_t standstill_ms; /* whichever: while replay stands still for our own sake */
+};
+/* What the origin says of it. */
+struct mf_commit_wait {
+    bool waits;            /* for our stream, and nobody can answer in its place */
+    char why[256];         /* when it does not, as part of a sentence: "its semi-synchronous mode is off" */
+    int64_t timeout_ms;    /* after which it gives up waiting by itself; 0: never */
+    uint64_t lapses;       /* grows whenever a commit was answered without waiting to the end */
+    struct mf_position at; /* not before any commit that was answered before this was asked */
+};
+
 /* How the target's server reaches the source's. NULL or 0: as midflight does. */
 struct mf_replication_options {
     const char *host, *user, *password;

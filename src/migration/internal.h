@@ -76,6 +76,9 @@ struct mf_migration {
     struct mf_position barrier;    /* where apply is to stand while indexes are built; control thread only */
     struct mf_position source_now; /* sampled: where the writing side stands */
 
+    int64_t dual_check_us; /* dual writes: when to look again at what is in their way; 0: nothing is known to be */
+    int64_t dual_nudge_us;
+    bool dual_ready;                        /* looked at; control thread only */
     int64_t watch_due_us;                   /* the schema watch: the next look */
     int64_t drift_since_us, drift_nudge_us; /* a change that stops the run was seen, and what was committed drains */
     struct mf_position drift_upto;          /* up to here */
@@ -157,6 +160,20 @@ int mf_check_pipes(struct mf_migration *m, struct mf_error *err);
 void mf_spool_dir(const struct mf_migration *m, enum mf_direction d, char *out, size_t n);
 struct mf_pipe *mf_live_pipe(struct mf_migration *m); /* the one whose origin takes writes */
 bool mf_writes_on_target(struct mf_migration *m);
+
+/* dual.c: dual writes. */
+struct mf_wait_policy mf_dual_policy(const struct mf_config *c);
+/* Findings, when the configuration asks for them. */
+int mf_dual_check(const struct mf_config *c, struct mf_db *source, struct mf_db *target, struct mf_findings *out,
+                  struct mf_error *err);
+void mf_dual_tend(
+    struct mf_migration *m); /* now and then, by the control thread: begins and ends them, tells changes */
+/* Commits go on without the target, at once; any thread that does not hold m->lock. */
+void mf_dual_end(struct mf_migration *m);
+json_t *mf_dual_json(struct mf_migration *m); /* m->lock held */
+json_t *mf_dual_none_json(const char *why);
+/* Commits on this database wait for something that does not come: what need not be written there had better not be. */
+bool mf_dual_stuck(struct mf_migration *m, const struct mf_db *db);
 
 /* crew.c */
 int mf_crew_start(struct mf_crew *crew, struct mf_migration *m, int n,

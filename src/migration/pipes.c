@@ -65,6 +65,7 @@ static int open_pipe(struct mf_migration *m, enum mf_direction d, struct mf_map 
                      struct mf_error *err)
 {
     const struct mf_config *c = m->config;
+    struct mf_wait_policy wait = mf_dual_policy(c);
     char dir[4096];
     bool found = false;
     mf_spool_dir(m, d, dir, sizeof dir);
@@ -85,6 +86,7 @@ static int open_pipe(struct mf_migration *m, enum mf_direction d, struct mf_map 
         .heal = c->on_divergence == MF_DIVERGENCE_REPAIR,
         .max_quarantined = c->quarantine.max_rows,
         .retry_ms = c->retry_ms,
+        .wait = d == MF_FORWARD && c->dual_writes == MF_DUAL_WRITES_ON ? &wait : NULL,
     };
     if (mf_state_position(m->state, d == MF_FORWARD ? "start.forward" : "start.reverse", &o.start, &found, err) < 0) {
         return -1;

@@ -28,6 +28,7 @@ int mf_ready_to_begin(struct mf_migration *m, struct mf_error *err)
     if (rc == 0) {
         rc = m->target->connector->target->check(m->target, m->source, &m->filter, found, err);
     }
+    rc = rc == 0 ? mf_dual_check(m->config, m->source, m->target, found, err) : rc;
     rc = rc == 0 ? mf_native_check(m->config, m->source, m->target, &m->filter, found, err) : rc;
     size_t blockers = mf_findings_blockers(found);
     if (rc == 0 && blockers > 0) {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 #define SAMPLE_US 1000000
+#define BEAT_MS   5000
 
 /* The direction at rest decodes all that we write to its origin. It waits while the live one is further behind than the first of
  * these, until it is nearer than the second. */
@@ -36,9 +37,13 @@ static void sample(struct mf_migration *m)
     if (live->origin->connector->source->position(live->origin, &now, &err) < 0) {
         return; /* the stream's own thread reports a dead server */
     }
+    uint64_t refused = m->forward ? mf_apply_refused_ticket(m->forward->apply) : 0;
     bool counted =
         mf_quarantine_count(m, MF_FORWARD, &there, &err) == 0 && mf_quarantine_count(m, MF_REVERSE, &back, &err) == 0;
     int64_t quarantined = there + back;
+    if (counted && m->forward) {
+        mf_apply_note_refused(m->forward->apply, refused, (uint64_t)there);
+    }
     struct mf_apply_stats a;
     mf_apply_stats(live->apply, &a);
     uint64_t behind = mf_pipe_behind(live, now.order);
@@ -92,10 +97,16 @@ static void beat(struct mf_migration *m)
     struct mf_pipe *const pipes[] = {m->forward, m->reverse};
     for (size_t i = 0; i < MF_ARRAY_LEN(pipes); i++) {
         struct mf_error err = {0};
-        if (pipes[i] &&
-            pipes[i]->origin->connector->source->heartbeat(pipes[i]->origin, &pipes[i]->id, NULL, NULL, &err) < 0) {
+        if (!pipes[i] || mf_dual_stuck(m, pipes[i]->origin)) {
+            continue;
+        }
+        struct mf_db *db = pipes[i]->origin;
+        /* With dual writes its commit waits for the target, and this thread must not for long. */
+        db->connector->traffic->hurry(db, mf_capture_dual(pipes[i]->capture) ? BEAT_MS : 0);
+        if (db->connector->source->heartbeat(db, &pipes[i]->id, NULL, NULL, &err) < 0) {
             mf_log_error_at(MF_WARN, "heartbeat", &err);
         }
+        db->connector->traffic->hurry(db, 0);
     }
 }
 
@@ -139,6 +150,7 @@ void mf_idle_beat(struct mf_migration *m)
     if (!m->forward) {
         return;
     }
+    mf_dual_tend(m);
     if (now >= m->next_beat_us) {
         m->next_beat_us = now + m->config->heartbeat_ms * 1000;
         beat(m);

@@ -35,8 +35,23 @@ static int different_databases(const struct mf_migration *m, struct mf_error *er
     return -1;
 }
 
+static int can_dual(const struct mf_config *c, struct mf_error *err)
+{
+    const struct mf_connector *source = mf_connector_for_url(c->source, err);
+    if (!source || c->dual_writes != MF_DUAL_WRITES_ON || source->commits_can_wait) {
+        return source ? 0 : -1;
+    }
+    mf_fail(err, MF_USAGE, "MFUNSUP", "dual_writes: a %s source cannot let its commits wait for the target",
+            source->name);
+    mf_hint(err, "Take dual_writes out of the configuration.");
+    return -1;
+}
+
 int mf_migration_open(const struct mf_config *config, struct mf_migration **ret, struct mf_error *err)
 {
+    if (can_dual(config, err) < 0) {
+        return -1;
+    }
     if (mf_migration_open_as(config, false, ret, err) < 0) {
         return -1;
     }
@@ -69,6 +84,7 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
 
 void mf_stop_streams(struct mf_migration *m)
 {
+    mf_dual_end(m);
     m->copy_crew.stop = m->verify_crew.stop = true;
     mf_crew_stop(&m->copy_crew);
     mf_crew_stop(&m->verify_crew);
@@ -118,6 +134,7 @@ void mf_migration_free(struct mf_migration *m)
 void mf_migration_stop(struct mf_migration *m)
 {
     m->stop = true;
+    mf_dual_end(m); /* what is to end may wait for a commit */
 }
 
 void mf_migration_on_event(struct mf_migration *m, mf_event_sink *sink, void *ctx)

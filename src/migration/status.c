@@ -211,6 +211,7 @@ json_t *mf_migration_status(struct mf_migration *m)
         json_object_set_new(o, "stream", no_stream_json());
         json_object_set_new(o, "other_stream", json_null());
     }
+    json_object_set_new(o, "dual_writes", mf_dual_json(m));
     json_object_set_new(o, "cutover_step", m->cutover ? json_string(mf_cutover_at(m->cutover)) : json_null());
     return o;
 }
@@ -245,6 +246,7 @@ int mf_migration_status_from_state(const char *state_dir, json_t **ret, struct m
     json_object_set_new(o, "quarantine", json_pack("{s:I}", "rows", (json_int_t)mf_state_int(state, "quarantined", 0)));
     json_object_set_new(o, "stream", no_stream_json());
     json_object_set_new(o, "other_stream", json_null());
+    json_object_set_new(o, "dual_writes", mf_dual_none_json("midflight does not run"));
     mf_state_close(state);
     *ret = o;
     return 0;

@@ -60,7 +60,7 @@ int mf_apply_raise_consistency(struct mf_apply *a, const struct mf_position *p, 
 bool mf_apply_consistent(struct mf_apply *a)
 {
     pthread_mutex_lock(&a->mu);
-    bool yes = a->opened && a->reached >= a->consistency.order;
+    bool yes = a->opened && a->reached.order >= a->consistency.order;
     pthread_mutex_unlock(&a->mu);
     return yes;
 }
@@ -92,7 +92,7 @@ void mf_apply_stats(struct mf_apply *a, struct mf_apply_stats *ret)
     pthread_mutex_lock(&a->mu);
     *ret = a->stats;
     ret->applied = a->applied;
-    ret->reached = a->reached > a->applied.order ? a->reached : a->applied.order;
+    ret->reached = a->reached.order > a->applied.order ? a->reached.order : a->applied.order;
     pthread_mutex_unlock(&a->mu);
 }
 
@@ -163,7 +163,7 @@ static void committed(struct mf_apply *a, const struct mf_position *to)
     pthread_mutex_lock(&a->mu);
     a->applied = *to;
     a->want_checkpoint = false;
-    a->reached = a->seen_to.order;
+    a->reached = a->seen_to;
     if (w->transactions) {
         a->last_txn = w->last.order;
         a->stats.windows++;
@@ -175,11 +175,13 @@ static void committed(struct mf_apply *a, const struct mf_position *to)
         a->stats.latency_us = mf_wall_us() - w->commit_time_us;
     }
     a->stats.quarantined = (uint64_t)a->quarantined;
+    a->refused += a->result.quarantined;
     a->stats.diverged += a->result.diverged;
     pthread_mutex_unlock(&a->mu);
     if (to->order >= a->careful_end.order) {
         a->careful_end.order = 0;
     }
+    mf_apply_moved(a);
 }
 
 /* Counting up misses what has left the quarantine: before the run ends for it, the target is asked. */
@@ -281,11 +283,12 @@ static void left_out(struct mf_apply *a)
         a->seen_to = a->w.last;
     }
     pthread_mutex_lock(&a->mu);
-    a->reached = a->seen_to.order;
+    a->reached = a->seen_to;
     a->last_txn = a->w.last.order;
     a->stats.transactions += a->w.transactions;
     a->stats.last_commit_time_us = a->w.commit_time_us;
     pthread_mutex_unlock(&a->mu);
+    mf_apply_moved(a);
 }
 
 /* ---- when there is nothing to apply ---- */
@@ -294,12 +297,14 @@ static void left_out(struct mf_apply *a)
 static void judge_barrier(struct mf_apply *a)
 {
     pthread_mutex_lock(&a->mu);
-    a->reached = a->seen_to.order;
+    a->reached = a->seen_to;
     a->stats.caught_up_us = a->w.blocked_by ? a->stats.caught_up_us : mf_wall_us();
     if (a->barrier.order && (a->w.blocked_by == a->barrier.order || a->seen_to.order >= a->barrier.order)) {
         a->passed = a->barrier;
     }
     pthread_mutex_unlock(&a->mu);
+    mf_apply_moved(a);
+    mf_apply_standing(a, a->w.blocked_by != 0);
 }
 
 static int idle(struct mf_apply *a, struct mf_error *err)
@@ -389,6 +394,7 @@ enum mf_step mf_apply_step(struct mf_apply *a, int timeout_ms, struct mf_error *
         return MF_STEP_MORE;
     }
     if (a->w.transactions) {
+        mf_apply_standing(a, false);
         return commit_window(a, err) < 0 ? failed(a, err) : MF_STEP_MORE;
     }
     if (idle(a, err) < 0) {

@@ -9,6 +9,7 @@
 
 #include "connector/connector.h"
 #include "map/map.h"
+#include "pipeline/dual.h"
 #include "pipeline/step.h"
 #include "spool/spool.h"
 #include "state/state.h"
@@ -34,6 +35,9 @@ struct mf_apply_options {
     /* A row that is not as it must be (somebody else wrote to the replica) is mended, told and counted; else it ends the run. */
     bool heal;
     size_t reread_bytes; /* memory for rows read again at once, and for the list of them; 0: the default */
+    /* Called on apply's thread when more is committed in the replica, or nothing more was to be. NULL: nobody wants to know. */
+    void (*moved)(void *ctx);
+    void *moved_ctx;
 };
 
 int mf_apply_new(const struct mf_apply_options *o, struct mf_apply **ret, struct mf_error *err);
@@ -60,6 +64,12 @@ int mf_apply_unsuspect(struct mf_state *s, const char *schema, const char *name,
 /* Write a checkpoint for the position reached even if there is nothing to apply (rehearsal, drain). */
 void mf_apply_want_checkpoint(struct mf_apply *a);
 void mf_apply_position(struct mf_apply *a, struct mf_position *ret); /* committed in the target */
+
+/* What commits of the origin may be answered for, see dual.h. */
+void mf_apply_how_far(struct mf_apply *a, struct mf_held *ret);
+/* The quarantine was counted: rows, when `ticket` had been refused so far. Rows leave it without apply's knowing. */
+uint64_t mf_apply_refused_ticket(struct mf_apply *a);
+void mf_apply_note_refused(struct mf_apply *a, uint64_t ticket, uint64_t rows);
 
 /* A piece of work for apply's own connection, done on apply's thread (or in its next step) while it stands exactly at the barrier:
  * verify's repairs. One at a time; the object is the caller's and stays until it is done or withdrawn. */

@@ -17,7 +17,8 @@ static void note(struct mf_apply *a, const struct mf_replication_status *st)
     pthread_mutex_lock(&a->mu);
     a->follow_first = a->follow_first ? a->follow_first : st->executed.order;
     a->applied = st->executed;
-    a->reached = a->last_txn = st->executed.order;
+    a->reached = st->executed;
+    a->last_txn = st->executed.order;
     a->opened = true;
     a->want_checkpoint = false;
     a->stats.transactions = st->executed.order - a->follow_first;

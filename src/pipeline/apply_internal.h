@@ -79,6 +79,7 @@ struct mf_apply {
     struct mf_position careful_end; /* of the window that failed and is done again carefully; order 0: none */
     uint64_t
         stop_before; /* order: the window ends before this transaction, whose schema change must wait for it; 0: no */
+    uint64_t told;   /* order of reached that was last told (o.moved) */
     int64_t checkpoint_us, released_us, gate_us;
     int64_t quarantined; /* rows in the target's quarantine */
     uint64_t released_bytes;
@@ -88,9 +89,11 @@ struct mf_apply {
     struct mf_position applied; /* checkpoint committed in the target */
     struct mf_position barrier, passed;
     struct mf_position consistency;
-    uint64_t last_txn; /* order of the last transaction committed */
-    uint64_t reached;  /* order of seen_to */
-    bool opened;       /* applied is known, nothing from before a crash is owed */
+    uint64_t last_txn;                            /* order of the last transaction committed */
+    struct mf_position reached;                   /* seen_to */
+    int64_t standing_us;                          /* since when apply stands still for our own sake; 0: it does not */
+    uint64_t refused, refused_then, refused_rows; /* in all by this run; when last counted; how many there were then */
+    bool opened;                                  /* applied is known, nothing from before a crash is owed */
     bool want_checkpoint, lenient;
     struct mf_apply_job *job;
     bool job_running;
@@ -105,6 +108,10 @@ struct mf_apply {
 /* apply.c */
 void mf_apply_do_job(struct mf_apply *a); /* where the stage stands */
 int mf_apply_quarantine_full(struct mf_apply *a, uint64_t more, struct mf_error *err);
+
+/* apply_held.c */
+void mf_apply_moved(struct mf_apply *a);
+void mf_apply_standing(struct mf_apply *a, bool standing);
 
 /* apply_open.c */
 enum mf_step mf_apply_ensure_open(struct mf_apply *a, int timeout_ms, struct mf_error *err);

@@ -180,6 +180,7 @@ int mf_apply_count_quarantine(struct mf_apply *a, struct mf_error *err)
         return -1;
     }
     a->quarantined = n;
+    mf_apply_note_refused(a, mf_apply_refused_ticket(a), (uint64_t)n);
     return 0;
 }
 
@@ -212,7 +213,8 @@ static int open_all(struct mf_apply *a, struct mf_error *err)
     a->careful_end.order = a->stop_before = 0;
     pthread_mutex_lock(&a->mu);
     a->applied = checkpoint;
-    a->last_txn = a->reached = checkpoint.order;
+    a->last_txn = checkpoint.order;
+    a->reached = checkpoint;
     pthread_mutex_unlock(&a->mu);
     int owes = mf_apply_recover(a, err);
     if (owes != 0) {

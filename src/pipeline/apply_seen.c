@@ -33,7 +33,7 @@ void mf_apply_txns_free(struct ap_txns *t)
     *t = (struct ap_txns){0};
 }
 
-int mf_apply_await_visible(struct mf_apply *a, const struct ap_txns *t, struct mf_error *err)
+static int await(struct mf_apply *a, const struct ap_txns *t, struct mf_error *err)
 {
     struct mf_db *origin = a->o.origin;
     int64_t until = mf_now_us() + AWAIT_US;
@@ -54,4 +54,13 @@ int mf_apply_await_visible(struct mf_apply *a, const struct ap_txns *t, struct m
         }
     }
     return 0;
+}
+
+/* With dual writes the origin shows a commit only when it has been confirmed, and it is confirmed when it is applied: that is for our own sake. */
+int mf_apply_await_visible(struct mf_apply *a, const struct ap_txns *t, struct mf_error *err)
+{
+    mf_apply_standing(a, true);
+    int rc = await(a, t, err);
+    mf_apply_standing(a, false);
+    return rc;
 }

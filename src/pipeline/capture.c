@@ -50,6 +50,11 @@ int mf_capture_new(const struct mf_capture_options *o, struct mf_capture **ret, 
     c->o = *o;
     c->o.spill_dir = o->spill_dir ? mf_xstrdup(o->spill_dir) : NULL;
     mf_buf_init(&c->enc, ENCODED_MAX);
+    if (o->wait) {
+        c->wait = *o->wait;
+        c->o.wait = &c->wait;
+        c->dual = mf_dual_new(&c->wait);
+    }
     pthread_mutex_init(&c->mu, NULL);
     c->pool = mf_txnpool_new(o->spill_dir, o->transaction_memory);
     mf_spool_tail(o->spool, &c->tail);
@@ -67,9 +72,11 @@ int mf_capture_new(const struct mf_capture_options *o, struct mf_capture **ret, 
     return 0;
 }
 
-static void close_stream(struct mf_capture *c)
+/* err: why; NULL: it is left on purpose. */
+static void close_stream(struct mf_capture *c, const struct mf_error *err)
 {
     if (c->stream) {
+        mf_capture_gate_closing(c, err);
         c->o.db->connector->source->stream_close(c->stream);
         c->stream = NULL;
     }
@@ -83,8 +90,9 @@ void mf_capture_free(struct mf_capture *c)
     if (!c) {
         return;
     }
-    close_stream(c);
+    close_stream(c, NULL);
     mf_capture_txn_free(c);
+    mf_dual_free(c->dual);
     pthread_mutex_destroy(&c->mu);
     free((char *)c->o.spill_dir);
     free(c);
@@ -134,13 +142,28 @@ static int mark_used(struct mf_capture *c, struct mf_error *err)
     return 0;
 }
 
+int mf_capture_sync(struct mf_capture *c, struct mf_error *err)
+{
+    if (note_progress(c, err) < 0) {
+        return -1;
+    }
+    return c->dirty || c->tail.order > c->durable.order ? sync_spool(c, err) : 0;
+}
+
+/* While commits wait for the replica it has them before they are answered, and the origin keeps them until then: a sync, which keeps this
+ * thread from what comes in, is made seldom. */
+static int64_t group_us(const struct mf_capture *c)
+{
+    return c->gated ? ACK_EVERY_US : GROUP_US;
+}
+
 /* Progress is told to the reader at once; it costs a sync of its own only now and then. Transactions are read (and applied) from
  * the spool before they are durable in it, so those that follow each other closely share a sync and an acknowledgement. */
 static int flush(struct mf_capture *c, bool more_come, struct mf_error *err)
 {
     int64_t now = mf_now_us();
     bool due = c->reply_wanted || now - c->acked_us >= ACK_EVERY_US;
-    if (more_come && !due && c->dirty && now - c->dirty_since_us < GROUP_US) {
+    if (more_come && !due && c->dirty && now - c->dirty_since_us < group_us(c)) {
         return note_progress(c, err);
     }
     if (note_progress(c, err) < 0) {
@@ -235,11 +258,20 @@ static int take_commit(struct mf_capture *c, const struct mf_item *item, struct 
     return rc;
 }
 
-static int take(struct mf_capture *c, const struct mf_item *item, struct mf_error *err)
+/* Also one that has nothing for us: whoever made it waits all the same. */
+static void note_end(struct mf_capture *c, const struct mf_item *item)
 {
     if (item->position.order > c->now.received.order) {
         c->now.received = item->position;
+        if (c->gated) {
+            mf_dual_received(c->dual, item->position.order, mf_now_us());
+        }
     }
+}
+
+static int take(struct mf_capture *c, const struct mf_item *item, struct mf_error *err)
+{
+    note_end(c, item);
     switch (item->kind) {
     case MF_ITEM_NONE:
         return 0;
@@ -270,7 +302,7 @@ static int take(struct mf_capture *c, const struct mf_item *item, struct mf_erro
 static bool group_full(const struct mf_capture *c, unsigned taken)
 {
     return c->bytes >= GROUP_BYTES || c->reply_wanted ||
-           (taken % 64 == 0 && c->dirty && mf_now_us() - c->dirty_since_us >= GROUP_US);
+           (taken % 64 == 0 && c->dirty && mf_now_us() - c->dirty_since_us >= group_us(c));
 }
 
 void mf_capture_hold(struct mf_capture *c, bool held)
@@ -296,6 +328,21 @@ static enum mf_step stall(struct mf_capture *c, int timeout_ms, struct mf_error 
     return MF_STEP_IDLE;
 }
 
+/* The same where commits wait for the stream: it is left, or they would wait for room in the spool. */
+static enum mf_step stall_without(struct mf_capture *c, int timeout_ms, struct mf_error *err)
+{
+    struct mf_error full = {0};
+    if (c->stream) {
+        if (flush(c, false, err) < 0) {
+            return MF_STEP_FAILED;
+        }
+        mf_fail(&full, MF_FATAL, "MFBUDGET", "the spool is full (spool.budget)");
+        close_stream(c, &full);
+    }
+    doze(timeout_ms);
+    return MF_STEP_IDLE;
+}
+
 /* Held: without its stream, because a walsender decodes whether it is read or not. It is opened again at the tail. */
 static enum mf_step rest(struct mf_capture *c, int timeout_ms, struct mf_error *err)
 {
@@ -303,7 +350,7 @@ static enum mf_step rest(struct mf_capture *c, int timeout_ms, struct mf_error *
         if (flush(c, false, err) < 0) {
             return MF_STEP_FAILED;
         }
-        close_stream(c);
+        close_stream(c, NULL);
     }
     doze(timeout_ms);
     return MF_STEP_IDLE;
@@ -330,6 +377,7 @@ static enum mf_step read_group(struct mf_capture *c, int timeout_ms, struct mf_e
 {
     const struct mf_source_ops *ops = c->o.db->connector->source;
     unsigned taken = 0;
+    int64_t began = mf_now_us();
     c->bytes = 0;
     for (;;) {
         struct mf_item item = {0};
@@ -340,16 +388,19 @@ static enum mf_step read_group(struct mf_capture *c, int timeout_ms, struct mf_e
             break;
         }
         taken++;
-        if (group_full(c, taken)) {
+        if (group_full(c, taken) || (c->gated && c->moved)) {
             break;
         }
     }
+    bool woken = c->gated && mf_now_us() - began < timeout_ms * MF_US_PER_MS / 2;
     bool more_come = taken > 0 && timeout_ms > 0 && c->bytes < GROUP_BYTES;
-    if (flush(c, more_come, err) < 0) {
+    if (mf_capture_confirm(c, err) < 0 || flush(c, more_come || c->gated, err) < 0) {
         return MF_STEP_FAILED;
     }
-    breathe(c, taken, more_come);
-    return taken ? MF_STEP_MORE : MF_STEP_IDLE;
+    if (!c->gated) {
+        breathe(c, taken, more_come);
+    }
+    return taken || woken ? MF_STEP_MORE : MF_STEP_IDLE;
 }
 
 static enum mf_step step(struct mf_capture *c, int timeout_ms, struct mf_error *err)
@@ -357,18 +408,29 @@ static enum mf_step step(struct mf_capture *c, int timeout_ms, struct mf_error *
     if (c->held) {
         return rest(c, timeout_ms, err);
     }
+    if (c->stream && c->gated != mf_capture_gate_due(c)) {
+        if (flush(c, false, err) < 0) {
+            return MF_STEP_FAILED;
+        }
+        close_stream(c, NULL);
+    }
+    c->now.stalled_on_budget = !mf_spool_has_room(c->o.spool);
+    if (c->now.stalled_on_budget && (c->gated || (c->dual && !c->stream))) {
+        return stall_without(c, timeout_ms, err);
+    }
     if (!c->stream) {
         /* The origin may take the position asked for as acknowledged: it must be durable. */
         if (c->tail.order > c->durable.order && sync_spool(c, err) < 0) {
             return MF_STEP_FAILED;
         }
         if (MF_FAULT(err, "capture.open") ||
-            c->o.db->connector->source->stream_open(c->o.db, &c->o.pipe, &c->tail, &c->stream, err) < 0) {
+            c->o.db->connector->source->stream_open(c->o.db, &c->o.pipe, &c->tail, mf_capture_gate_due(c), &c->stream,
+                                                    err) < 0) {
             return MF_STEP_FAILED;
         }
         c->acked_us = mf_now_us();
+        mf_capture_gate_opened(c);
     }
-    c->now.stalled_on_budget = !mf_spool_has_room(c->o.spool);
     if (c->now.stalled_on_budget) {
         return stall(c, timeout_ms, err);
     }
@@ -379,7 +441,7 @@ enum mf_step mf_capture_step(struct mf_capture *c, int timeout_ms, struct mf_err
 {
     enum mf_step s = step(c, timeout_ms, err);
     if (s == MF_STEP_FAILED) {
-        close_stream(c);
+        close_stream(c, err);
     }
     publish(c);
     return s;

@@ -52,9 +52,28 @@ struct mf_capture {
     uint32_t flow;    /* messages since flow_since_us, see breathe() */
     int64_t flow_since_us;
     bool busy;
-    pthread_mutex_t mu; /* guards stats: a copy of `now` for other threads */
+    /* capture_dual.c */
+    struct mf_dual *dual;
+    struct mf_wait_policy wait;
+    atomic_bool gate_wanted, moved;
+    bool gated; /* commits wait for the stream that is open */
+    bool alone; /* it must first get past alone_at without them (MFALONE) */
+    uint64_t alone_at;
+    struct mf_position confirmed;
+    struct mf_stream *awake; /* the stream while it may be woken; under mu */
+    pthread_mutex_t mu;      /* guards stats: a copy of `now` for other threads */
     struct mf_capture_stats stats;
 };
+
+/* capture.c */
+int mf_capture_sync(struct mf_capture *c, struct mf_error *err); /* everything taken is durable in the spool */
+
+/* capture_dual.c */
+bool mf_capture_gate_due(const struct mf_capture *c); /* the stream is to be one that commits wait for */
+void mf_capture_gate_opened(struct mf_capture *c);
+/* After a failure, or when the stream is left on purpose (err NULL). Before it is closed. */
+void mf_capture_gate_closing(struct mf_capture *c, const struct mf_error *err);
+int mf_capture_confirm(struct mf_capture *c, struct mf_error *err);
 
 /* capture_txn.c: transactions as they come in. */
 int mf_capture_change(struct mf_capture *c, const struct mf_item *item, struct mf_error *err);

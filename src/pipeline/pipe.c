@@ -19,12 +19,13 @@
 #define IDLE_PAUSE_US (20 * MF_US_PER_MS) /* a stage that is idle before its timeout is over has nothing to wait on */
 #define IDLE_PROOF_US (30 * MF_US_PER_SEC)
 #define UNSEEN_BYTES  1024 /* a commit, while none has been seen */
+#define ASK_EVERY_US  (500 * MF_US_PER_MS)
 
 struct mf_pipe_threads {
     struct mf_pipe *pipe;
     int64_t retry_us;
-    pthread_t capture, apply; /* these four are of the thread that starts and stops the pipe */
-    bool capture_started, apply_started;
+    pthread_t capture, apply, asker; /* these six are of the thread that starts and stops the pipe */
+    bool capture_started, apply_started, asker_started;
     pthread_mutex_t mu; /* guards what follows */
     pthread_cond_t cond;
     bool stop;
@@ -178,6 +179,15 @@ static void *apply_main(void *arg)
     return NULL;
 }
 
+static void *asker_main(void *arg)
+{
+    struct mf_pipe_threads *t = arg;
+    do {
+        mf_capture_ask(t->pipe->capture);
+    } while (!pause_for(t, ASK_EVERY_US));
+    return NULL;
+}
+
 static struct mf_pipe_threads *new_threads(struct mf_pipe *p, int64_t retry_ms)
 {
     struct mf_pipe_threads *t = mf_xcalloc(1, sizeof(*t));
@@ -201,7 +211,9 @@ int mf_pipe_start(struct mf_pipe *p, struct mf_error *err)
     }
     t->capture_started = needs_capture && pthread_create(&t->capture, NULL, capture_main, t) == 0;
     t->apply_started = pthread_create(&t->apply, NULL, apply_main, t) == 0;
-    if (t->capture_started != needs_capture || !t->apply_started) {
+    bool asks = mf_capture_dual(p->capture) != NULL;
+    t->asker_started = asks && pthread_create(&t->asker, NULL, asker_main, t) == 0;
+    if (t->capture_started != needs_capture || !t->apply_started || t->asker_started != asks) {
         mf_pipe_stop(p);
         return mf_fail(err, MF_FATAL, "MFTHREAD", "cannot start the threads of the stream");
     }
@@ -221,7 +233,10 @@ void mf_pipe_stop(struct mf_pipe *p)
     if (t->apply_started) {
         pthread_join(t->apply, NULL);
     }
-    t->capture_started = t->apply_started = false;
+    if (t->asker_started) {
+        pthread_join(t->asker, NULL);
+    }
+    t->capture_started = t->apply_started = t->asker_started = false;
     pthread_mutex_lock(&t->mu);
     t->stop = false;
     t->failure = t->trouble[0] = t->trouble[1] = (struct mf_error){0};
@@ -267,6 +282,16 @@ static int check_spool(const struct mf_pipe_options *o, struct mf_spool *spool, 
     return -1;
 }
 
+static void held(void *ctx, struct mf_held *ret)
+{
+    mf_apply_how_far(((struct mf_pipe *)ctx)->apply, ret);
+}
+
+static void moved(void *ctx)
+{
+    mf_capture_moved(((struct mf_pipe *)ctx)->capture);
+}
+
 static int open_stages(const struct mf_pipe_options *o, struct mf_pipe *p, struct mf_error *err)
 {
     struct mf_capture_options c = {.db = o->origin,
@@ -275,7 +300,10 @@ static int open_stages(const struct mf_pipe_options *o, struct mf_pipe *p, struc
                                    .state = o->state,
                                    .start = o->start,
                                    .transaction_memory = o->transaction_memory,
-                                   .spill_dir = o->dir};
+                                   .spill_dir = o->dir,
+                                   .wait = o->wait,
+                                   .held = held,
+                                   .held_ctx = p};
     struct mf_apply_options a = {.origin = o->origin,
                                  .replica = o->replica,
                                  .pipe = o->id,
@@ -288,7 +316,9 @@ static int open_stages(const struct mf_pipe_options *o, struct mf_pipe *p, struc
                                  .keep_rejected = o->keep_rejected,
                                  .heal = o->heal,
                                  .reread_bytes = o->reread_bytes,
-                                 .max_quarantined = o->max_quarantined};
+                                 .max_quarantined = o->max_quarantined,
+                                 .moved = o->wait ? moved : NULL,
+                                 .moved_ctx = p};
     return (!o->by_server && mf_capture_new(&c, &p->capture, err) < 0) || mf_apply_new(&a, &p->apply, err) < 0 ? -1 : 0;
 }
 

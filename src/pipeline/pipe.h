@@ -31,10 +31,11 @@ struct mf_pipe_options {
     size_t reread_bytes; /* 0: the default */
     bool keep_rejected, heal;
     int64_t max_quarantined, retry_ms;
+    const struct mf_wait_policy *wait; /* dual writes, when mf_capture_gate says so; NULL: never */
 };
 
 int mf_pipe_open(const struct mf_pipe_options *o, struct mf_pipe **ret, struct mf_error *err);
-/* Threads: capture and apply, each looping over its step; a MF_RETRY failure is tried again with growing pauses (100 ms to 10 s) until the
+/* Threads: capture and apply (and with dual writes one that asks the origin whether its commits wait), each looping over its step; a MF_RETRY failure is tried again with growing pauses (100 ms to 10 s) until the
  * stage has not got further for retry_ms. */
 int mf_pipe_start(struct mf_pipe *p, struct mf_error *err);
 /* The first failure that ended a thread, or 0 when both run. Any thread, as mf_pipe_trouble. */

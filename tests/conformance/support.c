@@ -212,7 +212,7 @@ void conf_stream_open(struct conf *C, struct conf_stream *s, const struct mf_pip
     memset(s, 0, sizeof *s);
     s->C = C;
     mf_buf_init(&s->text, 1 << 22);
-    OK(C->src->stream_open(C->db[side], pipe, from, &s->st, &C->err));
+    OK(C->src->stream_open(C->db[side], pipe, from, false, &s->st, &C->err));
 }
 
 void conf_stream_close(struct conf_stream *s)

@@ -223,7 +223,7 @@ static void a_dropped_stream_is_lost_and_says_so(void **state)
     OK(C->src->stream_drop(C->db[MF_SOURCE], &C->forward, &C->err));
     OK(C->src->stream_drop(C->db[MF_SOURCE], &C->forward, &C->err));
     struct mf_stream *st = NULL;
-    int rc = C->src->stream_open(C->db[MF_SOURCE], &C->forward, &start, &st, &C->err);
+    int rc = C->src->stream_open(C->db[MF_SOURCE], &C->forward, &start, false, &st, &C->err);
     for (int i = 0; rc == 0 && i < 300; i++) {
         struct mf_item it;
         rc = C->src->stream_next(st, 10, &it, &C->err);

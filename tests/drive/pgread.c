@@ -144,7 +144,7 @@ static int op_stream_open(const json_t *in, json_t *out, struct mf_error *err)
     (void)out;
     struct mf_position from = {.order = (uint64_t)pr_number(in, "from")};
     mf_strlcpy(from.token, json_object_get(in, "from_token") ? pr_text(in, "from_token") : "", sizeof from.token);
-    return ops->stream_open(db, &pipe_id, &from, &stream, err);
+    return ops->stream_open(db, &pipe_id, &from, false, &stream, err);
 }
 
 /* Items until the stream has reached `until` or waited `wait_ms`; quiet: only counted. */

@@ -193,6 +193,26 @@ static int quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int6
     return target_of(f)->quarantine_drop(f->own, pipe, id, err);
 }
 
+static int commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
+                        struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->commits_wait(f->own, pipe, ret, err);
+}
+
+static int check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
+                         struct mf_findings *out, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->check_waiting(f->own, pipe, p, out, err);
+}
+
+static int check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return target_of(f)->check_durable(f->own, out, err);
+}
+
 static int stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
                        struct mf_error *err)
 {
@@ -212,6 +232,11 @@ static const struct mf_source_ops source_ops = {
     .stream_next = face_stream_next,
     .stream_ack = face_stream_ack,
     .stream_close = face_stream_close,
+    .stream_confirm = face_stream_confirm,
+    .stream_wake = face_stream_wake,
+    .stream_leave = face_stream_leave,
+    .commits_wait = commits_wait,
+    .check_waiting = check_waiting,
     .stream_drop = stream_drop,
     .heartbeat = heartbeat,
     .position = position,
@@ -239,6 +264,7 @@ static const struct mf_source_ops source_ops = {
 static const struct mf_target_ops target_ops = {
     .check = face_check_target,
     .check_queries = mf_default_check_queries,
+    .check_durable = check_durable,
     .schema_apply = face_schema_apply,
     .schema_plan = face_schema_plan,
     .schema_add_column = face_schema_add_column,
@@ -319,6 +345,7 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .can_source = c->can_source,
                                          .can_target = c->can_target,
                                          .order_is_bytes = c->order_is_bytes,
+                                         .commits_can_wait = c->commits_can_wait,
                                          .open = c->open,
                                          .close = close_face,
                                          .facts = facts,

@@ -109,8 +109,11 @@ int face_chunk_split(struct mf_reader *r, const struct mf_table *t, const struct
                      mf_chunk_sink *emit, void *ctx, struct mf_error *err);
 
 /* ---- stream.c ---- */
-int face_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
+int face_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                      struct mf_stream **ret, struct mf_error *err);
+int face_stream_confirm(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err);
+void face_stream_wake(struct mf_stream *st);
+int face_stream_leave(struct mf_stream *st, struct mf_error *err);
 int face_stream_next(struct mf_stream *st, int timeout_ms, struct mf_item *ret, struct mf_error *err);
 int face_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err);
 void face_stream_close(struct mf_stream *st);

@@ -49,7 +49,7 @@ static int read_catalog(struct face_stream *st, struct mf_error *err)
     return f->canon->types(f->own, &st->catalog, &st->types_arena, &st->types, err);
 }
 
-int face_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
+int face_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                      struct mf_stream **ret, struct mf_error *err)
 {
     struct mf_db *own = face_of(db)->own;
@@ -57,7 +57,8 @@ int face_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const stru
     st->base.db = db;
     mf_arena_init(&st->types_arena, FACE_TABLE_BYTES);
     mf_arena_init(&st->item, FACE_ROW_BYTES);
-    if (read_catalog(st, err) < 0 || own->connector->source->stream_open(own, pipe, from, &st->own, err) < 0) {
+    if (read_catalog(st, err) < 0 ||
+        own->connector->source->stream_open(own, pipe, from, commits_wait, &st->own, err) < 0) {
         face_stream_close(&st->base);
         return -1;
     }
@@ -96,6 +97,24 @@ int face_stream_ack(struct mf_stream *base, const struct mf_position *durable, s
 {
     struct face_stream *st = (struct face_stream *)base;
     return own_ops(st)->stream_ack(st->own, durable, err);
+}
+
+int face_stream_confirm(struct mf_stream *base, const struct mf_position *upto, struct mf_error *err)
+{
+    struct face_stream *st = (struct face_stream *)base;
+    return own_ops(st)->stream_confirm(st->own, upto, err);
+}
+
+void face_stream_wake(struct mf_stream *base)
+{
+    struct face_stream *st = (struct face_stream *)base;
+    own_ops(st)->stream_wake(st->own);
+}
+
+int face_stream_leave(struct mf_stream *base, struct mf_error *err)
+{
+    struct face_stream *st = (struct face_stream *)base;
+    return own_ops(st)->stream_leave(st->own, err);
 }
 
 /* ---- relations ---- */

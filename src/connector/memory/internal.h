@@ -187,6 +187,7 @@ struct mf_mem_server {
     size_t nquarantined, quarantined_cap;
     struct mem_quarantined *quarantined;
     int64_t next_quarantine;
+    uint64_t answered; /* commits that wait: up to here they would have been answered */
 };
 
 struct mem_conn {
@@ -301,10 +302,11 @@ int mem_stream_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, const st
                        struct mf_position *ret_start, struct mf_error *err);
 int mem_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                           struct mf_error *err);
-int mem_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
+int mem_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                     struct mf_stream **ret, struct mf_error *err);
 int mem_stream_next(struct mf_stream *st, int timeout_ms, struct mf_item *ret, struct mf_error *err);
 int mem_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err);
+int mem_stream_confirm(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err);
 void mem_stream_close(struct mf_stream *st);
 int mem_stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 

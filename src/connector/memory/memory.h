@@ -126,6 +126,8 @@ bool mf_mem_gated(const struct mf_mem_server *s); /* a gate stands, open or clos
 bool mf_mem_writable(struct mf_mem_server *s, const char *schema, const char *table);
 /* What a connection did that a real server would have punished (acknowledging what was never sent, ...); "" when nothing. */
 const char *mf_mem_violation(const struct mf_mem_server *s);
+/* How far commits have been confirmed to a stream that they wait for (order). */
+uint64_t mf_mem_answered(const struct mf_mem_server *s);
 
 /* ---- knobs ---- */
 

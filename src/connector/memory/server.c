@@ -107,6 +107,11 @@ struct mf_mem_knobs *mf_mem_knobs(struct mf_mem_server *s)
     return &s->knobs;
 }
 
+uint64_t mf_mem_answered(const struct mf_mem_server *s)
+{
+    return s->answered;
+}
+
 const char *mf_mem_violation(const struct mf_mem_server *s)
 {
     return s->violation;

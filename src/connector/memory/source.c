@@ -80,6 +80,18 @@ static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *
     return 0;
 }
 
+static int commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
+                        struct mf_error *err)
+{
+    MEM_LOCKED;
+    (void)pipe;
+    if (mem_enter_db(db, "source.commits_wait", NULL, err)) {
+        return -1;
+    }
+    *ret = (struct mf_commit_wait){.waits = true, .at = mem_position(mem_server(db)->lsn)};
+    return 0;
+}
+
 static int load(struct mf_db *db, double *ret, struct mf_error *err)
 {
     MEM_LOCKED;
@@ -119,6 +131,11 @@ const struct mf_source_ops mem_source_ops = {
     .stream_next = mem_stream_next,
     .stream_ack = mem_stream_ack,
     .stream_close = mem_stream_close,
+    .stream_confirm = mem_stream_confirm,
+    .stream_wake = mf_default_stream_wake,
+    .stream_leave = mf_default_stream_leave,
+    .commits_wait = commits_wait,
+    .check_waiting = mf_default_check_waiting,
     .stream_drop = mem_stream_drop,
     .heartbeat = heartbeat,
     .position = position,

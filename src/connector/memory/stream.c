@@ -32,6 +32,7 @@ struct mem_stream {
     bool begun, ends;
     uint64_t commit_lsn;
     int64_t commit_time;
+    bool commits_wait;
 };
 
 static struct mem_slot *slot_find(struct mf_mem_server *s, const struct mf_pipe_id *pipe)
@@ -131,7 +132,7 @@ static struct mem_slot *slot_usable(struct mem_stream *st, struct mf_error *err)
     return slot;
 }
 
-int mem_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
+int mem_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                     struct mf_stream **ret, struct mf_error *err)
 {
     MEM_LOCKED;
@@ -155,6 +156,7 @@ int mem_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struc
                        pipe->migration, (unsigned long long)slot->confirmed, (unsigned long long)from->order);
     }
     slot->active = true;
+    st->commits_wait = commits_wait;
     slot->confirmed = from->order ? from->order : slot->confirmed; /* as a real one's first status message does */
     st->from = slot->confirmed;
     st->sent = st->progress = st->from;
@@ -477,4 +479,21 @@ int mem_stream_ack(struct mf_stream *base, const struct mf_position *durable, st
         slot->confirmed = durable->order;
     }
     return after ? mem_lost(&st->conn, "source.stream_ack", err) : 0;
+}
+
+/* Nobody waits here; what would have been answered is remembered, for tests to hold against the target. */
+int mem_stream_confirm(struct mf_stream *base, const struct mf_position *upto, struct mf_error *err)
+{
+    MEM_LOCKED;
+    struct mem_stream *st = (struct mem_stream *)base;
+    bool after;
+    if (mem_enter(&st->conn, "source.stream_confirm", &after, err)) {
+        return -1;
+    }
+    if (!st->commits_wait || upto->order > st->sent) {
+        mem_violate(st->conn.server, "confirmed %s to a stream nobody waits for, or before it was sent", upto->token);
+    }
+    uint64_t *answered = &st->conn.server->answered;
+    *answered = upto->order > *answered ? upto->order : *answered;
+    return after ? mem_lost(&st->conn, "source.stream_confirm", err) : 0;
 }

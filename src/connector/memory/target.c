@@ -258,6 +258,7 @@ static int quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int6
 const struct mf_target_ops mem_target_ops = {
     .check = check,
     .check_queries = mf_default_check_queries,
+    .check_durable = mf_default_check_durable,
     .schema_apply = schema_apply,
     .schema_plan = schema_plan,
     .schema_add_column = schema_add_column,
@@ -336,9 +337,9 @@ static int facts(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err
 static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"memx", NULL};
 
 #define MEM_CONNECTOR                                                                                                  \
-    .can_source = true, .can_target = true, .order_is_bytes = true, .open = open_db, .close = close_db,                \
-    .facts = facts, .source = &mem_source_ops, .target = &mem_target_ops, .traffic = &mem_traffic_ops,                 \
-    .replication = &mf_default_replication
+    .can_source = true, .can_target = true, .commits_can_wait = true, .order_is_bytes = true, .open = open_db,         \
+    .close = close_db, .facts = facts, .source = &mem_source_ops, .target = &mem_target_ops,                           \
+    .traffic = &mem_traffic_ops, .replication = &mf_default_replication
 
 const struct mf_connector mf_connector_memory = {
     .name = "memory", .schemes = schemes, .wire = "memory", .canon = &mem_canon_plain, MEM_CONNECTOR};

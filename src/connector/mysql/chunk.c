@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define GATHER_BYTES (96u << 10)
+#define KEEP_BYTES   (1u << 20) /* a buffer that a large row has made larger goes with it */
 
 static void learn_forms(struct my_reader *r, const struct mf_table *t)
 {
@@ -100,13 +101,22 @@ static int gather(struct my_reader *r, struct mf_error *err)
     return 0;
 }
 
+static void empty(struct mf_buf *b)
+{
+    if (b->cap > KEEP_BYTES) {
+        mf_buf_free(b);
+    } else {
+        mf_buf_reset(b);
+    }
+}
+
 int my_chunk_read(struct mf_reader *base, const void **ret_data, size_t *ret_len, struct mf_error *err)
 {
     struct my_reader *r = my_reader_of(base);
     if (!r->reading) {
         return mf_fail(err, MF_FATAL, "MFCALL", "a chunk is read that was not opened, or whose reading has failed");
     }
-    mf_buf_reset(&r->batch);
+    empty(&r->batch);
     if (r->kept.len) {
         struct mf_buf spent = r->batch;
         r->batch = r->kept;

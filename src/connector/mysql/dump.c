@@ -23,6 +23,9 @@ typedef unsigned char uchar;
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define HEARTBEAT_S   10
 #define SILENCE_US    (30 * MF_US_PER_SEC) /* three heartbeats that did not come */
@@ -32,6 +35,7 @@ typedef unsigned char uchar;
 #define ID_TRIES      16
 #define REPLICA_ERROR 1236 /* what a server says when it cannot send its log */
 #define SAME_ID       4052 /* MariaDB: another replica has our number */
+#define SEMI_MARK     0xef
 
 struct my_dump {
     struct my_db *db;
@@ -41,6 +45,9 @@ struct my_dump {
     bool to_end;
     bool openssl; /* the library's TLS is OpenSSL's */
     int64_t heard_us;
+    bool waits, wanted;
+    int wake; /* an eventfd; -1: nobody wakes */
+    atomic_bool woken;
 };
 
 /* ---- who we are ---- */
@@ -132,6 +139,9 @@ static int introduce(struct my_dump *d, const struct my_dump_start *start, struc
             mf_buf_putc(&b, '\'');
         }
     }
+    if (start->waits) {
+        mf_buf_puts(&b, ", @rpl_semi_sync_slave = 1, @rpl_semi_sync_replica = 1");
+    }
     return my_exec_buf(d->conn, err, &b);
 }
 
@@ -216,6 +226,8 @@ int my_dump_open(struct my_db *db, const struct mf_pipe_id *pipe, const char *ro
     struct my_dump *d = mf_xcalloc(1, sizeof *d);
     d->db = db;
     d->to_end = start->to_end;
+    d->waits = start->waits;
+    d->wake = start->waits ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
     snprintf(d->name, sizeof d->name, "%s %s", pipe->migration, my_direction(pipe->direction));
     if (strcmp(role, "stream") != 0) {
         size_t n = strlen(d->name);
@@ -235,6 +247,11 @@ int my_dump_open(struct my_db *db, const struct mf_pipe_id *pipe, const char *ro
     const char *library = NULL;
     d->openssl =
         mariadb_get_infov(d->conn, MARIADB_TLS_LIBRARY, &library) == 0 && library && mf_starts_with(library, "OpenSSL");
+    if (d->waits && d->conn->net.pvio->ctls && !d->openssl) {
+        my_dump_close(d);
+        return mf_fail(err, MF_FATAL, "MFUNSUP",
+                       "the client library's TLS is not OpenSSL's: commits cannot wait for us");
+    }
     d->heard_us = mf_now_us();
     *ret = d;
     return 0;
@@ -244,6 +261,9 @@ void my_dump_close(struct my_dump *d)
 {
     if (d) {
         my_finish(d->conn);
+        if (d->wake >= 0) {
+            close(d->wake);
+        }
         free(d);
     }
 }
@@ -269,8 +289,12 @@ static int wait_for_bytes(struct my_dump *d, int timeout_ms, bool *ret_some, str
     if (buffered(d)) {
         return 0;
     }
-    struct pollfd p = {.fd = (int)mysql_get_socket(d->conn), .events = POLLIN};
-    int n = poll(&p, 1, timeout_ms);
+    struct pollfd p[2] = {{.fd = (int)mysql_get_socket(d->conn), .events = POLLIN}, {.fd = d->wake, .events = POLLIN}};
+    int n = poll(p, d->wake >= 0 ? 2 : 1, timeout_ms);
+    if (n > 0 && p[1].revents) {
+        uint64_t times;
+        n -= read(d->wake, &times, sizeof times) > 0;
+    }
     if (n < 0 && errno != EINTR) {
         return mf_fail(err, MF_RETRY, "08006", "waiting for the log of %s: %s", d->db->facts.host, strerror(errno));
     }
@@ -356,8 +380,83 @@ int my_dump_next(struct my_dump *d, int timeout_ms, const void **ret, size_t *re
         return mf_fail(err, MF_FATAL, "MFPROTO", "an unknown packet of %lu bytes in the log of %s", n,
                        d->db->facts.host);
     }
-    *ret = p + 1;
-    *ret_n = n - 1;
+    size_t head = 1;
+    if (d->waits) {
+        if (n < 3 || p[1] != SEMI_MARK) {
+            mf_fail(err, MF_RETRY, "MFALONE", "%s does not treat us as a semi-synchronous replica", d->db->facts.host);
+            mf_hint(err, "see whether its semi-synchronous plug-in was taken out");
+            return -1;
+        }
+        d->wanted = p[2] & 1;
+        head = 3;
+    }
+    *ret = p + head;
+    *ret_n = n - head;
+    return 0;
+}
+
+/* ---- as a semi-synchronous replica ---- */
+
+bool my_dump_wanted(const struct my_dump *d)
+{
+    return d->wanted;
+}
+
+unsigned long my_dump_session(const struct my_dump *d)
+{
+    return mysql_thread_id(d->conn);
+}
+
+void my_dump_wake(struct my_dump *d)
+{
+    uint64_t one = 1;
+    atomic_store(&d->woken, true);
+    if (d->wake >= 0 && write(d->wake, &one, sizeof one) < 0) {
+        return; /* full: it is awake */
+    }
+}
+
+bool my_dump_woken(struct my_dump *d)
+{
+    return atomic_load(&d->woken) && atomic_exchange(&d->woken, false);
+}
+
+static ssize_t send_some(struct my_dump *d, const uint8_t *p, size_t n)
+{
+    struct st_ma_pvio *v = d->conn->net.pvio;
+    if (v->ctls) {
+        int sent = SSL_write(v->ctls->ssl, p, (int)n);
+        int why = sent > 0 ? 0 : SSL_get_error(v->ctls->ssl, sent);
+        errno = why == SSL_ERROR_WANT_WRITE || why == SSL_ERROR_WANT_READ ? EAGAIN : EPIPE;
+        return sent > 0 ? sent : -1;
+    }
+    return send((int)mysql_get_socket(d->conn), p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+int my_dump_reply(struct my_dump *d, const char *file, uint64_t offset, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf b = {.max = 1024};
+    size_t n = 9 + strlen(file), at = 0;
+    int64_t until = mf_now_us() + SILENCE_US;
+    put_u32(&b, (uint32_t)n); /* three bytes of length, and the packet's number: 0 */
+    mf_buf_put_u8(&b, SEMI_MARK);
+    put_u64(&b, offset);
+    mf_buf_puts(&b, file);
+    while (mf_buf_ok(&b) && at < b.len && d->conn->net.pvio && mf_now_us() < until) {
+        ssize_t sent = send_some(d, (const uint8_t *)b.data + at, b.len - at);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+            break;
+        }
+        if (sent < 0) {
+            struct pollfd p = {.fd = (int)mysql_get_socket(d->conn), .events = POLLOUT};
+            poll(&p, 1, 10);
+        }
+        at += sent > 0 ? (size_t)sent : 0;
+    }
+    if (!mf_buf_ok(&b) || at < b.len) {
+        return mf_fail(err, MF_RETRY, "08006", "the connection to %s broke: it could not be told what the target holds",
+                       d->db->facts.host);
+    }
     return 0;
 }
 

@@ -10,7 +10,10 @@
  * somebody's replication. So ours is looked for among those that are taken, and is the same at every start of one stream, so that a session
  * of ours that is dead already, and that the server does not know to be, is the one that is thrown out.
  *
- * One thread a connection.
+ * As a semi-synchronous replica it also writes to the socket, from the thread that reads: that one waits on the socket and on an eventfd at once, so an answer
+ * goes out as soon as there is one, and no lock is needed. The answer goes past the library's buffer, in which the event lies that is being read.
+ *
+ * One thread a connection, but my_dump_wake.
  */
 #ifndef MF_CONNECTOR_MYSQL_DUMP_H
 #define MF_CONNECTOR_MYSQL_DUMP_H
@@ -26,6 +29,7 @@ struct my_dump_start {
     const char *file;
     uint64_t offset; /* of an event; 4 is the first */
     bool to_end;     /* only what is there now: then the end is told instead of waiting */
+    bool waits;      /* as a semi-synchronous replica: commits wait for my_dump_reply */
 };
 
 /* role is one of a few fixed words ("stream", "scout"): each has its own replica number. */
@@ -37,6 +41,16 @@ void my_dump_close(struct my_dump *d); /* NULL is allowed */
  * (*ret_end; only with to_end). MF_FATAL code MFSLOT when the server does not have its log from that place on any more. */
 int my_dump_next(struct my_dump *d, int timeout_ms, const void **ret, size_t *ret_n, bool *ret_end,
                  struct mf_error *err);
+
+/* ---- as a semi-synchronous replica ---- */
+/* Before each event the server sends two more bytes: a mark, and whether somebody waits for the end of the last one. */
+bool my_dump_wanted(const struct my_dump *d);
+/* Whoever waits for this place of the log, or one before it, waits no longer. On the dump's own thread: it reads and writes one TLS session. */
+int my_dump_reply(struct my_dump *d, const char *file, uint64_t offset, struct mf_error *err);
+/* Any thread: my_dump_next returns at once. */
+void my_dump_wake(struct my_dump *d);
+bool my_dump_woken(struct my_dump *d); /* since it was last asked */
+unsigned long my_dump_session(const struct my_dump *d);
 
 /* The row that says where the server's log ends (file, offset, databases in it, databases left out of it), whatever the version calls it; none
  * where there is no log. The caller frees *ret. */

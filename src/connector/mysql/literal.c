@@ -1,22 +1,5 @@
-/*
- * Values as literals, by the type of their column: what my_put_typed (coltype.h) does not do.
- *
- * Raw bytes are x'…' while they are short, and _binary '…' when they are long, which is half as many: a row that an application
- * could write within max_allowed_packet must be one that we can.
- */
+/* Values as literals, by the type of their column: what my_put_typed (coltype.h) does not do. */
 #include "connector/mysql/shape.h"
-
-#define HEX_MAX 256u
-
-static void put_bytes(struct mf_buf *b, const struct mf_value *v)
-{
-    if (v->len <= HEX_MAX) {
-        my_put_hex(b, v->data, v->len);
-        return;
-    }
-    mf_buf_puts(b, "_binary ");
-    my_put_literal_n(b, v->data, v->len);
-}
 
 const char *my_put_stored(struct mf_buf *b, const struct my_type *t, const struct mf_value *v)
 {
@@ -27,7 +10,7 @@ const char *my_put_stored(struct mf_buf *b, const struct my_type *t, const struc
         return "raw bytes do not fit a column that is not binary";
     }
     if (v->kind != MF_NULL && my_type_is_binary(t)) {
-        put_bytes(b, v);
+        my_put_bytes(b, v->data, v->len);
     } else {
         my_put_typed(b, t, v);
     }
@@ -58,7 +41,7 @@ static void put_text_bytes(struct mf_buf *b, const char *column, const struct mf
     mf_buf_printf(b, "%s = ", column);
     my_put_literal_n(b, v->data, v->len);
     mf_buf_printf(b, " AND CAST(CONVERT(%s USING utf8mb4) AS BINARY) = ", column);
-    put_bytes(b, v);
+    my_put_bytes(b, v->data, v->len);
 }
 
 const char *my_put_exactly(struct mf_buf *b, const struct my_type *t, const char *column, const struct mf_value *v)
@@ -89,7 +72,7 @@ const char *my_put_exactly(struct mf_buf *b, const struct my_type *t, const char
     case MY_GEOMETRY:
     case MY_VECTOR: /* compares with nothing, not even itself */
         mf_buf_printf(b, "HEX(%s) = HEX(", column);
-        put_bytes(b, v);
+        my_put_bytes(b, v->data, v->len);
         mf_buf_putc(b, ')');
         return NULL;
     default:

@@ -44,11 +44,22 @@ int my_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct
 int my_stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 
 /* stream.c, with dump.c (the connection as a replica) and relations.c (tables by map) */
-int my_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
+int my_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                    struct mf_stream **ret, struct mf_error *err);
 int my_stream_next(struct mf_stream *st, int timeout_ms, struct mf_item *ret, struct mf_error *err);
 int my_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err);
 void my_stream_close(struct mf_stream *st);
+/* stream_wait.c */
+int my_stream_confirm(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err);
+void my_stream_wake(struct mf_stream *st);
+int my_stream_leave(struct mf_stream *st, struct mf_error *err);
+/* semisync.c */
+int my_commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret, struct mf_error *err);
+int my_check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
+                     struct mf_findings *out, struct mf_error *err);
+int my_check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err);
+/* Ends a session that reads the log as a semi-synchronous replica, so that commits go on without it. */
+int my_semisync_leave(struct my_db *db, unsigned long session, struct mf_error *err);
 
 /* visible.c */
 int my_visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err);

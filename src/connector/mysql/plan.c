@@ -3,7 +3,8 @@
  *
  * InnoDB cannot sample a table. A small one is cut exactly: from each bound on, the index is walked over as many rows as a chunk
  * is to have, one short query a chunk. That reads every page of the index once, and the index of a primary key is the table
- * itself; so a large table is cut by halves that the server only estimates (plan_cut.c), and walked where those fail.
+ * itself; so a large table, and any that is only compared, is cut by halves that the server only estimates (plan_cut.c), and walked
+ * where those fail.
  *
  * Bounds are keys of rows, in the order of the source's own index; nobody else evaluates them when rows are copied. (Where
  * both sides compare chunks and their collations order differently, the digests differ, the chunks are split, and the
@@ -226,7 +227,9 @@ static int choose_step(struct my_plan *p, int64_t target_rows, int64_t target_by
     int64_t by_bytes = target_bytes > 0 ? target_bytes / (width < 1 ? 1 : width) : INT64_MAX;
     p->step = target_rows > 0 && target_rows < by_bytes ? target_rows : by_bytes;
     p->step = p->step < 1 ? 1 : p->step;
-    *ret_large = rows > LARGE_ROWS || bytes > LARGE_BYTES;
+    /* In a snapshot rows are compared, and not to be read twice for it; where figures are old a range is larger than meant,
+     * which does no harm there. A copied chunk is a transaction, and the walk bounds it whatever the figures say. */
+    *ret_large = rows > LARGE_ROWS || bytes > LARGE_BYTES || (p->r->snapshot && rows > FEW_ROWS);
     return 0;
 }
 

@@ -294,6 +294,18 @@ void my_put_hex(struct mf_buf *b, const void *bytes, size_t n)
     mf_buf_putc(b, '\'');
 }
 
+#define HEX_MAX 256u
+
+void my_put_bytes(struct mf_buf *b, const void *bytes, size_t n)
+{
+    if (n <= HEX_MAX) {
+        my_put_hex(b, bytes, n);
+        return;
+    }
+    mf_buf_puts(b, "_binary ");
+    my_put_literal_n(b, bytes, n);
+}
+
 void my_put_value(struct mf_buf *b, const struct mf_value *v)
 {
     switch (v->kind) {

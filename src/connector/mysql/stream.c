@@ -158,7 +158,7 @@ static int check_file(struct my_stream *st, MYSQL *c, struct mf_error *err)
 
 static int open_dump(struct my_stream *st, const char *token, struct mf_error *err)
 {
-    struct my_dump_start at = {.file = st->place.file, .offset = st->place.offset, .set = st->done};
+    struct my_dump_start at = {.file = st->place.file, .offset = st->place.offset, .set = st->done, .waits = st->waits};
     MY_LEASE(st->db, l);
     if (my_lease(l.db, &l.conn, err) < 0 || my_relations_read(&st->rels, l.conn, err) < 0 ||
         my_versions_read(&st->rels, l.conn, st->told.order, err) < 0 ||
@@ -183,7 +183,7 @@ static int begin_at(struct my_stream *st, const char *token, struct mf_error *er
     return my_gtid_set_parse(st->done, token, err) < 0 ? -1 : my_gtid_set_position(st->done, &st->told, err);
 }
 
-int my_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_position *from,
+int my_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                    struct mf_stream **ret, struct mf_error *err)
 {
     char token[MF_POSITION_TOKEN] = "";
@@ -191,6 +191,7 @@ int my_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const stru
     st->base.db = base;
     st->db = my_db_of(base);
     st->pipe = *pipe;
+    st->waits = commits_wait;
     st->rels = (struct my_relations){.db = st->db, .pipe = *pipe};
     st->log = my_binlog_new();
     st->scout = my_scout_new(&st->rels);
@@ -267,6 +268,9 @@ static int changed_ahead(const struct my_rel *rel, const char *statement, struct
 static void note_shape(struct my_stream *st, const struct my_rel *rel)
 {
     struct mf_error ignored = {0};
+    if (st->waits) {
+        return; /* its commit would wait for us */
+    }
     MY_LEASE(st->db, l);
     if (my_lease(l.db, &l.conn, &ignored) == 0) {
         my_version_write(&st->rels, l.conn, rel, &ignored);
@@ -279,8 +283,15 @@ static int learn(struct my_stream *st, int timeout_ms, bool *ret_known, struct m
     struct my_rel *rel = st->learning;
     bool done = false;
     *ret_known = false;
+    if (st->waiting.kind == MY_EV_QUERY &&
+        my_stream_alone(st, "a table is emptied whose shape is not known", err) < 0) {
+        return -1;
+    }
     if (!st->learnt) {
         if (my_rel_learn(&st->rels, rel, &st->until, err) < 0) {
+            if (err->cls == MF_RETRY) { /* a lock, which a commit that waits for us may have */
+                my_stream_alone(st, "a table's shape is asked for", err);
+            }
             return -1;
         }
         st->learnt = true;
@@ -356,13 +367,21 @@ static int step(struct my_stream *st, int timeout_ms, bool *ret_idle, struct mf_
             return 0;
         }
         e = st->waiting;
-        return my_stream_event(st, &e, err);
+        int rc = my_stream_event(st, &e, err);
+        my_stream_note_wanted(st);
+        return rc;
     }
     if (next_event(st, timeout_ms, &e, &got, err) < 0) {
         return -1;
     }
     *ret_idle = !got;
-    return got ? my_stream_event(st, &e, err) : 0;
+    if (got && my_stream_event(st, &e, err) < 0) {
+        return -1;
+    }
+    if (got) {
+        my_stream_note_wanted(st);
+    }
+    return 0;
 }
 
 /* What lies ready: the queue, what is undone, a row. */
@@ -412,6 +431,7 @@ int my_stream_next(struct mf_stream *base, int timeout_ms, struct mf_item *ret, 
                 idle = true;
             }
         }
+        idle = idle || (st->waits && my_dump_woken(st->dump));
         if (!idle && step(st, left, &idle, err) < 0) {
             return -1;
         }

@@ -39,6 +39,13 @@ struct my_prepared {
     bool begun;
 };
 
+/* Somebody's COMMIT waits for this place of the log to be replied, which may be done when everything up to this order is confirmed. */
+struct my_wanted {
+    uint64_t order;
+    struct my_place place;
+};
+#define MY_WANTED_MAX 32
+
 struct my_stream {
     struct mf_stream base;
     struct my_db *db;
@@ -83,6 +90,12 @@ struct my_stream {
     bool learnt; /* the catalogue was read; it holds when nothing comes before `until` */
     struct my_place until;
     struct my_event waiting;
+    /* stream_wait.c: commits wait for us */
+    bool waits;
+    bool wanted; /* a reply, for an event of the transaction that is open */
+    struct my_place wanted_at;
+    struct my_wanted wants[MY_WANTED_MAX];
+    size_t nwants;
 };
 
 /* What an event means; items go into the queue. An event that needs a shape not known yet is put aside (st->learning) and comes again. */
@@ -98,6 +111,10 @@ void my_stream_lead(struct my_stream *st, struct my_rel *rel);
 /* The next row of st->rows; *ret_got false: the event has no more. */
 int my_stream_row(struct my_stream *st, struct mf_item *ret, bool *ret_got, struct mf_error *err);
 
+/* stream_wait.c. After an event: what it asks for. */
+void my_stream_note_wanted(struct my_stream *st);
+/* MFALONE, where commits wait for us. */
+int my_stream_alone(const struct my_stream *st, const char *what, struct mf_error *err);
 /* brought.c: sets x->brought */
 int my_stream_who_wrote(struct my_stream *st, struct my_txn *x, struct mf_error *err);
 

@@ -72,6 +72,9 @@ static int begin(struct my_stream *st, const struct my_event *e, struct mf_error
 static int remember(struct my_stream *st, bool all, struct mf_error *err)
 {
     struct mf_position here;
+    if (my_stream_alone(st, "a table is changed", err) < 0) {
+        return -1;
+    }
     MY_LEASE(st->db, l);
     if (my_stream_here(st, &here, err) < 0 || my_lease(l.db, &l.conn, err) < 0 ||
         (all && my_version_all(&st->rels, l.conn, here.order, st->changed_by, err) < 0)) {

@@ -41,7 +41,7 @@ void my_put_wire_value(struct mf_buf *b, enum my_form form, const char *value, s
     if (!value) {
         mf_buf_append(b, "NULL", 4);
     } else if (form == MY_FORM_BINARY) {
-        my_put_hex(b, value, n);
+        my_put_bytes(b, value, n);
     } else if (form == MY_FORM_NUMBER && is_integer(value, n)) {
         mf_buf_append(b, value, n);
     } else if (form == MY_FORM_JSON && !my_json_plain(value, n)) {

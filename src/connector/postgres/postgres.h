@@ -56,7 +56,7 @@ int pg_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const 
 int pg_stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 
 /* stream.c */
-int pg_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
+int pg_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                    struct mf_stream **ret, struct mf_error *err);
 int pg_stream_next(struct mf_stream *st, int timeout_ms, struct mf_item *ret, struct mf_error *err);
 int pg_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err);

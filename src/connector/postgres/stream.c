@@ -189,10 +189,13 @@ static void narrow_window(PGconn *c)
     }
 }
 
-int pg_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_position *from,
+int pg_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                    struct mf_stream **ret, struct mf_error *err)
 {
     struct pg_db *db = pg_db_of(base);
+    if (commits_wait) {
+        return mf_fail(err, MF_FATAL, "MFUNSUP", "a PostgreSQL source cannot let its commits wait for a stream");
+    }
     struct pg_stream *st = mf_xcalloc(1, sizeof *st);
     st->base.db = base;
     st->from = from ? from->order : 0;

@@ -418,7 +418,7 @@ static void what_leaves_the_other_kind_is_canonical_or_refused(void **state)
     write_row(t, 1, "main", "5", "a", "good");
     write_row(t, 1, "main", "6", "b", "bad!");
     assert_mf_ok(src->heartbeat(t->db[1], &t->pipe, "end", NULL, &t->err), &t->err);
-    assert_mf_ok(src->stream_open(t->db[1], &t->pipe, &start, &st, &t->err), &t->err);
+    assert_mf_ok(src->stream_open(t->db[1], &t->pipe, &start, false, &st, &t->err), &t->err);
     int changes = 0, books = 0;
     for (;;) {
         assert_mf_ok(src->stream_next(st, 0, &item, &t->err), &t->err);

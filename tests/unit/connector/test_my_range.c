@@ -152,7 +152,7 @@ static void rows_are_sought_by_key(void **state)
 
 static const char *wire(enum my_base base, const char *s, size_t n)
 {
-    static char out[200];
+    static char out[600];
     MF_CLEANUP_BUF struct mf_buf b = {.max = sizeof out - 1};
     struct my_type t = type(base);
     my_put_wire_value(&b, my_form_of(&t), s, n);
@@ -175,6 +175,9 @@ static void values_travel_as_they_are_written(void **state)
     assert_string_equal(wire(MY_VARCHAR, "\xe3'", 2), "'\xe3\\''"); /* half a character hides no quote */
     assert_string_equal(wire(MY_BLOB, "\x00'\xff", 3), "x'0027FF'");
     assert_string_equal(wire(MY_BLOB, "", 0), "x''");
+    char bytes[257] = "\xff'";
+    memset(bytes + 2, 'b', sizeof bytes - 2);
+    assert_memory_equal(wire(MY_BLOB, bytes, sizeof bytes), "_binary '\xff\\'bbb", 15); /* hex would be twice as long */
     assert_string_equal(wire(MY_JSON, "[1.5]", 5), "'[1.5]'");
     assert_string_equal(wire(MY_JSON, "[1.50]", 6), "JSON_ARRAY(1.50)"); /* which its parser would change */
 }

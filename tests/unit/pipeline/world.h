@@ -34,6 +34,7 @@ struct world {
     bool keep_rejected, heal;
     int64_t max_quarantined, retry_ms;
     double max_load;
+    const struct mf_wait_policy *wait; /* dual writes */
 };
 
 static inline uint32_t world_random(struct world *w, uint32_t n)
@@ -201,6 +202,7 @@ static inline int world_start(struct world *w, struct mf_error *err)
                                 .keep_rejected = w->keep_rejected,
                                 .heal = w->heal,
                                 .retry_ms = w->retry_ms,
+                                .wait = w->wait,
                                 .max_quarantined = w->max_quarantined};
     struct mf_copy_options c = {.source = w->sdb,
                                 .target = w->tdb,
