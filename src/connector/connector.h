@@ -181,6 +181,8 @@ struct mf_target_ops {
     int (*load_data)(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
     /* One row; MF_ROW error: this row was refused and left out, the transaction goes on. */
     int (*load_row)(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);
+    /* All of them, or (MF_ROW, MF_CONFLICT) none: the transaction goes on, and the caller gives them one by one to learn which. As strict as load_row. */
+    int (*load_rows)(struct mf_loader *l, const struct mf_row *rows, size_t n, struct mf_error *err);
     int (*load_quarantine)(struct mf_loader *l, const struct mf_quarantined *q, struct mf_error *err);
     int (*load_commit)(struct mf_loader *l, const struct mf_chunk_done *done, struct mf_error *err);
     void (*load_abort)(struct mf_loader *l);

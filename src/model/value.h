@@ -4,6 +4,8 @@
 #ifndef MF_MODEL_VALUE_H
 #define MF_MODEL_VALUE_H
 
+#include "base/arena.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -41,6 +43,9 @@ int mf_row_refused(const struct mf_row *row);
 
 /* Same kind and same bytes. */
 bool mf_value_equal(const struct mf_value *a, const struct mf_value *b);
+
+/* The row with everything it refers to in the arena. -1: it has no room. */
+int mf_row_copy(struct mf_arena *arena, struct mf_row *out, const struct mf_row *in);
 
 /* No column is MF_UNCHANGED: the row can be written from this alone. */
 bool mf_row_whole(const struct mf_row *row);

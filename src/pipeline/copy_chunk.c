@@ -1,17 +1,11 @@
 /* One chunk: a short read on one side, one transaction with its record on the other. Bytes pass through unread where both
- * sides speak the same wire; rows go one by one where they do not, and where the target refused one of the chunk. */
+ * sides speak the same wire; they are rows (copy_rows.c) where they do not, and where the target refused one of the chunk. */
 #include "pipeline/copy_internal.h"
 
-#include "base/buf.h"
-#include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/str.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#define ROW_JSON_MAX ((size_t)64 << 20)
-#define KEY_TEXT_MAX ((size_t)16 << 20)
 
 void mf_copy_close_worker(struct mf_copy_worker *w)
 {
@@ -90,18 +84,7 @@ int mf_copy_reader(struct mf_copy_worker *w, const struct cp_table *t, struct mf
 
 /* ---- what is being copied ---- */
 
-struct job {
-    struct mf_copy_worker *w;
-    struct cp_table *t;
-    struct mf_reader *reader;
-    struct mf_chunk chunk;
-    struct mf_chunk_done done;
-    int64_t quarantined;
-    bool sent;  /* the commit was */
-    bool found; /* its record, in the target */
-};
-
-static void describe(struct job *j, const struct cp_chunk *k)
+static void describe(struct cp_job *j, const struct cp_chunk *k)
 {
     const struct mf_table *s = j->t->source;
     j->chunk.table_id = j->done.table_id = s->id;
@@ -116,7 +99,7 @@ static void describe(struct job *j, const struct cp_chunk *k)
     mf_strlcpy(j->done.table, s->name, sizeof(j->done.table));
 }
 
-static int commit(struct job *j, struct mf_error *err)
+static int commit(struct cp_job *j, struct mf_error *err)
 {
     if (j->t->exact) {
         j->done.after = j->w->exact_at;
@@ -131,7 +114,7 @@ static int commit(struct job *j, struct mf_error *err)
     ? -1 : 0;
 }
 
-static int by_wire(struct job *j, struct mf_error *err)
+static int by_wire(struct cp_job *j, struct mf_error *err)
 {
     const struct mf_source_ops *src = j->w->c->o.source->connector->source;
     const struct mf_target_ops *dst = j->w->c->o.target->connector->target;
@@ -159,97 +142,14 @@ static int by_wire(struct job *j, struct mf_error *err)
     return commit(j, err);
 }
 
-/* ---- row by row ---- */
-
-static void row_json(const struct mf_table *t, const struct mf_row *row, struct mf_buf *out)
+static int by_rows(struct cp_job *j, struct mf_error *err)
 {
-    bool first = true;
-    mf_buf_putc(out, '{');
-    for (uint16_t i = 0; i < t->ncolumns && i < row->n; i++) {
-        const struct mf_value *v = &row->values[i];
-        if (v->kind == MF_UNCHANGED) {
-            continue;
-        }
-        mf_buf_puts(out, first ? "\"" : ", \"");
-        first = false;
-        mf_json_escape(out, t->columns[i].name, strlen(t->columns[i].name));
-        mf_buf_puts(out, v->kind == MF_NULL ? "\": null" : "\": \"");
-        if (v->kind != MF_NULL) {
-            mf_json_escape(out, v->data, v->len);
-            mf_buf_putc(out, '"');
-        }
-    }
-    mf_buf_putc(out, '}');
-}
-
-static int quarantine(struct job *j, const struct mf_row *row, struct mf_error *err)
-{
-    struct mf_copy *c = j->w->c;
-    pthread_mutex_lock(&c->mu);
-    int64_t before = c->quarantined;
-    pthread_mutex_unlock(&c->mu);
-    if (before + j->quarantined >= c->o.max_quarantined) {
-        struct mf_error why = *err;
-        mf_fail(err, MF_FATAL, "MFQUAR",
-                "more than %lld rows would be in quarantine (quarantine.max_rows); the last: %s",
-                (long long)c->o.max_quarantined, why.text);
-        mf_hint(err,
-                "see midflight quarantine list; mend the rows or the target, or raise quarantine.max_rows, and start "
-                "midflight again");
-        return -1;
-    }
-    MF_CLEANUP_BUF struct mf_buf json = {.max = ROW_JSON_MAX}, key = {.max = KEY_TEXT_MAX};
-    if (j->t->source->nkey) {
-        mf_put_key_text(&key, j->t->source, row);
-    }
-    row_json(j->t->source, row, &json);
-    struct mf_quarantined q = {.key = mf_buf_str(&key),
-                               .reason = err->text,
-                               .row = mf_buf_ok(&json) ? mf_buf_str(&json) : "{\"midflight\": \"too large\"}"};
-    mf_strlcpy(q.schema, j->t->source->schema, sizeof(q.schema));
-    mf_strlcpy(q.table, j->t->source->name, sizeof(q.table));
-    mf_strlcpy(q.code, err->code, sizeof(q.code));
-    struct mf_error failed;
-    if (c->o.target->connector->target->load_quarantine(j->w->loader, &q, &failed) < 0) {
-        *err = failed;
-        return -1;
-    }
-    j->quarantined++;
-    return 0;
-}
-
-static int take_row(void *ctx, const struct mf_row *row, struct mf_error *err)
-{
-    struct job *j = ctx;
-    struct mf_copy *c = j->w->c;
-    for (uint16_t i = 0; i < row->n; i++) {
-        j->done.bytes += row->values[i].kind == MF_TEXT ? row->values[i].len : 0;
-    }
-    if (c->o.target->connector->target->load_row(j->w->loader, row, err) == 0) {
-        j->done.rows++;
-        return 0;
-    }
-    if ((err->cls != MF_ROW && err->cls != MF_CONFLICT) || !c->o.keep_rejected) {
-        return -1;
-    }
-    return quarantine(j, row, err);
-}
-
-static int by_rows(struct job *j, struct mf_error *err)
-{
-    const struct mf_source_ops *src = j->w->c->o.source->connector->source;
-    const struct mf_target_ops *dst = j->w->c->o.target->connector->target;
-    j->done.rows = j->done.bytes = j->quarantined = 0;
-    if (dst->load_begin(j->w->loader, j->t->target, j->t->source, err) < 0 ||
-        src->chunk_rows(j->reader, j->t->source, &j->chunk, take_row, j, &j->done.after, err) < 0) {
-        return -1;
-    }
-    return commit(j, err);
+    return mf_copy_rows(j, err) < 0 ? -1 : commit(j, err);
 }
 
 /* ---- both ---- */
 
-static int open_both(struct job *j, struct mf_error *err)
+static int open_both(struct cp_job *j, struct mf_error *err)
 {
     struct mf_copy *c = j->w->c;
     if (!j->w->loader && c->o.target->connector->target->loader_open(c->o.target, &c->o.pipe, &j->w->loader, err) < 0) {
@@ -258,15 +158,10 @@ static int open_both(struct job *j, struct mf_error *err)
     return mf_copy_reader(j->w, j->t, &j->reader, err);
 }
 
-static bool refused(const struct mf_error *err)
-{
-    return err->cls == MF_ROW || err->cls == MF_CONFLICT;
-}
-
 static int find_record(void *ctx, const struct mf_chunk_done *d, struct mf_error *err)
 {
     (void)err;
-    struct job *j = ctx;
+    struct cp_job *j = ctx;
     if (d->table_id == j->chunk.table_id && d->ordinal == j->chunk.ordinal &&
         (!j->t->exact || d->after.order == j->t->st.exact_at.order)) {
         j->done = *d;
@@ -277,7 +172,7 @@ static int find_record(void *ctx, const struct mf_chunk_done *d, struct mf_error
 
 /* A commit that was not answered may have happened; then the target has the record, and rows copied again would be refused as
  * duplicates, or be duplicates. */
-static int is_in(struct job *j, bool *ret, struct mf_error *err)
+static int is_in(struct cp_job *j, bool *ret, struct mf_error *err)
 {
     struct mf_copy *c = j->w->c;
     j->found = false;
@@ -288,7 +183,7 @@ static int is_in(struct job *j, bool *ret, struct mf_error *err)
     return 0;
 }
 
-static int copy_it(struct job *j, bool uncertain, struct mf_error *err)
+static int copy_it(struct cp_job *j, bool uncertain, struct mf_error *err)
 {
     struct mf_copy *c = j->w->c;
     bool in = false;
@@ -304,7 +199,7 @@ static int copy_it(struct job *j, bool uncertain, struct mf_error *err)
     if (by_wire(j, err) == 0) {
         return 0;
     }
-    if (!refused(err)) {
+    if (!mf_copy_refused(err)) {
         return -1;
     }
     /* The reader stands in the middle of the chunk and the loader's transaction is lost: both are opened again. */
@@ -326,7 +221,7 @@ static int copy_it(struct job *j, bool uncertain, struct mf_error *err)
 
 int mf_copy_chunk(struct mf_copy_worker *w, struct cp_table *t, struct cp_chunk *chunk, struct mf_error *err)
 {
-    struct job j = {.w = w, .t = t};
+    struct cp_job j = {.w = w, .t = t};
     struct mf_copy *c = w->c;
     describe(&j, chunk);
     if (MF_FAULT(err, "copy.chunk") || copy_it(&j, chunk->uncertain, err) < 0) {
@@ -341,7 +236,7 @@ int mf_copy_chunk(struct mf_copy_worker *w, struct cp_table *t, struct cp_chunk 
             c->snapshot_dead = true;
             pthread_mutex_unlock(&c->mu);
         }
-        if (refused(err)) {
+        if (mf_copy_refused(err)) {
             err->cls = MF_FATAL;
         }
         mf_error_prefix(err, "copying table %s.%s", t->source->schema, t->source->name);

@@ -68,6 +68,28 @@ struct mf_copy_worker {
     struct mf_loader *loader;
 };
 
+/* A chunk on its way. */
+struct cp_job {
+    struct mf_copy_worker *w;
+    struct cp_table *t;
+    struct mf_reader *reader;
+    struct mf_chunk chunk;
+    struct mf_chunk_done done;
+    int64_t quarantined;
+    bool sent;  /* the commit was */
+    bool found; /* its record, in the target */
+};
+
+/* The target takes no such row: another may do. */
+static inline bool mf_copy_refused(const struct mf_error *err)
+{
+    return err->cls == MF_ROW || err->cls == MF_CONFLICT;
+}
+
+/* copy_rows.c */
+/* The whole chunk into the loader, as rows; what the target refuses into quarantine. Without the commit. */
+int mf_copy_rows(struct cp_job *j, struct mf_error *err);
+
 /* copy_plan.c */
 int mf_copy_load_plan(struct mf_copy *c, struct mf_error *err);
 int mf_copy_plan_table(struct mf_copy_worker *w, struct cp_table *t, struct mf_error *err);

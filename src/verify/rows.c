@@ -11,19 +11,7 @@
 
 int vf_copy_row(struct mf_arena *arena, struct mf_row *out, const struct mf_row *in, struct mf_error *err)
 {
-    struct mf_value *v = mf_alloc_array(arena, in->n + 1u, sizeof(*v));
-    for (uint16_t i = 0; v && i < in->n; i++) {
-        v[i] = in->values[i];
-        if (v[i].kind == MF_TEXT || v[i].kind == MF_BINARY) {
-            v[i].data = mf_memdup_a(arena, in->values[i].data, in->values[i].len);
-            if (!v[i].data) {
-                v = NULL;
-                break;
-            }
-        }
-    }
-    *out = (struct mf_row){.n = in->n, .values = v};
-    return v ? 0 : mf_fail(err, MF_FATAL, "MFMEM", "rows to compare are too large");
+    return mf_row_copy(arena, out, in) == 0 ? 0 : mf_fail(err, MF_FATAL, "MFMEM", "rows to compare are too large");
 }
 
 int vf_take_row(void *ctx, const struct mf_row *row, struct mf_error *err)

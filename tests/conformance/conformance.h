@@ -131,8 +131,9 @@ void conf_batch_start(struct conf_batch *b, const struct mf_table *t);
 void conf_batch_add(struct conf_batch *b, enum mf_rowop op, const char *const *old_row, const char *const *new_row);
 #define V(...) ((const char *[]){__VA_ARGS__})
 
-extern const struct CMUnitTest conf_read_tests[], conf_stream_tests[], conf_target_tests[], conf_traffic_tests[];
-extern const size_t conf_read_count, conf_stream_count, conf_target_count, conf_traffic_count;
+extern const struct CMUnitTest conf_read_tests[], conf_load_tests[], conf_stream_tests[], conf_target_tests[],
+    conf_traffic_tests[];
+extern const size_t conf_read_count, conf_load_count, conf_stream_count, conf_target_count, conf_traffic_count;
 
 const struct conf_fixture *conf_memory(bool faces);
 /* The first's source and the second's target. */

@@ -1,4 +1,4 @@
-/* Schema, loading, windows, repair, quarantine. */
+/* Schema, windows, repair, quarantine. */
 #include "conformance.h"
 
 #include "base/cleanup.h"
@@ -355,76 +355,6 @@ static void tables_are_truncated_together(void **state)
     close_target(C, &t);
 }
 
-static void a_refused_row_of_a_chunk_is_left_out(void **state)
-{
-    struct conf *C = *state;
-    struct mf_loader *l;
-    int64_t id = 0;
-    conf_schema(C);
-    const struct mf_table *u = conf_there(C, "u");
-    F->narrow(MF_TARGET, "u", "v", 5);
-    OK(C->tgt->loader_open(C->db[MF_TARGET], &C->forward, &l, &C->err));
-    OK(C->tgt->load_begin(l, u, u, &C->err));
-    struct mf_value good[2] = {{MF_TEXT, 1, "1"}, {MF_TEXT, 2, "ok"}},
-                    bad[2] = {{MF_TEXT, 1, "3"}, {MF_TEXT, 8, "too long"}},
-                    last[2] = {{MF_TEXT, 1, "4"}, {.kind = MF_NULL}};
-    OK(C->tgt->load_row(l, &(struct mf_row){2, good}, &C->err));
-    assert_int_equal(C->tgt->load_row(l, &(struct mf_row){2, bad}, &C->err), -1);
-    assert_int_equal(C->err.cls, MF_ROW);
-    struct mf_quarantined q = {
-        .table = "u", .key = "id=3", .reason = "no", .code = "22001", .row = "{}", .position = at(77)};
-    mf_strlcpy(q.schema, F->schema, sizeof q.schema);
-    OK(C->tgt->load_quarantine(l, &q, &C->err));
-    OK(C->tgt->load_row(l, &(struct mf_row){2, last}, &C->err));
-    struct mf_chunk_done done = {.table_id = u->id, .table = "u", .rows = 2, .after = at(77)};
-    mf_strlcpy(done.schema, F->schema, sizeof done.schema);
-    OK(C->tgt->load_commit(l, &done, &C->err));
-    conf_expect(MF_TARGET, "u", "1|ok\n4|\\N\n");
-    OK(C->tgt->quarantine_list(C->db[MF_TARGET], &C->forward, count_quarantined, &id, &C->err));
-    assert_true(id > 0);
-    C->tgt->loader_close(l);
-}
-
-static int count_chunks(void *ctx, const struct mf_chunk_done *d, struct mf_error *err)
-{
-    (void)d;
-    (void)err;
-    ++*(int *)ctx;
-    return 0;
-}
-
-static void a_table_can_be_begun_again(void **state)
-{
-    struct conf *C = *state;
-    struct mf_loader *l;
-    conf_schema(C);
-    const struct mf_table *w = conf_there(C, "w");
-    OK(C->tgt->loader_open(C->db[MF_TARGET], &C->forward, &l, &C->err));
-    struct mf_value v[2] = {{MF_TEXT, 1, "1"}, {MF_TEXT, 2, "ok"}};
-    for (uint32_t i = 0; i < 3; i++) {
-        OK(C->tgt->load_begin(l, w, w, &C->err));
-        OK(C->tgt->load_row(l, &(struct mf_row){2, v}, &C->err));
-        struct mf_chunk_done done = {.table_id = w->id, .ordinal = i, .table = "w", .rows = 1, .after = at(77)};
-        mf_strlcpy(done.schema, F->schema, sizeof done.schema);
-        if (i < 2) {
-            OK(C->tgt->load_commit(l, &done, &C->err));
-        } else {
-            C->tgt->load_abort(l);
-        }
-    }
-    C->tgt->loader_close(l);
-    conf_expect(MF_TARGET, "w", "1|ok\n1|ok\n");
-    int n = 0;
-    OK(C->tgt->chunks_done(C->db[MF_TARGET], &C->forward, count_chunks, &n, &C->err));
-    assert_int_equal(n, 2);
-    OK(C->tgt->table_reset(C->db[MF_TARGET], &C->forward, w, &C->err));
-    n = 0;
-    OK(C->tgt->chunks_done(C->db[MF_TARGET], &C->forward, count_chunks, &n, &C->err));
-    assert_int_equal(n, 0);
-    conf_expect(MF_TARGET, "w", "");
-    OK(C->tgt->table_finish(C->db[MF_TARGET], w, &C->err));
-}
-
 static void repair_writes_over_and_is_known_as_ours(void **state)
 {
     struct conf *C = *state;
@@ -477,8 +407,6 @@ const struct CMUnitTest conf_target_tests[] = {
     T(carefully_a_bad_row_goes_to_quarantine),
     T(rows_without_a_key_are_counted),
     T(tables_are_truncated_together),
-    T(a_refused_row_of_a_chunk_is_left_out),
-    T(a_table_can_be_begun_again),
     T(repair_writes_over_and_is_known_as_ours),
 };
 const size_t conf_target_count = sizeof conf_target_tests / sizeof conf_target_tests[0];

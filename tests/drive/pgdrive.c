@@ -90,9 +90,19 @@ static int do_load(const json_t *o, json_t *reply, struct mf_error *err)
         const json_t *piece = json_is_array(pieces) ? json_array_get(pieces, i) : pieces;
         rc = t->load_data(loader, json_string_value(piece), json_string_length(piece), err);
     }
-    for (size_t i = 0; rc == 0 && i < json_array_size(rows); i++) {
-        struct mf_row r = pd_row_of(json_array_get(rows, i));
-        rc = t->load_row(loader, &r, err);
+    size_t n = json_array_size(rows), together = 0;
+    struct mf_row *many = pd_zeroed((n + 1) * sizeof *many);
+    for (size_t i = 0; i < n; i++) {
+        many[i] = pd_row_of(json_array_get(rows, i));
+    }
+    if (rc == 0 && n > 1) { /* as the copy does */
+        rc = t->load_rows(loader, many, n, err);
+        together = rc == 0 ? n : 0;
+        rc = rc < 0 && (err->cls == MF_ROW || err->cls == MF_CONFLICT) ? 0 : rc;
+    }
+    json_object_set_new(reply, "together", json_integer((json_int_t)together));
+    for (size_t i = together; rc == 0 && i < n; i++) {
+        rc = t->load_row(loader, &many[i], err);
         if (rc < 0 && err->cls == MF_ROW) {
             struct mf_quarantined q = {.key = "k", .reason = err->text, .row = "{}", .position = d.after};
             mf_strlcpy(q.schema, d.schema, sizeof(q.schema));

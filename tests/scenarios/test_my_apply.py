@@ -691,9 +691,11 @@ def test_rows_one_by_one_leave_out_what_is_refused(drive, c, accounts):
     reply = d("load", table=t, source=source, table_id=5, ordinal=0, after=1,
               rows=[["1", "ann", "1.50", "a"], ["2", "bob", "1.505", "b"], ["3", "much too long", "1.00", "c"], ["4", None, "1.00", "d"], ["1", "twice", "1.00", "x"],
                     ["5", "eve", "5.00", "e"]])
-    assert [r[0] for r in rows(c)] == ["1", "5"] and len(reply["refused"]) == 4
+    assert [r[0] for r in rows(c)] == ["1", "5"] and len(reply["refused"]) == 4 and reply["together"] == 0
     assert "balance" in reply["refused"][0] and "owner" in reply["refused"][1]
     assert len(d("quarantine")["entries"]) == 4
+    reply = d("load", table=t, source=source, table_id=5, ordinal=1, after=1, nrows=2, rows=[["6", "fay", "6.00", None], ["7", "guy", "7.25", "g"]])
+    assert reply["together"] == 2 and [r[0] for r in rows(c)] == ["1", "5", "6", "7"]
 
 
 @pytest.mark.parametrize("point, there", [("mysql.load_commit", False), ("mysql.load_committed", True)])

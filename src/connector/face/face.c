@@ -273,6 +273,7 @@ static const struct mf_target_ops target_ops = {
     .load_begin = face_load_begin,
     .load_data = face_load_data,
     .load_row = face_load_row,
+    .load_rows = face_load_rows,
     .load_quarantine = face_load_quarantine,
     .load_commit = face_load_commit,
     .load_abort = face_load_abort,

@@ -1,4 +1,4 @@
-/* Loading chunks: rows in canonical form, one by one, into the real loader. The records of chunks and the quarantine have the real names. */
+/* Loading chunks: rows in canonical form, one by one or many at a time, into the real loader. The records of chunks and the quarantine have the real names. */
 #include "connector/face/internal.h"
 
 #include "base/mem.h"
@@ -10,7 +10,7 @@ struct face_loader {
     struct mf_loader base;
     struct mf_loader *own;
     struct mf_arena tables;     /* of the chunk */
-    struct mf_arena row;        /* of one row */
+    struct mf_arena row;        /* of one call */
     const struct mf_table *via; /* the columns of the rows, each with the target's type where it has the column */
 };
 
@@ -102,6 +102,22 @@ int face_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_er
         return -1;
     }
     return own_ops(l)->load_row(l->own, &own, err);
+}
+
+int face_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, struct mf_error *err)
+{
+    struct face_loader *l = loader_of(base);
+    mf_arena_reset(&l->row);
+    struct mf_row *own = mf_alloc_array(&l->row, n, sizeof *own);
+    if (!own) {
+        return face_no_memory(err, "rows are larger than the memory for translating them");
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (face_row_own(face_of(base->db), l->via, &l->row, false, &rows[i], &own[i], err) < 0) {
+            return -1;
+        }
+    }
+    return own_ops(l)->load_rows(l->own, own, n, err);
 }
 
 int face_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, struct mf_error *err)

@@ -48,7 +48,8 @@ int face_row_shown(const struct face_db *f, const struct mf_table *shown, struct
     }
     for (uint16_t i = 0; i < own->n; i++) {
         const struct mf_type *t = type_of(shown, i);
-        struct mf_error why = {0};
+        struct mf_error why; /* not = {0}: its texts are long, and this is done for every value */
+        mf_error_clear(&why);
         v[i] = own->values[i];
         if (!t || !translated(&own->values[i]) || f->canon->to_canon(t, arena, &own->values[i], &v[i], &why) == 0) {
             continue;
@@ -69,7 +70,8 @@ int face_row_shown(const struct face_db *f, const struct mf_table *shown, struct
 int face_value_own(const struct face_db *f, const struct mf_type *t, const char *name, struct mf_arena *arena,
                    bool refuse, const struct mf_value *v, struct mf_value *ret, struct mf_error *err)
 {
-    struct mf_error why = {0};
+    struct mf_error why;
+    mf_error_clear(&why);
     *ret = *v;
     if (v->kind == MF_REFUSED) {
         return refuse ? 0 : mf_fail(err, MF_ROW, "MFVALUE", "column \"%s\": %.*s", name, (int)v->len, v->data);

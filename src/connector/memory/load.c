@@ -197,6 +197,25 @@ int mem_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_err
     return insert_row(l, row->values, err);
 }
 
+int mem_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, struct mf_error *err)
+{
+    MEM_LOCKED;
+    struct mem_loader *l = (struct mem_loader *)base;
+    if (usable(l, "target.load_rows", err)) {
+        return -1;
+    }
+    size_t keep = l->txn->nchanges;
+    for (size_t i = 0; i < n; i++) {
+        if (insert_row(l, rows[i].values, err)) {
+            if (!l->txn->dead) {
+                mem_txn_rollback_to(l->txn, keep);
+            }
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int mem_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, struct mf_error *err)
 {
     MEM_LOCKED;

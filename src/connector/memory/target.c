@@ -267,6 +267,7 @@ const struct mf_target_ops mem_target_ops = {
     .load_begin = mem_load_begin,
     .load_data = mem_load_data,
     .load_row = mem_load_row,
+    .load_rows = mem_load_rows,
     .load_quarantine = mem_load_quarantine,
     .load_commit = mem_load_commit,
     .load_abort = mem_load_abort,

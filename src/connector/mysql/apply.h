@@ -140,9 +140,11 @@ struct my_attempt {
     const struct my_shape *s;
     enum my_attempt_kind kind;
     const struct mf_row *old, *now;
+    const struct mf_row *const *nows; /* in place of `now`: n rows that are inserted together or not at all */
+    size_t n;
     uint32_t count;
 };
-/* One row through one statement, behind a savepoint. -1 only when the transaction is lost. MISSING and REFUSED leave it as it was, with the
+/* One row (or several new ones), behind a savepoint. -1 only when the transaction is lost. MISSING and REFUSED leave it as it was, with the
  * reason in *refusal. */
 int my_attempt(struct my_applier *a, const struct my_attempt *t, enum my_outcome *ret, struct mf_error *refusal,
                struct mf_error *err);

@@ -22,7 +22,7 @@ static int build(struct my_applier *a, const struct my_attempt *t, struct mf_err
     struct my_expect one = {.kind = MY_EXPECT_ROWS, .doing = "updating", .shape = t->s, .want = 1};
     switch (t->kind) {
     case MY_TRY_INSERT:
-        return my_insert_rows(a, t->s, &t->now, 1, err);
+        return my_insert_rows(a, t->s, t->nows ? t->nows : &t->now, t->nows ? t->n : 1, err);
     case MY_TRY_UPDATE:
         return my_update_row(a, t->s, t->old, t->now, &one, err);
     case MY_TRY_DELETE:
@@ -44,13 +44,16 @@ static bool no_such_key(const struct my_attempt *t, const struct mf_error *refus
 static bool refused_before(struct my_applier *a, const struct my_attempt *t, enum my_outcome *ret,
                            struct mf_error *refusal)
 {
-    int at = t->now ? mf_row_refused(t->now) : -1;
-    if (at >= 0) {
-        *ret = MY_REFUSED;
-        a->key_taken = false;
-        mf_strlcpy(a->bad_column, t->s->table->columns[at].name, sizeof a->bad_column);
-        mf_fail(refusal, MF_ROW, "MFVALUE", "%.*s", (int)t->now->values[at].len, t->now->values[at].data);
-        return true;
+    const struct mf_row *const *nows = t->nows ? t->nows : &t->now;
+    for (size_t i = 0; *nows && i < (t->nows ? t->n : 1); i++) {
+        int at = mf_row_refused(nows[i]);
+        if (at >= 0) {
+            *ret = MY_REFUSED;
+            a->key_taken = false;
+            mf_strlcpy(a->bad_column, t->s->table->columns[at].name, sizeof a->bad_column);
+            mf_fail(refusal, MF_ROW, "MFVALUE", "%.*s", (int)nows[i]->values[at].len, nows[i]->values[at].data);
+            return true;
+        }
     }
     if (!t->old || mf_row_refused(t->old) < 0) {
         return false;

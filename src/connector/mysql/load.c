@@ -1,9 +1,9 @@
 /*
  * The loader: chunks of the copy.
  *
- * The fast way puts the source's rows of VALUES (MY_WIRE) behind an INSERT, unread. The slow way (load_row) inserts row by row, each
- * behind a savepoint: for chunks in which a row was refused, and for tables whose target columns may cut or round a value without
- * a word. LOAD DATA is not used: LOCAL turns errors into warnings and goes on.
+ * The fast way puts the source's rows of VALUES (MY_WIRE) behind an INSERT, unread. The slow way inserts values behind a savepoint, many
+ * rows with a statement (load_rows) or one (load_row): for what comes from another kind of database, for chunks in which a row was refused,
+ * and for tables whose target columns may cut or round a value without a word. LOAD DATA is not used: LOCAL turns errors into warnings and goes on.
  *
  * The record of the chunk is in the transaction of its rows, under a primary key: a chunk whose commit was not heard of and
  * that is loaded again is refused by the record and not by chance.
@@ -22,7 +22,7 @@ enum load_state {
     LOAD_IDLE,
     LOAD_BEGUN, /* nothing sent yet */
     LOAD_FAST,  /* in a transaction, bytes pass */
-    LOAD_SLOW,  /* in a transaction, rows one by one */
+    LOAD_SLOW,  /* in a transaction, rows as values */
 };
 
 struct my_loader {
@@ -165,12 +165,12 @@ int my_load_data(struct mf_loader *base, const void *data, size_t len, struct mf
     return MF_FAULT(err, "mysql.load_data");
 }
 
-int my_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_error *err)
+/* All of them or none. */
+static int insert(struct my_loader *l, const struct mf_row *const *rows, size_t n, struct mf_error *err)
 {
-    struct my_loader *l = loader_of(base);
     struct mf_error refusal = {0};
     enum my_outcome outcome;
-    struct my_attempt t = {.s = l->shape, .kind = MY_TRY_INSERT, .now = row};
+    struct my_attempt t = {.s = l->shape, .kind = MY_TRY_INSERT, .nows = rows, .n = n};
     if (start(l, LOAD_SLOW, err) < 0 || my_attempt(l->a, &t, &outcome, &refusal, err) < 0) {
         return -1;
     }
@@ -183,6 +183,20 @@ int my_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_erro
         mf_error_prefix(err, "column \"%s\"", l->a->bad_column);
     }
     return -1;
+}
+
+int my_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_error *err)
+{
+    return insert(loader_of(base), &row, 1, err);
+}
+
+int my_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, struct mf_error *err)
+{
+    MF_CLEANUP_FREE const struct mf_row **list = mf_xcalloc(n + 1, sizeof *list);
+    for (size_t i = 0; i < n; i++) {
+        list[i] = &rows[i];
+    }
+    return n == 0 ? 0 : insert(loader_of(base), list, n, err);
 }
 
 int my_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, struct mf_error *err)

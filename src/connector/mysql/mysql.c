@@ -61,6 +61,7 @@ static const struct mf_target_ops target_ops = {
     .load_begin = my_load_begin,
     .load_data = my_load_data,
     .load_row = my_load_row,
+    .load_rows = my_load_rows,
     .load_quarantine = my_load_quarantine,
     .load_commit = my_load_commit,
     .load_abort = my_load_abort,

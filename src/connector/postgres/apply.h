@@ -110,7 +110,7 @@ int pg_send_unquarantine(struct pg_applier *a, const struct pg_shape *s, const s
 int pg_note_missing(struct pg_applier *a, const struct mf_table *t, const struct mf_row *key, struct mf_error *err);
 bool pg_same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b);
 
-/* One row through one statement, behind a savepoint. */
+/* One row (or several new ones) through one statement, behind a savepoint. */
 enum pg_outcome { PG_DONE, PG_MISSING, PG_REFUSED };
 struct pg_attempt {
     struct pg_shape *s;
@@ -118,6 +118,8 @@ struct pg_attempt {
     bool moves_key, report;
     const uint8_t *unchanged;
     const struct mf_row *old, *now;
+    const struct mf_row **nows; /* in place of `now`: n rows that are inserted together or not at all */
+    size_t n;
     uint32_t count;
 };
 /* -1 only when the transaction is lost. MISSING and REFUSED leave it as it was, with the reason in *refusal. */

@@ -21,15 +21,18 @@ static int command(struct pg_applier *a, const char *sql, struct mf_error *err)
 }
 
 /* A value that there is not: what would have been written is refused without asking the server, and no row has such a key. */
-static bool refused_before(struct pg_applier *a, const struct pg_attempt *t, enum pg_outcome *ret,
-                           struct mf_error *refusal)
+static bool refused_before(struct pg_applier *a, const struct pg_attempt *t, const struct pg_rows *rows,
+                           enum pg_outcome *ret, struct mf_error *refusal)
 {
-    int at = t->now ? mf_row_refused(t->now) : -1;
-    if (at >= 0) {
-        *ret = PG_REFUSED;
-        mf_strlcpy(a->bad_column, t->s->table->columns[at].name, sizeof(a->bad_column));
-        mf_fail(refusal, MF_ROW, "MFVALUE", "%.*s", (int)t->now->values[at].len, t->now->values[at].data);
-        return true;
+    for (size_t i = 0; rows->news && i < rows->n; i++) {
+        const struct mf_row *now = rows->news[i];
+        int at = mf_row_refused(now);
+        if (at >= 0) {
+            *ret = PG_REFUSED;
+            mf_strlcpy(a->bad_column, t->s->table->columns[at].name, sizeof(a->bad_column));
+            mf_fail(refusal, MF_ROW, "MFVALUE", "%.*s", (int)now->values[at].len, now->values[at].data);
+            return true;
+        }
     }
     if (!t->old || mf_row_refused(t->old) < 0) {
         return false;
@@ -45,8 +48,11 @@ int pg_attempt(struct pg_applier *a, const struct pg_attempt *t, enum pg_outcome
     uint32_t counts[] = {t->count ? t->count : 1};
     struct pg_rows rows = {
         .olds = t->old ? olds : NULL, .news = t->now ? nows : NULL, .counts = counts, .n = 1, .report = t->report};
+    if (t->nows) {
+        rows = (struct pg_rows){.news = t->nows, .n = t->n};
+    }
     a->bad_column[0] = 0;
-    if (refused_before(a, t, ret, refusal)) {
+    if (refused_before(a, t, &rows, ret, refusal)) {
         return 0;
     }
     if (command(a, "SAVEPOINT midflight", err) < 0) {

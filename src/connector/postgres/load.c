@@ -1,9 +1,9 @@
 /*
  * The loader: chunks of the copy.
  *
- * The fast way feeds the source's COPY bytes to COPY FROM STDIN unread. The slow way (load_row) inserts row by row, each behind a
- * savepoint, on a connection of its own: for chunks in which a row was refused, and for tables whose target columns are
- * narrower than the source's, where COPY would round or cut without a word.
+ * The fast way feeds the source's COPY bytes to COPY FROM STDIN unread. The slow way inserts values behind a savepoint, many rows
+ * with one statement (load_rows) or one (load_row), on a connection of its own: for what comes from another kind of database, for chunks in
+ * which a row was refused, and for tables whose target columns are narrower than the source's, where COPY would round or cut without a word.
  *
  * The record of the chunk is in the transaction of its rows, under a primary key: a chunk whose commit was not heard of and
  * that is loaded again is refused by the record and not by chance. synchronous_commit stays what the server says: a

@@ -9,7 +9,7 @@ enum pg_load_state {
     PG_LOAD_BEGUN,   /* nothing sent yet */
     PG_LOAD_COPYING, /* in a transaction, in COPY */
     PG_LOAD_LOADED,  /* in a transaction, COPY is over */
-    PG_LOAD_SLOW,    /* rows one by one, in a transaction of `slow` */
+    PG_LOAD_SLOW,    /* rows as values, in a transaction of `slow` */
 };
 
 struct pg_loader {
@@ -37,6 +37,7 @@ int pg_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf
                   struct mf_error *err);
 int pg_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
 int pg_load_row(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);
+int pg_load_rows(struct mf_loader *l, const struct mf_row *rows, size_t n, struct mf_error *err);
 int pg_load_quarantine(struct mf_loader *l, const struct mf_quarantined *q, struct mf_error *err);
 int pg_load_commit(struct mf_loader *l, const struct mf_chunk_done *done, struct mf_error *err);
 void pg_load_abort(struct mf_loader *l);

@@ -82,17 +82,14 @@ static int go_slow(struct pg_loader *l, struct mf_error *err)
     return pg_wire_sql(l->slow, "BEGIN", &ok, err);
 }
 
-int pg_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_error *err)
+/* All of them with one statement, the same for one row as for a thousand, or none. */
+static int insert(struct pg_loader *l, const struct mf_row **rows, size_t n, struct mf_error *err)
 {
-    struct pg_loader *l = pg_loader_of(base);
-    struct pg_shape *s;
+    struct pg_attempt t = {.kind = PG_STMT_INSERT, .nows = rows, .n = n};
     struct mf_error refusal = {0};
     enum pg_outcome outcome;
-    if (go_slow(l, err) < 0 || pg_shape_for(l->slow, l->table, &s, err) < 0) {
-        return -1;
-    }
-    struct pg_attempt t = {.s = s, .kind = PG_STMT_INSERT, .now = row};
-    if (pg_attempt(l->slow, &t, &outcome, &refusal, err) < 0) {
+    if (go_slow(l, err) < 0 || pg_shape_for(l->slow, l->table, &t.s, err) < 0 ||
+        pg_attempt(l->slow, &t, &outcome, &refusal, err) < 0) {
         return -1;
     }
     if (outcome == PG_DONE) {
@@ -104,6 +101,20 @@ int pg_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_erro
         mf_error_prefix(err, "column \"%s\"", l->slow->bad_column);
     }
     return -1;
+}
+
+int pg_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_error *err)
+{
+    return insert(pg_loader_of(base), &row, 1, err);
+}
+
+int pg_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, struct mf_error *err)
+{
+    MF_CLEANUP_FREE const struct mf_row **list = mf_xcalloc(n + 1, sizeof(*list));
+    for (size_t i = 0; i < n; i++) {
+        list[i] = &rows[i];
+    }
+    return n == 0 ? 0 : insert(pg_loader_of(base), list, n, err);
 }
 
 int pg_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, struct mf_error *err)

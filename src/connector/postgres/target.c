@@ -16,6 +16,7 @@ const struct mf_target_ops mf_pg_target_ops = {
     .load_begin = pg_load_begin,
     .load_data = pg_load_data,
     .load_row = pg_load_row,
+    .load_rows = pg_load_rows,
     .load_quarantine = pg_load_quarantine,
     .load_commit = pg_load_commit,
     .load_abort = pg_load_abort,

@@ -142,16 +142,22 @@ static void a_table_that_no_face_has_shown_is_not_guessed(void **state)
 struct copying {
     struct two *t;
     struct mf_loader *l;
-    int refused;
+    int refused, together;
     char why[1024];
 };
 
 static int copy_row(void *ctx, const struct mf_row *row, struct mf_error *err)
 {
     struct copying *c = ctx;
-    if (c->t->db[1]->connector->target->load_row(c->l, row, err) == 0) {
+    const struct mf_target_ops *tgt = c->t->db[1]->connector->target;
+    struct mf_row alone[] = {*row};
+    if (tgt->load_rows(c->l, alone, 1, err) == 0) {
+        c->together++;
         return 0;
     }
+    assert_int_equal(err->cls, MF_ROW);
+    mf_error_clear(err);
+    assert_int_equal(tgt->load_row(c->l, row, err), -1);
     assert_int_equal(err->cls, MF_ROW);
     mf_strlcpy(c->why, err->text, sizeof c->why);
     c->refused++;
@@ -203,6 +209,7 @@ static void rows_are_copied_but_for_those_there_is_no_room_for(void **state)
     assert_mf_ok(t->db[0]->connector->source->reader_open(t->db[0], NULL, &r, &t->err), &t->err);
     assert_mf_ok(t->db[0]->connector->source->chunk_plan(r, table(t, 0), 3, 1 << 20, copy_chunk, &c, &t->err), &t->err);
     assert_int_equal(c.refused, 2);
+    assert_int_equal(c.together, 10);
     assert_non_null(strstr(c.why, "column \"w\""));
     assert_int_equal(count(t, 1, "main"), 10);
     assert_mf_ok(t->db[1]->connector->target->chunks_done(t->db[1], &t->pipe, see_done, &chunks, &t->err), &t->err);
