@@ -100,13 +100,13 @@ class Families(Load):
 
 def filled(database, engine: str, seed: int) -> None:
     f = Families(database, engine, seed)
-    for _ in range(150):
+    for _ in range(60):
         f.family()
     f.w.connection.commit()
     f.w.connection.close()
 
 
-def written(database, engine: str, seed: int, n: int = 25) -> None:
+def written(database, engine: str, seed: int, n: int = 15) -> None:
     with Families(database, engine, seed) as f:
         f.more(n)
 
@@ -151,19 +151,20 @@ def test_keys_there_and_back(kinds, database, mysql_database, migration):
     source, target = (database(role) if k == "postgres" else mysql_database(role, k) for k, role in zip(kinds, ("source", "target")))
     make(source, kinds[0])
     filled(source, kinds[0], 1)
-    m = migration(source, target, config={"copy": {"max_load": 0, "chunk_rows": 20}, "schema_check": "500ms", "on_ddl": "additive"})
+    m = migration(source, target, config={"copy": {"max_load": 0, "chunk_rows": 20}, "schema_check": "500ms", "heartbeat": "1s", "on_ddl": "additive"})
     with Families(source, kinds[0], 2) as f:
         m.start()
-        m.wait_phase("synced")
-        f.more(40)
+        m.wait_phase("catching_up", "synced")
+        f.more(15)
+    m.wait_phase("synced")
     source.execute("TRUNCATE TABLE note; ALTER TABLE parent ADD COLUMN more int")
     source.execute("UPDATE parent SET more = v")
     tables = [PARENT_WIDER, *TABLES[1:]]
     wait_for(lambda: m.running() and ask(target, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'parent' AND column_name = 'more'"
                                                  f" AND table_schema = '{'public' if kinds[1] == 'postgres' else target.name}'")[0][0], 30, "the new column")
     written(source, kinds[0], 3)
-    assert m.call("verify", "--json").json["rows_differing"] == 0
     wait_same(m, source, target, kinds, tables)
+    assert m.call("verify", "--json").json["rows_differing"] == 0
     m.call("cutover")
     has_its_keys(target, kinds[1])
     highest, given = new_number(target, kinds[1])
