@@ -210,7 +210,8 @@ struct mf_target_ops {
                         struct mf_error *err);
     /* What the origin's server did by itself to rows of t (mf_batch.cascades), before the batch with its cause is given: rows whose `columns` have the
      * values of one of `was` (rows of n values) are deleted; or, with `now` (then was is one row), get its values there but for those that are MF_UNCHANGED. emit (may be NULL): each row that was there, as wide as
-     * t with the columns of its key, as it was. *ret_more: there are more; call again. Waits for the answer. */
+     * t with the columns of its key, as it was. *ret_more: there are more; call again. With emit it waits for the
+     * answer. */
     int (*window_cascade)(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
                           const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
                           bool *ret_more, struct mf_error *err);

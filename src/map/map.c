@@ -110,7 +110,11 @@ int mf_map_accept(struct mf_map *m, const struct mf_table *seen, const struct mf
     if (!t) {
         rc = add_table(m, seen, replica, err);
     } else {
-        const struct mf_table *o = mf_table_copy(&m->arena, seen);
+        struct mf_table now =
+            *seen; /* what refers to it was read with the other tables, which are not looked at here */
+        now.cascades = t->origin->cascades;
+        now.ncascades = t->origin->ncascades;
+        const struct mf_table *o = mf_table_copy(&m->arena, &now);
         const struct mf_table *r = mf_table_copy(&m->arena, replica);
         if (o && r) {
             t->origin = o;

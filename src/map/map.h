@@ -32,7 +32,7 @@ enum mf_map_verdict {
  * a column the origin has no more) is SAME. */
 enum mf_map_verdict mf_map_relation(struct mf_map *m, const struct mf_table *seen, int *ret_added,
                                     struct mf_error *err);
-/* Takes the new shape as planned from now on, after the target was changed to match; replica is its new shape. */
+/* Takes the new shape as planned from now on, after the target was changed to match; replica is its new shape. Its cascades stay as planned. */
 int mf_map_accept(struct mf_map *m, const struct mf_table *seen, const struct mf_table *replica, struct mf_error *err);
 
 /* Number and hash of the names of the first n travelling columns of t (n < 0: all). Two versions where one's names

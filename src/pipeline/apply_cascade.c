@@ -95,11 +95,17 @@ static int resolve(struct mf_apply *a, const struct mf_cascade *k, struct mf_are
                    const struct mf_table **ret_table, uint16_t **ret_columns, struct mf_error *err)
 {
     const struct mf_table like = {.schema = k->schema, .name = k->table};
-    const struct mf_table *t = *ret_table = mf_map_target(a->o.map, &like);
+    const struct mf_table *origin = mf_map_origin(a->o.map, &like);
+    struct mf_table *t = NULL, *ignored;
     uint16_t *columns = *ret_columns = mf_alloc_array(arena, k->n + 1u, sizeof(*columns));
     if (!columns) {
         return no_memory(err);
     }
+    /* With the origin's key: the replica may have got its own only after it was looked at. */
+    if (origin && mf_map_target(a->o.map, &like) && mf_map_pair(a->o.map, arena, origin, &ignored, &t, err) < 0) {
+        return -1;
+    }
+    *ret_table = t;
     for (uint16_t i = 0; t && i < k->n; i++) {
         int at = mf_table_column(t, k->to[i]);
         if (at < 0) {
@@ -232,7 +238,7 @@ static int onward(struct mf_apply *a, const struct mf_table *t, const struct mf_
 static int act(struct mf_apply *a, const struct mf_cascade *k, enum mf_cascade_action action, const struct mf_row *was,
                size_t nwas, const struct mf_row *now, struct mf_arena *arena, int depth, struct mf_error *err)
 {
-    const struct mf_table *t;
+    const struct mf_table *t = NULL;
     const struct mf_table like = {.schema = k->schema, .name = k->table};
     const struct mf_table *origin = mf_map_origin(a->o.map, &like);
     uint16_t *columns;

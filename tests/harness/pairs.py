@@ -225,11 +225,14 @@ class Load:
     def __exit__(self, *_):
         self.stop()
 
+    def _step(self) -> None:
+        one_step(self.w, self.rng, self.rng.choice(self.tables), insert=0.4)
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
                 for _ in range(self.rng.randrange(1, 5)):
-                    one_step(self.w, self.rng, self.rng.choice(self.tables), insert=0.4)
+                    self._step()
                 self.w.connection.commit()
                 self.committed += 1
                 time.sleep(self.pause)

@@ -3,7 +3,7 @@
  * A row that has no form here fails the window as a row that the server refused would, and so is found the careful way; there its value is
  * MF_REFUSED and the real applier does with the row what it does with a refused one. What it reports comes back under the tables and
  * keys of the caller. */
-#include "connector/face/internal.h"
+#include "connector/face/apply.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -13,21 +13,10 @@
 #define BATCH_BYTES ((size_t)16 << 30) /* a window's own bound is far below */
 
 /* A shape that was written through, for as long as the applier lives: the real applier may speak of it later. */
-struct written {
-    struct written *next;
+struct face_written {
+    struct face_written *next;
     const struct mf_table *shown, *own; /* copies */
     const struct mf_table *caller;      /* as it was given last */
-};
-
-struct face_applier {
-    struct mf_applier base;
-    struct mf_applier *own;
-    struct mf_arena tables; /* written */
-    struct written *written;
-    struct mf_arena batch;
-    bool careful;
-    struct mf_window_result *result; /* of this window */
-    size_t missing_done, told_done;  /* what of it is the caller's already */
 };
 
 static struct face_applier *applier_of(struct mf_applier *a)
@@ -89,15 +78,15 @@ static bool same_table(const struct mf_table *a, const struct mf_table *b)
     return same;
 }
 
-static struct written *write_through(struct face_applier *a, const struct mf_table *shown, struct mf_error *err)
+static struct face_written *write_through(struct face_applier *a, const struct mf_table *shown, struct mf_error *err)
 {
-    for (struct written *w = a->written; w; w = w->next) {
+    for (struct face_written *w = a->written; w; w = w->next) {
         if (same_table(w->shown, shown)) {
             w->caller = shown;
             return w;
         }
     }
-    struct written *w = mf_alloc0(&a->tables, sizeof *w);
+    struct face_written *w = mf_alloc0(&a->tables, sizeof *w);
     if (!w || !(w->shown = mf_table_copy(&a->tables, shown))) {
         face_no_memory(err, "the shapes of tables are too large");
         return NULL;
@@ -110,10 +99,16 @@ static struct written *write_through(struct face_applier *a, const struct mf_tab
     return a->written = w;
 }
 
-/* The one that the real applier speaks of, perhaps by a copy. */
-static const struct written *spoken_of(const struct face_applier *a, const struct mf_table *own)
+const struct mf_table *face_written_own(struct face_applier *a, const struct mf_table *shown, struct mf_error *err)
 {
-    for (const struct written *w = a->written; w; w = w->next) {
+    const struct face_written *w = write_through(a, shown, err);
+    return w ? w->own : NULL;
+}
+
+/* The one that the real applier speaks of, perhaps by a copy. */
+static const struct face_written *spoken_of(const struct face_applier *a, const struct mf_table *own)
+{
+    for (const struct face_written *w = a->written; w; w = w->next) {
         if (w->own == own || same_table(w->own, own)) {
             return w;
         }
@@ -189,7 +184,7 @@ static int take_list(struct face_applier *a, const struct mf_table *t, struct mf
 static int take_table(struct face_applier *a, const struct mf_batch_table *in, struct mf_batch_table *ret,
                       struct mf_error *err)
 {
-    const struct written *w = write_through(a, in->table, err);
+    const struct face_written *w = write_through(a, in->table, err);
     if (!w) {
         return -1;
     }
@@ -212,13 +207,13 @@ static int take_truncate(struct face_applier *a, const struct mf_change *in, str
     *c = *in;
     c->truncated = tables;
     for (uint16_t i = 0; i < in->ntruncated; i++) {
-        const struct written *w = write_through(a, in->truncated[i], err);
+        const struct face_written *w = write_through(a, in->truncated[i], err);
         if (!w) {
             return -1;
         }
         tables[i] = w->own;
     }
-    const struct written *first = write_through(a, in->table, err);
+    const struct face_written *first = write_through(a, in->table, err);
     if (!first) {
         return -1;
     }
@@ -250,7 +245,7 @@ static int take_batch(struct face_applier *a, const struct mf_batch *in, struct 
 /* False: there is no room for it, and the caller goes through the window again. */
 static bool give_missing(const struct face_applier *a, struct mf_missing *m)
 {
-    const struct written *w = spoken_of(a, m->table);
+    const struct face_written *w = spoken_of(a, m->table);
     struct mf_row key;
     struct mf_error ignored;
     if (!w || face_row_shown(face_of(a->base.db), w->shown, a->result->arena, &m->key, &key, &ignored) < 0) {
@@ -278,7 +273,7 @@ static void give_result(struct face_applier *a)
         }
     }
     for (; r && a->told_done < r->ntold; a->told_done++) {
-        const struct written *w = spoken_of(a, r->told[a->told_done].table);
+        const struct face_written *w = spoken_of(a, r->told[a->told_done].table);
         if (w) {
             r->told[a->told_done].table = w->caller;
         }
@@ -337,7 +332,7 @@ int face_repair_rows(struct mf_applier *base, const struct mf_table *t, const st
     struct face_applier *a = applier_of(base);
     struct mf_row key;
     mf_arena_reset(&a->batch);
-    const struct written *w = write_through(a, t, err);
+    const struct face_written *w = write_through(a, t, err);
     struct mf_row *rows = mf_alloc_array(&a->batch, nwhole + 1, sizeof *rows);
     struct mf_row *none = mf_alloc_array(&a->batch, ngone + 1, sizeof *none);
     size_t n = 0;

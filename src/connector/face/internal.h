@@ -141,6 +141,9 @@ int face_window_begin(struct mf_applier *a, const struct mf_position *checkpoint
                       struct mf_error *err);
 int face_window_batch(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
                       struct mf_error *err);
+int face_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
+                        const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
+                        bool *ret_more, struct mf_error *err);
 int face_window_commit(struct mf_applier *a, struct mf_error *err);
 void face_window_abort(struct mf_applier *a);
 int face_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,

@@ -22,6 +22,7 @@ enum pg_expect_kind {
     PG_EXPECT_CHANGED,    /* the same of a statement that is COUNTED */
     PG_EXPECT_FOUND,      /* ordinals of the rows found; the others of partial[first .. first + n) are missing */
     PG_EXPECT_COUNT,      /* the number of rows in its command tag goes to a->answer */
+    PG_EXPECT_KEYS,       /* keys as texts, which go to a->found */
     PG_EXPECT_COMMIT,
     PG_EXPECT_SYNC,
 };
@@ -61,6 +62,8 @@ struct pg_applier {
     struct mf_error failed; /* the first error of this window; cls MF_OK: none */
     char bad_column[128];   /* the column the error is about; "" when the server did not say */
     uint64_t answer;        /* of the last PG_EXPECT_COUNT */
+    struct mf_row *found;   /* of the last PG_EXPECT_KEYS, in scratch */
+    size_t nfound;
 
     struct mf_buf params;    /* arrays of the statement being made */
     struct mf_arena scratch; /* of one batch */
@@ -106,6 +109,11 @@ int pg_send_rows(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind kin
 /* Rows' entries leave the quarantine: they are whole in the target again, or gone. */
 int pg_send_unquarantine(struct pg_applier *a, const struct pg_shape *s, const struct mf_row *const *rows, size_t n,
                          struct mf_error *err);
+/* A table whose rows are found by more than its key is gone through once and hashed, unless an index serves; everything else is looked up by
+ * index. */
+int pg_send_hashing(struct pg_applier *a, bool on, struct mf_error *err);
+/* A new statement of the shape's; takes the text. */
+struct pg_stmt *pg_stmt_new(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind kind, struct mf_buf *sql);
 /* Notes a row (by its new key) to be read again from the source. */
 int pg_note_missing(struct pg_applier *a, const struct mf_table *t, const struct mf_row *key, struct mf_error *err);
 bool pg_same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b);
@@ -133,6 +141,12 @@ int pg_batch_truncate(struct pg_applier *a, const struct mf_change *c, struct mf
 int pg_batch_careful(struct pg_applier *a, const struct mf_batch *b, struct mf_error *err);
 int pg_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
                    const struct mf_row *gone, size_t ngone, struct mf_error *err);
+
+/* ---- apply_cascade.c ---- */
+int pg_take_keys(struct pg_applier *a, const struct pg_expect *e, const PGresult *r, struct mf_error *err);
+int pg_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
+                      const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
+                      bool *ret_more, struct mf_error *err);
 
 /* ---- apply.c ---- */
 int pg_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err);

@@ -43,6 +43,18 @@ static struct pg_stmt *find_stmt(struct pg_shape *s, enum pg_stmt_kind kind, boo
     return NULL;
 }
 
+struct pg_stmt *pg_stmt_new(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind kind, struct mf_buf *sql)
+{
+    struct pg_stmt *p = mf_xcalloc(1, sizeof(*p));
+    p->kind = kind;
+    p->sql = mf_buf_steal(sql, NULL);
+    snprintf(p->name, sizeof(p->name), "mf%u", a->next_name++);
+    p->next = s->stmts;
+    s->stmts = p;
+    a->nstmts++;
+    return p;
+}
+
 static int stmt_for(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind kind, bool moves_key,
                     const uint8_t *unchanged, struct pg_stmt **ret, struct mf_error *err)
 {
@@ -53,15 +65,9 @@ static int stmt_for(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind 
             a->failed = *err;
             return -1;
         }
-        p = mf_xcalloc(1, sizeof(*p));
-        p->kind = kind;
+        p = pg_stmt_new(a, s, kind, &sql);
         p->moves_key = moves_key;
         p->unchanged = unchanged ? (uint8_t *)mf_xmemdup(unchanged, (s->table->ncolumns + 7u) / 8) : NULL;
-        p->sql = mf_buf_steal(&sql, NULL);
-        snprintf(p->name, sizeof(p->name), "mf%u", a->next_name++);
-        p->next = s->stmts;
-        s->stmts = p;
-        a->nstmts++;
     }
     *ret = p;
     return 0;
@@ -220,14 +226,15 @@ static int remember_partial(struct pg_applier *a, const struct mf_table *t, cons
     return 0;
 }
 
-static int planner_for(struct pg_applier *a, enum pg_stmt_kind kind, bool on, struct mf_error *err)
+int pg_send_hashing(struct pg_applier *a, bool on, struct mf_error *err)
 {
     struct pg_expect e = {.kind = PG_EXPECT_OK, .doing = "setting up"};
-    if (kind != PG_STMT_DELETE_COPIES && kind != PG_STMT_PURGE_COPIES) {
-        return 0;
-    }
-    /* A table without a key is gone through once and hashed; everything else is looked up by index. */
     return pg_wire_sql(a, on ? "SET LOCAL enable_hashjoin = on" : "SET LOCAL enable_hashjoin = off", &e, err);
+}
+
+static int planner_for(struct pg_applier *a, enum pg_stmt_kind kind, bool on, struct mf_error *err)
+{
+    return kind == PG_STMT_DELETE_COPIES || kind == PG_STMT_PURGE_COPIES ? pg_send_hashing(a, on, err) : 0;
 }
 
 /* ---- key order ---- */

@@ -235,6 +235,8 @@ static int take_success(struct pg_applier *a, const struct pg_expect *e, const P
         return 0;
     case PG_EXPECT_FOUND:
         return take_found(a, e, r, err);
+    case PG_EXPECT_KEYS:
+        return pg_take_keys(a, e, r, err);
     case PG_EXPECT_COUNT:
         a->answer = strtoull(PQcmdTuples((PGresult *)r), NULL, 10);
         return 0;

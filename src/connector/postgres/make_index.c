@@ -77,6 +77,27 @@ static int make_index(struct pg_make_run *m, const struct mf_schema_table *t, co
     return pg_make_add(m, constraint ? "CONSTRAINT" : "INDEX", t, name, &sql, err);
 }
 
+/* Rows that refer to others are looked for by their foreign key while the stream is replayed: the origin's server changes them by itself, and we do it
+ * by hand (apply_cascade.c). A unique index has to wait: rows of different times may collide. */
+static bool serves_cascade(const struct mf_schema_table *t, const struct mf_schema_index *x)
+{
+    for (size_t k = 0; k < t->nforeign && !x->unique; k++) {
+        const struct mf_schema_foreign *f = &t->foreign[k];
+        uint16_t found = 0;
+        for (uint16_t i = 0; i < f->n && i < x->n; i++) {
+            for (uint16_t c = 0; c < f->n && !x->columns[i].prefix; c++) {
+                found += f->columns[c] == x->columns[i].column;
+            }
+        }
+        bool acts = f->on_delete == MF_FK_CASCADE || f->on_delete == MF_FK_SET_NULL || f->on_update == MF_FK_CASCADE ||
+                    f->on_update == MF_FK_SET_NULL;
+        if (acts && found == f->n) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A primary key is one that rows are found by, even where the catalogue chose another. */
 int pg_make_keys(struct pg_make_run *m, bool keys, struct mf_error *err)
 {
@@ -84,7 +105,7 @@ int pg_make_keys(struct pg_make_run *m, bool keys, struct mf_error *err)
         const struct mf_schema_table *t = &m->schema->tables[i];
         for (size_t k = 0; k < t->nindexes; k++) {
             const struct mf_schema_index *x = &t->indexes[k];
-            if ((x->primary || x->is_key) == keys && make_index(m, t, x, err) < 0) {
+            if ((x->primary || x->is_key || serves_cascade(t, x)) == keys && make_index(m, t, x, err) < 0) {
                 return -1;
             }
         }

@@ -32,6 +32,7 @@ enum pg_stmt_kind {
     PG_STMT_DELETE_LOOSE,  /* what is there of them */
     PG_STMT_DELETE_COPIES, /* strict; identity FULL: so many copies of each row */
     PG_STMT_PURGE_COPIES,  /* as before, but what is there of them */
+    PG_STMT_CASCADE,       /* by columns that refer to other rows: apply_cascade.c */
 };
 
 struct pg_stmt {
@@ -79,6 +80,10 @@ size_t pg_stmt_params(const struct pg_shape *s, enum pg_stmt_kind kind, bool mov
 /* The statement sets a column that no UPDATE may set: rows are taken out and put back instead. An UPSERT is then to be sent as
  * DELETE_LOOSE and INSERT. */
 bool pg_stmt_rewrites(const struct pg_shape *s, const struct pg_param *p, size_t n, bool by_key);
+/* `unnest($1::text[], …) WITH ORDINALITY AS v(p1, …, ord)` */
+void pg_put_param_rows(struct mf_buf *b, const struct pg_shape *s, const struct pg_param *p, size_t n, bool counts);
+/* `v.p3::numeric`: parameter i (from 0) as a value of its column's base type. */
+void pg_put_param(struct mf_buf *b, const struct pg_shape *s, const struct pg_param *p, size_t i);
 /* The statement's text, appended. */
 int pg_stmt_sql(const struct pg_shape *s, enum pg_stmt_kind kind, bool moves_key, const uint8_t *unchanged,
                 struct mf_buf *b, struct mf_error *err);

@@ -54,8 +54,7 @@ size_t pg_stmt_params(const struct pg_shape *s, enum pg_stmt_kind kind, bool mov
     return n;
 }
 
-/* `v.p3::numeric`: parameter i (from 0) as a value of its column's base type. */
-static void put_value(struct mf_buf *b, const struct pg_shape *s, const struct pg_param *p, size_t i)
+void pg_put_param(struct mf_buf *b, const struct pg_shape *s, const struct pg_param *p, size_t i)
 {
     const struct pg_shape_column *c = &s->columns[p->col];
     if (c->base_type == PG_REGCLASS) { /* its cast from text does not know the name of no relation, its input does */
@@ -68,8 +67,7 @@ static void put_value(struct mf_buf *b, const struct pg_shape *s, const struct p
     }
 }
 
-/* `unnest($1::text[], …) WITH ORDINALITY AS v(p1, …, ord)` */
-static void put_rows(struct mf_buf *b, const struct pg_shape *s, const struct pg_param *p, size_t n, bool counts)
+void pg_put_param_rows(struct mf_buf *b, const struct pg_shape *s, const struct pg_param *p, size_t n, bool counts)
 {
     mf_buf_puts(b, "unnest("); /* with several arguments it may not be qualified; the search_path is pg_catalog */
     for (size_t i = 0; i < n; i++) {
@@ -93,7 +91,7 @@ static void put_where_key(struct mf_buf *b, const struct pg_shape *s, const stru
         mf_buf_puts(b, i ? " AND t." : "t.");
         pg_put_ident(b, s->table->columns[p[i].col].name);
         mf_buf_printf(b, " %s ", c->equals);
-        put_value(b, s, &p[i], i);
+        pg_put_param(b, s, &p[i], i);
     }
 }
 
@@ -109,10 +107,10 @@ static void put_insert(struct mf_buf *b, const struct pg_shape *s, const struct 
     mf_buf_puts(b, ") OVERRIDING SYSTEM VALUE SELECT ");
     for (size_t i = 0; i < n; i++) {
         mf_buf_puts(b, i ? ", " : "");
-        put_value(b, s, &p[i], i);
+        pg_put_param(b, s, &p[i], i);
     }
     mf_buf_puts(b, " FROM ");
-    put_rows(b, s, p, n, false);
+    pg_put_param_rows(b, s, p, n, false);
 }
 
 static void put_on_conflict(struct mf_buf *b, const struct pg_shape *s, const struct pg_param *p, size_t n)
@@ -148,7 +146,7 @@ static void put_update(struct mf_buf *b, const struct pg_shape *s, const struct 
         mf_buf_puts(b, i > t->nkey ? ", " : "");
         pg_put_ident(b, t->columns[p[i].col].name);
         mf_buf_puts(b, " = ");
-        put_value(b, s, &p[i], i);
+        pg_put_param(b, s, &p[i], i);
     }
     if (n == t->nkey) { /* nothing to set: only see that the row is there */
         pg_put_ident(b, t->columns[t->key[0]].name);
@@ -156,7 +154,7 @@ static void put_update(struct mf_buf *b, const struct pg_shape *s, const struct 
         pg_put_ident(b, t->columns[t->key[0]].name);
     }
     mf_buf_puts(b, " FROM ");
-    put_rows(b, s, p, n, false);
+    pg_put_param_rows(b, s, p, n, false);
     put_where_key(b, s, p);
 }
 
@@ -190,7 +188,7 @@ static void put_rewrite(struct mf_buf *b, const struct pg_shape *s, const struct
     mf_buf_puts(b, "WITH d AS (DELETE FROM ");
     pg_put_only(b, s);
     mf_buf_puts(b, " AS t USING ");
-    put_rows(b, s, p, n, false);
+    pg_put_param_rows(b, s, p, n, false);
     put_where_key(b, s, p);
     mf_buf_puts(b, " RETURNING v.ord");
     for (uint16_t c = 0; c < t->ncolumns; c++) {
@@ -200,7 +198,7 @@ static void put_rewrite(struct mf_buf *b, const struct pg_shape *s, const struct
         }
         mf_buf_puts(b, ", ");
         if (i < n) {
-            put_value(b, s, &p[i], i);
+            pg_put_param(b, s, &p[i], i);
         } else {
             mf_buf_puts(b, "t.");
             pg_put_ident(b, t->columns[c].name);
@@ -233,7 +231,7 @@ static void put_delete(struct mf_buf *b, const struct pg_shape *s, const struct 
     mf_buf_puts(b, "DELETE FROM ");
     pg_put_only(b, s);
     mf_buf_puts(b, " AS t USING ");
-    put_rows(b, s, p, n, false);
+    pg_put_param_rows(b, s, p, n, false);
     put_where_key(b, s, p);
 }
 
@@ -250,13 +248,13 @@ static void put_delete_copies(struct mf_buf *b, const struct pg_shape *s, const 
                    " pg_catalog.row_number() OVER (PARTITION BY v.ord) AS k FROM ");
     pg_put_only(b, s);
     mf_buf_puts(b, " AS t JOIN ");
-    put_rows(b, s, p, n, true);
+    pg_put_param_rows(b, s, p, n, true);
     mf_buf_puts(b, " ON ");
     for (size_t i = 0; i < n; i++) {
         mf_buf_puts(b, i ? " AND COALESCE('=' || t." : "COALESCE('=' || t.");
         pg_put_ident(b, s->table->columns[p[i].col].name);
         mf_buf_printf(b, "::%s::text, '') COLLATE \"C\" = COALESCE('=' || (", s->columns[p[i].col].cast);
-        put_value(b, s, &p[i], i);
+        pg_put_param(b, s, &p[i], i);
         mf_buf_puts(b, ")::text, '') COLLATE \"C\"");
     }
     mf_buf_puts(b, n ? "" : "true");
@@ -314,6 +312,8 @@ int pg_stmt_sql(const struct pg_shape *s, enum pg_stmt_kind kind, bool moves_key
         put_delete_copies(b, s, p, n);
         n++;
         break;
+    case PG_STMT_CASCADE:
+        return mf_fail(err, MF_FATAL, "MFBUG", "a cascade's statement is not made of the table alone");
     }
     if (strict) {
         mf_buf_puts(b, " RETURNING 1) ");
