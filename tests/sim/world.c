@@ -169,7 +169,7 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
     w->now_us = 1000000;
     w->server[MF_SOURCE] = mf_mem_server_new("sim-source");
     w->server[MF_TARGET] = mf_mem_server_new("sim-target");
-    w->faces = sim_chance(w, 500);
+    w->faces = sim_chance(w, 150);
     w->refusals = w->faces && sim_chance(w, 300);
     unsigned other = sim_below(w, 2); /* which of them is of the other kind */
     for (unsigned i = 0; i < 2; i++) {
