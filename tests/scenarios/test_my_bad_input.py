@@ -130,16 +130,14 @@ def test_columns_that_change_places_are_told_apart_by_name(mysql_pair, migration
 def test_a_value_the_target_refuses_is_kept_and_counted(mysql_pair, migration):
     source, target = mysql_pair
     m = synced(source, target, migration)
-    for event in ("INSERT", "UPDATE"):
-        target.execute(f"CREATE TRIGGER strict_{event} BEFORE {event} ON a FOR EACH ROW"
-                       " IF NEW.n > 1000000 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'too much'; END IF")
+    target.execute("ALTER TABLE a ADD COLUMN narrow tinyint AS (n DIV 10000) STORED")  # a trigger of theirs would be taken down
     source.execute("UPDATE a SET n = 2000000 WHERE id = 3; INSERT INTO a VALUES (500, 'fine', 1)")
     wait_for(lambda: target.value("SELECT count(*) FROM a WHERE id = 500") == 1 or not m.running(), 30, "what came after")
     m.wait(lambda s: s["quarantine"]["rows"] == 1, 30, "one row in quarantine")
     listed = m.call("quarantine", "list", "--json").out
-    assert f"{source.name}.a" in listed and "1644" in listed and "too much" in listed
+    assert f"{source.name}.a" in listed and "1264" in listed and "narrow" in listed
     m.call("verify", expect=4)
-    target.execute("DROP TRIGGER strict_INSERT; DROP TRIGGER strict_UPDATE")
+    target.execute("ALTER TABLE a DROP COLUMN narrow")
     m.call("quarantine", "retry", "all")
     m.wait(lambda s: s["quarantine"]["rows"] == 0, 30, "quarantine empty")
     equal_at_last(m, source, target)
