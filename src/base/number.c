@@ -7,6 +7,7 @@
 #include "base/number.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,6 +165,9 @@ static size_t put_floating(char *out, const struct width *w, double v)
 
 size_t mf_put_double(char *out, double v)
 {
+    if (v > 0 && v < 1e15 && v == (double)(uint64_t)v) { /* most of them; all digits of these are good */
+        return (size_t)snprintf(out, MF_NUMBER_TEXT, "%" PRIu64, (uint64_t)v);
+    }
     return put_floating(out, &wide, v);
 }
 

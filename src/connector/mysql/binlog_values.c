@@ -1,6 +1,7 @@
 /* See binlog_values.h. Formats: MariaDB's "Rows event" page and MySQL's "Table_map_event" and "Date and time data type representation" pages. */
 #include "connector/mysql/binlog_values.h"
 
+#include "base/number.h"
 #include "base/str.h"
 #include "connector/mysql/binlog_internal.h"
 #include "connector/mysql/jsonb.h"
@@ -73,7 +74,7 @@ int my_value_real(const struct my_col *c, struct mf_cursor *in, const struct my_
     if (v - v != 0) {
         return malformed(out, "a number that is not finite");
     }
-    return put(out, ret, text, my_put_double(text, v));
+    return put(out, ret, text, mf_put_double(text, v));
 }
 
 int my_value_bit(const struct my_col *c, struct mf_cursor *in, const struct my_value_out *out, struct mf_value *ret)

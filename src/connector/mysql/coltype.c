@@ -9,9 +9,9 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/str.h"
 #include "connector/mysql/json_put.h"
-#include "connector/mysql/number.h"
 #include "connector/mysql/put.h"
 
 #include <string.h>
@@ -451,8 +451,8 @@ void my_put_read(struct mf_buf *b, const struct my_type *t, const char *column)
 
 static bool is_literal(const struct my_type *t, const struct mf_value *v)
 {
-    struct my_number n;
-    if (t->base > MY_YEAR || v->kind != MF_TEXT || !my_number_scan(v->data, v->len, &n)) {
+    struct mf_number n;
+    if (t->base > MY_YEAR || v->kind != MF_TEXT || !mf_number_scan(v->data, v->len, &n)) {
         return false;
     }
     return t->base == MY_FLOAT || t->base == MY_DOUBLE || (!n.has_exponent && v->len <= LITERAL_DIGITS);

@@ -8,9 +8,9 @@
  *
  * Not seen here: what JSON loses when it comes from a text that no MySQL server made (keys given twice).
  */
+#include "base/number.h"
 #include "connector/mysql/coltype.h"
 #include "connector/mysql/json_put.h"
-#include "connector/mysql/number.h"
 #include "model/value.h"
 
 #include <math.h>
@@ -18,13 +18,19 @@
 
 /* ---- numbers ---- */
 
+/* That are not trailing zeros. */
+static int digits_behind(const struct mf_number *n)
+{
+    return (int)n->nsig > n->point ? (int)n->nsig - n->point : 0;
+}
+
 static const char *inexact_integer(const struct mf_value *v)
 {
-    struct my_number n;
-    if (!my_number_scan(v->data, v->len, &n) || n.has_exponent) {
+    struct mf_number n;
+    if (!mf_number_scan(v->data, v->len, &n) || n.has_exponent) {
         return "it is not written as a whole number";
     }
-    return n.nfrac > 0 ? "the column has no digits behind the point and the server would round" : NULL;
+    return digits_behind(&n) > 0 ? "the column has no digits behind the point and the server would round" : NULL;
 }
 
 static const char *inexact_bit(const struct mf_value *v)
@@ -39,11 +45,13 @@ static const char *inexact_bit(const struct mf_value *v)
 
 static const char *inexact_decimal(const struct my_type *t, const struct mf_value *v)
 {
-    struct my_number n;
-    if (!my_number_scan(v->data, v->len, &n) || n.has_exponent) {
+    struct mf_number n;
+    if (!mf_number_scan(v->data, v->len, &n) || n.has_exponent) {
         return "it is not written as a decimal number";
     }
-    return n.nfrac > t->scale ? "it has more digits behind the point than the column and the server would round" : NULL;
+    return digits_behind(&n) > t->scale
+               ? "it has more digits behind the point than the column and the server would round"
+               : NULL;
 }
 
 /* What the server makes of a value in a FLOAT(M,D) or DOUBLE(M,D): only the part behind the point is rounded. */
@@ -59,7 +67,7 @@ static double rounded(double v, unsigned scale)
 static const char *inexact_float(const struct my_type *t, const struct mf_value *v)
 {
     double d = 0;
-    if (!my_number_is_double(v->data, v->len, &d)) {
+    if (!mf_number_is_double(v->data, v->len) || !mf_get_double(v->data, v->len, &d)) {
         return "it has more digits than a floating point number holds";
     }
     double kept = t->precision ? rounded(d, t->scale) : d;

@@ -15,7 +15,7 @@
  */
 #include "connector/mysql/json_put.h"
 
-#include "connector/mysql/number.h"
+#include "base/number.h"
 #include "connector/mysql/put.h"
 
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static bool is_int64(const char *s, size_t n)
     return n < most || (n == most && memcmp(s, limit, n) <= 0);
 }
 
-static enum how as_decimal(const char *s, size_t n, const struct my_number *number)
+static enum how as_decimal(const char *s, size_t n, const struct mf_number *number)
 {
     const char *point = memchr(s, '.', n);
     size_t fraction = point ? (size_t)(s + n - point) - 1 : 0;
@@ -61,10 +61,10 @@ static enum how as_decimal(const char *s, size_t n, const struct my_number *numb
 
 static enum how how_to_write(const char *s, size_t n)
 {
-    struct my_number number;
-    double d;
-    if (!my_number_scan(s, n, &number)) {
-        return CAST_IT; /* no number: the server refuses it */
+    struct mf_number number;
+    if (!mf_number_scan(s, n, &number)) {
+        /* no number: the server refuses it; or one with an exponent so far off that it would take it for a zero */
+        return memchr(s, 'e', n) || memchr(s, 'E', n) ? LOST : CAST_IT;
     }
     if (is_int64(s, n)) {
         return number.zero && number.negative ? AS_DOUBLE : CAST_IT;
@@ -73,10 +73,10 @@ static enum how how_to_write(const char *s, size_t n)
     bool whole = !point && !number.has_exponent;
     /* "1.0" is a double, "1.50" was a DECIMAL */
     bool zeros = point && !number.has_exponent && s[n - 1] == '0' && point != s + n - 2;
-    if (whole || zeros || !my_number_is_double(s, n, &d)) {
+    if (whole || zeros || !mf_number_is_double(s, n)) {
         return as_decimal(s, n, &number);
     }
-    return number.nsig > FAST_DIGITS || abs(number.point - number.nsig) > FAST_POWER ? AS_DOUBLE : CAST_IT;
+    return number.nsig > FAST_DIGITS || abs(number.point - (int)number.nsig) > FAST_POWER ? AS_DOUBLE : CAST_IT;
 }
 
 /* ---- walking through a document; NULL where it is none ---- */

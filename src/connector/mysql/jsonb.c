@@ -1,6 +1,7 @@
 /* See jsonb.h. */
 #include "connector/mysql/jsonb.h"
 
+#include "base/number.h"
 #include "connector/mysql/binlog.h"
 #include "connector/mysql/binlog_values.h"
 #include "connector/mysql/number_text.h"
@@ -246,7 +247,7 @@ static int put_double(struct mf_buf *out, const uint8_t *p, bool bare, struct mf
     if (v - v != 0) {
         return my_json_bad(err, "a number that is not finite");
     }
-    size_t n = my_put_double(text, v);
+    size_t n = mf_put_double(text, v);
     mf_buf_append(out, text, n);
     /* So that it is a double again when it is read. */
     return bare || memchr(text, '.', n) || memchr(text, 'e', n) ? 0 : mf_buf_append(out, ".0", 2);

@@ -1,14 +1,9 @@
 /* See number_text.h. */
 #include "connector/mysql/number_text.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define FIXED_FROM                                                                                                     \
-    (-14) /* the decimal point's places, counted from the first digit, that are written without an exponent */
-#define FIXED_TO 15
 
 size_t my_put_u64(char *out, uint64_t v)
 {
@@ -33,107 +28,10 @@ size_t my_put_i64(char *out, int64_t v)
     return 1 + my_put_u64(out + 1, -(uint64_t)v);
 }
 
-/* ---- DOUBLE ---- */
-
-/* The digits and exponent of "%.*e": n digits, value = 0.DIGITS * 10^point. */
-static void digits_of(double v, int n, char *digits, int *point)
-{
-    char text[48];
-    snprintf(text, sizeof(text), "%.*e", n - 1, v);
-    digits[0] = text[0];
-    memcpy(digits + 1, text + 2, n > 1 ? (size_t)n - 1 : 0);
-    *point = (int)strtol(strchr(text, 'e') + 1, NULL, 10) + 1;
-}
-
-static double value_of(const char *digits, int n, int point)
-{
-    char text[48];
-    snprintf(text, sizeof(text), "0.%.*se%d", n, digits, point);
-    return strtod(text, NULL);
-}
-
-/* The number one unit of the last digit further from zero; false when that is a carry over all digits. */
-static bool step_away(char *digits, int n)
-{
-    for (int i = n - 1; i >= 0; i--) {
-        if (digits[i] != '9') {
-            digits[i]++;
-            return true;
-        }
-        digits[i] = '0';
-    }
-    return false;
-}
-
-/* The fewest digits that read back as v > 0. 15 always suffice to tell decimals apart, so fewer come from cutting zeros. Below a power of
- * two the doubles lie closer together than above it, and the nearest decimal of n digits may be one that does not read back
- * while the next one up does. */
-static int shortest(double v, char *digits, int *point)
-{
-    int exponent;
-    bool power_of_two = frexp(v, &exponent) == 0.5;
-    int n = v < 2.2250738585072014e-308 ? 1 : 15; /* what is denormal has fewer */
-    for (; n < 17; n++) {
-        digits_of(v, n, digits, point);
-        if (value_of(digits, n, *point) == v ||
-            (power_of_two && step_away(digits, n) && value_of(digits, n, *point) == v)) {
-            break;
-        }
-    }
-    if (n == 17) {
-        digits_of(v, n, digits, point);
-    }
-    while (n > 1 && digits[n - 1] == '0') {
-        n--;
-    }
-    return n;
-}
-
-static size_t put_zeros(char *out, int n)
-{
-    memset(out, '0', (size_t)n);
-    return (size_t)n;
-}
-
 static size_t put_bytes(char *out, const char *p, int n)
 {
     memcpy(out, p, (size_t)n);
     return (size_t)n;
-}
-
-size_t my_put_double(char *out, double v)
-{
-    size_t at = 0;
-    if (signbit(v)) {
-        out[at++] = '-';
-        v = -v;
-    }
-    if (v < 1e15 && v == (double)(uint64_t)v) {
-        return at + my_put_u64(out + at, (uint64_t)v);
-    }
-    char digits[20];
-    int point, n = shortest(v, digits, &point);
-    if (point < FIXED_FROM || point > FIXED_TO) {
-        out[at++] = digits[0];
-        if (n > 1) {
-            out[at++] = '.';
-            at += put_bytes(out + at, digits + 1, n - 1);
-        }
-        out[at++] = 'e';
-        return at + my_put_i64(out + at, point - 1);
-    }
-    if (point <= 0) {
-        at += put_bytes(out + at, "0.", 2);
-        at += put_zeros(out + at, -point);
-        return at + put_bytes(out + at, digits, n);
-    }
-    if (point >= n) {
-        at += put_bytes(out + at, digits, n);
-        return at + put_zeros(out + at, point - n);
-    }
-    at += put_bytes(out + at, digits, point);
-    out[at++] = '.';
-    return at + put_bytes(out + at, digits + point, n - point);
 }
 
 /* ---- DECIMAL: groups of nine digits in four bytes, the incomplete ones at both ends in fewer ---- */

@@ -10,8 +10,6 @@
 
 size_t my_put_u64(char *out, uint64_t v);
 size_t my_put_i64(char *out, int64_t v);
-/* The shortest decimal that reads back as v, with an exponent from 1e15 up and below 1e-15. v is finite. */
-size_t my_put_double(char *out, double v);
 
 /* Bytes of a DECIMAL in a row; 0 when precision and scale are none. */
 size_t my_decimal_bytes(unsigned precision, unsigned scale);

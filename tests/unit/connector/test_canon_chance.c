@@ -4,7 +4,6 @@
 #include "canon_types.h"
 
 #include "base/number.h"
-#include "connector/mysql/number_text.h"
 #include "model/canon.h"
 
 #include <math.h>
@@ -234,28 +233,10 @@ static void any_value_comes_back(void **state)
     }
 }
 
-/* One text for a double on both ways it is made. */
-static void doubles_are_spelt_as_the_engine_does(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 50000; i++) {
-        char a[MF_NUMBER_TEXT], b[MY_NUMBER_TEXT];
-        uint64_t bits = chance(UINT64_MAX);
-        double d;
-        memcpy(&d, &bits, sizeof d);
-        if (isfinite(d)) {
-            size_t n = mf_put_double(a, d);
-            assert_int_equal(n, my_put_double(b, d));
-            assert_memory_equal(a, b, n);
-        }
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_value_comes_back),
-        cmocka_unit_test(doubles_are_spelt_as_the_engine_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

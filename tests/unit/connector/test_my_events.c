@@ -2,6 +2,7 @@
 #include "my_log.h"
 
 #include "base/cleanup.h"
+#include "base/number.h"
 #include "base/str.h"
 #include "connector/mysql/binlog.h"
 #include "connector/mysql/number_text.h"
@@ -430,7 +431,7 @@ static void a_double_has_the_fewest_digits(void **state)
             continue;
         }
         char text[MY_NUMBER_TEXT + 1], other[64];
-        size_t n = my_put_double(text, v);
+        size_t n = mf_put_double(text, v);
         text[n] = '\0';
         assert_true(n < MY_NUMBER_TEXT);
         double back = strtod(text, NULL);
