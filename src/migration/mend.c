@@ -86,9 +86,10 @@ enum mf_step mf_do_mend(struct mf_migration *m, struct mf_error *err)
     struct mf_apply *apply = m->forward->apply;
     struct mf_position none = {0};
     size_t at = 0;
-    mf_apply_set_lenient(apply, true);
+    bool wrong = suspect(m, &at) != NULL;
+    mf_apply_set_lenient(apply, wrong);
     mf_apply_set_barrier(apply, &none);
-    if (suspect(m, &at)) {
+    if (wrong) {
         if (mend(m, err) == 0) {
             return MF_STEP_IDLE;
         }
@@ -97,7 +98,6 @@ enum mf_step mf_do_mend(struct mf_migration *m, struct mf_error *err)
         }
         return m->stop ? MF_STEP_IDLE : MF_STEP_FAILED;
     }
-    mf_apply_set_lenient(apply, false);
     if (!mf_apply_consistent(apply)) {
         mf_apply_want_checkpoint(apply);
         return MF_STEP_IDLE;
