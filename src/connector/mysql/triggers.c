@@ -93,13 +93,28 @@ static int raise_one(struct my_db *db, MYSQL *c, MYSQL_ROW row, struct mf_error 
     return -1;
 }
 
+static int raise_all(struct my_db *db, MYSQL_RES *remembered, struct mf_error *err)
+{
+    MY_CLEANUP_CONN MYSQL *c = NULL; /* of our own: its settings do not go back to the pool */
+    if (my_connect(db, "triggers", &c, err) < 0 || my_execf(c, err, "SET SESSION lock_wait_timeout = %d", LOCK_S) < 0) {
+        return -1;
+    }
+    __atomic_add_fetch(&db->triggers_raised, 1, __ATOMIC_SEQ_CST); /* before the first stands */
+    for (MYSQL_ROW row; (row = mysql_fetch_row(remembered));) {
+        if (raise_one(db, c, row, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Writers wait meanwhile: where nothing is remembered it costs a question on a session that is there. */
 int my_triggers_up(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
-    struct my_db *db = my_db_of(base);
-    MY_CLEANUP_CONN MYSQL *c = NULL;
+    MY_LEASE(my_db_of(base), l);
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (my_connect(db, "triggers", &c, err) < 0 || my_execf(c, err, "SET SESSION lock_wait_timeout = %d", LOCK_S) < 0 ||
-        (my_queryf(c, &r, err,
+    if (my_lease(l.db, &l.conn, err) < 0 ||
+        (my_queryf(l.conn, &r, err,
                    "SELECT schema_name, table_name, name, settings, text FROM midflight.triggers WHERE migration = '%s'"
                    " ORDER BY place, schema_name, name",
                    pipe->migration) < 0 &&
@@ -107,13 +122,7 @@ int my_triggers_up(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_
         return -1;
     }
     mf_error_clear(err);
-    __atomic_add_fetch(&db->triggers_raised, 1, __ATOMIC_SEQ_CST); /* before the first stands */
-    for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
-        if (raise_one(db, c, row, err) < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return r && mysql_num_rows(r) > 0 ? raise_all(l.db, r, err) : 0;
 }
 
 /* ---- down ---- */
