@@ -215,3 +215,29 @@ int mf_conversion_read(struct mf_db *target, struct mf_db *source, const struct 
     *ret = s;
     return 0;
 }
+
+/* ---- a column that comes later ---- */
+
+int mf_conversion_refuse(const struct mf_schema_table *t, const struct mf_schema_column *c, const char *why,
+                         struct mf_error *err)
+{
+    mf_fail(err, MF_FATAL, "MFDDL", "column \"%s\" (%s) was added to table %s.%s and cannot be carried over: %s",
+            c->name, c->own_type ? c->own_type : "?", t->schema, t->name, why);
+    mf_hint(err, "add it on the other side by hand, start midflight again, and run midflight verify --repair: it "
+                 "writes the values of the rows that were there. Nothing is lost, the changes wait in the spool");
+    return -1;
+}
+
+int mf_conversion_carriable(const struct mf_schema_table *t, const struct mf_schema_column *c, struct mf_error *err)
+{
+    if (c->generated || c->counter) {
+        return mf_conversion_refuse(t, c, c->generated ? "it is a generated column" : "it counts", err);
+    }
+    if (c->defaulted != MF_DEFAULT_NONE && c->defaulted != MF_DEFAULT_VALUE) {
+        return mf_conversion_refuse(t, c, "its default may have given every row a value of its own", err);
+    }
+    if (c->not_null && c->defaulted == MF_DEFAULT_NONE) {
+        return mf_conversion_refuse(t, c, "it is NOT NULL and has no default", err);
+    }
+    return 0;
+}

@@ -17,4 +17,10 @@ void mf_conversion_tell(struct mf_db *target, const struct mf_schema *s, struct 
 int mf_conversion_rehearse(struct mf_db *target, const struct mf_schema *s, struct mf_findings *out,
                            struct mf_error *err);
 
+/* A column that was added on a source of another kind: MF_FATAL MFDDL where the rows that are there cannot be given what theirs got. */
+int mf_conversion_carriable(const struct mf_schema_table *t, const struct mf_schema_column *c, struct mf_error *err);
+/* That error, with `why`. Returns -1. */
+int mf_conversion_refuse(const struct mf_schema_table *t, const struct mf_schema_column *c, const char *why,
+                         struct mf_error *err);
+
 #endif

@@ -158,6 +158,16 @@ const struct mf_table *mf_catalog_by_id(const struct mf_catalog *c, uint32_t id)
     return NULL;
 }
 
+bool mf_catalog_first_of_schema(const struct mf_catalog *c, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (mf_streq(c->tables[k].schema, c->tables[i].schema)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int mf_table_column(const struct mf_table *t, const char *name)
 {
     for (uint16_t i = 0; i < t->ncolumns; i++) {

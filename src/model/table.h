@@ -89,6 +89,8 @@ const char *mf_table_label(const struct mf_table *t, char *out, size_t n);
 
 const struct mf_table *mf_catalog_find(const struct mf_catalog *c, const char *schema, const char *name);
 const struct mf_table *mf_catalog_by_id(const struct mf_catalog *c, uint32_t id);
+/* No table before the i-th is of its schema: for what is done once a schema. */
+bool mf_catalog_first_of_schema(const struct mf_catalog *c, size_t i);
 int mf_table_column(const struct mf_table *t, const char *name); /* ordinal or -1 */
 void mf_catalog_free(struct mf_catalog *c);                      /* NULL is allowed */
 

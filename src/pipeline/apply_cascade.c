@@ -29,7 +29,6 @@ struct cause {
 
 struct taking {
     struct mf_arena *arena;
-    uint16_t columns; /* of the table */
     struct mf_row *rows;
     size_t n, cap;
 };
@@ -54,19 +53,7 @@ static int take(void *ctx, const struct mf_row *row, struct mf_error *err)
         t->rows = more;
         t->cap = cap;
     }
-    struct mf_value *v = mf_alloc_array(t->arena, row->n + 1u, sizeof(*v));
-    for (uint16_t i = 0; v && i < row->n; i++) {
-        v[i] = row->values[i];
-        if (v[i].kind == MF_TEXT || v[i].kind == MF_BINARY) {
-            v[i].data = mf_memdup_a(t->arena, row->values[i].data, row->values[i].len);
-            v = v[i].data ? v : NULL;
-        }
-    }
-    if (!v) {
-        return no_memory(err);
-    }
-    t->rows[t->n++] = (struct mf_row){.n = row->n, .values = v};
-    return 0;
+    return mf_row_copy(t->arena, &t->rows[t->n], row) == 0 ? (t->n++, 0) : no_memory(err);
 }
 
 /* The values of some columns of a row, as a row of their own. */
@@ -252,7 +239,7 @@ static int act(struct mf_apply *a, const struct mf_cascade *k, enum mf_cascade_a
         return -1;
     }
     for (bool more = true, further = goes_on(origin, action); more;) {
-        struct taking got = {.arena = arena, .columns = t->ncolumns};
+        struct taking got = {.arena = arena};
         if (MF_FAULT(err, "apply.cascade") ||
             a->o.replica->connector->target->window_cascade(a->applier, t, columns, k->n, was, nwas, now,
                                                             further ? take : NULL, &got, &more, err) < 0 ||

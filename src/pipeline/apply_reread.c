@@ -59,27 +59,11 @@ struct rows {
     size_t n, cap;
 };
 
-static int copy_value(struct mf_arena *arena, struct mf_value *out, const struct mf_value *in)
-{
-    *out = *in;
-    if (in->kind == MF_NULL || in->kind == MF_UNCHANGED) {
-        return 0;
-    }
-    char *p = mf_memdup_a(arena, in->data, in->len);
-    out->data = p;
-    return p ? 0 : -1;
-}
-
 static int copy_row(struct mf_arena *arena, struct mf_row *out, const struct mf_row *in, struct mf_error *err)
 {
-    out->n = in->n;
-    out->values = mf_alloc_array(arena, in->n + 1u, sizeof(*out->values));
-    for (uint16_t i = 0; out->values && i < in->n; i++) {
-        if (copy_value(arena, &out->values[i], &in->values[i]) < 0) {
-            out->values = NULL;
-        }
-    }
-    return out->values ? 0 : mf_fail(err, MF_FATAL, "MFMEM", "rows read again from the origin are too large");
+    return mf_row_copy(arena, out, in) == 0
+               ? 0
+               : mf_fail(err, MF_FATAL, "MFMEM", "rows read again from the origin are too large");
 }
 
 static int take_row(void *ctx, const struct mf_row *row, struct mf_error *err)

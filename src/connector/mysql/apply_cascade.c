@@ -15,6 +15,18 @@
 #define AT_ONCE 2000 /* rows read before they are changed */
 #define VALUES  200  /* of one statement */
 
+static int put_value(struct my_applier *a, const struct my_shape *s, uint16_t column, const struct mf_value *v,
+                     struct mf_error *err)
+{
+    const char *why = my_put_stored(&a->sql, &s->columns[column].type, v);
+    if (!why) {
+        return 0;
+    }
+    mf_fail(err, MF_FATAL, "MFVALUE", "a value that rows of %s.%s refer to cannot be written: %s", s->table->schema,
+            s->table->name, why);
+    return my_wire_fail(a, err);
+}
+
 /* (a = 1 AND b = 2) OR (…), or a IN (1, 2) */
 static int put_where(struct my_applier *a, const struct my_shape *s, const uint16_t *columns, uint16_t n,
                      const struct mf_row *was, size_t nwas, struct mf_error *err)
@@ -32,11 +44,8 @@ static int put_where(struct my_applier *a, const struct my_shape *s, const uint1
                 my_put_ident(&a->sql, s->table->columns[columns[k]].name);
                 mf_buf_puts(&a->sql, " = ");
             }
-            const char *why = my_put_stored(&a->sql, &s->columns[columns[k]].type, &was[i].values[k]);
-            if (why) {
-                mf_fail(err, MF_FATAL, "MFVALUE", "a value that rows of %s.%s refer to cannot be written: %s",
-                        s->table->schema, s->table->name, why);
-                return my_wire_fail(a, err);
+            if (put_value(a, s, columns[k], &was[i].values[k], err) < 0) {
+                return -1;
             }
         }
         mf_buf_puts(&a->sql, list ? "" : ")");
@@ -60,11 +69,8 @@ static int put_verb(struct my_applier *a, const struct my_shape *s, const uint16
         sep = ", ";
         my_put_ident(&a->sql, s->table->columns[columns[k]].name);
         mf_buf_puts(&a->sql, " = ");
-        const char *why = my_put_stored(&a->sql, &s->columns[columns[k]].type, &now->values[k]);
-        if (why) {
-            mf_fail(err, MF_FATAL, "MFVALUE", "a value that rows of %s.%s refer to cannot be written: %s",
-                    s->table->schema, s->table->name, why);
-            return my_wire_fail(a, err);
+        if (put_value(a, s, columns[k], &now->values[k], err) < 0) {
+            return -1;
         }
     }
     for (uint16_t i = 0; now && i < s->table->ncolumns; i++) {
@@ -223,11 +229,8 @@ static int put_new_key(struct my_applier *a, const struct my_shape *s, const uin
             put_old(a, t, t->key[k]);
             continue;
         }
-        const char *why = my_put_stored(&a->sql, &s->columns[columns[at]].type, &now->values[at]);
-        if (why) {
-            mf_fail(err, MF_FATAL, "MFVALUE", "a value that rows of %s.%s refer to cannot be written: %s", t->schema,
-                    t->name, why);
-            return my_wire_fail(a, err);
+        if (put_value(a, s, columns[at], &now->values[at], err) < 0) {
+            return -1;
         }
     }
     return 0;
@@ -269,7 +272,9 @@ static int clear_taken(struct my_applier *a, const struct my_shape *s, const uin
         mf_buf_puts(&a->sql, " AND ");
         put_old(a, t, columns[k]);
         mf_buf_puts(&a->sql, " = ");
-        my_put_stored(&a->sql, &s->columns[columns[k]].type, &was->values[k]);
+        if (put_value(a, s, columns[k], &was->values[k], err) < 0) {
+            return -1;
+        }
     }
     return my_wire_end(a, &e, err);
 }

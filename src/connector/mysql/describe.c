@@ -17,23 +17,13 @@
 
 /* ---- asking ---- */
 
-static bool is_first(const struct mf_catalog *own, size_t i)
-{
-    for (size_t k = 0; k < i; k++) {
-        if (mf_streq(own->tables[k].schema, own->tables[i].schema)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 int my_describe_rows(struct my_describing *d, const char *before, const char *column, const char *after,
                      my_described_row *take, struct mf_error *err)
 {
     for (size_t i = 0; i < d->b.own->n && !d->b.full; i++) {
         MF_CLEANUP_BUF struct mf_buf sql = {.max = MY_SQL_MAX};
         MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-        if (!is_first(d->b.own, i)) {
+        if (!mf_catalog_first_of_schema(d->b.own, i)) {
             continue;
         }
         mf_buf_printf(&sql, "%s WHERE %s = ", before, column);

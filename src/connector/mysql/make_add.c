@@ -5,32 +5,9 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/conversion.h"
 
 #include <string.h>
-
-static int refuse(const struct mf_schema_table *t, const struct mf_schema_column *c, const char *why,
-                  struct mf_error *err)
-{
-    mf_fail(err, MF_FATAL, "MFDDL", "column \"%s\" (%s) was added to table %s.%s and cannot be carried over: %s",
-            c->name, c->own_type ? c->own_type : "?", t->schema, t->name, why);
-    mf_hint(err, "add it on the other side by hand, start midflight again, and run midflight verify --repair: it "
-                 "writes the values of the rows that were there. Nothing is lost, the changes wait in the spool");
-    return -1;
-}
-
-static int carriable(const struct mf_schema_table *t, const struct mf_schema_column *c, struct mf_error *err)
-{
-    if (c->generated || c->counter) {
-        return refuse(t, c, c->generated ? "it is a generated column" : "it counts", err);
-    }
-    if (c->defaulted != MF_DEFAULT_NONE && c->defaulted != MF_DEFAULT_VALUE) {
-        return refuse(t, c, "its default may have given every row a value of its own", err);
-    }
-    if (c->not_null && c->defaulted == MF_DEFAULT_NONE) {
-        return refuse(t, c, "it is NOT NULL and has no default", err);
-    }
-    return 0;
-}
 
 static int add(struct my_make_run *m, const struct my_made *made, const struct mf_schema_column *c, uint16_t at,
                struct mf_error *err)
@@ -38,7 +15,7 @@ static int add(struct my_make_run *m, const struct my_made *made, const struct m
     MF_CLEANUP_BUF struct mf_buf sql = {.max = MY_SQL_MAX}, type = {.max = MY_SQL_MAX}, loss = {.max = 4096},
                                  value = {.max = MY_SQL_MAX}, why = {.max = 4096};
     if (!my_put_default(m->run.db, c, &made->widths[at], &m->run.arena, &value, &why)) {
-        return refuse(made->t, c, mf_buf_str(&why), err);
+        return mf_conversion_refuse(made->t, c, mf_buf_str(&why), err);
     }
     my_put_type(m->run.db, c, &made->widths[at], &type, &loss);
     mf_buf_puts(&sql, "ALTER TABLE ");
@@ -74,7 +51,7 @@ int my_make_add_column(struct mf_db *db, const struct mf_schema_table *t, const 
                        struct mf_error *err)
 {
     struct my_make_run m = {.run = {.db = my_db_of(db)}, .index_bytes = MY_INDEX_BYTES};
-    if (carriable(t, c, err) < 0) {
+    if (mf_conversion_carriable(t, c, err) < 0) {
         return -1;
     }
     mf_arena_init(&m.run.arena, 64u << 20);

@@ -116,11 +116,7 @@ static int make_databases(struct my_schema_run *r, struct mf_error *err)
 {
     const struct mf_catalog *t = r->job->tables;
     for (size_t i = 0; i < t->n; i++) {
-        bool done = false;
-        for (size_t k = 0; k < i && !done; k++) {
-            done = mf_streq(t->tables[k].schema, t->tables[i].schema);
-        }
-        if (!done && make_database(r, t->tables[i].schema, err) < 0) {
+        if (mf_catalog_first_of_schema(t, i) && make_database(r, t->tables[i].schema, err) < 0) {
             return -1;
         }
     }

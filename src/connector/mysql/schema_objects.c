@@ -282,23 +282,13 @@ static int make_all(struct my_schema_run *r, struct objects *objects, enum kind 
     return 0;
 }
 
-static bool is_first(const struct mf_catalog *t, size_t i)
-{
-    for (size_t k = 0; k < i; k++) {
-        if (mf_streq(t->tables[k].schema, t->tables[i].schema)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 int my_objects_make(struct my_schema_run *r, struct mf_error *err)
 {
     struct objects objects = {0};
     const struct mf_catalog *t = r->job->tables;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < t->n; i++) {
-        for (int kind = PROCEDURE; rc == 0 && kind <= EVENT && is_first(t, i); kind++) {
+        for (int kind = PROCEDURE; rc == 0 && kind <= EVENT && mf_catalog_first_of_schema(t, i); kind++) {
             rc = collect(r, (enum kind)kind, t->tables[i].schema, &objects, err);
         }
     }

@@ -80,16 +80,6 @@ static int keep(struct my_schema_run *r, const char *migration, const char *sche
     return my_trigger_keep(r->target, migration, place, &t, err);
 }
 
-static bool is_first(const struct mf_catalog *t, size_t i)
-{
-    for (size_t k = 0; k < i; k++) {
-        if (mf_streq(t->tables[k].schema, t->tables[i].schema)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 int my_schema_triggers(struct my_schema_run *r, const char *migration, const struct mf_catalog *tables,
                        struct mf_error *err)
 {
@@ -105,7 +95,7 @@ int my_schema_triggers(struct my_schema_run *r, const char *migration, const str
     for (size_t i = 0; i < tables->n; i++) {
         MY_CLEANUP_RESULT MYSQL_RES *q = NULL;
         const char *schema = tables->tables[i].schema;
-        if (!is_first(tables, i)) {
+        if (!mf_catalog_first_of_schema(tables, i)) {
             continue;
         }
         if (list(r->source, schema, &q, err) < 0) {

@@ -4,18 +4,9 @@
 #include "connector/postgres/make.h"
 
 #include "base/str.h"
+#include "connector/conversion.h"
 
 #include <string.h>
-
-static int refuse(const struct mf_schema_table *t, const struct mf_schema_column *c, const char *why,
-                  struct mf_error *err)
-{
-    mf_fail(err, MF_FATAL, "MFDDL", "column \"%s\" (%s) was added to table %s.%s and cannot be carried over: %s",
-            c->name, c->own_type ? c->own_type : "?", t->schema, t->name, why);
-    mf_hint(err, "add it on the other side by hand, start midflight again, and run midflight verify --repair: it "
-                 "writes the values of the rows that were there. Nothing is lost, the changes wait in the spool");
-    return -1;
-}
 
 int pg_make_add_column(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
                        struct mf_error *err)
@@ -25,18 +16,12 @@ int pg_make_add_column(struct mf_db *db, const struct mf_schema_table *t, const 
     MF_CLEANUP_BUF struct mf_buf sql = {.max = PG_SQL_MAX}, type = {.max = 4096}, loss = {.max = 4096},
                                  value = {.max = PG_SQL_MAX}, why = {.max = 4096};
     mf_arena_init(&arena, 16u << 20);
-    if (c->generated || c->counter) {
-        return refuse(t, c, c->generated ? "it is a generated column" : "it counts", err);
-    }
-    if (c->defaulted != MF_DEFAULT_NONE && c->defaulted != MF_DEFAULT_VALUE) {
-        return refuse(t, c, "its default may have given every row a value of its own", err);
-    }
-    if (c->not_null && c->defaulted == MF_DEFAULT_NONE) {
-        return refuse(t, c, "it is NOT NULL and has no default", err);
+    if (mf_conversion_carriable(t, c, err) < 0) {
+        return -1;
     }
     pg_type_here(db, t, c, &type, &loss);
     if (!pg_put_default(db, c, mf_buf_str(&type), &arena, &value, &why)) {
-        return refuse(t, c, mf_buf_str(&why), err);
+        return mf_conversion_refuse(t, c, mf_buf_str(&why), err);
     }
     mf_buf_puts(&sql, "ALTER TABLE ");
     pg_put_name(&sql, t->schema, t->name);
