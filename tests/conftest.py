@@ -8,6 +8,7 @@ import pytest
 
 from harness.midflight import Midflight
 from harness.mysql_servers import MysqlServer
+from harness.pgdrive import Drive
 from harness.servers import Server
 
 _numbers = itertools.count(1)
@@ -152,6 +153,20 @@ def mysql_pair(mysql_database, mysql_versions):
     source = mysql_database("source", mysql_versions[0])
     target = mysql_database("target", mysql_versions[1], name=source.name)
     return source, target
+
+
+@pytest.fixture
+def check_target(tmp_path):
+    """check_target(source, target) → what the target's connector says of it, by code and object."""
+    made = []
+
+    def run(source, target, **named):
+        made.append(Drive(target if isinstance(target, str) else target.url(), other=source.url(), state=tmp_path))
+        return {(f["code"], f["object"]): f for f in made[-1]("check", **named)["findings"]}
+
+    yield run
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

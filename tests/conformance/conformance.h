@@ -80,6 +80,8 @@ struct conf {
     struct mf_catalog tables; /* of the source, see conf_catalog */
     struct mf_catalog there;  /* of the target, see conf_there */
 };
+/* Of table u, key 3, with a reason and a code; *ctx becomes its number. */
+int conf_take_quarantined(void *ctx, const struct mf_quarantined *q, struct mf_error *err);
 int conf_setup(void **state);
 int conf_teardown(void **state);
 

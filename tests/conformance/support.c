@@ -329,3 +329,13 @@ void conf_batch_add(struct conf_batch *b, enum mf_rowop op, const char *const *o
         b->table.updates[b->table.nupdates++] = c;
     }
 }
+
+int conf_take_quarantined(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    (void)err;
+    assert_string_equal(q->table, "u");
+    assert_non_null(strstr(q->key, "3"));
+    assert_true(q->reason[0] != 0 && q->code[0] != 0);
+    *(int64_t *)ctx = q->id;
+    return 0;
+}

@@ -5,16 +5,6 @@
 
 static const struct mf_position at_77 = {.order = 77, .token = "0/4D"};
 
-static int count_quarantined(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
-{
-    (void)err;
-    assert_string_equal(q->table, "u");
-    assert_non_null(strstr(q->key, "3"));
-    assert_true(q->reason[0] != 0 && q->code[0] != 0);
-    *(int64_t *)ctx = q->id;
-    return 0;
-}
-
 static void a_refused_row_of_a_chunk_is_left_out(void **state)
 {
     struct conf *C = *state;
@@ -40,7 +30,7 @@ static void a_refused_row_of_a_chunk_is_left_out(void **state)
     mf_strlcpy(done.schema, F->schema, sizeof done.schema);
     OK(C->tgt->load_commit(l, &done, &C->err));
     conf_expect(MF_TARGET, "u", "1|ok\n4|\\N\n");
-    OK(C->tgt->quarantine_list(C->db[MF_TARGET], &C->forward, count_quarantined, &id, &C->err));
+    OK(C->tgt->quarantine_list(C->db[MF_TARGET], &C->forward, conf_take_quarantined, &id, &C->err));
     assert_true(id > 0);
     C->tgt->loader_close(l);
 }

@@ -282,16 +282,6 @@ static void a_unique_conflict_is_told_from_a_bad_row(void **state)
     close_target(C, &t);
 }
 
-static int count_quarantined(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
-{
-    (void)err;
-    assert_string_equal(q->table, "u");
-    assert_non_null(strstr(q->key, "3"));
-    assert_true(q->reason[0] != 0 && q->code[0] != 0);
-    *(int64_t *)ctx = q->id;
-    return 0;
-}
-
 static void carefully_a_bad_row_goes_to_quarantine(void **state)
 {
     struct conf *C = *state;
@@ -306,11 +296,11 @@ static void carefully_a_bad_row_goes_to_quarantine(void **state)
     OK(window(C, &t, &keep));
     assert_int_equal(t.result.quarantined, 1);
     conf_expect(MF_TARGET, "u", "");
-    OK(C->tgt->quarantine_list(C->db[MF_TARGET], &C->forward, count_quarantined, &id, &C->err));
+    OK(C->tgt->quarantine_list(C->db[MF_TARGET], &C->forward, conf_take_quarantined, &id, &C->err));
     assert_true(id > 0);
     OK(C->tgt->quarantine_drop(C->db[MF_TARGET], &C->forward, id, &C->err));
     id = 0;
-    OK(C->tgt->quarantine_list(C->db[MF_TARGET], &C->forward, count_quarantined, &id, &C->err));
+    OK(C->tgt->quarantine_list(C->db[MF_TARGET], &C->forward, conf_take_quarantined, &id, &C->err));
     assert_int_equal(id, 0);
     close_target(C, &t);
 }

@@ -3,7 +3,6 @@ import re
 
 import pytest
 
-from harness.mydrive import Drive
 from harness.mysql_servers import VERSIONS, ident
 from harness.pgread import Read
 
@@ -17,19 +16,6 @@ def check_source():
     def run(url, **named):
         made.append(Read(url if isinstance(url, str) else url.url(), **named))
         return {(f["code"], f["object"]): f for f in made[-1].check()["findings"]}
-
-    yield run
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def check_target(tmp_path):
-    made = []
-
-    def run(source, target, **named):
-        made.append(Drive(target if isinstance(target, str) else target.url(), other=source.url(), state=tmp_path))
-        return {(f["code"], f["object"]): f for f in made[-1]("check", **named)["findings"]}
 
     yield run
     for one in made:
