@@ -11,11 +11,12 @@ started=$SECONDS
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(lint docs unit asan tsan fuzz scenarios scenarios_asan scenarios_tsan)
 for p in "${parts[@]}"; do
-    rm -f "$LOGS/$p.count" "$LOGS/$p.log" "$LOGS/$p.time"
+    rm -f "$LOGS/$p.count" "$LOGS/$p.log" "$LOGS/$p.time" "$LOGS/$p.failed"
 done
 rm -f "$LOGS"/scenarios*.xml
 
-# A part's command prints what it likes; how_many PART prints "passed failed skipped" once it is over.
+# A part's command prints what it likes; how_many PART prints "passed failed skipped" once it is over,
+# and then a line for each that failed.
 run_lint() { scripts/lint.sh; }
 run_docs() { python3 scripts/check_docs.py; }
 run_unit() { build_variant plain && meson test -C build --no-rebuild --print-errorlogs; }
@@ -38,13 +39,15 @@ how_many() {
 }
 
 run_part() {
-    local part=$1 status=0 passed failed skipped begun=$SECONDS
+    local part=$1 status=0 passed failed skipped begun=$SECONDS names=$LOGS/$1.failed
     case $part in
     unit) rm -f build/meson-logs/testlog.json ;;
     asan | tsan) rm -f "build-$part/meson-logs/testlog.json" ;;
     esac
     "run_$part" >"$LOGS/$part.log" 2>&1 || status=$?
-    read -r passed failed skipped < <(how_many "$part" 2>>"$LOGS/$part.log") || true
+    how_many "$part" >"$names" 2>>"$LOGS/$part.log" || true
+    read -r passed failed skipped <"$names" || true
+    sed -i 1d "$names"
     # A part that failed and counted no failure (a build that broke, a runner that died) is one failure.
     if [ "$status" != 0 ] && [ "${failed:-0}" = 0 ]; then
         failed=1
@@ -96,5 +99,9 @@ for p in "${parts[@]}"; do
     total_skipped=$((total_skipped + skipped))
 done
 printf '%-15s %8d %8d %8d %8d\n\n' sum "$total_passed" "$total_failed" "$total_skipped" $((SECONDS - started))
+# What failed stands at the very end, where a log that was cut short still shows it.
+for p in "${parts[@]}"; do
+    [ -s "$LOGS/$p.failed" ] && sed "s/^/failed: $p: /" "$LOGS/$p.failed"
+done
 echo "$total_passed passed, $total_failed failed" | tee "$LOGS/total"
 [ "$total_failed" = 0 ]
