@@ -31,7 +31,7 @@
 struct mf_source_ops {
     /* -- catalogue: run, plan, check -- */
     int (*catalog)(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err);
-    /* The same without figures (rows_estimate -1, bytes 0): asked every few seconds, also while writers are held, so it is cheap and waits for no
+    /* The same without figures (rows_estimate -1, bytes 0; cascades it has): asked every few seconds, also while writers are held, so it is cheap and waits for no
      * table's lock. */
     int (*shapes)(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err);
     /* What became of a table (by t->id) that the catalogue does not give any more under its name, as the end of a sentence: "was renamed to

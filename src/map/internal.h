@@ -4,6 +4,7 @@
 #include "map/map.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* One relation version that was resolved. */
 struct map_version {
@@ -20,6 +21,7 @@ struct map_table {
 
 struct mf_map {
     enum mf_on_ddl on_ddl; /* constant */
+    _Atomic uint64_t edition;
     pthread_mutex_t mu;    /* guards everything below */
     struct mf_arena arena; /* owns all shapes; nothing is freed before the map is */
     struct map_table *tables;

@@ -128,6 +128,40 @@ int mf_map_accept(struct mf_map *m, const struct mf_table *seen, const struct mf
     return rc;
 }
 
+int mf_map_cascades(struct mf_map *m, const struct mf_catalog *origin, struct mf_error *err)
+{
+    int rc = 0;
+    bool changed = false;
+    pthread_mutex_lock(&m->mu);
+    for (size_t i = 0; rc == 0 && i < origin->n; i++) {
+        struct map_table *t = mf_map_find(m, &origin->tables[i]);
+        if (!t || mf_table_same_cascades(t->origin, &origin->tables[i])) {
+            continue;
+        }
+        struct mf_table now = *t->origin;
+        now.cascades = origin->tables[i].cascades;
+        now.ncascades = origin->tables[i].ncascades;
+        const struct mf_table *o = mf_table_copy(&m->arena, &now);
+        if (!o) {
+            rc = no_memory(err);
+            break;
+        }
+        t->origin = o;
+        t->versions = NULL;
+        changed = true;
+    }
+    if (changed) {
+        m->edition++;
+    }
+    pthread_mutex_unlock(&m->mu);
+    return rc;
+}
+
+uint64_t mf_map_edition(const struct mf_map *m)
+{
+    return m->edition;
+}
+
 /* ---- resolving a version ---- */
 
 /* True when every key column of `key_of` is among the columns of t; then they become its key, in that order. */

@@ -32,8 +32,13 @@ enum mf_map_verdict {
  * a column the origin has no more) is SAME. */
 enum mf_map_verdict mf_map_relation(struct mf_map *m, const struct mf_table *seen, int *ret_added,
                                     struct mf_error *err);
-/* Takes the new shape as planned from now on, after the target was changed to match; replica is its new shape. Its cascades stay as planned. */
+/* Takes the new shape as planned from now on, after the target was changed to match; replica is its new shape. Its cascades stay as they are. */
 int mf_map_accept(struct mf_map *m, const struct mf_table *seen, const struct mf_table *replica, struct mf_error *err);
+/* The cascades of the origin's tables are those of this catalogue from now on; tables that it has not keep theirs. What was resolved before stays as it
+ * was: who holds it sees by mf_map_edition that it is to be resolved again. Not while changes are applied. */
+int mf_map_cascades(struct mf_map *m, const struct mf_catalog *origin, struct mf_error *err);
+/* Grows with every mf_map_cascades that found other ones. */
+uint64_t mf_map_edition(const struct mf_map *m);
 
 /* Number and hash of the names of the first n travelling columns of t (n < 0: all). Two versions where one's names
  * begin with the other's differ only by columns added at the end. */

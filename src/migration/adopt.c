@@ -220,7 +220,8 @@ static int accept(struct adopting *a, struct mf_error *err)
             return -1;
         }
     }
-    return 0;
+    /* the new tables may refer to others */
+    return mf_map_cascades(there, &a->now, err) < 0 ? -1 : mf_map_cascades(home, &a->there, err);
 }
 
 static int tell_apply(struct adopting *a, struct mf_error *err)

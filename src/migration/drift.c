@@ -16,6 +16,7 @@ struct looking {
     struct mf_drift *d;
     bool have_other;
     enum mf_on_ddl policy;
+    bool by_server; /* mode: native, and the servers carry changes over by themselves */
 };
 
 void mf_table_list_add(struct mf_table_list *l, const struct mf_table *t)
@@ -181,6 +182,35 @@ static bool columns_agree(struct looking *l, const struct mf_table *was, const s
     return true;
 }
 
+/* Between two tables that are there before and after. */
+static bool is_migrated(const struct looking *l, const struct mf_cascade *k)
+{
+    return mf_catalog_find(l->known, k->schema, k->table) && mf_catalog_find(&l->d->now, k->schema, k->table);
+}
+
+/* What cascades is in no stream and is done by what is known of the foreign keys: with another knowledge than the server's, rows stay that it
+ * deleted, or go that it kept. */
+static void compare_cascades(struct looking *l, const struct mf_table *was, const struct mf_table *o)
+{
+    for (int gone = 0; gone < 2; gone++) {
+        const struct mf_table *of = gone ? was : o, *in = gone ? o : was;
+        for (uint16_t i = 0; i < of->ncascades; i++) {
+            const struct mf_cascade *k = &of->cascades[i];
+            if (mf_table_has_cascade(in, k) || !is_migrated(l, k)) {
+                continue;
+            }
+            char what[500];
+            snprintf(what, sizeof what,
+                     "%s a foreign key by which the server changes rows of it when rows of %s.%s go or change: what "
+                     "that did meanwhile is in no stream",
+                     gone ? "has lost" : "was given", o->schema, o->name);
+            problem(l, k->schema, k->table, what,
+                    "start midflight again, then midflight verify --repair, then change the foreign key on the other "
+                    "side too; no cutover is made before a verification that began after this");
+        }
+    }
+}
+
 static int compare_columns(struct looking *l, const struct mf_planned *p, const struct mf_table *o,
                            struct mf_error *err)
 {
@@ -188,7 +218,10 @@ static int compare_columns(struct looking *l, const struct mf_planned *p, const 
     if (!was) {
         return 0;
     }
-    bool here = mf_table_catalog_shape(was) != mf_table_catalog_shape(o) || was->ncolumns != o->ncolumns;
+    if (!l->by_server) {
+        compare_cascades(l, was, o);
+    }
+    bool here = (l->by_server && !mf_table_same_cascades(was, o)) || mf_table_catalog_shape(was) != mf_table_catalog_shape(o) || was->ncolumns != o->ncolumns;
     bool stopped = l->db->side == MF_SOURCE && p->shape != mf_table_catalog_shape(o); /* while no run was alive */
     if (!here && !stopped) {
         return 0;
@@ -249,20 +282,21 @@ static void find_new(struct looking *l)
 
 /* mode: native. The target's server brings schema changes across by itself; what is not there yet is waited for, and nothing is made by us, or it
  * would be there when the server comes to it. */
-static enum mf_on_ddl policy_of(struct mf_migration *m)
+static enum mf_on_ddl policy_of(const struct mf_migration *m, bool by_server)
 {
-    bool by_server = m->config->mode == MF_MODE_NATIVE && mf_native_at(m->state) != MF_NATIVE_OVER;
     return by_server && m->config->on_ddl == MF_DDL_ADDITIVE ? MF_DDL_STOP : m->config->on_ddl;
 }
 
 int mf_drift_look(struct mf_migration *m, struct mf_drift *ret, struct mf_error *err)
 {
     bool back = mf_writes_on_target(m);
+    bool by_server = m->config->mode == MF_MODE_NATIVE && mf_native_at(m->state) != MF_NATIVE_OVER;
     struct mf_drift d = {0};
     struct looking l = {.m = m,
                         .db = back ? m->target : m->source,
                         .other = back ? m->source : m->target,
-                        .policy = policy_of(m),
+                        .policy = policy_of(m, by_server),
+                        .by_server = by_server,
                         .known = back ? &m->target_tables : &m->source_tables,
                         .d = &d};
     int rc = mf_plan_load(m, &l.plan, err);

@@ -79,6 +79,7 @@ struct mf_migration {
     int64_t dual_check_us; /* dual writes: when to look again at what is in their way; 0: nothing is known to be */
     int64_t dual_nudge_us;
     bool dual_ready;                        /* looked at; control thread only */
+    bool cascades_known;                    /* compared with what an earlier run knew */
     int64_t watch_due_us;                   /* the schema watch: the next look */
     int64_t drift_since_us, drift_nudge_us; /* a change that stops the run was seen, and what was committed drains */
     struct mf_position drift_upto;          /* up to here */

@@ -80,7 +80,8 @@ static int mended_and_proven(struct mf_migration *m, struct mf_error *err)
 static int guard(void *ctx, struct mf_error *err)
 {
     struct mf_migration *m = ctx;
-    if (mf_watch_guard(m, err) < 0 || lag_small(m, err) < 0 || mf_quarantine_guard(m, err) < 0) {
+    if (mf_watch_guard(m, err) < 0 || lag_small(m, err) < 0 || mf_quarantine_guard(m, err) < 0 ||
+        mf_watch_other(m, err) < 0) {
         return -1;
     }
     if (mf_writes_on_target(m)) {

@@ -103,7 +103,11 @@ static int accept(struct mf_migration *m, const struct mf_drift *d, struct mf_er
         return -1;
     }
     m->have_tables = false;
-    return mf_open_tables(m, true, err);
+    const struct mf_catalog *ours = back ? &m->target_tables : &m->source_tables;
+    if (mf_open_tables(m, true, err) < 0 || mf_map_cascades(there, ours, err) < 0) {
+        return -1;
+    }
+    return home ? mf_map_cascades(home, back ? &m->source_tables : &m->target_tables, err) : 0;
 }
 
 /* Columns that no change in the stream told of: apply stands behind every transaction that knew the table without them. */
@@ -179,7 +183,10 @@ static int consider(struct mf_migration *m, const struct mf_drift *d, bool busy,
         if (m->drift_since_us == 0 && begin_drain(m)) {
             return 0;
         }
-        *err = d->problem;
+        /* A proof from before it may not open a cutover after the next start. */
+        if (mf_state_set_int(m->state, "schema_accepted_us", mf_wall_us(), err) == 0) {
+            *err = d->problem;
+        }
         return -1;
     }
     m->drift_since_us = 0;
@@ -216,6 +223,17 @@ int mf_watch_step(struct mf_migration *m, bool busy, struct mf_error *err)
     rc = consider(m, &d, busy, err);
     mf_drift_free(&d);
     return rc;
+}
+
+int mf_watch_other(struct mf_migration *m, struct mf_error *err)
+{
+    bool back = mf_writes_on_target(m);
+    struct mf_map *map = back ? m->forward_map : m->reverse_map;
+    m->have_tables = m->have_tables && !back;
+    if (mf_open_tables(m, true, err) < 0) {
+        return -1;
+    }
+    return map ? mf_map_cascades(map, back ? &m->source_tables : &m->target_tables, err) : 0;
 }
 
 int mf_watch_guard(struct mf_migration *m, struct mf_error *err)

@@ -54,6 +54,9 @@ void mf_table_list_add(struct mf_table_list *l, const struct mf_table *t);
 int mf_watch_step(struct mf_migration *m, bool busy, struct mf_error *err);
 /* Before and in a cutover or rollback: MF_ABANDONED MFGUARD when the other side would lack something. */
 int mf_watch_guard(struct mf_migration *m, struct mf_error *err);
+/* Before a cutover or rollback: what the side that will take writes does by itself (foreign keys that cascade) is known as it is now; nobody has watched
+ * it. */
+int mf_watch_other(struct mf_migration *m, struct mf_error *err);
 /* Tables that only the target has, at a cutover: they are its own and not carried back. */
 int mf_watch_note_own(struct mf_migration *m, struct mf_error *err);
 bool mf_watch_is_own(struct mf_migration *m, const struct mf_table *t);

@@ -63,7 +63,7 @@ struct mf_table {
     uint16_t nkey;
     struct mf_column *columns;
     uint16_t *key;         /* ordinals of the key columns in key order; nkey of them, 0 when FULL */
-    int64_t rows_estimate; /* -1 unknown; only a catalogue fills this, bytes and cascades (shapes: not even that) */
+    int64_t rows_estimate; /* -1 unknown; only a catalogue fills this and bytes (shapes: not even that), and cascades */
     int64_t bytes;
     uint16_t ncascades;
     struct mf_cascade *cascades;
@@ -86,6 +86,13 @@ struct mf_table *mf_table_copy(struct mf_arena *arena, const struct mf_table *t)
 
 /* Writes `schema.name` for messages (unquoted), truncated to n. Returns out. */
 const char *mf_table_label(const struct mf_table *t, char *out, size_t n);
+
+/* What refers to the one refers to the other, and acts in the same way; in whatever order. */
+bool mf_table_same_cascades(const struct mf_table *a, const struct mf_table *b);
+/* Of all cascades between tables of the catalogue, in whatever order. */
+uint64_t mf_catalog_cascades_hash(const struct mf_catalog *c);
+/* Whether t has this cascade. */
+bool mf_table_has_cascade(const struct mf_table *t, const struct mf_cascade *k);
 
 const struct mf_table *mf_catalog_find(const struct mf_catalog *c, const char *schema, const char *name);
 const struct mf_table *mf_catalog_by_id(const struct mf_catalog *c, uint32_t id);

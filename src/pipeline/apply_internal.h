@@ -20,6 +20,7 @@ struct ap_table {
 struct ap_rel {
     bool known;
     bool noted;                   /* its names are recorded as the last applied */
+    uint64_t edition;             /* of the map, when it was resolved */
     const struct mf_map_rel *map; /* NULL: left out */
     struct ap_table *table;
     struct mf_map_names names;

@@ -108,7 +108,7 @@ static enum ap_end learn(struct mf_apply *a, struct ap_rel *r, const struct mf_t
         a->seen = seen;
         return AP_SCHEMA;
     }
-    struct ap_rel found = {.known = true, .table = table_of(a, seen)};
+    struct ap_rel found = {.known = true, .edition = mf_map_edition(a->o.map), .table = table_of(a, seen)};
     if (!found.table) {
         return mf_fail(err, MF_FATAL, "MFMEM", "out of memory for the list of tables"), AP_FAILED;
     }
@@ -140,6 +140,12 @@ enum ap_end mf_apply_rel(struct mf_apply *a, uint32_t number, const struct mf_ta
         if (end != AP_OK) {
             return end;
         }
+    } else if (r->edition != mf_map_edition(a->o.map)) {
+        uint64_t edition = mf_map_edition(a->o.map);
+        if (mf_map_resolve(a->o.map, seen, &r->map, err) < 0) {
+            return AP_FAILED;
+        }
+        r->edition = edition;
     }
     *ret = r;
     return AP_OK;

@@ -6,7 +6,7 @@ import threading
 import MySQLdb
 import pytest
 
-from harness.midflight import unhurried
+from harness.midflight import DIFFERENT, FAILED, unhurried
 from harness.mycompare import equal_at_last
 from harness.servers import wait_for
 
@@ -171,3 +171,62 @@ def test_a_session_that_does_not_check_foreign_keys(mysql_pair, migration):
     source.execute("DELETE FROM parent WHERE id = 3")
     equal_at_last(m, source, target)
     assert target.rows("SELECT * FROM child ORDER BY id") == [(1, 1), (2, 2)]
+
+
+FAMILY = ("CREATE TABLE parent (id int PRIMARY KEY, v int); INSERT INTO parent VALUES (1, 1), (2, 2), (3, 3), (4, 4), (5, 5);"
+          "CREATE TABLE child (id int PRIMARY KEY, p int NOT NULL, KEY (p)); INSERT INTO child VALUES (1, 1), (2, 2), (3, 3), (4, 4), (5, 5)")
+CASCADES = "ALTER TABLE child ADD CONSTRAINT late FOREIGN KEY (p) REFERENCES parent (id) ON DELETE CASCADE"
+NO_MORE = "ALTER TABLE child DROP FOREIGN KEY late"
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+@pytest.mark.parametrize("change", [CASCADES, NO_MORE], ids=["added", "dropped"])
+def test_a_foreign_key_changed_on_the_way(change, running, mysql_pair, migration):
+    """What it did before midflight knew cannot be known for certain: it is said, and no cutover goes by a proof from before."""
+    source, target = mysql_pair
+    source.execute(FAMILY)
+    if change == NO_MORE:
+        source.execute(CASCADES)
+    m = migration(source, target, config=SMALL)
+    m.start()
+    m.wait_phase("synced")
+    m.call("verify")
+    if not running:
+        m.stop()
+    source.execute(change)
+    source.execute("DELETE FROM parent WHERE id IN (1, 2)")
+    if running:
+        assert m.wait_exit(60) == FAILED, m.tail()
+        assert "MFDDL" in m.log_text() and f"{source.name}.child" in m.log_text() and "verify --repair" in m.log_text()
+    m.start()
+    m.wait(lambda status: status.get("streams_open") and status["phase"] == "synced", 60, "the next start")
+    if not running:
+        m.wait_log("added or dropped while midflight was away")
+    m.call("verify", "--repair", expect=(0, DIFFERENT))
+    target.execute(change)
+    source.execute("DELETE FROM parent WHERE id = 3")
+    equal_at_last(m, source, target)
+    assert source.value("SELECT count(*) FROM child") == (2 if change == CASCADES else 5)
+    m.call("cutover")
+    target.execute("DELETE FROM parent WHERE id = 4")
+    equal_at_last(m, source, target)
+
+
+def test_a_new_table_whose_rows_go_with_others(mysql_pair, migration):
+    source, target = mysql_pair
+    source.execute(FAMILY)
+    m = migration(source, target, config={**SMALL, "on_ddl": "additive", "schema_check": "300ms"})
+    m.start()
+    m.wait_phase("synced")
+    source.execute("DELETE FROM parent WHERE id = 1")  # its shape has been seen
+    source.execute("CREATE TABLE late (id int PRIMARY KEY, p int NOT NULL, FOREIGN KEY (p) REFERENCES parent (id) ON DELETE CASCADE); INSERT INTO late VALUES (2, 2), (3, 3), (4, 4), (5, 5)")
+    m.wait_log(f"table {source.name}.late is migrated from here on")
+    source.execute("DELETE FROM parent WHERE id = 2")
+    equal_at_last(m, source, target)
+    assert target.value("SELECT count(*) FROM late") == 3
+    m.call("verify")
+    m.call("cutover")
+    target.execute("DELETE FROM parent WHERE id = 3")
+    equal_at_last(m, source, target)
+    assert source.value("SELECT count(*) FROM late") == 2
+    assert m.starts == 1

@@ -373,7 +373,7 @@ static int load(MYSQL *c, const struct my_db *db, const struct mf_filter *filter
         bool whole = rc == 0 && !l.torn[0];
         rc = whole ? finish(&l, &cat, err) : rc;
         free(l.tables);
-        rc = whole && rc == 0 && figures ? my_cascades_read(c, &cat, err) : rc;
+        rc = whole && rc == 0 && !where ? my_cascades_read(c, &cat, err) : rc;
         if (whole && rc == 0) {
             *ret = cat;
             return 0;

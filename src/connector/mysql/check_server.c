@@ -195,6 +195,22 @@ static int check_filters(struct my_check *k, struct mf_error *err)
     return 0;
 }
 
+/* The server's history must fit into a position. */
+static int check_position(struct my_check *k, struct mf_error *err)
+{
+    struct mf_position at;
+    struct mf_error why = {0};
+    if (!k->db->gtid || my_position_seen(k->c, k->db, &at, &why) == 0) {
+        return 0;
+    }
+    if (strcmp(why.code, "MFGTID") != 0) {
+        *err = why;
+        return -1;
+    }
+    my_check_say(k, MF_BLOCKER, "gtid-set", "gtid_executed", why.hint, "%s", why.text);
+    return 0;
+}
+
 /* ---- the server ---- */
 
 static int check_replica(struct my_check *k, struct mf_error *err)
@@ -292,5 +308,5 @@ int my_check_server(struct my_check *k, struct mf_error *err)
     check_expiry(k);
     check_read_only(k);
     check_network(k);
-    return check_filters(k, err) < 0 || check_replica(k, err) < 0 || check_activity(k, err) < 0 ? -1 : 0;
+    return check_position(k, err) < 0 || check_filters(k, err) < 0 || check_replica(k, err) < 0 || check_activity(k, err) < 0 ? -1 : 0;
 }
