@@ -12,9 +12,10 @@
 
 struct my_waiter {
     struct my_db *db;
-    MYSQL *c;     /* the session that waits */
-    MYSQL *other; /* leased: takes its requests back, and asks whom it waits for */
-    bool leased;  /* c is leased too */
+    MYSQL *c;             /* the session that waits */
+    MYSQL *other;         /* leased: takes its requests back, and asks whom it waits for */
+    bool leased;          /* c is leased too */
+    unsigned long beside; /* a session of ours that need not end for it, and is not in its way; 0: none */
 };
 
 /* what: as in my_connect; NULL: a leased session. */
