@@ -55,6 +55,11 @@ static void check_global(struct my_check *k)
         say_global(k, MF_BLOCKER, "account-replication-client", "REPLICATION CLIENT",
                    "it may not ask where the binary log stands");
     }
+    if (k->db->mariadb && k->db->version >= 100500 && !super && !has(k, "SLAVE MONITOR") &&
+        !has(k, "REPLICA MONITOR")) {
+        say_global(k, MF_BLOCKER, "account-slave-monitor", "SLAVE MONITOR",
+                   "it may not ask whether the server is a replica, which must be known before writers are held");
+    }
     if (!has(k, "PROCESS")) {
         say_global(k, MF_WARNING, "account-process", "PROCESS",
                    "it does not see other sessions: neither how loaded the server is, nor whom a cutover waits for");
