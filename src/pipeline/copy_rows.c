@@ -62,9 +62,7 @@ static int quarantine(struct cp_job *j, const struct mf_row *row, struct mf_erro
         return -1;
     }
     MF_CLEANUP_BUF struct mf_buf json = {.max = ROW_JSON_MAX}, key = {.max = KEY_TEXT_MAX};
-    if (j->t->source->nkey) {
-        mf_put_key_text(&key, j->t->source, row);
-    }
+    mf_put_key_text(&key, j->t->source, row); /* as apply will look for it */
     row_json(j->t->source, row, &json);
     struct mf_quarantined q = {.key = mf_buf_str(&key),
                                .reason = err->text,

@@ -91,3 +91,20 @@ def side(kind: str, role: str, database, mysql_database):
 def test_there_and_back(kinds, database, mysql_database, migration):
     source, target = (side(k, role, database, mysql_database) for k, role in zip(kinds, ("source", "target")))
     there_and_back(source, target, migration, kinds)
+
+
+def test_refused_rows_of_a_table_without_a_key(database, mysql_database, migration):
+    """What the copy left out is known to the stream, and goes with its row."""
+    source, target = database("source"), mysql_database("target", "8.0")
+    source.execute("CREATE TABLE n (d date, v int); ALTER TABLE n REPLICA IDENTITY FULL; INSERT INTO n VALUES ('2026-01-01', 1), ('infinity', 2), ('-infinity', NULL)")
+    m = migration(source, target, config={"copy": {"max_load": 0}, "on_divergence": "stop"})
+    m.start()
+    m.wait_phase("synced")
+    listed = lambda: sorted(q["key"] for q in m.call("quarantine", "list", "--json").json["rows"])
+    assert listed() == ["d=-infinity, v=NULL", "d=infinity, v=2"]
+    source.execute("DELETE FROM n WHERE d = 'infinity'")
+    wait_for(lambda: len(listed()) == 1, 30, "one entry gone")
+    source.execute("UPDATE n SET d = '2026-02-02' WHERE d = '-infinity'")
+    wait_for(lambda: not listed(), 30, "an empty quarantine")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    assert target.value("SELECT count(*) FROM n") == 2
