@@ -95,6 +95,12 @@ def test_a_replica(check_source, own_mysql):
         assert codes(check_source(server.url())) == ({"replica"} if logs else {"log-slave-updates"})
 
 
+def test_a_member_of_a_cluster(check_source, own_mysql):
+    """Its other members would get past the gate. The server has the option and no library for it."""
+    server = own_mysql("mariadb", settings={"wsrep_on": "ON", "wsrep_provider": "none"})
+    assert codes(check_source(server.url()), BLOCKER) == {"several-writers"}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_right_that_is_missing_comes_with_its_grant(check_source, mysql_database, version):
     db = mysql_database("source", version)
