@@ -1,11 +1,14 @@
 """Databases of two kinds: MySQL, MariaDB and PostgreSQL into each other and back, with every type that both know, under writes.
 
 The judge is harness/pairs.py, which reads both sides with their own drivers and knows nothing of midflight's translation."""
+import signal
+
 import pytest
 
 from harness.midflight import DIFFERENT, unhurried
 from harness.pairs import KINDS_OF_MYSQL, KINDS_OF_POSTGRES, Load, differences, fill, tables_of, wait_same
 from harness.servers import wait_for
+from harness.wire import Wire
 
 REFUSED_BY_POSTGRES = {  # id → column, value as MySQL has it, a word of the reason
     1: ("d", "'0000-00-00'", "0000-00-00"),
@@ -108,3 +111,24 @@ def test_refused_rows_of_a_table_without_a_key(database, mysql_database, migrati
     wait_for(lambda: not listed(), 30, "an empty quarantine")
     assert m.call("verify", "--json").json["rows_differing"] == 0
     assert target.value("SELECT count(*) FROM n") == 2
+
+
+def test_a_commit_that_comes_about_late(database, own_mysql, migration):
+    """Its answer was lost with the connection, and it waits in the server for a replica; meanwhile the chunk is copied again. Then its rows are refused as
+    duplicates of themselves, which is no reason to keep them out."""
+    source, target = database("source"), own_mysql("mariadb", settings={"rpl_semi_sync_master_timeout": 600000, "rpl_semi_sync_master_wait_point": "AFTER_SYNC"}).create_database("shop")
+    source.execute("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 500) i")
+    doing = lambda what: [r for r in target.rows("SHOW FULL PROCESSLIST") if what in f"{r[6]} {r[7]}" and "PROCESSLIST" not in str(r[7])]
+    with Wire(target.server.port) as wire:
+        m = migration(source, wire.url(target.url()), config={"copy": {"max_load": 0, "jobs": 1}, "quarantine": {"on_reject": "stop"}})
+        m.start(fault="mysql.load_commit=stop")
+        wait_for(lambda: open(f"/proc/{m.process.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "T", 30, "the stop")
+        target.execute("SET GLOBAL rpl_semi_sync_master_enabled = ON")
+        m.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: doing("semi-sync ACK"), 20, "the commit to wait")
+        wire.cut()
+        wait_for(lambda: doing("INSERT INTO `shop`.`t`"), 30, "the chunk to be copied again")
+        target.execute("SET GLOBAL rpl_semi_sync_master_enabled = OFF")
+        m.wait_phase("synced")
+        assert m.call("verify", "--json").json["rows_differing"] == 0
+        assert not m.call("quarantine", "list", "--json").json["rows"]
