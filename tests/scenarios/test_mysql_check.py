@@ -95,6 +95,14 @@ def test_a_replica(check_source, own_mysql):
         assert codes(check_source(server.url())) == ({"replica"} if logs else {"log-slave-updates"})
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_generated_columns_that_go_by_the_clock(check_source, mysql_database, version):
+    db = mysql_database("source", version)
+    db.execute("CREATE TABLE t (id int PRIMARY KEY, ts timestamp NULL, at datetime, kept date AS (date(ts)) STORED, looked_up date AS (date(ts)) VIRTUAL, KEY (looked_up),"
+               " read_only date AS (date(ts)) VIRTUAL, plain date AS (date(at)) STORED)")
+    assert set(of(check_source(db.url()), "generated-clock")) == {f"column {db.name}.t.kept", f"column {db.name}.t.looked_up"}
+
+
 def test_a_member_of_a_cluster(check_source, own_mysql):
     """Its other members would get past the gate. The server has the option and no library for it."""
     server = own_mysql("mariadb", settings={"wsrep_on": "ON", "wsrep_provider": "none"})
