@@ -160,6 +160,10 @@ struct mf_chunk_done {
 struct mf_digest {
     uint64_t rows, lane1, lane2;
 };
+static inline bool mf_digest_equal(const struct mf_digest *a, const struct mf_digest *b)
+{
+    return a->rows == b->rows && a->lane1 == b->lane1 && a->lane2 == b->lane2;
+}
 
 struct mf_sequence {
     char schema[128], name[128];

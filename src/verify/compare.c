@@ -227,11 +227,6 @@ static int digests(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, c
                : 0;
 }
 
-static bool equal(const struct mf_digest *a, const struct mf_digest *b)
-{
-    return a->rows == b->rows && a->lane1 == b->lane1 && a->lane2 == b->lane2;
-}
-
 struct parts {
     struct mf_chunk *c;
     size_t n, cap;
@@ -266,7 +261,7 @@ static int descend(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, c
     for (size_t i = 0; rc == 0 && i < p.n; i++) {
         struct mf_digest o, r;
         rc = digests(v, s, t, &p.c[i], &o, &r, err);
-        if (rc == 0 && !equal(&o, &r)) {
+        if (rc == 0 && !mf_digest_equal(&o, &r)) {
             rc = descend(v, s, t, &p.c[i], o.rows > r.rows ? o.rows : r.rows, depth + 1, ret_differing, err);
         }
     }
@@ -282,7 +277,7 @@ int vf_compare_chunk(struct mf_verify *v, struct vf_slot *s, struct vf_table *t,
     if (digests(v, s, t, c, &o, &r, err) < 0) {
         return -1;
     }
-    if (!equal(&o, &r) && descend(v, s, t, c, o.rows > r.rows ? o.rows : r.rows, 0, &differing, err) < 0) {
+    if (!mf_digest_equal(&o, &r) && descend(v, s, t, c, o.rows > r.rows ? o.rows : r.rows, 0, &differing, err) < 0) {
         return -1;
     }
     *ret_rows = (int64_t)o.rows;

@@ -6,6 +6,7 @@
  * looked (between the comparison and now) is in P and cannot be lost; what comes after P is applied on top. */
 #include "verify/internal.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/mem.h"
@@ -113,8 +114,8 @@ static uint64_t row_hash(const struct mf_row *row)
     uint64_t h = row->n;
     for (uint16_t i = 0; i < row->n; i++) {
         const struct mf_value *v = &row->values[i];
-        h = XXH3_64bits_withSeed(v->kind == MF_TEXT ? v->data : "", v->kind == MF_TEXT ? v->len : 0,
-                                 h * 31 + (uint64_t)v->kind);
+        bool bytes = mf_value_has_bytes(v);
+        h = XXH3_64bits_withSeed(bytes ? v->data : "", bytes ? v->len : 0, h * 31 + (uint64_t)v->kind);
     }
     return h;
 }
@@ -282,34 +283,59 @@ static enum mf_step read_next(struct vf_repair *p, struct mf_error *err)
     return MF_STEP_MORE;
 }
 
+/* A table without a key, whole: the origin in the snapshot, the replica as it stands at the same position. */
+static int same_digest(struct vf_repair *p, struct mf_reader *now, bool *ret, struct mf_error *err)
+{
+    struct vf_table *t = table_of(p);
+    struct mf_db *o = p->v->o.pipe->origin, *r = p->v->o.pipe->replica;
+    MF_CLEANUP_FREE struct mf_chunk *all = mf_xcalloc(1, sizeof(*all));
+    struct mf_digest a = {0}, b = {0};
+    if (o->connector->source->digest(p->o, t->ot, all, &a, err) < 0 ||
+        r->connector->source->digest(now, t->rt, all, &b, err) < 0) {
+        return -1;
+    }
+    *ret = mf_digest_equal(&a, &b);
+    return 0;
+}
+
+/* How many of the batch's rows the replica shows as they were written; those that went count. */
+static int good_of_keyed(struct vf_repair *p, struct mf_reader *now, int64_t *ret_good, struct mf_error *err)
+{
+    struct vf_table *t = table_of(p);
+    struct mf_db *r = p->v->o.pipe->replica;
+    struct mf_position ignored;
+    struct vf_rows have = {.arena = &p->arena, .cap = p->whole.n + 1};
+    have.rows = mf_alloc_array(&p->arena, have.cap, sizeof(*have.rows));
+    if (!have.rows) {
+        return mf_fail(err, MF_FATAL, "MFMEM", "rows to repair are too large");
+    }
+    if (p->whole.n && r->connector->source->read_rows(now, t->rt, p->whole.rows, p->whole.n, vf_take_row, &have,
+                                                      &ignored, err) < 0) {
+        return -1;
+    }
+    *ret_good = (int64_t)p->ngone;
+    for (size_t i = 0; i < p->whole.n; i++) {
+        const struct mf_row *row = vf_find_row(t->rt, &have, &p->whole.rows[i]);
+        *ret_good += row && vf_same_row(row, &p->whole.rows[i]);
+    }
+    return 0;
+}
+
 /* What was written counts as repaired when the replica shows it. */
 static int check(struct vf_repair *p, int64_t *ret_good, struct mf_error *err)
 {
     struct vf_table *t = table_of(p);
     struct mf_db *r = p->v->o.pipe->replica;
     struct mf_reader *now = NULL;
-    struct mf_position ignored;
-    struct vf_rows have = {.arena = &p->arena, .cap = p->whole.n + 1};
-    have.rows = mf_alloc_array(&p->arena, have.cap, sizeof(*have.rows));
-    if (t->ot->identity == MF_IDENTITY_FULL) {
-        *ret_good = t->differing - t->repaired; /* the write itself makes the copies exact */
-        return 0;
+    bool same = false;
+    if (r->connector->source->reader_open(r, NULL, &now, err) < 0) {
+        return -1;
     }
-    if (!have.rows) {
-        return mf_fail(err, MF_FATAL, "MFMEM", "rows to repair are too large");
-    }
-    int rc = r->connector->source->reader_open(r, NULL, &now, err) < 0 ||
-                     (p->whole.n && r->connector->source->read_rows(now, t->rt, p->whole.rows, p->whole.n, vf_take_row,
-                                                                    &have, &ignored, err) < 0)
-                 ? -1
-                 : 0;
-    if (now) {
-        r->connector->source->reader_close(now);
-    }
-    *ret_good = (int64_t)p->ngone;
-    for (size_t i = 0; rc == 0 && i < p->whole.n; i++) {
-        const struct mf_row *row = vf_find_row(t->rt, &have, &p->whole.rows[i]);
-        *ret_good += row && vf_same_row(row, &p->whole.rows[i]);
+    bool full = t->ot->identity == MF_IDENTITY_FULL;
+    int rc = full ? same_digest(p, now, &same, err) : good_of_keyed(p, now, ret_good, err);
+    r->connector->source->reader_close(now);
+    if (full) {
+        *ret_good = same ? t->differing - t->repaired : 0;
     }
     return rc;
 }

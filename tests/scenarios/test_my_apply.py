@@ -153,6 +153,17 @@ def test_what_the_target_cannot_hold_is_refused_and_never_changed(drive, c, acco
     assert d("quarantine", drop=entry["id"])["entries"] == []
 
 
+@pytest.mark.parametrize("column", ["x timestamp NOT NULL DEFAULT '2000-01-01 00:00:00'", "x int NOT NULL AUTO_INCREMENT UNIQUE", "x int NOT NULL"], ids=["timestamp", "counter", "int"])
+def test_null_where_the_target_has_none(drive, c, column):
+    """An old server, and every server for a counter, would put something of its own there."""
+    run(c, f"CREATE TABLE t (id int PRIMARY KEY, {column})", close=False)
+    t, d = table(c, "t"), drive()
+    reply = d.window(10, {"table": t, "inserts": [insert("1", None)]}, careful=True, keep=True)
+    assert reply["quarantined"] == 1 and rows(c, "SELECT * FROM t") == []
+    (entry,) = d("quarantine")["entries"]
+    assert entry["column"] == "x", entry
+
+
 def test_no_note_passes(drive, c):
     """What a strict server only notes, or does not even note, is refused by itself and in the middle of many rows."""
     do(c, "CREATE TABLE n (id int PRIMARY KEY, v varchar(5), d datetime(3), f float, e enum('1','2','0'), y date, s varchar(5) CHARACTER SET latin1, b bit(3),"

@@ -7,11 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* name, COLUMN_TYPE, character set, EXTRA, generated, must be named by an INSERT, the table's engine */
+/* name, COLUMN_TYPE, character set, EXTRA, generated, must be named by an INSERT, the table's engine, NOT NULL */
 static const char columns_sql[] =
     "SELECT c.COLUMN_NAME, c.COLUMN_TYPE, COALESCE(c.CHARACTER_SET_NAME, ''), c.EXTRA,"
     " COALESCE(c.GENERATION_EXPRESSION, '') <> '',"
-    " c.IS_NULLABLE = 'NO' AND c.COLUMN_DEFAULT IS NULL AND c.EXTRA NOT LIKE '%%auto_increment%%', t.ENGINE"
+    " c.IS_NULLABLE = 'NO' AND c.COLUMN_DEFAULT IS NULL AND c.EXTRA NOT LIKE '%%auto_increment%%', t.ENGINE,"
+    " c.IS_NULLABLE = 'NO'"
     " FROM information_schema.COLUMNS c JOIN information_schema.TABLES t"
     " ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME"
     " WHERE c.TABLE_SCHEMA = %s AND c.TABLE_NAME = %s AND t.TABLE_SCHEMA = %s AND t.TABLE_NAME = %s"
@@ -47,6 +48,7 @@ static int take_column(struct my_shape *s, MYSQL_ROW row, bool *given, struct mf
         mf_error_prefix(err, "column \"%s\" of %s.%s", row[0], s->table->schema, s->table->name);
         return -1;
     }
+    c->null_is_new = my_get_i64(row, 7) != 0 && (c->type.base == MY_TIMESTAMP || strstr(row[3], "auto_increment"));
     return 0;
 }
 

@@ -9,7 +9,9 @@
 
 struct my_shape_column {
     struct my_type type;
-    bool skip;      /* generated: never written */
+    bool skip; /* generated: never written */
+    bool
+        null_is_new; /* NOT NULL, and the server may put something of its own in the place of a NULL: TIMESTAMP, AUTO_INCREMENT */
     bool on_update; /* ON UPDATE CURRENT_TIMESTAMP: an UPDATE that does not name it changes it */
 };
 

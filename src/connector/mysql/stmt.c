@@ -47,7 +47,9 @@ static int put_new(struct my_applier *a, const struct my_shape *s, const struct 
 {
     const struct mf_value *v = &row->values[col];
     const char *why = my_inexact(&s->columns[col].type, v);
-    if (!why) {
+    if (v->kind == MF_NULL && s->columns[col].null_is_new) {
+        why = "it takes no NULL, and the server would put a value of its own there";
+    } else if (!why) {
         why = my_put_stored(&a->sql, &s->columns[col].type, v);
     }
     return why ? bad_value(a, s, row, col, why, err) : 0;
