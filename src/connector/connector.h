@@ -195,6 +195,8 @@ struct mf_target_ops {
     int (*table_finish)(struct mf_db *db, const struct mf_table *t, struct mf_error *err);
 
     /* -- apply -- */
+    /* A row is found by its key: by the database's own equality, but by the bytes of columns that say so (mf_column.by_bytes). One that is merely equal is
+     * another row, which stays; what does not fit beside it is refused. */
     /* Makes the bookkeeping schema if it is missing (also on a source). Idempotent. */
     int (*prepare)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
     int (*applier_open)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err);

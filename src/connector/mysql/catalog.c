@@ -114,7 +114,7 @@ static int read_tables(struct loading *l, const char *where, struct mf_error *er
 
 /* ---- columns ---- */
 
-enum { C_SCHEMA, C_TABLE, C_NAME, C_TYPE, C_CHARSET, C_NULLABLE, C_EXTRA, C_ORDINAL };
+enum { C_SCHEMA, C_TABLE, C_NAME, C_TYPE, C_CHARSET, C_NULLABLE, C_EXTRA, C_ORDINAL, C_COLLATION };
 
 static bool is_generated(const char *extra)
 {
@@ -139,6 +139,7 @@ static int fill_column(struct loading *l, const struct mf_table *t, struct mf_co
     }
     c->type_id = my_type_id(&type);
     c->type_mod = my_type_mod(&type);
+    c->equality = my_equality(&type, row[C_COLLATION]);
     c->not_null = strcmp(row[C_NULLABLE] ? row[C_NULLABLE] : "", "NO") == 0;
     c->generated = is_generated(row[C_EXTRA]);
     c->number = (int16_t)my_get_i64(row, C_ORDINAL); /* until they are in order */
@@ -173,7 +174,7 @@ static int read_columns(struct loading *l, const char *where, struct mf_error *e
     MYSQL_ROW row;
     mf_buf_printf(&sql,
                   "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE, EXTRA,"
-                  " ORDINAL_POSITION FROM information_schema.COLUMNS WHERE %s",
+                  " ORDINAL_POSITION, COLLATION_NAME FROM information_schema.COLUMNS WHERE %s",
                   where);
     if (my_ask(l->c, &r, err, &sql) < 0) {
         return -1;
