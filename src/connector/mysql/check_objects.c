@@ -285,14 +285,37 @@ static void check_definer(struct my_check *k, const char *object, const char *de
         definer);
 }
 
+#define LIST_TRIGGERS                                                                                                  \
+    "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, DEFINER"         \
+    " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME NOT LIKE 'midflight%'"                                       \
+    " AND EVENT_OBJECT_SCHEMA IN (%s) ORDER BY 1, 2, 3"
+
+int my_check_own_triggers(struct my_check *k, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    if (my_check_ask(k, &r, err, LIST_TRIGGERS) < 0) {
+        return -1;
+    }
+    for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
+        char object[400];
+        if (!my_check_migrates(k, row[0], row[1])) {
+            continue;
+        }
+        bool ours = may_define_for_others(k) || strcmp(row[5] ? row[5] : "", k->db->facts.user) == 0;
+        snprintf(object, sizeof object, "trigger %.90s on %.120s.%.120s", row[2], row[0], row[1]);
+        my_check_say(
+            k, MF_WARNING, "trigger-target", object, "DROP TRIGGER …; -- on the target, if it is not meant to stay",
+            "%s %s, the target's own: it is taken down before rows are written, and made again in a cutover's pause, "
+            "unless the source has one of its name, or by a cancel%s",
+            row[3], row[4], ours ? "" : "; its definer becomes this account, which may not say another");
+    }
+    return 0;
+}
+
 static int check_triggers(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (my_check_ask(
-            k, &r, err,
-            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, DEFINER"
-            " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME NOT LIKE 'midflight%'"
-            " AND EVENT_OBJECT_SCHEMA IN (%s) ORDER BY 1, 2, 3") < 0) {
+    if (my_check_ask(k, &r, err, LIST_TRIGGERS) < 0) {
         return -1;
     }
     for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {

@@ -22,7 +22,7 @@
 int my_shape_for(struct my_applier *a, const struct mf_table *t, struct my_shape **ret, struct mf_error *err)
 {
     if (my_shape_get(a->db, &a->shapes, t, ret, err) < 0 ||
-        (!(*ret)->silent && my_triggers_down(a->db, &a->pipe, t, err) < 0)) {
+        (!(*ret)->silent && my_triggers_down(a->db, &a->pipe, t, mysql_thread_id(a->conn), err) < 0)) {
         return my_wire_fail(a, err);
     }
     (*ret)->silent = true;
