@@ -551,3 +551,17 @@ def test_a_savepoint_that_is_in_the_log(stream, version, gtid):
             "INSERT INTO t VALUES (3, 'gone')", "INSERT INTO m VALUES (1)", "ROLLBACK TO p", "INSERT INTO t VALUES (4, 'x')",
             "COMMIT", "BEGIN", "INSERT INTO t VALUES (5, 'gone')", "INSERT INTO m VALUES (2)", "ROLLBACK")
     assert [line for line in s.lines() if " t " in line] == ["I t 1|x", "I t 4|x"]
+
+
+@pytest.mark.parametrize("version,gtid", [("5.7", True), ("8.0", True), ("mariadb", True)], ids=["5.7", "8.0", "mariadb"])
+def test_any_number_of_savepoints(stream, version, gtid):
+    """Nested transactions of an application: each is a savepoint, whose release the log does not tell."""
+    s = stream(version, gtid, T)
+    s.write("BEGIN")
+    for i in range(1200):
+        s.write("SAVEPOINT s", f"INSERT INTO t VALUES ({i}, 'x')", "RELEASE SAVEPOINT s")
+    s.write("COMMIT", "BEGIN")
+    for i in range(1200):
+        s.write(f"SAVEPOINT s{i}", f"INSERT INTO t VALUES ({i + 5000}, 'x')")
+    s.write("COMMIT")
+    assert s.open().lines() == [f"I t {i}|x" for i in range(1200)] + ["C"] + [f"I t {i + 5000}|x" for i in range(1200)] + ["C"]

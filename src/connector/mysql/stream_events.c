@@ -4,9 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* ---- transactions ---- */
 
@@ -59,7 +57,7 @@ static int begin(struct my_stream *st, const struct my_event *e, struct mf_error
     }
     x.sub = x.id;
     st->x = x;
-    st->nsavepoints = 0;
+    my_savepoints_clear(&st->savepoints);
     st->nmaps = 0;
     if (st->rels.tables_added != __atomic_load_n(&st->db->tables_added, __ATOMIC_ACQUIRE)) {
         MY_LEASE(st->db, l);
@@ -101,7 +99,7 @@ int my_stream_commit(struct my_stream *st, struct mf_error *err)
         return -1;
     }
     st->x = (struct my_txn){0};
-    st->nsavepoints = 0;
+    my_savepoints_clear(&st->savepoints);
     if (!x.begun) {
         return my_stream_progress(st, err);
     }
@@ -133,36 +131,23 @@ static int rolled_back(struct my_stream *st, struct mf_error *err)
     return my_stream_commit(st, err);
 }
 
-/* ---- savepoints: only told where a table that cannot roll back was written in between ---- */
+/* ---- savepoints: going back is only told where a table that cannot roll back was written in between ---- */
 
-static int savepoint(struct my_stream *st, const char *name, struct mf_error *err)
+static int savepoint(struct my_stream *st, const char *name, bool back, struct mf_error *err)
 {
-    if (st->nsavepoints >= MY_SAVEPOINTS_MAX) {
-        return mf_fail(err, MF_FATAL, "MFBIG", "a transaction has more than %d savepoints", MY_SAVEPOINTS_MAX);
+    uint64_t sub = st->next_sub + 1, undo = 0;
+    if (st->x.skip) {
+        return 0;
     }
-    if (!st->savepoints) {
-        st->savepoints = mf_xcalloc(MY_SAVEPOINTS_MAX, sizeof *st->savepoints);
+    if (!back) {
+        my_savepoint_set(&st->savepoints, name, sub);
+    } else if (my_savepoint_back(&st->savepoints, name, sub, &undo, err) < 0) {
+        return -1;
+    } else {
+        st->undo = undo;
+        st->undo_end = sub;
     }
-    struct my_savepoint *s = &st->savepoints[st->nsavepoints++];
-    mf_strlcpy(s->name, name, sizeof s->name);
-    s->sub = st->x.sub = ++st->next_sub;
-    return 0;
-}
-
-static int rollback_to(struct my_stream *st, const char *name, struct mf_error *err)
-{
-    size_t i = st->nsavepoints;
-    while (i > 0 && strcasecmp(st->savepoints[i - 1].name, name) != 0) {
-        i--;
-    }
-    if (i == 0) {
-        return mf_fail(err, MF_FATAL, "MFBINLOG", "a transaction in the log goes back to a savepoint that it has not");
-    }
-    struct my_savepoint *s = &st->savepoints[i - 1];
-    st->undo = s->sub;
-    st->undo_end = st->next_sub + 1;
-    s->sub = st->x.sub = ++st->next_sub;
-    st->nsavepoints = i;
+    st->next_sub = st->x.sub = sub;
     return 0;
 }
 
@@ -345,9 +330,8 @@ static int query(struct my_stream *st, const struct my_event *e, struct mf_error
     case MY_ST_ROLLBACK:
         return rolled_back(st, err);
     case MY_ST_SAVEPOINT:
-        return savepoint(st, s.id, err);
     case MY_ST_ROLLBACK_TO:
-        return rollback_to(st, s.id, err);
+        return savepoint(st, s.id, s.kind == MY_ST_ROLLBACK_TO, err);
     case MY_ST_XA_COMMIT:
         return my_xa_end(st, s.id, true, err);
     case MY_ST_XA_ROLLBACK:
