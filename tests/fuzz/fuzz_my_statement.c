@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct my_statement s;
     char id[MY_TOKEN];
     size_t n = 0;
-    my_statement_read((const char *)data, size, "db", &s, touched, &n);
+    struct my_sql sql = {.text = (const char *)data, .len = size, .schema = "db", .exact = size % 2};
+    my_statement_read(&sql, &s, touched, &n);
     MF_FUZZ_CHECK(memchr(s.id, 0, sizeof s.id) != NULL);
     MF_FUZZ_CHECK(s.kind == MY_ST_DDL || s.kind == MY_ST_ROWS ? n > 0 : n == 0);
     if (my_xa_id((const char *)data, size, id, sizeof id)) {

@@ -565,3 +565,38 @@ def test_any_number_of_savepoints(stream, version, gtid):
         s.write(f"SAVEPOINT s{i}", f"INSERT INTO t VALUES ({i + 5000}, 'x')")
     s.write("COMMIT")
     assert s.open().lines() == [f"I t {i}|x" for i in range(1200)] + ["C"] + [f"I t {i + 5000}|x" for i in range(1200)] + ["C"]
+
+
+@every
+def test_a_table_made_if_it_is_missing_is_as_it_was(stream, version, gtid):
+    """Every server logs it, also when it did nothing; applications send it at each start. It says nothing of the table, whatever its name."""
+    s = stream(version, gtid, T, "CREATE TABLE `größe` (id INT PRIMARY KEY, v VARCHAR(20))", "CREATE TABLE `表` (id INT PRIMARY KEY)")
+    other = s.database.connect(charset="latin1")
+
+    def again():
+        for sql in ("CREATE TABLE IF NOT EXISTS t (id INT PRIMARY KEY)", "CREATE TABLE IF NOT EXISTS größe (id INT PRIMARY KEY)"):
+            other.query(sql.encode("latin1"))
+            s.write(sql, "CREATE TABLE IF NOT EXISTS 表 LIKE t")
+
+    def known():
+        return s.database.server.value("SELECT COUNT(*) FROM midflight.settings WHERE kind = 'shape fwd'")
+
+    again()
+    before = known()
+    s.open()
+    s.write("INSERT INTO t VALUES (1, 'a')", "INSERT INTO größe VALUES (1, 'a')")
+    again()
+    s.write("INSERT INTO t VALUES (2, 'b')", "INSERT INTO größe VALUES (2, 'b')", "INSERT INTO 表 VALUES (1)")
+    again()
+    items = s.read.read_until_now()["items"]
+    assert texts(items) == ["I t 1|a", "C", "I größe 1|a", "C", "I t 2|b", "C", "I größe 2|b", "C", "I 表 1", "C"]
+    assert known() == before
+    other.query("ALTER TABLE größe ADD w INT".encode("latin1"))
+    s.write("INSERT INTO größe VALUES (3, 'c', 3)")
+    assert s.lines() == ["I größe 3|c|3", "C"]
+    assert known() == before + 1  # of this table alone
+    other.query("DROP TABLE größe".encode("latin1"))
+    s.write("CREATE TABLE IF NOT EXISTS größe (id INT PRIMARY KEY)", "INSERT INTO größe VALUES (1)")
+    e = s.refused()
+    assert (e.cls, e.code) == ("fatal", "MFDDL") and "DROP TABLE" in e.text
+    other.close()

@@ -1,5 +1,5 @@
 /*
- * What the files of the binlog decoder share: binlog.c (the frame of an event), binlog_events.c (the small events),
+ * What the files of the binlog decoder share: binlog.c (the frame of an event), binlog_events.c (the small events), binlog_query.c (statements),
  * binlog_map.c (table maps), binlog_rows.c, binlog_packed.c (compressed ones).
  */
 #ifndef MF_CONNECTOR_MYSQL_BINLOG_INTERNAL_H
@@ -10,12 +10,13 @@
 #include "connector/mysql/binlog_values.h"
 #include "connector/mysql/charset.h"
 
-#define MY_EVENT_HEADER 19
-#define MY_EVENT_MAX    ((size_t)1 << 30) /* the servers' own bound on a packet, hence on an event */
-#define MY_ZLIB_GROWS   1040              /* no byte of zlib's becomes more */
-#define MY_MAPS_MAX     65536             /* tables of one statement */
-#define MY_MAPS_KEPT    4096              /* tables of former ones */
-#define MY_MAP_BUCKETS  256
+#define MY_EVENT_HEADER  19
+#define MY_EVENT_MAX     ((size_t)1 << 30) /* the servers' own bound on a packet, hence on an event */
+#define MY_ZLIB_GROWS    1040              /* no byte of zlib's becomes more */
+#define MY_MAPS_MAX      65536             /* tables of one statement */
+#define MY_MAPS_KEPT     4096              /* tables of former ones */
+#define MY_MAP_BUCKETS   256
+#define MY_STATEMENT_MAX ((size_t)64 << 20) /* one that is made UTF-8 */
 
 /* The servers' numbers of the events that are told apart here. */
 enum my_event_type {
@@ -95,6 +96,7 @@ struct my_binlog {
     struct my_charsets charsets;
     struct mf_buf json;   /* the text of one document */
     struct mf_buf packed; /* one MariaDB event's decompressed part */
+    struct mf_arena text; /* a statement made UTF-8 */
     struct my_payload *payload;
     struct {
         struct my_map *map; /* NULL: no rows event is open */
@@ -153,9 +155,14 @@ int my_binlog_decode(struct my_binlog *d, const uint8_t *bytes, size_t n, struct
 /* Each takes what follows the header. binlog_events.c */
 int my_event_small(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, bool *ret_known,
                    struct mf_error *err);
+/* A name of at most 255 bytes without a NUL in it. */
+bool my_binlog_name(char *out, size_t size, const void *p, size_t n);
 /* What follows the fixed part, whose length the format description tells; at least min bytes. */
 int my_post_header(const struct my_binlog *d, uint8_t type, size_t min, struct mf_cursor *in, struct mf_cursor *ret,
                    struct mf_error *err);
+
+/* binlog_query.c */
+int my_event_query(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, struct mf_error *err);
 
 /* binlog_map.c */
 int my_event_map(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, struct mf_error *err);

@@ -10,7 +10,7 @@
 
 struct reader {
     struct my_tokens t;
-    const char *schema;
+    const struct my_sql *sql;
     my_touched_sink *emit;
     void *ctx;
 };
@@ -45,12 +45,12 @@ static bool read_name(struct reader *r, struct name *ret)
 {
     struct my_tokens *t = &r->t;
     ret->sure = true;
-    mf_strlcpy(ret->schema, r->schema, sizeof ret->schema);
+    mf_strlcpy(ret->schema, r->sql->schema, sizeof ret->schema);
     for (int part = 0; part < 2; part++) {
         if (!is_name(t) || t->len == 0 || t->cut) {
             return false;
         }
-        ret->sure &= t->plain;
+        ret->sure &= t->plain || (r->sql->exact && mf_utf8_valid(t->text, t->len));
         mf_strlcpy(ret->table, t->text, sizeof ret->table);
         my_token_next(t);
         if (part == 1 || !my_token_is_punct(t, '.')) {
@@ -66,7 +66,7 @@ static bool read_name(struct reader *r, struct name *ret)
 static void touch_name(struct reader *r, enum my_effect effect, const struct name *n)
 {
     touch(r, effect, n->schema, n->table);
-    if (!n->sure) {
+    if (!n->sure && effect != MY_FX_THERE) {
         touch_all(r, MY_FX_SHAPE);
     }
 }
@@ -245,7 +245,7 @@ static enum my_statement_kind create(struct reader *r)
         return MY_ST_NOTHING;
     }
     if (my_token_skip(t, "TABLE")) {
-        take_name(r, skip_if_exists(r) ? MY_FX_SHAPE : MY_FX_MADE);
+        take_name(r, skip_if_exists(r) ? MY_FX_THERE : MY_FX_MADE);
     } else if (skip_index_words(r)) {
         index_on(r);
     } else {
@@ -486,12 +486,11 @@ static enum my_statement_kind classify(struct reader *r, struct my_statement *re
     return by_first_word(r, word, ret);
 }
 
-void my_statement_read(const char *text, size_t n, const char *schema, struct my_statement *ret, my_touched_sink *emit,
-                       void *ctx)
+void my_statement_read(const struct my_sql *sql, struct my_statement *ret, my_touched_sink *emit, void *ctx)
 {
-    struct reader r = {.schema = schema, .emit = emit, .ctx = ctx};
+    struct reader r = {.sql = sql, .emit = emit, .ctx = ctx};
     *ret = (struct my_statement){.kind = MY_ST_NOTHING};
-    my_tokens_init(&r.t, text, n, true);
+    my_tokens_init(&r.t, sql->text, sql->len, true);
     my_token_next(&r.t);
     ret->kind = classify(&r, ret);
 }

@@ -206,6 +206,8 @@ static int touch_one(struct touching *t, struct my_rel *rel, enum my_effect effe
         return 0;
     case MY_FX_ROWS:
         return rows_unseen(t, rel);
+    case MY_FX_THERE: /* and if it is not, the table that it makes is another one */
+        return 0;
     }
     return 0;
 }
@@ -291,7 +293,7 @@ static int ddl(struct my_stream *st, const struct my_event *e, struct mf_error *
 {
     struct my_statement s;
     struct touching t = {.st = st, .e = e, .dry = true, .err = err};
-    my_statement_read(e->query.text, e->query.len, e->query.schema, &s, touched, &t);
+    my_relations_statement(&st->rels, e, &s, touched, &t);
     if (t.emptied && !(e->query.error && t.emptied->state == MY_REL_GONE)) {
         if (emptied(st, t.emptied, e, err) < 0) {
             return -1;
@@ -301,7 +303,7 @@ static int ddl(struct my_stream *st, const struct my_event *e, struct mf_error *
         }
     }
     t = (struct touching){.st = st, .e = e, .kind = s.kind, .err = err};
-    my_statement_read(e->query.text, e->query.len, e->query.schema, &s, touched, &t);
+    my_relations_statement(&st->rels, e, &s, touched, &t);
     return t.rc;
 }
 
@@ -313,7 +315,7 @@ static void ignore(void *ctx, const struct my_touched *t)
 static int query(struct my_stream *st, const struct my_event *e, struct mf_error *err)
 {
     struct my_statement s;
-    my_statement_read(e->query.text, e->query.len, e->query.schema, &s, ignore, NULL);
+    my_relations_statement(&st->rels, e, &s, ignore, NULL);
     if (!st->x.open) { /* a log of before GTIDs: the statement is its own transaction, or begins one */
         struct my_event none = {.kind = MY_EV_GTID, .timestamp = e->timestamp, .gtid = {.anonymous = true}};
         if (begin(st, &none, err) < 0) {

@@ -9,24 +9,29 @@
 
 static void note(void *ctx, const struct my_touched *t)
 {
-    static const char *const names[] = {"shape", "made", "gone", "emptied", "rows"};
+    static const char *const names[] = {"shape", "there", "made", "gone", "emptied", "rows"};
     struct mf_buf *b = ctx;
     mf_buf_printf(b, "%s%s %s.%s", b->len ? "; " : "", names[t->effect], t->schema[0] ? t->schema : "*",
                   t->table[0] ? t->table : "*");
 }
 
-static void reads(const char *sql, enum my_statement_kind kind, const char *touched)
+static void reads_so(const char *sql, bool exact, enum my_statement_kind kind, const char *touched)
 {
     char text[1024];
     struct mf_buf b = {.max = 4096};
     struct my_statement s;
-    my_statement_read(sql, strlen(sql), "db", &s, note, &b);
+    my_statement_read(&(struct my_sql){.text = sql, .len = strlen(sql), .schema = "db", .exact = exact}, &s, note, &b);
     snprintf(text, sizeof text, "%s -> %s", sql, mf_buf_str(&b));
     char want[1024];
     snprintf(want, sizeof want, "%s -> %s", sql, touched);
     assert_string_equal(text, want);
     assert_int_equal(s.kind, kind);
     mf_buf_free(&b);
+}
+
+static void reads(const char *sql, enum my_statement_kind kind, const char *touched)
+{
+    reads_so(sql, false, kind, touched);
 }
 
 static void names_are_read_however_they_are_written(void **state)
@@ -53,6 +58,13 @@ static void what_is_not_sure_is_every_table(void **state)
     reads("ALTER TABLE", MY_ST_DDL, "shape *.*");
     reads("ALTER TABLE 't' ADD c INT", MY_ST_DDL, "shape *.*");
     reads("ALTER TABLE caf\xe9 ADD c INT", MY_ST_DDL, "shape db.caf\xe9; shape *.*");
+    reads_so("ALTER TABLE caf\xe9 ADD c INT", true, MY_ST_DDL, "shape db.caf\xe9; shape *.*");
+    reads_so("ALTER TABLE caf\xc3\xa9 ADD c INT", true, MY_ST_DDL, "shape db.caf\xc3\xa9");
+    reads_so("ALTER TABLE `\xe8\xa1\xa8`.t RENAME gr\xc3\xb6\xc3\x9f"
+             "e",
+             true, MY_ST_DDL,
+             "shape \xe8\xa1\xa8.t; gone \xe8\xa1\xa8.t; made db.gr\xc3\xb6\xc3\x9f"
+             "e");
     reads("CREATE FROB t", MY_ST_DDL, "shape *.*");
     reads("DROP FROB t", MY_ST_DDL, "shape *.*");
     reads("SET STATEMENT a=1 FOR SET STATEMENT b=2 FOR ALTER TABLE t ADD c INT", MY_ST_DDL, "shape *.*");
@@ -73,7 +85,8 @@ static void renamed_and_dropped_tables_are_gone(void **state)
     reads("DROP DATABASE IF EXISTS x", MY_ST_DDL, "gone x.*");
     reads("CREATE TABLE t (a INT COMMENT 'RENAME TO x')", MY_ST_DDL, "made db.t");
     reads("CREATE OR REPLACE TABLE t LIKE u", MY_ST_DDL, "made db.t");
-    reads("CREATE TABLE IF NOT EXISTS t SELECT * FROM u", MY_ST_DDL, "shape db.t");
+    reads("CREATE TABLE IF NOT EXISTS t SELECT * FROM u", MY_ST_DDL, "there db.t");
+    reads("CREATE TABLE IF NOT EXISTS x.caf\xe9 (a INT)", MY_ST_DDL, "there x.caf\xe9");
     reads("CREATE TEMPORARY TABLE t (a INT)", MY_ST_NOTHING, "");
 }
 
@@ -157,7 +170,7 @@ static void is(const char *sql, enum my_statement_kind kind, const char *id)
 {
     struct my_statement s;
     struct mf_buf b = {.max = 4096};
-    my_statement_read(sql, strlen(sql), "", &s, note, &b);
+    my_statement_read(&(struct my_sql){.text = sql, .len = strlen(sql), .schema = ""}, &s, note, &b);
     assert_int_equal(s.kind, kind);
     assert_string_equal(s.id, id);
     assert_int_equal(b.len, 0);
