@@ -58,6 +58,22 @@ enum my_event_type {
     MY_TYPE_MARIA_DELETE_V2_PACKED = 171,
 };
 
+/* What a table map may tell besides, by the servers' numbers. */
+enum my_meta {
+    MY_META_SIGNS = 1,
+    MY_META_CHARSET = 2,  /* of most columns of characters, and which have another one */
+    MY_META_CHARSETS = 3, /* of each */
+    MY_META_NAMES = 4,
+    MY_META_SETS = 5,
+    MY_META_ENUMS = 6,
+    MY_META_FIELDS
+};
+
+struct my_slice {
+    const uint8_t *p; /* NULL: not there, or null */
+    size_t n;
+};
+
 /* A table map as it is kept. It holds for one statement; a following one that is byte for byte the same takes over the
  * columns that the caller has given. */
 struct my_map {
@@ -67,18 +83,14 @@ struct my_map {
     uint8_t *body;
     size_t body_len;
     uint16_t ncolumns, njson;
-    const uint8_t *types, *meta, *signs; /* into body; signs: the bits of SIGNEDNESS, NULL when not told */
-    size_t meta_len, signs_len;
+    const uint8_t *types, *meta; /* into body, as told is */
+    size_t meta_len;
+    struct my_slice told[MY_META_FIELDS];
     char schema[260], table[260];
     const char **names;
     char *names_text;
     struct my_col *cols;       /* NULL until my_binlog_columns */
     struct my_slice *old_json; /* of the row being read: where a JSON column's old document is */
-};
-
-struct my_slice {
-    const uint8_t *p; /* NULL: not there, or null */
-    size_t n;
 };
 
 struct my_payload; /* a compressed transaction being read */
@@ -168,6 +180,8 @@ int my_event_query(struct my_binlog *d, struct mf_cursor *in, struct my_event *e
 int my_event_map(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, struct mf_error *err);
 struct my_map *my_map_find(const struct my_binlog *d, uint64_t id);
 void my_maps_free(struct my_binlog *d);
+/* binlog_told.c. MFSHAPE: what the map tells does not fit the columns. */
+int my_map_check(struct my_binlog *d, const struct my_map *m, const struct my_col *cols, struct mf_error *err);
 
 /* binlog_rows.c */
 bool my_type_is_rows(uint8_t type);
