@@ -6,6 +6,7 @@
  *
  * Tables, columns and indexes are three looks. A table that was altered between them is torn: everything is read again.
  */
+#include "connector/mysql/moved.h"
 #include "connector/mysql/mysql_room.h"
 
 #include "base/mem.h"
@@ -152,7 +153,7 @@ static int compare_columns(const void *a, const void *b)
 }
 
 /* The server's own ORDER BY would sort in a table on its disk. Ordinals change when a column is dropped, so they are no numbers of columns that
- * are never given twice. */
+ * are never given twice: see moved.h. */
 static void order_columns(struct loading *l, struct mf_table *t)
 {
     if (t->ncolumns == 0) {
@@ -373,7 +374,9 @@ static int load(MYSQL *c, const struct my_db *db, const struct mf_filter *filter
         bool whole = rc == 0 && !l.torn[0];
         rc = whole ? finish(&l, &cat, err) : rc;
         free(l.tables);
-        rc = whole && rc == 0 && !where ? my_cascades_read(c, &cat, err) : rc;
+        if (whole && rc == 0 && !where) {
+            rc = my_cascades_read(c, &cat, err) < 0 ? -1 : my_moves_number(c, db, &cat, err);
+        }
         if (whole && rc == 0) {
             *ret = cat;
             return 0;

@@ -70,7 +70,7 @@ static bool concerns(const struct my_scout *s, const struct my_touched *t)
 static void touched(void *ctx, const struct my_touched *t)
 {
     struct my_scout *s = ctx;
-    if (t->effect == MY_FX_THERE || t->effect == MY_FX_EMPTIED || t->effect == MY_FX_ROWS || !concerns(s, t)) {
+    if (t->effect == MY_FX_THERE || t->effect >= MY_FX_EMPTIED || !concerns(s, t)) {
         return;
     }
     if (s->n >= MAX_FOUND) {

@@ -33,12 +33,19 @@ enum my_effect {
     MY_FX_GONE,    /* it is not there any more, under this name at least */
     MY_FX_EMPTIED, /* TRUNCATE */
     MY_FX_ROWS,    /* rows of it came or went and no event tells which */
+    /* ALTER TABLE: values of a column in rows that are there may be other ones, and no event tells. Told besides MY_FX_SHAPE. */
+    MY_FX_COLUMN_GONE,  /* `column` is not there any more, under this name at least */
+    MY_FX_COLUMN_MADE,  /* and made anew, by `def`: what stands behind its name */
+    MY_FX_COLUMN_TEXTS, /* every text is in another character set */
 };
 
 struct my_touched {
     enum my_effect effect;
     char schema[MY_TOKEN]; /* "" every one */
     char table[MY_TOKEN];  /* "" every one of the schema */
+    const char *column;    /* "": any, since its name cannot be told */
+    const char *def;
+    size_t ndef;
 };
 typedef void my_touched_sink(void *ctx, const struct my_touched *t);
 

@@ -4,6 +4,7 @@
 #define MF_CONNECTOR_MYSQL_STREAM_H
 
 #include "connector/mysql/dump.h"
+#include "connector/mysql/moved.h"
 #include "connector/mysql/mysql_room.h"
 #include "connector/mysql/savepoint.h"
 #include "connector/mysql/scout.h"
@@ -59,6 +60,7 @@ struct my_stream {
     char changed_by[MY_WHY]; /* the statement that may have changed every table */
     struct my_txn x;
     struct my_savepoints savepoints;
+    struct my_moves moves; /* of the open transaction */
     uint64_t next_sub;
     uint64_t undo, undo_end; /* subs whose undoing is still to be told */
     struct my_prepared *prepared;

@@ -58,6 +58,7 @@ static int begin(struct my_stream *st, const struct my_event *e, struct mf_error
     x.sub = x.id;
     st->x = x;
     my_savepoints_clear(&st->savepoints);
+    my_moves_clear(&st->moves);
     st->nmaps = 0;
     if (st->rels.tables_added != __atomic_load_n(&st->db->tables_added, __ATOMIC_ACQUIRE)) {
         MY_LEASE(st->db, l);
@@ -75,6 +76,7 @@ static int remember(struct my_stream *st, bool all, struct mf_error *err)
     }
     MY_LEASE(st->db, l);
     if (my_stream_here(st, &here, err) < 0 || my_lease(l.db, &l.conn, err) < 0 ||
+        my_moves_write(&st->moves, &st->rels, l.conn, here.order, err) < 0 ||
         (all && my_version_all(&st->rels, l.conn, here.order, st->changed_by, err) < 0)) {
         return -1;
     }
@@ -182,16 +184,16 @@ static int rows_unseen(const struct touching *t, const struct my_rel *rel)
     return -1;
 }
 
-static int touch_one(struct touching *t, struct my_rel *rel, enum my_effect effect)
+static int touch_one(struct touching *t, struct my_rel *rel, const struct my_touched *x)
 {
     struct my_stream *st = t->st;
     if (st->x.skip || my_rel_before(rel, &st->x.gtid, &st->place)) {
         return 0;
     }
-    if (st->x.brought && (effect == MY_FX_EMPTIED || effect == MY_FX_ROWS)) {
+    if (st->x.brought && x->effect >= MY_FX_EMPTIED) {
         return 0;
     }
-    switch (effect) {
+    switch (x->effect) {
     case MY_FX_SHAPE:
         my_rel_forget(rel, t->e->query.text, t->e->query.len);
         st->x.changed_tables = true;
@@ -206,6 +208,11 @@ static int touch_one(struct touching *t, struct my_rel *rel, enum my_effect effe
         return 0;
     case MY_FX_ROWS:
         return rows_unseen(t, rel);
+    case MY_FX_COLUMN_GONE:
+    case MY_FX_COLUMN_MADE:
+    case MY_FX_COLUMN_TEXTS:
+        my_moves_note(&st->moves, rel, x, t->e);
+        return 0;
     case MY_FX_THERE: /* and if it is not, the table that it makes is another one */
         return 0;
     }
@@ -234,7 +241,7 @@ static void touched(void *ctx, const struct my_touched *x)
     if (x->schema[0] && x->table[0] && t->kind != MY_ST_ROWS) {
         struct my_rel *rel = my_relations_find(r, x->schema, x->table);
         if (rel && t->rc == 0) {
-            t->rc = touch_one(t, rel, x->effect);
+            t->rc = touch_one(t, rel, x);
         }
         return;
     }
@@ -242,7 +249,7 @@ static void touched(void *ctx, const struct my_touched *x)
     for (size_t i = 0; i < r->n && t->rc == 0; i++) {
         bool dirty = r->rels[i]->dirty;
         if (concerns(t, x, r->rels[i])) {
-            t->rc = touch_one(t, r->rels[i], x->effect);
+            t->rc = touch_one(t, r->rels[i], x);
         }
         if (all) { /* one note for all of them */
             r->rels[i]->dirty = dirty;
