@@ -149,8 +149,8 @@ static bool columns_agree(struct looking *l, const struct mf_table *was, const s
         int at = mf_table_column(r, c->name), before = mf_table_column(was, c->name);
         if (before >= 0 && was->columns[before].number != c->number) {
             say_column(l, o, c->name,
-                       "dropped and made again, or altered so that rows may have other values, of which no change "
-                       "tells, the column",
+                       "dropped and made again, or altered so that rows may have other values than any change tells, "
+                       "the column",
                        "start midflight again, then midflight verify --repair, which writes its values on the other "
                        "side; no cutover is made before a verification that began after this");
             return false;

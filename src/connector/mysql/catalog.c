@@ -8,6 +8,7 @@
  */
 #include "connector/mysql/moved.h"
 #include "connector/mysql/mysql_room.h"
+#include "connector/mysql/unlogged.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -374,9 +375,7 @@ static int load(MYSQL *c, const struct my_db *db, const struct mf_filter *filter
         bool whole = rc == 0 && !l.torn[0];
         rc = whole ? finish(&l, &cat, err) : rc;
         free(l.tables);
-        if (whole && rc == 0 && !where) {
-            rc = my_cascades_read(c, &cat, err) < 0 ? -1 : my_moves_number(c, db, &cat, err);
-        }
+        rc = whole && rc == 0 && !where ? my_cascades_read(c, &cat, err) : rc;
         if (whole && rc == 0) {
             *ret = cat;
             return 0;
@@ -399,6 +398,12 @@ static int read_all(struct mf_db *base, const struct mf_filter *filter, bool fig
     }
     int rc = my_ask_begin(l.conn, l.db, err) < 0 ? -1 : load(l.conn, l.db, filter, figures, NULL, ret, err);
     my_ask_end(l.conn);
+    /* Noted by the look that compares, or what is compared with would have it already. */
+    if (rc == 0 &&
+        ((!figures && my_unlogged_note(l.conn, l.db, ret, err) < 0) || my_moves_number(l.conn, l.db, ret, err) < 0)) {
+        mf_catalog_free(ret);
+        rc = -1;
+    }
     if (rc < 0) {
         mf_error_prefix(err, "reading the catalogue of tables");
     }

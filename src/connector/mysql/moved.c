@@ -5,6 +5,7 @@
 #include "connector/mysql/mysql_room.h"
 #include "connector/mysql/redefine.h"
 
+#include <mysqld_error.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -83,6 +84,12 @@ void my_moves_note(struct my_moves *m, struct my_rel *rel, const struct my_touch
     }
     my_shown(e->query.text, e->query.len, m->statement);
     add(m, rel, c ? c->name : known ? "" : x->column);
+}
+
+void my_moves_all(struct my_moves *m, struct my_rel *rel, const char *why)
+{
+    mf_strlcpy(m->statement, why, sizeof m->statement);
+    add(m, rel, "");
 }
 
 /* ---- kept ---- */
@@ -165,16 +172,18 @@ int my_moves_number(MYSQL *c, const struct my_db *db, struct mf_catalog *cat, st
 {
     MY_CLEANUP_RESULT MYSQL_RES *rows = NULL;
     MYSQL_ROW row;
-    bool book = false;
+    struct mf_error e = {0};
     if (!db->migration) {
         return 0;
     }
-    if (my_book_exists(c, &book, err) < 0 ||
-        (book && my_queryf(c, &rows, err,
-                           "SELECT object, value FROM midflight.settings WHERE migration = '%s'"
-                           " AND kind IN ('moved fwd', 'moved rev')",
-                           db->migration) < 0)) {
-        return -1;
+    if (my_queryf(c, &rows, &e,
+                  "SELECT object, value FROM midflight.settings WHERE migration = '%s'"
+                  " AND kind IN ('moved fwd', 'moved rev')",
+                  db->migration) < 0) {
+        bool none = my_is_error(&e, ER_NO_SUCH_TABLE) || my_is_error(&e, ER_BAD_DB_ERROR) ||
+                    my_is_error(&e, ER_TABLEACCESS_DENIED_ERROR); /* what one has no right to is not there either */
+        *err = none ? *err : e;
+        return none ? 0 : -1;
     }
     while (rows && (row = mysql_fetch_row(rows))) {
         if (row[0] && row[1]) {

@@ -26,6 +26,8 @@ void my_moves_clear(struct my_moves *m);
 void my_moves_free(struct my_moves *m);
 /* An effect on columns (MY_FX_COLUMN_…) of a table; its shape before is rel's. */
 void my_moves_note(struct my_moves *m, struct my_rel *rel, const struct my_touched *x, const struct my_event *e);
+/* Every column of a table. */
+void my_moves_all(struct my_moves *m, struct my_rel *rel, const char *why);
 /* Once for each statement of the log, however often it is read: order is its transaction's. */
 int my_moves_write(const struct my_moves *m, const struct my_relations *r, MYSQL *c, uint64_t order,
                    struct mf_error *err);
