@@ -6,7 +6,9 @@
  *
  * Tables, columns and indexes are three looks. A table that was altered between them is torn: everything is read again.
  */
+#include "connector/mysql/moved.h"
 #include "connector/mysql/mysql_room.h"
+#include "connector/mysql/unlogged.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -153,7 +155,7 @@ static int compare_columns(const void *a, const void *b)
 }
 
 /* The server's own ORDER BY would sort in a table on its disk. Ordinals change when a column is dropped, so they are no numbers of columns that
- * are never given twice. */
+ * are never given twice: see moved.h. */
 static void order_columns(struct loading *l, struct mf_table *t)
 {
     if (t->ncolumns == 0) {
@@ -397,6 +399,12 @@ static int read_all(struct mf_db *base, const struct mf_filter *filter, bool fig
     }
     int rc = my_ask_begin(l.conn, l.db, err) < 0 ? -1 : load(l.conn, l.db, filter, figures, NULL, ret, err);
     my_ask_end(l.conn);
+    /* Noted by the look that compares, or what is compared with would have it already. */
+    if (rc == 0 &&
+        ((!figures && my_unlogged_note(l.conn, l.db, ret, err) < 0) || my_moves_number(l.conn, l.db, ret, err) < 0)) {
+        mf_catalog_free(ret);
+        rc = -1;
+    }
     if (rc < 0) {
         mf_error_prefix(err, "reading the catalogue of tables");
     }

@@ -34,7 +34,7 @@ int my_xa_prepared(struct my_stream *st, const struct my_event *e, struct mf_err
     }
     my_stream_count(st);
     st->x = (struct my_txn){0};
-    st->nsavepoints = 0;
+    my_savepoints_clear(&st->savepoints);
     return 0;
 }
 
