@@ -22,6 +22,23 @@ struct my_gtid_set *my_gtid_set_new(bool mariadb)
     return s;
 }
 
+struct my_gtid_set *my_gtid_set_clone(const struct my_gtid_set *s)
+{
+    struct my_gtid_set *c = my_gtid_set_new(s->mariadb);
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->mariadb) {
+            my_gtid_add_domain(c, s->domains[i]);
+            continue;
+        }
+        const struct my_gtid_server *from = &s->servers[i];
+        struct my_gtid_server *to = my_gtid_server_of(c, from->uuid, from->tag);
+        for (size_t k = 0; k < from->n; k++) {
+            my_gtid_add_interval(to, from->in[k].from, from->in[k].to);
+        }
+    }
+    return c;
+}
+
 void my_gtid_set_free(struct my_gtid_set *s)
 {
     if (!s) {
@@ -125,6 +142,37 @@ void my_gtid_add_interval(struct my_gtid_server *v, uint64_t from, uint64_t to)
     v->in[at] = (struct my_interval){.from = from, .to = to};
 }
 
+static void drop_server(struct my_gtid_set *s, size_t at)
+{
+    free(s->servers[at].in);
+    memmove(&s->servers[at], &s->servers[at + 1], (s->n - at - 1) * sizeof *s->servers);
+    s->n--;
+}
+
+void my_gtid_set_remove(struct my_gtid_set *s, const struct my_gtid *g)
+{
+    bool found;
+    if (s->mariadb || !my_gtid_set_has(s, g)) {
+        return;
+    }
+    size_t at = server_place(s, g->uuid, g->tag, &found);
+    struct my_gtid_server *v = &s->servers[at];
+    size_t i = interval_place(v, g->number);
+    i += v->in[i].to == g->number;
+    struct my_interval was = v->in[i];
+    v->in[i].to = g->number;
+    if (was.from == g->number) {
+        memmove(&v->in[i], &v->in[i + 1], (v->n - i - 1) * sizeof *v->in);
+        v->n--;
+    }
+    if (was.to > g->number + 1) {
+        my_gtid_add_interval(v, g->number + 1, was.to);
+    }
+    if (v->n == 0) {
+        drop_server(s, at);
+    }
+}
+
 /* ---- domains ---- */
 
 static size_t domain_place(const struct my_gtid_set *s, uint32_t id)
@@ -162,7 +210,40 @@ bool my_gtid_add_domain(struct my_gtid_set *s, struct my_gtid_domain d)
     return true;
 }
 
+bool my_gtid_set_last(const struct my_gtid_set *s, uint32_t domain, struct my_gtid *ret)
+{
+    const struct my_gtid_domain *d = s->mariadb ? find_domain(s, domain) : NULL;
+    if (d) {
+        *ret = (struct my_gtid){.mariadb = true, .domain = d->id, .server = d->server, .number = d->last};
+    }
+    return d != NULL;
+}
+
+void my_gtid_set_lower(struct my_gtid_set *s, uint32_t domain, const struct my_gtid *to)
+{
+    size_t at = domain_place(s, domain);
+    if (!s->mariadb || at == s->n || s->domains[at].id != domain) {
+        return;
+    }
+    if (!to) {
+        memmove(&s->domains[at], &s->domains[at + 1], (s->n - at - 1) * sizeof *s->domains);
+        s->n--;
+    } else if (to->number < s->domains[at].last) {
+        s->domains[at].server = to->server;
+        s->domains[at].last = to->number;
+    }
+}
+
 /* ---- questions ---- */
+
+bool my_gtid_same(const struct my_gtid *a, const struct my_gtid *b)
+{
+    if (a->anonymous || b->anonymous || a->mariadb != b->mariadb || a->number != b->number) {
+        return false;
+    }
+    return a->mariadb ? a->domain == b->domain && a->server == b->server
+                      : memcmp(a->uuid, b->uuid, sizeof a->uuid) == 0 && strcmp(a->tag, b->tag) == 0;
+}
 
 void my_gtid_set_add(struct my_gtid_set *s, const struct my_gtid *g, bool *ret_new)
 {

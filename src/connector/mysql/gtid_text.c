@@ -148,7 +148,42 @@ malformed:
                    s->mariadb ? " of MariaDB" : "", p);
 }
 
+bool my_gtid_parse(const char *text, bool mariadb, struct my_gtid *ret)
+{
+    struct my_gtid_set *s = my_gtid_set_new(mariadb);
+    struct mf_error ignored = {0};
+    bool one = my_gtid_set_parse(s, text, &ignored) == 0 && s->n == 1 && (mariadb || s->servers[0].n == 1);
+    if (one && mariadb) {
+        my_gtid_set_last(s, s->domains[0].id, ret);
+    } else if (one) {
+        const struct my_gtid_server *v = &s->servers[0];
+        *ret = (struct my_gtid){.number = v->in[0].from};
+        memcpy(ret->uuid, v->uuid, sizeof ret->uuid);
+        mf_strlcpy(ret->tag, v->tag, sizeof ret->tag);
+        one = v->in[0].to == v->in[0].from + 1;
+    }
+    my_gtid_set_free(s);
+    return one;
+}
+
 /* ---- writing them ---- */
+
+static void print_uuid(const uint8_t uuid[16], struct mf_buf *out)
+{
+    for (size_t i = 0; i < 16; i++) {
+        mf_buf_printf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+    }
+}
+
+void my_gtid_print(const struct my_gtid *g, struct mf_buf *out)
+{
+    if (g->mariadb) {
+        mf_buf_printf(out, "%" PRIu32 "-%" PRIu32 "-%" PRIu64, g->domain, g->server, g->number);
+        return;
+    }
+    print_uuid(g->uuid, out);
+    mf_buf_printf(out, "%s%s:%" PRIu64, g->tag[0] ? ":" : "", g->tag, g->number);
+}
 
 static bool same_uuid(const struct my_gtid_set *s, size_t i)
 {
@@ -159,8 +194,8 @@ static bool same_uuid(const struct my_gtid_set *s, size_t i)
 static void print_server(const struct my_gtid_set *s, size_t at, struct mf_buf *out)
 {
     const struct my_gtid_server *v = &s->servers[at];
-    for (size_t i = 0; !same_uuid(s, at) && i < 16; i++) {
-        mf_buf_printf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", v->uuid[i]);
+    if (!same_uuid(s, at)) {
+        print_uuid(v->uuid, out);
     }
     mf_buf_printf(out, "%s%s", v->tag[0] ? ":" : "", v->tag);
     for (size_t i = 0; i < v->n; i++) {
