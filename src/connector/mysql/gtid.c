@@ -221,8 +221,8 @@ bool my_gtid_set_last(const struct my_gtid_set *s, uint32_t domain, struct my_gt
 
 void my_gtid_set_lower(struct my_gtid_set *s, uint32_t domain, const struct my_gtid *to)
 {
-    size_t at = domain_place(s, domain);
-    if (!s->mariadb || at == s->n || s->domains[at].id != domain) {
+    size_t at = s->mariadb ? domain_place(s, domain) : s->n;
+    if (at == s->n || s->domains[at].id != domain) {
         return;
     }
     if (!to) {
