@@ -1,11 +1,13 @@
 """A source whose history is not what it was: a server that went back and wrote other transactions under the numbers that were read already. And
 transactions that are prepared when the stream is opened again."""
 import shutil
+import threading
 
 import pytest
 
 from harness.midflight import FAILED
 from harness.mycompare import equal_at_last
+from harness.mysql_servers import run
 from harness.mystream import Stream, texts
 from harness.pgdrive import Refused
 from harness.servers import _own, wait_for
@@ -180,3 +182,56 @@ def test_a_prepared_transaction_that_is_rolled_back_after_the_stream_was_opened_
     c.cursor().execute("XA ROLLBACK 'a'")
     s.write("INSERT INTO t VALUES (3, 'x')")
     assert s.lines() == ["I t 3|x", "C"]
+
+
+@EVERY
+def test_a_table_that_is_added_waits_for_what_is_prepared(stream, version, gtid):
+    """Its rows are in none of what the stream hands out: they must be there before the table is read."""
+    s = stream(version, gtid, T).open()
+    s.write("CREATE TABLE n (id INT PRIMARY KEY)")
+    c = prepare(s.database, "x", "INSERT INTO n VALUES (1)")
+    assert s.lines() == []  # the stream is past it, not knowing n
+    s.read.catalog()
+    published = ("SELECT COUNT(*) FROM midflight.settings WHERE kind = 'published fwd' AND object LIKE %s", ("%`n`",))
+    end = threading.Thread(target=lambda: (wait_for(lambda: s.server.value(*published), 20), c.cursor().execute("XA COMMIT 'x'")))
+    end.start()
+    s.read.add_tables()
+    assert s.database.rows("SELECT id FROM n") == [(1,)]
+    end.join()
+    s.write("INSERT INTO n VALUES (2)")
+    assert s.lines() == ["I n 2", "C"]
+
+
+@pytest.mark.parametrize("version", ["5.7", "8.0"])
+def test_a_prepared_transaction_is_visible_at_its_commit(stream, version):
+    """What readers are asked about is the commit, not the prepare, which was counted long before."""
+    s = stream(version, True, T).open()
+    c = prepare(s.database, "a", "INSERT INTO t VALUES (1, 'xa')")
+    s.write("INSERT INTO t VALUES (2, 'x')")
+    c.cursor().execute("XA COMMIT 'a'")
+    commits = [i for i in s.read.read_until_now()["items"] if i["kind"] == "commit"]
+    xa = next(i for i in commits if i["shown"])
+    assert xa["shown"] == xa["position"] > xa["txn"] + 1
+    assert s.read.visible(txn=xa["shown"])["visible"]
+
+
+# -- what GTIDs there are ------------------------------------------------------------------------------------------
+
+def test_a_position_that_is_too_long_for_a_moment_is_asked_for_again(own_mysql, streams):
+    """Only with what is under way: nobody gives up for that."""
+    server = own_mysql("8.0")
+    s = Stream(server.create_database("shop"), T)
+    streams.append(s)
+    own, n = server.value("SELECT @@server_uuid"), 0
+    while len(server.value("SELECT @@global.gtid_executed").replace("\n", "")) < 985:
+        n += 1
+        run(s.app, f"SET gtid_next = '{own}:{1000 + 2 * n}'; BEGIN; COMMIT; SET gtid_next = 'AUTOMATIC'", close=False)
+    assert s.read.position()["position"] > 0
+    under_way = server.connect()
+    run(under_way, "SET gtid_next = 'aaaaaaaa-0000-0000-0000-000000000001:1'", close=False)
+    with pytest.raises(Refused) as e:
+        s.read.position()
+    assert (e.value.cls, e.value.code) == ("retry", "MFGTID")
+    under_way.close()
+    wait_for(lambda: not server.value("SELECT @@global.gtid_owned"), 10)
+    assert s.read.position()["position"] > 0

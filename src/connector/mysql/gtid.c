@@ -5,7 +5,8 @@
  * equal exactly when they print the same, and counting is adding lengths. MariaDB's is one transaction for each domain, the last, and everything before it.
  *
  * That MariaDB's set means "everything before it" holds as long as numbers only grow within a domain. A server sees to that for what it writes
- * itself; check_source asks for gtid_strict_mode where it is a replica too.
+ * itself; check warns where it is a replica too, or several have written in one domain, without gtid_strict_mode. The stream stops at a number that does
+ * not grow (MFGTID).
  */
 #include "connector/mysql/gtid_internal.h"
 
