@@ -139,6 +139,11 @@ static int check_sum(const struct my_binlog *d, const uint8_t *p, size_t n, stru
     return 0;
 }
 
+bool my_binlog_checksums(const struct my_binlog *d)
+{
+    return d->checksums;
+}
+
 /* ---- one event ---- */
 
 int my_event_header(const uint8_t *bytes, size_t n, struct my_event *ret, struct mf_error *err)

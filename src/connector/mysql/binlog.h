@@ -74,6 +74,7 @@ struct my_event {
     uint32_t server_id;
     uint32_t next_position; /* end of this event in its file; 0 for one that is not in the file */
     bool artificial;
+    uint64_t commit_us; /* MY_EV_GTID: when it was first committed, as MySQL 8.0 keeps it over replicas; 0: not told */
     union {
         struct {
             char file[512];
@@ -116,6 +117,9 @@ void my_binlog_reset(struct my_binlog *d);
 /* One event as the server sent it, header and checksum included. Checks the checksum where there is one (MF_FATAL code MFBINLOG: the bytes are not
  * what the server wrote). `bytes` must stay until the next call: ret and rows are views into them. */
 int my_binlog_event(struct my_binlog *d, const void *bytes, size_t n, struct my_event *ret, struct mf_error *err);
+
+/* Events have a checksum at their end. */
+bool my_binlog_checksums(const struct my_binlog *d);
 
 /* After MY_EV_PAYLOAD: the events inside, one a call, decoded as my_binlog_event would; *ret_more false when there are none left. Decompresses in
  * pieces; memory is bounded by the largest event inside (MFBIG beyond 1 GiB). */

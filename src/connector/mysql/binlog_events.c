@@ -69,6 +69,24 @@ static int heartbeat_v2(struct mf_cursor *in, struct my_event *e, struct mf_erro
     return e->rotate.file[0] ? 0 : my_binlog_bad(err, "a heartbeat without a file");
 }
 
+/* Behind the GTID: the kind of what follows (2: two numbers of the log), those, and in MySQL 8.0 when it was committed, here and, where that is another
+ * time, first. */
+#define LOGICAL_CLOCK 2
+#define ANOTHER       (UINT64_C(1) << 55)
+static uint64_t commit_time(struct mf_cursor *in)
+{
+    if (mf_cursor_left(in) < 1 + 8 + 8 + 7 || mf_read_u8(in) != LOGICAL_CLOCK) {
+        return 0;
+    }
+    mf_read_bytes(in, 8 + 8);
+    uint64_t here = my_read_le(in, 7);
+    if (!(here & ANOTHER)) {
+        return here;
+    }
+    uint64_t first = my_read_le(in, 7);
+    return in->failed ? 0 : first;
+}
+
 static int gtid(struct mf_cursor *in, struct my_event *e, struct mf_error *err)
 {
     mf_read_u8(in); /* flags */
@@ -80,6 +98,7 @@ static int gtid(struct mf_cursor *in, struct my_event *e, struct mf_error *err)
         return my_binlog_bad(err, "a GTID that is none");
     }
     memcpy(e->gtid.uuid, uuid, sizeof(e->gtid.uuid));
+    e->commit_us = commit_time(in);
     return 0;
 }
 

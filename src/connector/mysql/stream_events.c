@@ -8,11 +8,19 @@
 
 /* ---- transactions ---- */
 
-/* One that is there already is skipped: a server sends only what is missing, but what it thinks is missing is its own affair. In MariaDB numbers of one
- * domain grow; where they do not (gtid_strict_mode off), "contained" means nothing, and nothing may be skipped for it. */
+/* One that is there already is skipped: a server sends what is missing and what it was asked for again, but what it thinks is missing is its own affair. In
+ * MariaDB numbers of one domain grow; where they do not (gtid_strict_mode off), "contained" means nothing, and nothing may be skipped for it. */
 static int identify(struct my_stream *st, struct my_txn *x, struct mf_error *err)
 {
+    size_t i = 0;
     x->id = my_place_order(&st->place);
+    x->at = st->came_at;
+    x->skip = st->done ? my_gtid_set_has(st->done, &x->gtid) : x->at < st->opened;
+    x->again = x->skip && my_again_has(st->again, st->nagain, &x->gtid, x->at, &i);
+    if (x->again) {
+        x->skip = false;
+        st->again[i] = st->again[--st->nagain];
+    }
     if (!st->done) {
         return 0;
     }
@@ -22,26 +30,18 @@ static int identify(struct my_stream *st, struct my_txn *x, struct mf_error *err
         mf_hint(err, "set gtid_mode = ON again and begin the migration anew");
         return -1;
     }
-    x->skip = my_gtid_set_has(st->done, &x->gtid);
-    if (x->skip && st->db->mariadb) {
+    if (st->db->mariadb && my_gtid_set_has(st->seen, &x->gtid)) {
         mf_fail(err, MF_FATAL, "MFGTID", "GTID %u-%u-%llu comes after a higher number of its domain", x->gtid.domain,
                 x->gtid.server, (unsigned long long)x->gtid.number);
-        mf_hint(err, "SET GLOBAL gtid_strict_mode = ON, and begin the migration again");
+        mf_hint(err, "several servers write in one replication domain: give each its own gtid_domain_id, or SET GLOBAL "
+                     "gtid_strict_mode = ON; then cancel and begin the migration again");
         return -1;
     }
-    if (!st->db->mariadb) {
+    my_gtid_set_last(st->seen, x->gtid.domain, &x->before);
+    if (!st->db->mariadb && !x->skip && !x->again) {
         x->id = my_gtid_set_count(st->done) + 1; /* what my_visible is asked about */
     }
     return 0;
-}
-
-/* Only at its end: one that a crash of the server cut off leaves its GTID to another. */
-void my_stream_count(struct my_stream *st)
-{
-    bool new = false;
-    if (st->done && st->x.open && !st->x.skip) {
-        my_gtid_set_add(st->done, &st->x.gtid, &new);
-    }
 }
 
 static int begin(struct my_stream *st, const struct my_event *e, struct mf_error *err)
@@ -50,7 +50,12 @@ static int begin(struct my_stream *st, const struct my_event *e, struct mf_error
         return mf_fail(err, MF_FATAL, "MFBINLOG", "a transaction in the log has no end (%s, before %llu)",
                        st->place.file, (unsigned long long)st->place.offset);
     }
-    struct my_txn x = {.open = true, .gtid = e->gtid, .time_us = e->timestamp * MF_US_PER_SEC, .start = st->place};
+    struct my_txn x = {.open = true,
+                       .gtid = e->gtid,
+                       .time_us = e->timestamp * MF_US_PER_SEC,
+                       .start = st->place,
+                       .commit_us = e->commit_us,
+                       .sum = st->next_sum};
     x.grouped = e->gtid.mariadb && !e->gtid.standalone;
     if (identify(st, &x, err) < 0 || my_stream_who_wrote(st, &x, err) < 0) {
         return -1;
@@ -96,7 +101,9 @@ static int remember(struct my_stream *st, bool all, struct mf_error *err)
 int my_stream_commit(struct my_stream *st, struct mf_error *err)
 {
     struct my_txn x = st->x;
-    my_stream_count(st);
+    if (my_stream_count(st, err) < 0) {
+        return -1;
+    }
     if (x.changed_tables && remember(st, x.changed_all, err) < 0) {
         return -1;
     }
@@ -105,7 +112,7 @@ int my_stream_commit(struct my_stream *st, struct mf_error *err)
     if (!x.begun) {
         return my_stream_progress(st, err);
     }
-    struct mf_item item = {.kind = MF_ITEM_COMMIT, .txn = x.id, .commit_time_us = x.time_us};
+    struct mf_item item = {.kind = MF_ITEM_COMMIT, .txn = x.id, .shown = x.shown, .commit_time_us = x.time_us};
     if (my_stream_here(st, &item.position, err) < 0) {
         return -1;
     }
