@@ -254,8 +254,10 @@ static void check_cluster(struct my_check *k)
     static const char why[] = "other members of its cluster may take writes, which meet no gate here: one that is "
                               "committed there during a cutover would be lost. No such cluster has been tried";
     if (my_check_on(k, "wsrep_on")) {
-        my_check_say(k, MF_BLOCKER, "several-writers", "wsrep_on",
-                     "use a server that is no member of a cluster, such as an ordinary replica of it that is made the primary", why);
+        my_check_say(
+            k, MF_BLOCKER, "several-writers", "wsrep_on",
+            "use a server that is no member of a cluster, such as an ordinary replica of it that is made the primary",
+            why);
     } else if (*my_check_var(k, "group_replication_group_name") &&
                !my_check_on(k, "group_replication_single_primary_mode")) {
         my_check_say(k, MF_BLOCKER, "several-writers", "group_replication_single_primary_mode",
