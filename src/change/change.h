@@ -46,6 +46,7 @@ bool mf_change_cascades(const struct mf_change *c);
 struct mf_item {
     enum mf_item_kind kind;
     uint64_t txn, subtxn;
+    uint64_t shown; /* COMMIT: what mf_source_ops.visible is asked about it; 0: txn */
     struct mf_position position;
     int64_t commit_time_us; /* wall clock of the source, microseconds since 1970 */
     bool reply_wanted;

@@ -91,7 +91,7 @@ struct mf_source_ops {
     int (*waits_for)(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
     /* How loaded the server is by others: 0 idle, 1 as much as it should bear. For copy.max_load. */
     int (*load)(struct mf_db *db, double *ret, struct mf_error *err);
-    /* Whether a reader that begins now sees all these transactions (mf_item.txn of their BEGINs). A stream may tell of a commit that nobody else sees
+    /* Whether a reader that begins now sees all these transactions (mf_item.shown of their COMMITs, or else txn). A stream may tell of a commit that nobody else sees
      * yet: PostgreSQL sends what is in its log while COMMIT still waits for a synchronous standby. Once seen, always seen. */
     int (*visible)(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err);
 
@@ -195,6 +195,8 @@ struct mf_target_ops {
     int (*table_finish)(struct mf_db *db, const struct mf_table *t, struct mf_error *err);
 
     /* -- apply -- */
+    /* A row is found by its key: by the database's own equality, but by the bytes of columns that say so (mf_column.by_bytes). One that is merely equal is
+     * another row, which stays; what does not fit beside it is refused. */
     /* Makes the bookkeeping schema if it is missing (also on a source). Idempotent. */
     int (*prepare)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
     int (*applier_open)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err);

@@ -193,7 +193,7 @@ static int write_piece(void *ctx, const void *data, size_t len, struct mf_error 
 
 static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item *item, struct mf_error *err)
 {
-    struct mf_txn_head head = {.txn = item->txn,
+    struct mf_txn_head head = {.txn = item->shown ? item->shown : item->txn,
                                .position = item->position,
                                .commit_time_us = item->commit_time_us,
                                .changes = mf_txnbuf_changes(t->buf),

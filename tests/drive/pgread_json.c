@@ -89,6 +89,9 @@ json_t *pr_item_json(const struct mf_item *item, bool shown)
     json_t *o = json_pack("{s:s, s:I, s:I}", "kind", kinds[item->kind], "txn", (json_int_t)item->txn, "subtxn",
                           (json_int_t)item->subtxn);
     pr_put_position(o, "position", &item->position);
+    if (item->kind == MF_ITEM_COMMIT) {
+        json_object_set_new(o, "shown", json_integer((json_int_t)item->shown));
+    }
     if (item->kind == MF_ITEM_RELATION) {
         json_object_set_new(o, "table", pr_table_json(item->table));
     }

@@ -13,9 +13,9 @@ NOTE, WARNING, BLOCKER = 0, 1, 2
 def check_source():
     made = []
 
-    def run(url, **named):
+    def run(url, durability=False, **named):  # the servers of the tests do not wait for the disk
         made.append(Read(url if isinstance(url, str) else url.url(), **named))
-        return {(f["code"], f["object"]): f for f in made[-1].check()["findings"]}
+        return {(f["code"], f["object"]): f for f in made[-1].check()["findings"] if durability or f["code"] != "durability"}
 
     yield run
     for one in made:
@@ -110,6 +110,52 @@ def test_a_member_of_a_cluster(check_source, own_mysql):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_a_machine_that_may_lose_what_was_committed(check_source, own_mysql, version):
+    server = own_mysql(version)
+    finding = of(check_source(server.url(), durability=True), "durability")["sync_binlog"]
+    assert finding["severity"] == WARNING and "innodb_flush_log_at_trx_commit is 2" in finding["reason"]
+    paste(server, finding["remedy"])
+    assert not of(check_source(server.url(), durability=True), "durability")
+    for name in ("sync_binlog", "innodb_flush_log_at_trx_commit"):
+        server.execute(f"SET GLOBAL {name} = 0")
+        assert of(check_source(server.url(), durability=True), "durability")
+        server.execute(f"SET GLOBAL {name} = 1")
+
+
+@pytest.mark.parametrize("version,gtid", [("5.7", True), ("8.0", True), ("8.0", False)], ids=["5.7", "8.0", "8.0-files"])
+def test_commits_in_another_order_than_the_log(check_source, own_mysql, version, gtid):
+    server = own_mysql(version, gtid=gtid, settings={"binlog_order_commits": "OFF"})
+    found = check_source(server.url())
+    assert codes(found, BLOCKER) == {"binlog-order-commits"}
+    paste(server, found["binlog-order-commits", "binlog_order_commits"]["remedy"])
+    assert not codes(check_source(server.url()), BLOCKER)
+
+
+def test_several_servers_that_write_in_one_domain(check_source, own_mysql):
+    server = own_mysql("mariadb")
+    server.execute("CREATE DATABASE shop; CREATE TABLE shop.t (id int PRIMARY KEY)")
+    assert codes(check_source(server.url())) == set()
+    server.execute("SET SESSION server_id = 77; INSERT INTO shop.t VALUES (1)")
+    found = check_source(server.url())
+    assert codes(found) == {"gtid-domain"} and "gtid_domain_id" in found["gtid-domain", "gtid_domain_id"]["remedy"]
+    server.execute("SET GLOBAL gtid_strict_mode = ON")
+    assert codes(check_source(server.url())) == set()
+    server.execute("SET GLOBAL gtid_strict_mode = OFF; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = 1")
+    assert codes(check_source(server.url())) == {"gtid-domain", "replica"}
+
+
+def test_prepared_transactions_are_told(check_source, mysql_database):
+    db = mysql_database("source", "8.0")
+    db.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    app = db.connect()
+    for sql in ("XA START 'c'", "INSERT INTO t VALUES (1)", "XA END 'c'", "XA PREPARE 'c'"):
+        app.cursor().execute(sql)
+    found = check_source(db)
+    app.cursor().execute("XA ROLLBACK 'c'")
+    assert codes(found) == {"xa-prepared"} and not codes(check_source(db))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_every_right_that_is_missing_comes_with_its_grant(check_source, mysql_database, version):
     db = mysql_database("source", version)
     db.execute("CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY); CREATE TABLE `we``ird` (id int PRIMARY KEY)")
@@ -140,7 +186,7 @@ def test_rights_by_a_role(check_source, mysql_database):
     db.execute("CREATE TABLE t (id int PRIMARY KEY)")
     db.server.create_account("through_role")
     s = db.server
-    s.execute("CREATE ROLE mover; GRANT REPLICATION SLAVE, REPLICATION CLIENT, PROCESS, RELOAD, SUPER ON *.* TO mover;"
+    s.execute("CREATE ROLE mover; GRANT REPLICATION SLAVE, REPLICATION CLIENT, PROCESS, RELOAD, SUPER, XA_RECOVER_ADMIN ON *.* TO mover;"
               f"GRANT ALL ON {ident(db.name)}.* TO mover; GRANT ALL ON midflight.* TO mover; GRANT mover TO through_role;"
               "SET DEFAULT ROLE mover TO through_role")
     try:

@@ -74,6 +74,7 @@ struct my_event {
     uint32_t server_id;
     uint32_t next_position; /* end of this event in its file; 0 for one that is not in the file */
     bool artificial;
+    uint64_t commit_us; /* MY_EV_GTID: when it was first committed, as MySQL 8.0 keeps it over replicas; 0: not told */
     union {
         struct {
             char file[512];
@@ -82,8 +83,11 @@ struct my_event {
         struct my_gtid gtid;
         struct {
             char schema[260]; /* the session's default database */
-            const char *text; /* not NUL-terminated; in its client's character set */
+            const char *text; /* not NUL-terminated */
             size_t len;
+            uint64_t sql_mode;
+            bool has_sql_mode;
+            bool utf8; /* it is UTF-8, or was made so; else in a character set that is not known */
             uint16_t error;
         } query;
         struct {
@@ -113,6 +117,9 @@ void my_binlog_reset(struct my_binlog *d);
 /* One event as the server sent it, header and checksum included. Checks the checksum where there is one (MF_FATAL code MFBINLOG: the bytes are not
  * what the server wrote). `bytes` must stay until the next call: ret and rows are views into them. */
 int my_binlog_event(struct my_binlog *d, const void *bytes, size_t n, struct my_event *ret, struct mf_error *err);
+
+/* Events have a checksum at their end. */
+bool my_binlog_checksums(const struct my_binlog *d);
 
 /* After MY_EV_PAYLOAD: the events inside, one a call, decoded as my_binlog_event would; *ret_more false when there are none left. Decompresses in
  * pieces; memory is bounded by the largest event inside (MFBIG beyond 1 GiB). */

@@ -31,6 +31,8 @@ void my_check_say(struct my_check *k, enum mf_severity severity, const char *cod
 /* What both sides need of a server whose log is read (the target's is, for the way back): the log, the network, what a check of the
  * moment finds. */
 int my_check_server(struct my_check *k, struct mf_error *err);
+/* check_history.c; replica: it follows another server. */
+int my_check_history(struct my_check *k, bool replica, struct mf_error *err);
 
 /* check_rights.c: what the account may do, on the whole server and on these tables. */
 int my_check_rights(struct my_check *k, struct mf_error *err);

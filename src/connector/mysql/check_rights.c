@@ -64,6 +64,12 @@ static void check_global(struct my_check *k)
         say_global(k, MF_WARNING, "account-process", "PROCESS",
                    "it does not see other sessions: neither how loaded the server is, nor whom a cutover waits for");
     }
+    if (k->side == MF_SOURCE && !k->db->mariadb && k->db->version >= 80000 && !has(k, "XA_RECOVER_ADMIN")) {
+        say_global(
+            k, MF_WARNING, "account-xa-recover", "XA_RECOVER_ADMIN",
+            "XA transactions that are prepared when the stream begins, or a new table is taken in, are not waited "
+            "for, and one that is committed afterwards stops the stream or loses its rows of the new table");
+    }
     if (k->side == MF_SOURCE && !k->db->mariadb && !has(k, "RELOAD")) {
         say_global(
             k, MF_NOTE, "account-reload", "RELOAD",

@@ -207,13 +207,16 @@ static int check_position(struct my_check *k, struct mf_error *err)
         *err = why;
         return -1;
     }
+    if (why.cls == MF_RETRY) {
+        return 0;
+    }
     my_check_say(k, MF_BLOCKER, "gtid-set", "gtid_executed", why.hint, "%s", why.text);
     return 0;
 }
 
 /* ---- the server ---- */
 
-static int check_replica(struct my_check *k, struct mf_error *err)
+static int check_replica(struct my_check *k, bool *ret, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     struct mf_error refused = {0};
@@ -226,7 +229,8 @@ static int check_replica(struct my_check *k, struct mf_error *err)
         *err = refused;
         return -1;
     }
-    if (mysql_num_rows(r) == 0) {
+    *ret = mysql_num_rows(r) > 0;
+    if (!*ret) {
         return 0;
     }
     bool logs = my_check_on(k, "log_slave_updates") || my_check_on(k, "log_replica_updates");
@@ -250,8 +254,10 @@ static void check_cluster(struct my_check *k)
     static const char why[] = "other members of its cluster may take writes, which meet no gate here: one that is "
                               "committed there during a cutover would be lost. No such cluster has been tried";
     if (my_check_on(k, "wsrep_on")) {
-        my_check_say(k, MF_BLOCKER, "several-writers", "wsrep_on",
-                     "use a server that is no member of a cluster, such as an ordinary replica of it that is made the primary", why);
+        my_check_say(
+            k, MF_BLOCKER, "several-writers", "wsrep_on",
+            "use a server that is no member of a cluster, such as an ordinary replica of it that is made the primary",
+            why);
     } else if (*my_check_var(k, "group_replication_group_name") &&
                !my_check_on(k, "group_replication_single_primary_mode")) {
         my_check_say(k, MF_BLOCKER, "several-writers", "group_replication_single_primary_mode",
@@ -320,10 +326,14 @@ static int check_activity(struct my_check *k, struct mf_error *err)
 
 int my_check_server(struct my_check *k, struct mf_error *err)
 {
+    bool replica = false;
     check_log(k);
     check_expiry(k);
     check_cluster(k);
     check_read_only(k);
     check_network(k);
-    return check_position(k, err) < 0 || check_filters(k, err) < 0 || check_replica(k, err) < 0 || check_activity(k, err) < 0 ? -1 : 0;
+    return check_position(k, err) < 0 || check_filters(k, err) < 0 || check_replica(k, &replica, err) < 0 ||
+                   my_check_history(k, replica, err) < 0 || check_activity(k, err) < 0
+               ? -1
+               : 0;
 }

@@ -25,6 +25,13 @@ void my_gtid_set_free(struct my_gtid_set *s);
 int my_gtid_set_parse(struct my_gtid_set *s, const char *text, struct mf_error *err);
 /* Adds one transaction; it may be there already (*ret_new false then). */
 void my_gtid_set_add(struct my_gtid_set *s, const struct my_gtid *g, bool *ret_new);
+/* MySQL: takes one transaction out. */
+void my_gtid_set_remove(struct my_gtid_set *s, const struct my_gtid *g);
+/* MariaDB: the last one of the domain; false when there is none. */
+bool my_gtid_set_last(const struct my_gtid_set *s, uint32_t domain, struct my_gtid *ret);
+/* MariaDB: the domain ends at `to` (NULL: nothing of it is there), unless it ends before. */
+void my_gtid_set_lower(struct my_gtid_set *s, uint32_t domain, const struct my_gtid *to);
+struct my_gtid_set *my_gtid_set_clone(const struct my_gtid_set *s);
 bool my_gtid_set_has(const struct my_gtid_set *s, const struct my_gtid *g);
 /* MySQL only: has any transaction of the server that wrote this one. */
 bool my_gtid_set_knows(const struct my_gtid_set *s, const struct my_gtid *g);
@@ -33,6 +40,10 @@ uint64_t my_gtid_set_count(const struct my_gtid_set *s);
 void my_gtid_set_print(const struct my_gtid_set *s, struct mf_buf *out);
 /* As COM_BINLOG_DUMP_GTID takes it (MySQL only). */
 void my_gtid_set_encode(const struct my_gtid_set *s, struct mf_buf *out);
+/* One transaction: "uuid:7", "uuid:tag:7", "0-1-42". False for a text that is none. */
+bool my_gtid_parse(const char *text, bool mariadb, struct my_gtid *ret);
+void my_gtid_print(const struct my_gtid *g, struct mf_buf *out);
+bool my_gtid_same(const struct my_gtid *a, const struct my_gtid *b);
 /* MF_FATAL code MFGTID when the set is too long for a position. */
 int my_gtid_set_position(const struct my_gtid_set *s, struct mf_position *ret, struct mf_error *err);
 

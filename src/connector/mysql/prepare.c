@@ -15,7 +15,7 @@
  *   MariaDB              the same; and a consistent snapshot says exactly which position it has.
  *
  * XA: a transaction prepared before the start and committed after it would come without its rows. Those that are prepared at the start are
- * waited for; `settled` is taken behind them.
+ * waited for; `settled` is taken behind them. The same where tables are added.
  */
 #include "connector/mysql/stream.h"
 
@@ -195,9 +195,10 @@ static int await_prepared(MYSQL *c, struct mf_error *err)
             return 0;
         }
         if (mf_now_us() > until) {
-            mf_fail(err, MF_RETRY, "MFXA",
-                    "XA transactions that were prepared when the change stream began are neither committed nor rolled "
-                    "back");
+            mf_fail(
+                err, MF_RETRY, "MFXA",
+                "XA transactions that were prepared when their tables were to be streamed are neither committed nor "
+                "rolled back");
             mf_hint(err, "see XA RECOVER, and end those that nobody will");
             return -1;
         }
@@ -254,11 +255,11 @@ static int make(MYSQL *c, struct my_db *db, const struct mf_pipe_id *pipe, const
 {
     struct mf_position settled;
     struct my_place from;
+    const char *d = my_direction(pipe->direction);
     if (my_execf(c, err,
                  "DELETE FROM midflight.settings WHERE migration = '%s' AND kind IN ('stream %s', 'published %s',"
-                 " 'shape %s')",
-                 pipe->migration, my_direction(pipe->direction), my_direction(pipe->direction),
-                 my_direction(pipe->direction)) < 0 ||
+                 " 'shape %s', 'moved %s')",
+                 pipe->migration, d, d, d, d) < 0 ||
         my_log_end(c, db, from.file, sizeof from.file, &from.offset, err) < 0 || stand(c, db, ret, err) < 0 ||
         my_exec(c, err, "START TRANSACTION") < 0 || publish(c, pipe, tables, ret, err) < 0 ||
         set(c, pipe, "stream", "start", ret->token, err) < 0 || my_exec(c, err, "COMMIT") < 0 ||
@@ -269,6 +270,8 @@ static int make(MYSQL *c, struct my_db *db, const struct mf_pipe_id *pipe, const
     return set(c, pipe, "stream", "settled", settled.token, err);
 }
 
+/* A transaction that was prepared before the stream knows the tables has their rows in none of what it hands out; so it is waited for, and whoever
+ * reads the tables afterwards sees them. The stream is told first: what is prepared later it reads knowing them. */
 static int add(struct my_db *db, MYSQL *c, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                struct mf_error *err)
 {
@@ -279,9 +282,10 @@ static int add(struct my_db *db, MYSQL *c, const struct mf_pipe_id *pipe, const 
         my_exec(c, err, "COMMIT") < 0 || look(db, c, pipe, &from, &since, err) < 0) {
         return -1;
     }
-    MF_LOCK_SCOPE(&db->lock);
+    pthread_mutex_lock(&db->lock);
     __atomic_add_fetch(&db->tables_added, 1, __ATOMIC_RELEASE);
-    return 0;
+    pthread_mutex_unlock(&db->lock);
+    return await_prepared(c, err);
 }
 
 int my_stream_prepare(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
@@ -330,8 +334,8 @@ int my_stream_drop(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_
     if (my_lease(db, &l.conn, err) < 0 || my_book_exists(l.conn, &book, err) < 0 ||
         (book && my_execf(l.conn, err,
                           "DELETE FROM midflight.settings WHERE migration = '%s' AND kind IN ('stream %s',"
-                          " 'published %s', 'shape %s')",
-                          pipe->migration, d, d, d) < 0)) {
+                          " 'published %s', 'shape %s', 'moved %s')",
+                          pipe->migration, d, d, d, d) < 0)) {
         return -1;
     }
     MF_LOCK_SCOPE(&db->lock);

@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/mysql/resume.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -303,15 +304,16 @@ int my_replication_attach(struct mf_db *target, struct mf_db *source, const stru
     MF_CLEANUP_FREE char *before = NULL;
     MF_LOCK_SCOPE(&t->replica_lock);
     MY_LEASE(t, l);
+    char from[MF_POSITION_TOKEN];
+    my_resume_plain(job->from.token, from);
     put_filter(&filter, s, job);
     put_change(&change, t, s);
     if (!mf_buf_ok(&filter)) {
         return mf_fail(err, MF_FATAL, "MFBIG", "too many tables were chosen for the filter of a replica");
     }
     if (my_lease(t, &l.conn, err) < 0 || my_replica_setting(l.conn, pipe, MY_REPLICA_FROM, &before, err) < 0 ||
-        make_room(l.conn, t, before != NULL, err) < 0 ||
-        note(l.conn, pipe, mf_buf_str(&filter), job->from.token, err) < 0 ||
-        stand_at(l.conn, t, job->from.token, err) < 0 || my_exec_buf(l.conn, err, &filter) < 0) {
+        make_room(l.conn, t, before != NULL, err) < 0 || note(l.conn, pipe, mf_buf_str(&filter), from, err) < 0 ||
+        stand_at(l.conn, t, from, err) < 0 || my_exec_buf(l.conn, err, &filter) < 0) {
         return -1;
     }
     t->replica_over = false;

@@ -2,6 +2,7 @@
 #include "connector/mysql/replica.h"
 
 #include "base/str.h"
+#include "connector/mysql/resume.h"
 
 #include <mysqld_error.h>
 #include <stdio.h>
@@ -164,8 +165,10 @@ static int start_applying(MYSQL *c, const struct my_db *t, const struct mf_posit
     MF_CLEANUP_BUF struct mf_buf b = {.max = 8192};
     mf_buf_puts(&b, "SQL_THREAD");
     if (until->order) {
+        char set[MF_POSITION_TOKEN];
+        my_resume_plain(until->token, set);
         mf_buf_puts(&b, " UNTIL SQL_AFTER_GTIDS = ");
-        my_put_literal(&b, until->token);
+        my_put_literal(&b, set);
     }
     return my_replica_say(c, t, "START", mf_buf_str(&b), err);
 }

@@ -152,6 +152,15 @@ void my_shape_free(struct my_shape *s)
     }
 }
 
+static bool same_equality(const struct mf_table *a, const struct mf_table *b)
+{
+    bool same = true;
+    for (uint16_t i = 0; same && i < a->ncolumns; i++) {
+        same = a->columns[i].by_bytes == b->columns[i].by_bytes;
+    }
+    return same;
+}
+
 int my_shape_get(struct my_db *db, struct my_shape **list, const struct mf_table *t, struct my_shape **ret,
                  struct mf_error *err)
 {
@@ -159,7 +168,7 @@ int my_shape_get(struct my_db *db, struct my_shape **list, const struct mf_table
     struct my_shape *s = NULL;
     for (struct my_shape **p = list; *p; p = &(*p)->next) {
         if ((*p)->hash == hash && (*p)->table->ncolumns == t->ncolumns && mf_streq((*p)->table->name, t->name) &&
-            mf_streq((*p)->table->schema, t->schema)) {
+            mf_streq((*p)->table->schema, t->schema) && same_equality((*p)->table, t)) {
             s = *p;
             *p = s->next; /* to the head: a few tables get most of the work */
             break;

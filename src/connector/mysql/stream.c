@@ -11,7 +11,6 @@
  * Silence: the server sends a heartbeat every ten seconds; after half a minute of nothing the connection is dead (dump.c).
  */
 #include "connector/mysql/stream.h"
-#include "connector/mysql/replica.h"
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -20,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW_BYTES     ((size_t)3 << 30) /* a row of 1 GB as text, old and new */
 #define LOOK_AT_CLOCK 256
 
 /* ---- items ---- */
@@ -28,12 +26,6 @@
 void my_stream_put(struct my_stream *st, const struct mf_item *item)
 {
     st->queue[st->nqueue++] = *item; /* an event makes four at most */
-}
-
-int my_stream_here(const struct my_stream *st, struct mf_position *ret, struct mf_error *err)
-{
-    return st->done ? my_gtid_set_position(st->done, ret, err)
-                    : my_file_position(st->place.file, st->place.offset, ret, err);
 }
 
 int my_stream_progress(struct my_stream *st, struct mf_error *err)
@@ -64,156 +56,7 @@ void my_stream_lead(struct my_stream *st, struct my_rel *rel)
     }
 }
 
-/* ---- opening ---- */
-
-static int lost(const char *why, struct mf_error *err)
-{
-    mf_fail(err, MF_FATAL, "MFSLOT", "%s", why);
-    mf_hint(err, "cancel and begin the migration again");
-    return -1;
-}
-
-static int read_start(struct my_stream *st, MYSQL *c, char *token, size_t n, struct mf_error *err)
-{
-    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    bool book = false;
-    if (my_book_exists(c, &book, err) < 0) {
-        return -1;
-    }
-    if (book && my_queryf(c, &r, err,
-                          "SELECT value FROM midflight.settings WHERE migration = '%s' AND kind = 'stream %s'"
-                          " AND object = 'start'",
-                          st->pipe.migration, my_direction(st->pipe.direction)) < 0) {
-        return -1;
-    }
-    MYSQL_ROW row = r ? mysql_fetch_row(r) : NULL;
-    if (!row || !row[0] || !mf_strlcpy(token, row[0], n)) {
-        return lost("the change stream was never made, or was dropped: its start is not in midflight.settings", err);
-    }
-    return 0;
-}
-
-/* A server that has not what it has already sent is not the one that sent it, or is an earlier state of it. */
-static int check_history(struct my_stream *st, MYSQL *c, const char *from, struct mf_error *err)
-{
-    struct mf_position seen;
-    char text[256];
-    if (my_position_seen(c, st->db, &seen, err) < 0) {
-        return -1;
-    }
-    struct my_gtid_set *have = my_gtid_set_new(st->db->mariadb);
-    int rc = my_gtid_set_parse(have, seen.token, err);
-    if (rc == 0 && !my_gtid_set_contains(have, st->done)) {
-        mf_fail(
-            err, MF_FATAL, "MFSLOT",
-            "the server's history (%.300s) does not contain what has been read from it (%.300s): it was restored to an "
-            "earlier moment or reset, or is a replica that took over without the last changes",
-            seen.token, from);
-        mf_hint(err, "what is lost there may be on the other side already: cancel and begin the migration again");
-        rc = -1;
-    }
-    my_gtid_set_free(have);
-    if (rc < 0 || st->db->mariadb) {
-        return rc;
-    }
-    MF_CLEANUP_BUF struct mf_buf b = {.max = 64u << 10};
-    mf_buf_puts(&b, "SELECT GTID_SUBTRACT(@@global.gtid_purged, ");
-    my_put_literal(&b, from);
-    mf_buf_puts(&b, ")");
-    if (!mf_buf_ok(&b) || my_query_text(c, text, sizeof text, err, mf_buf_str(&b)) < 0) {
-        return -1;
-    }
-    if (text[0]) {
-        mf_fail(err, MF_FATAL, "MFSLOT",
-                "the server has thrown away transactions of its log that the stream still needs: %s", text);
-        mf_hint(err, "cancel and begin the migration again; let the server keep its log longer "
-                     "(binlog_expire_logs_seconds or expire_logs_days) than a standstill can take");
-        return -1;
-    }
-    return 0;
-}
-
-/* Without GTIDs: the file is there and as long. */
-static int check_file(struct my_stream *st, MYSQL *c, struct mf_error *err)
-{
-    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    MYSQL_ROW row;
-    if (my_query(c, &r, err, "SHOW BINARY LOGS") < 0) {
-        return -1;
-    }
-    while ((row = mysql_fetch_row(r))) {
-        if (mf_streq(row[0], st->place.file)) {
-            return (uint64_t)my_get_i64(row, 1) >= st->place.offset
-                       ? 0
-                       : lost(
-                             "the server's log file is shorter than what has been read of it: it was reset or restored",
-                             err);
-        }
-    }
-    mf_fail(err, MF_FATAL, "MFSLOT", "the server has no log file %.200s any more, and the stream needs it",
-            st->place.file);
-    mf_hint(err, "cancel and begin the migration again; let the server keep its log longer");
-    return -1;
-}
-
-static int open_dump(struct my_stream *st, const char *token, struct mf_error *err)
-{
-    struct my_dump_start at = {.file = st->place.file, .offset = st->place.offset, .set = st->done, .waits = st->waits};
-    MY_LEASE(st->db, l);
-    if (my_lease(l.db, &l.conn, err) < 0 || my_relations_read(&st->rels, l.conn, err) < 0 ||
-        my_versions_read(&st->rels, l.conn, st->told.order, err) < 0 ||
-        (st->done ? check_history(st, l.conn, token, err) : check_file(st, l.conn, err)) < 0) {
-        return -1;
-    }
-    if (st->done) {
-        st->place = (struct my_place){0}; /* the server tells where that is */
-    }
-    return my_dump_open(st->db, &st->pipe, "stream", &at, &st->dump, err);
-}
-
-static int begin_at(struct my_stream *st, const char *token, struct mf_error *err)
-{
-    if (!st->db->gtid) {
-        if (!my_parse_file_position(token, st->place.file, sizeof st->place.file, &st->place.offset)) {
-            return lost("the stream's position is no place in a log file: the server's gtid_mode was changed", err);
-        }
-        return my_file_position(st->place.file, st->place.offset, &st->told, err);
-    }
-    st->done = my_gtid_set_new(st->db->mariadb);
-    return my_gtid_set_parse(st->done, token, err) < 0 ? -1 : my_gtid_set_position(st->done, &st->told, err);
-}
-
-int my_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
-                   struct mf_stream **ret, struct mf_error *err)
-{
-    char token[MF_POSITION_TOKEN] = "";
-    struct my_stream *st = mf_xcalloc(1, sizeof *st);
-    st->base.db = base;
-    st->db = my_db_of(base);
-    st->pipe = *pipe;
-    st->waits = commits_wait;
-    st->rels = (struct my_relations){.db = st->db, .pipe = *pipe};
-    st->log = my_binlog_new();
-    st->scout = my_scout_new(&st->rels);
-    st->next_sub = UINT64_C(1) << 63; /* apart from the ids of transactions */
-    mf_arena_init(&st->arena, ROW_BYTES);
-    MY_LEASE(st->db, l);
-    if (my_lease(l.db, &l.conn, err) < 0 || read_start(st, l.conn, token, sizeof token, err) < 0 ||
-        (pipe->direction == MF_REVERSE && my_replica_past(l.conn, pipe, &st->brought, err) < 0)) {
-        my_stream_close(&st->base);
-        return -1;
-    }
-    if (from && !mf_position_none(from)) {
-        mf_strlcpy(token, from->token, sizeof token);
-    }
-    if (begin_at(st, token, err) < 0 || (st->opened = st->told.order, open_dump(st, token, err)) < 0) {
-        mf_error_prefix(err, "opening the change stream at %.200s", token);
-        my_stream_close(&st->base);
-        return -1;
-    }
-    *ret = &st->base;
-    return 0;
-}
+/* ---- closing ---- */
 
 void my_stream_close(struct mf_stream *base)
 {
@@ -226,11 +69,14 @@ void my_stream_close(struct mf_stream *base)
     my_binlog_free(st->log);
     my_relations_free(&st->rels);
     my_gtid_set_free(st->done);
+    my_gtid_set_free(st->seen);
     my_gtid_set_free(st->brought);
     my_gtid_set_free(st->others);
     mf_arena_free(&st->arena);
-    free(st->savepoints);
+    my_savepoints_free(&st->savepoints);
+    my_moves_free(&st->moves);
     free(st->prepared);
+    free(st->again);
     free(st->maps);
     free(st->old_values);
     free(st->new_values);
@@ -336,8 +182,10 @@ static int next_event(struct my_stream *st, int timeout_ms, struct my_event *e, 
             return 0;
         }
     }
+    st->raw = NULL;
     if (my_dump_next(st->dump, timeout_ms, &bytes, &n, &end, err) < 0) {
-        return -1;
+        *ret_got = false;
+        return my_stream_without_mark(st, err);
     }
     *ret_got = bytes != NULL;
     if (!bytes) {
@@ -348,6 +196,9 @@ static int next_event(struct my_stream *st, int timeout_ms, struct my_event *e, 
                         (unsigned long long)st->place.offset);
         return -1;
     }
+    st->raw = bytes;
+    st->nraw = n;
+    st->came_at = my_place_order(&st->place);
     my_place_follow(&st->place, e);
     return 0;
 }
@@ -375,12 +226,14 @@ static int step(struct my_stream *st, int timeout_ms, bool *ret_idle, struct mf_
         return -1;
     }
     *ret_idle = !got;
-    if (got && my_stream_event(st, &e, err) < 0) {
+    if (!got) {
+        return 0;
+    }
+    my_stream_look(st, &e);
+    if (my_stream_event(st, &e, err) < 0) {
         return -1;
     }
-    if (got) {
-        my_stream_note_wanted(st);
-    }
+    my_stream_note_wanted(st);
     return 0;
 }
 

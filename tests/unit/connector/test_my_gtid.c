@@ -51,6 +51,80 @@ static void intervals_are_merged(void **state)
     prints(false, A ":9223372036854775806", A ":9223372036854775806", 1);
 }
 
+static void without(const char *text, const char *gtid, const char *want)
+{
+    MF_CLEANUP_BUF struct mf_buf out = {.max = 10000};
+    struct my_gtid_set *s = set(false, text), *kept = my_gtid_set_clone(s);
+    struct my_gtid g = {0};
+    assert_true(my_gtid_parse(gtid, false, &g));
+    my_gtid_set_remove(s, &g);
+    my_gtid_set_print(s, &out);
+    assert_string_equal(mf_buf_str(&out), want);
+    assert_false(my_gtid_set_has(s, &g));
+    mf_buf_reset(&out);
+    my_gtid_set_print(kept, &out);
+    assert_string_equal(mf_buf_str(&out), text);
+    my_gtid_set_free(s);
+    my_gtid_set_free(kept);
+}
+
+static void one_is_taken_out(void **state)
+{
+    (void)state;
+    without(A ":1-5", A ":5", A ":1-4");
+    without(A ":1-5", A ":1", A ":2-5");
+    without(A ":1-5", A ":3", A ":1-2:4-5");
+    without(A ":1-5:7:9-10", A ":7", A ":1-5:9-10");
+    without(A ":1-5:7:9-10", A ":9", A ":1-5:7:10");
+    without(A ":1-5:7:9-10", A ":6", A ":1-5:7:9-10");
+    without(B ":1-5," A ":7", A ":7", B ":1-5");
+    without(A ":7", A ":7", "");
+    without(A ":1-5:tag:7", A ":tag:7", A ":1-5");
+    without(A ":1-5", B ":5", A ":1-5");
+}
+
+static void domains_are_lowered(void **state)
+{
+    (void)state;
+    MF_CLEANUP_BUF struct mf_buf out = {.max = 10000};
+    struct my_gtid_set *s = set(true, "0-1-42,1-2-7,3-1-1");
+    struct my_gtid g = {0};
+    assert_true(my_gtid_set_last(s, 1, &g));
+    assert_true(g.server == 2 && g.number == 7 && g.mariadb);
+    assert_false(my_gtid_set_last(s, 2, &g));
+    assert_true(my_gtid_parse("0-5-40", true, &g));
+    my_gtid_set_lower(s, 0, &g);
+    assert_true(my_gtid_parse("1-5-40", true, &g));
+    my_gtid_set_lower(s, 1, &g);
+    my_gtid_set_lower(s, 3, NULL);
+    my_gtid_set_lower(s, 4, NULL);
+    my_gtid_set_print(s, &out);
+    assert_string_equal(mf_buf_str(&out), "0-5-40,1-2-7");
+    my_gtid_set_free(s);
+}
+
+static void one_transaction(void **state)
+{
+    (void)state;
+    static const char *const ones[] = {A ":7", A ":tag:7", B ":9223372036854775806"};
+    struct my_gtid g = {0}, h = {0};
+    for (size_t i = 0; i < MF_ARRAY_LEN(ones); i++) {
+        MF_CLEANUP_BUF struct mf_buf out = {.max = 10000};
+        assert_true(my_gtid_parse(ones[i], false, &g));
+        my_gtid_print(&g, &out);
+        assert_string_equal(mf_buf_str(&out), ones[i]);
+        assert_true(my_gtid_same(&g, &g));
+        assert_false(my_gtid_same(&g, &h));
+        h = g;
+    }
+    static const char *const none[] = {"", A, A ":1-2", A ":1:3", A ":1," B ":1", A ":x", "0-1-2"};
+    for (size_t i = 0; i < MF_ARRAY_LEN(none); i++) {
+        assert_false(my_gtid_parse(none[i], false, &g));
+    }
+    assert_false(my_gtid_parse("0-1-2,1-1-2", true, &g));
+    assert_false(my_gtid_parse(A ":1", true, &g));
+}
+
 /* A tag is that of the numbers behind it; each tag counts for itself. */
 static void tags(void **state)
 {
@@ -290,10 +364,10 @@ static void positions_of_sets(void **state)
     assert_mf_ok(my_gtid_set_position(s, &p, &err), &err);
     assert_int_equal(p.order, 6);
     assert_string_equal(p.token, A ":1-5:7");
-    for (uint64_t i = 100; i < 500; i += 2) {
+    for (uint64_t i = 100; i < 900; i += 2) {
         my_gtid_set_add(s, &(struct my_gtid){.uuid = {9}, .number = i}, NULL);
     }
-    assert_mf_fails(my_gtid_set_position(s, &p, &err), &err, MF_FATAL, "a position holds 511");
+    assert_mf_fails(my_gtid_set_position(s, &p, &err), &err, MF_FATAL, "a position holds 1023");
     assert_string_equal(err.code, "MFGTID");
     assert_int_equal(p.order, 6);
     my_gtid_set_free(s);
@@ -334,6 +408,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(intervals_are_merged),
+        cmocka_unit_test(one_is_taken_out),
+        cmocka_unit_test(domains_are_lowered),
+        cmocka_unit_test(one_transaction),
         cmocka_unit_test(tags),
         cmocka_unit_test(domains),
         cmocka_unit_test(malformed),
