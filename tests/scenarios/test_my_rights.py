@@ -21,9 +21,9 @@ def granted(server, database: str, section: str, without: tuple = ()) -> None:
             server.execute(grant.replace("shop.*", f"{ident(database)}.*"))
 
 
-OBJECTS = ("CREATE DEFINER = app@'%' VIEW of_app AS SELECT v FROM parent; CREATE DEFINER = app@'%' PROCEDURE look() SELECT v FROM parent;"
-           "CREATE DEFINER = app@'%' EVENT tick ON SCHEDULE EVERY 1 DAY DO DELETE FROM parent WHERE v = 'old'")
-TRIGGER = "CREATE DEFINER = app@'%' TRIGGER tr BEFORE INSERT ON child FOR EACH ROW SET NEW.p = NEW.p"
+OBJECTS = ("CREATE DEFINER = keeper@'%' VIEW of_app AS SELECT v FROM parent; CREATE DEFINER = keeper@'%' PROCEDURE look() SELECT v FROM parent;"
+           "CREATE DEFINER = keeper@'%' EVENT tick ON SCHEDULE EVERY 1 DAY DO DELETE FROM parent WHERE v = 'old'")
+TRIGGER = "CREATE DEFINER = keeper@'%' TRIGGER tr BEFORE INSERT ON child FOR EACH ROW SET NEW.p = NEW.p"
 LISTS = ("SELECT table_name, definer FROM information_schema.views", "SELECT routine_name, definer FROM information_schema.routines",
          "SELECT event_name, definer FROM information_schema.events", "SELECT trigger_name, definer FROM information_schema.triggers")
 
@@ -42,7 +42,7 @@ def test_the_grants_of_the_guide_are_enough(versions, own_mysql, migration):
     for database, section in ((source, "## The source"), (target, "## The target")):
         database.server.execute(f"CREATE USER mover@'%' IDENTIFIED BY '{PASSWORD}'")
         granted(database.server, "shop", section)
-    source.server.create_account("app", "ALL ON shop.*")
+    source.server.create_account("keeper", "ALL ON shop.*")
     source.execute("CREATE TABLE parent (id int AUTO_INCREMENT PRIMARY KEY, v varchar(20) UNIQUE); CREATE TABLE child (id int AUTO_INCREMENT PRIMARY KEY, p int NOT NULL,"
                    " FOREIGN KEY (p) REFERENCES parent (id) ON DELETE CASCADE); CREATE VIEW both_of AS SELECT p.v FROM parent p JOIN child c ON c.p = p.id;"
                    " INSERT INTO parent (v) VALUES ('a'), ('b'); INSERT INTO child (p) VALUES (1), (2)")
@@ -61,7 +61,7 @@ def test_the_grants_of_the_guide_are_enough(versions, own_mysql, migration):
     equal_at_last(m, source, target)
     m.call("verify")
     m.call("cutover")
-    assert definers(target) == was and target.value("SELECT count(*) FROM mysql.user WHERE user = 'app'") == 1
+    assert definers(target) == was and target.value("SELECT count(*) FROM mysql.user WHERE user = 'keeper'") == 1
     connection = target.connect(autocommit=False)
     connection.cursor().execute("INSERT INTO parent (v) VALUES ('never committed')")
     connection.rollback()
@@ -82,7 +82,7 @@ def test_without_the_right_to_name_definers_check_says_whose_objects_become(own_
     for database, section in ((source, "## The source"), (target, "## The target")):
         database.server.execute(f"CREATE USER mover@'%' IDENTIFIED BY '{PASSWORD}'")
         granted(database.server, "shop", section, without=("SET_USER_ID", "accounts: copy"))
-    source.server.create_account("app", "ALL ON shop.*")
+    source.server.create_account("keeper", "ALL ON shop.*")
     source.execute("CREATE TABLE parent (id int PRIMARY KEY, v varchar(20))")
     source.execute(OBJECTS)
     m = migration(source.url(user="mover"), target.url(user="mover"), config={"copy": {"max_load": 0}})

@@ -334,6 +334,8 @@ def test_what_carrying_accounts_needs(check_target, mysql_pair):
         assert set(found) == {"database mysql", "table mysql.user", "weak@%", f"database {target.name}"}
         for one in found.values():
             paste((source if one["object"] == "database mysql" else target).server, one["remedy"])
+        assert look(True) == {}
+        target.server.execute(f"REVOKE EXECUTE ON {ident(target.name)}.* FROM weak")
         found = look(True)
         assert {f["severity"] for f in found.values()} == {WARNING}
         paste(target.server, found[f"database {target.name}"]["remedy"])

@@ -47,15 +47,12 @@ static void check_copy(struct both *b)
             continue;
         }
         my_check_missing(t, option, MF_ARRAY_LEN(option), schema, NULL, &lacks);
-        if (lacks.len) {
-            my_check_say_place(t, MF_BLOCKER, schema, NULL, mf_buf_str(&lacks),
-                               "accounts: copy gives accounts their rights there");
-        }
-        mf_buf_reset(&lacks);
+        bool none = lacks.len > 0;
         my_check_missing(t, gives, MF_ARRAY_LEN(gives), schema, NULL, &lacks);
         if (lacks.len) {
-            my_check_say_place(t, MF_WARNING, schema, NULL, mf_buf_str(&lacks),
-                               "it cannot give these to accounts that have them on the source");
+            my_check_say_place(t, none ? MF_BLOCKER : MF_WARNING, schema, NULL, mf_buf_str(&lacks),
+                               none ? "accounts: copy gives accounts their rights there"
+                                    : "it cannot give these to accounts that have them on the source");
         }
     }
 }
@@ -216,7 +213,8 @@ static void say_missing(struct both *b, struct group *g, bool seen)
     mf_buf_reset(&g->names);
 }
 
-static int check_missing(struct both *b, struct mf_error *err)
+/* copy: accounts that are missing are made. */
+static int check_missing(struct both *b, bool copy, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     struct group g = {.of = "", .names = {.max = 4096}};
@@ -231,9 +229,9 @@ static int check_missing(struct both *b, struct mf_error *err)
             g.of = x[1];
             rc = exists(b, x[1], &there, &seen, err);
         }
-        if (rc == 0 && !there) {
+        if (rc == 0 && !there && !copy) {
             put_name(&g, x[0], x);
-        } else if (rc == 0 && strcmp(x[0], "trigger") == 0) {
+        } else if (rc == 0 && there && strcmp(x[0], "trigger") == 0) {
             rc = check_trigger_right(b, x, err);
         }
     }
@@ -255,10 +253,7 @@ static int check(struct both *b, bool copy, struct mf_error *err)
     if (copy) {
         check_copy(b);
     }
-    if (!my_check_may_define(&b->target)) {
-        return check_lost(b, err);
-    }
-    return copy ? 0 : check_missing(b, err);
+    return my_check_may_define(&b->target) ? check_missing(b, copy, err) : check_lost(b, err);
 }
 
 int my_check_accounts(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, bool copy,
