@@ -21,7 +21,7 @@ def granted(server, database: str, section: str, without: tuple = ()) -> None:
             server.execute(grant.replace("shop.*", f"{ident(database)}.*"))
 
 
-OBJECTS = ("CREATE DEFINER = keeper@'%' VIEW of_app AS SELECT v FROM parent; CREATE DEFINER = keeper@'%' PROCEDURE look() SELECT v FROM parent;"
+OBJECTS = ("CREATE DEFINER = keeper@'%' VIEW of_app AS SELECT v FROM parent; CREATE DEFINER = keeper@'%' VIEW over_it AS SELECT v FROM of_app; CREATE DEFINER = keeper@'%' PROCEDURE look() SELECT v FROM parent;"
            "CREATE DEFINER = keeper@'%' EVENT tick ON SCHEDULE EVERY 1 DAY DO DELETE FROM parent WHERE v = 'old'")
 TRIGGER = "CREATE DEFINER = keeper@'%' TRIGGER tr BEFORE INSERT ON child FOR EACH ROW SET NEW.p = NEW.p"
 LISTS = ("SELECT table_name, definer FROM information_schema.views", "SELECT routine_name, definer FROM information_schema.routines",
