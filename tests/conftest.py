@@ -166,7 +166,7 @@ def check_target(tmp_path):
     made = []
 
     def run(source, target, **named):
-        made.append(Drive(target if isinstance(target, str) else target.url(), other=source.url(), state=tmp_path))
+        made.append(Drive(target if isinstance(target, str) else target.url(), other=source if isinstance(source, str) else source.url(), state=tmp_path))
         return said(made[-1]("check", **named)["findings"])
 
     yield run

@@ -157,6 +157,10 @@ struct mf_target_ops {
                          const struct mf_query_options *o, struct mf_findings *out, struct mf_error *err);
     /* Findings: what could undo a commit here that has returned, when the server or its machine dies. For dual writes. */
     int (*check_durable)(struct mf_db *db, struct mf_findings *out, struct mf_error *err);
+    /* Findings about accounts, for an engine that has them in the server: whose the source's objects become here. copy: the job will ask for accounts
+     * (mf_schema_job.accounts), and what that needs is looked at on both sides. */
+    int (*check_accounts)(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, bool copy,
+                          struct mf_findings *out, struct mf_error *err);
 
     /* -- schema -- */
     /* One stage of making the schema: BEFORE_ROWS (types, tables, functions), KEYS (what replay needs to find rows), AFTER_SYNC

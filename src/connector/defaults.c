@@ -59,6 +59,13 @@ int mf_default_check_durable(struct mf_db *db, struct mf_findings *out, struct m
     return 0;
 }
 
+int mf_default_check_accounts(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, bool copy,
+                              struct mf_findings *out, struct mf_error *err)
+{
+    (void)db, (void)src, (void)filter, (void)copy, (void)out, (void)err;
+    return 0;
+}
+
 int mf_default_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
                            struct mf_error *err)
 {

@@ -19,6 +19,9 @@ int mf_default_commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, str
 int mf_default_check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
                              struct mf_findings *out, struct mf_error *err);
 int mf_default_check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err);
+/* Nothing to say. */
+int mf_default_check_accounts(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, bool copy,
+                              struct mf_findings *out, struct mf_error *err);
 /* Nothing is remembered. */
 int mf_default_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
                            struct mf_error *err);

@@ -124,10 +124,7 @@ int mf_migration_check(const struct mf_config *config, bool queries, struct mf_f
     } else if (rc == 0 && e.source && e.target) { /* a target is looked at with its source in hand */
         rc = e.target->connector->target->check(e.target, e.source, &e.filter, out, err);
         rc = rc == 0 && queries ? check_queries(config, &e, out, err) : rc;
-        rc = rc == 0 ? mf_dual_check(config, e.source, e.target, out, err) : rc;
-    }
-    if (rc == 0 && e.source && e.target && !same) {
-        rc = mf_native_check(config, e.source, e.target, &e.filter, out, err);
+        rc = rc == 0 ? mf_pair_check(config, e.source, e.target, &e.filter, out, err) : rc;
     }
     if (rc == 0 && e.source && e.target) {
         if (strcmp(e.source_facts.engine, e.target_facts.engine) == 0 &&

@@ -150,6 +150,10 @@ int mf_quarantine_guard(struct mf_migration *m, struct mf_error *err);
 
 /* pipes.c */
 struct mf_pipe_id mf_migration_pipe_id(const struct mf_migration *m, enum mf_direction d);
+/* ready.c */
+/* Findings about the pair that are not one end's alone: no table, what the configuration asks for. Different databases. */
+int mf_pair_check(const struct mf_config *c, struct mf_db *source, struct mf_db *target, const struct mf_filter *filter,
+                  struct mf_findings *out, struct mf_error *err);
 /* Refuses (MF_ABANDONED) what check calls blocked; before the first stream is made. */
 int mf_ready_to_begin(struct mf_migration *m, struct mf_error *err);
 /* mend.c */

@@ -21,6 +21,43 @@ static void name_blockers(const struct mf_findings *found, char *out, size_t n, 
     }
 }
 
+/* A server shows no table that the account has no right on, and a filter may name none. */
+static int check_empty(struct mf_db *source, const struct mf_filter *filter, struct mf_findings *out,
+                       struct mf_error *err)
+{
+    struct mf_catalog c = {0};
+    const struct mf_source_ops *ops = source->connector->source;
+    int rc = ops->catalog(source, filter, &c, err);
+    bool empty = c.n == 0;
+    mf_catalog_free(&c);
+    if (rc < 0 || !empty) {
+        return rc;
+    }
+    rc = ops->catalog(source, NULL, &c, err);
+    if (rc == 0 && c.n > 0) {
+        mf_findings_add(out, MF_BLOCKER, MF_SOURCE, "no-table", "tables.include, tables.exclude",
+                        "mend the patterns (schema.table), or grant the account rights on the tables that are meant",
+                        "no table is left to migrate: the account sees %zu, and the filter takes none of them", c.n);
+    } else if (rc == 0) {
+        mf_findings_add(out, MF_BLOCKER, MF_SOURCE, "no-table", "the source",
+                        "grant the account the rights that the guide names, and check the database in the URL",
+                        "the account sees no table: it has no right on any, or there is none");
+    }
+    mf_catalog_free(&c);
+    return rc;
+}
+
+int mf_pair_check(const struct mf_config *c, struct mf_db *source, struct mf_db *target, const struct mf_filter *filter,
+                  struct mf_findings *out, struct mf_error *err)
+{
+    return check_empty(source, filter, out, err) < 0 || mf_dual_check(c, source, target, out, err) < 0 ||
+                   mf_native_check(c, source, target, filter, out, err) < 0 ||
+                   target->connector->target->check_accounts(target, source, filter, c->accounts == MF_ACCOUNTS_COPY,
+                                                             out, err) < 0
+               ? -1
+               : 0;
+}
+
 int mf_ready_to_begin(struct mf_migration *m, struct mf_error *err)
 {
     struct mf_findings *found = mf_findings_new();
@@ -28,8 +65,7 @@ int mf_ready_to_begin(struct mf_migration *m, struct mf_error *err)
     if (rc == 0) {
         rc = m->target->connector->target->check(m->target, m->source, &m->filter, found, err);
     }
-    rc = rc == 0 ? mf_dual_check(m->config, m->source, m->target, found, err) : rc;
-    rc = rc == 0 ? mf_native_check(m->config, m->source, m->target, &m->filter, found, err) : rc;
+    rc = rc == 0 ? mf_pair_check(m->config, m->source, m->target, &m->filter, found, err) : rc;
     size_t blockers = mf_findings_blockers(found);
     if (rc == 0 && blockers > 0) {
         char list[900] = "";

@@ -66,6 +66,9 @@ static int do_check(struct mf_db *db, struct mf_db *other, const json_t *o, json
     struct mf_query_options q = {pd_number(o, "queries"), 2000, 10};
     int rc = q.max ? db->connector->target->check_queries(db, other, &f, &q, found, err)
                    : db->connector->target->check(db, other, &f, found, err);
+    rc = rc == 0 && pd_flag(o, "accounts")
+             ? db->connector->target->check_accounts(db, other, &f, pd_flag(o, "copy"), found, err)
+             : rc;
     json_object_set_new(reply, "findings", json_findings(found));
     mf_findings_free(found);
     return rc;

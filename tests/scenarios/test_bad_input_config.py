@@ -111,6 +111,14 @@ def test_target_is_not_empty(m, source, target):
     assert target.rows("SELECT id, other FROM t") == [(7, "precious")]
 
 
+def test_no_table_is_included(m, source, target):
+    m.configure(tables={"include": ["public.nothing"]})
+    assert "the account sees no table" in said(m.call("check", expect=REFUSED))
+    source.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    assert "the filter takes none of them" in said(m.call("check", expect=REFUSED))
+    assert "the filter takes none of them" in said(m.call("run", expect=REFUSED))
+
+
 def test_role_without_privileges(m, source, target):
     source.execute("CREATE TABLE t (id int PRIMARY KEY)")
     role = f"weak_{source.name}"[:60]

@@ -31,10 +31,8 @@ def of(found, code):
 
 
 def paste(database, remedy):
-    """The statements of a remedy, as an administrator would run them."""
-    for statement in re.sub(r"--.*", "", remedy).split(";"):
-        if statement.strip():
-            database.execute(statement)
+    """A remedy as an administrator would paste it, into one session."""
+    database.execute(re.sub(r"--.*", "", remedy).strip().rstrip(";"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -212,6 +210,7 @@ def test_what_is_there_already(check_target, mysql_pair):
     assert ("target-table", f"table {target.name}.none") in found
     assert "target-not-empty" in codes(found, NOTE)
     assert "target-rows" not in codes(check_target(source, target, exclude=[source.name + ".full_"]))
+    target.execute("CREATE TABLE child (p int, FOREIGN KEY (p) REFERENCES full_ (id))")  # TRUNCATE alone would be refused (1701)
     paste(target, found["target-rows", f"table {target.name}.full_"]["remedy"])
     assert "target-rows" not in codes(check_target(source, target))
 
@@ -257,3 +256,90 @@ def test_an_account_that_may_not_make_the_schema(check_target, mysql_pair):
         assert codes(check_target(source, target.url(user="weak"))) == set()
     finally:
         target.server.execute("SET GLOBAL log_bin_trust_function_creators = 0; DROP USER weak")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_events_are_invisible_without_a_right(check_source, mysql_database, version):
+    db = mysql_database("source", version)
+    db.execute("CREATE TABLE t (id int PRIMARY KEY); CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1")
+    db.server.create_account("weak", f"SELECT, SHOW VIEW ON {ident(db.name)}.*")
+    try:
+        found = check_source(db.url(user="weak"))
+        assert found["account-events", f"database {db.name}"]["severity"] == WARNING and not of(found, "event")
+        paste(db.server, found["account-events", f"database {db.name}"]["remedy"])
+        found = check_source(db.url(user="weak"))
+        assert of(found, "event") and not of(found, "account-events")
+    finally:
+        db.server.execute("DROP USER weak")
+
+
+def test_no_table_is_left(mysql_pair, migration):
+    source, target = mysql_pair
+    source.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    said = lambda m: {(f["code"], f["object"]): f["reason"] for f in m.call("check", "--json", expect=3).json["findings"] if f["code"] == "no-table"}
+    m = migration(source, target, config={"tables": {"include": [f"{source.name}.nothing"]}})
+    assert said(m) == {("no-table", "tables.include, tables.exclude"): "no table is left to migrate: the account sees 1, and the filter takes none of them"}
+    assert "the filter takes none" in m.call("run", expect=3).err + m.all_logs()
+    source.server.create_account("weak", f"EXECUTE ON {ident(source.name)}.*")
+    try:
+        assert list(said(migration(source.url(user="weak"), target))) == [("no-table", "the source")]
+    finally:
+        source.server.execute("DROP USER weak")
+
+
+@pytest.mark.parametrize("mysql_versions", [("5.7", "8.0"), ("8.0", "8.0"), ("mariadb", "mariadb")])
+def test_whose_the_objects_become(check_target, mysql_pair):
+    source, target = mysql_pair
+    source.server.create_account("owner", f"ALL ON {ident(source.name)}.*")
+    source.execute("CREATE TABLE t (id int PRIMARY KEY, v int); CREATE DEFINER = owner@'%' VIEW v AS SELECT 1 AS one; CREATE DEFINER = owner@'%' VIEW w AS SELECT 1 AS one;"
+                   "CREATE DEFINER = owner@'%' PROCEDURE p() SELECT 1; CREATE DEFINER = owner@'%' TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 1;"
+                   "CREATE DEFINER = owner@'%' EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1; CREATE DEFINER = weak@'%' VIEW ours AS SELECT 1 AS one")
+    target.server.create_account("weak", f"ALL ON {ident(target.name)}.*")
+    look = lambda: {k: f for k, f in check_target(source, target.url(user="weak"), accounts=True).items() if k[0].startswith("definer")}
+    name, account = source.name, ("definer-missing", "account 'owner'@'%'")
+    try:
+        found = look()
+        assert set(found) == {("definer-lost", kind) for kind in ("views", "routines", "triggers", "events")}
+        assert found["definer-lost", "views"]["reason"].startswith("2 have") and f"{name}.v, {name}.w" in found["definer-lost", "views"]["reason"]
+        paste(target.server, found["definer-lost", "views"]["remedy"])
+        found = look()
+        assert set(found) == {("definer-unseen", account[1])}
+        paste(target.server, found["definer-unseen", account[1]]["remedy"])
+        assert set(look()) == {account} and "5 objects" in look()[account]["reason"]
+        target.server.create_account("owner", f"SELECT ON {ident(name)}.*")
+        target.server.execute("GRANT SELECT ON mysql.* TO weak")
+        found = look()
+        assert set(found) == {("definer-rights", f"trigger {name}.tr")}
+        paste(target.server, found["definer-rights", f"trigger {name}.tr"]["remedy"])
+        assert look() == {}
+    finally:
+        for server in {source.server, target.server}:
+            server.execute("DROP USER IF EXISTS owner; DROP USER IF EXISTS weak")
+
+
+@pytest.mark.parametrize("mysql_versions", [("5.7", "8.0"), ("mariadb", "mariadb")])
+def test_what_carrying_accounts_needs(check_target, mysql_pair):
+    source, target = mysql_pair
+    source.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    for db in mysql_pair:
+        db.server.create_account("weak", f"SELECT ON {ident(db.name)}.*")
+
+    def look(copy):
+        found = check_target(source.url(user="weak"), target.url(user="weak"), accounts=True, copy=copy)
+        return {o: f for (c, o), f in found.items() if c == "account-rights" and "accounts" in f["reason"]}
+
+    try:
+        assert look(False) == {}
+        found = look(True)
+        assert set(found) == {"database mysql", "table mysql.user", "weak@%", f"database {target.name}"}
+        for one in found.values():
+            paste((source if one["object"] == "database mysql" else target).server, one["remedy"])
+        assert look(True) == {}
+        target.server.execute(f"REVOKE EXECUTE ON {ident(target.name)}.* FROM weak")
+        found = look(True)
+        assert {f["severity"] for f in found.values()} == {WARNING}
+        paste(target.server, found[f"database {target.name}"]["remedy"])
+        assert look(True) == {}
+    finally:
+        for db in mysql_pair:
+            db.server.execute("DROP USER IF EXISTS weak")

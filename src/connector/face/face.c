@@ -273,6 +273,7 @@ static const struct mf_target_ops target_ops = {
     .check = face_check_target,
     .check_queries = mf_default_check_queries,
     .check_durable = check_durable,
+    .check_accounts = mf_default_check_accounts,
     .schema_apply = face_schema_apply,
     .schema_plan = face_schema_plan,
     .schema_add_column = face_schema_add_column,

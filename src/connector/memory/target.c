@@ -259,6 +259,7 @@ const struct mf_target_ops mem_target_ops = {
     .check = check,
     .check_queries = mf_default_check_queries,
     .check_durable = mf_default_check_durable,
+    .check_accounts = mf_default_check_accounts,
     .schema_apply = schema_apply,
     .schema_plan = schema_plan,
     .schema_add_column = schema_add_column,

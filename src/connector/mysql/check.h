@@ -36,6 +36,15 @@ int my_check_history(struct my_check *k, bool replica, struct mf_error *err);
 
 /* check_rights.c: what the account may do, on the whole server and on these tables. */
 int my_check_rights(struct my_check *k, struct mf_error *err);
+/* Appends those of the privileges that the account has not, with commas. */
+void my_check_missing(const struct my_check *k, const char *const *wanted, size_t n, const char *schema,
+                      const char *table, struct mf_buf *out);
+/* The account has not `what` there. schema NULL: on the server; table NULL: on the database. */
+void my_check_say_place(struct my_check *k, enum mf_severity severity, const char *schema, const char *table,
+                        const char *what, const char *why);
+/* Whether it may name other definers than itself, and by which right of this server. */
+bool my_check_may_define(const struct my_check *k);
+const char *my_check_definer_right(const struct my_check *k);
 
 /* check_target.c: the tables of k->tables that are there already, and others. */
 int my_check_contents(struct my_check *k, struct mf_error *err);

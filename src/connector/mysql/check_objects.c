@@ -9,8 +9,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define MY_SET_USER_ID_VERSION 80000
-
 bool my_check_schemas(const struct my_check *k, struct mf_buf *out)
 {
     bool any = false;
@@ -257,28 +255,14 @@ static int check_foreign(struct my_check *k, struct mf_error *err)
     return 0;
 }
 
-static bool may_define_for_others(const struct my_check *k)
-{
-    static const char *const any[] = {"SUPER", "SET_USER_ID", "SET_ANY_DEFINER", "SET USER"};
-    for (size_t i = 0; i < MF_ARRAY_LEN(any); i++) {
-        if (my_grants_have(&k->grants, any[i], NULL, NULL)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void check_definer(struct my_check *k, const char *object, const char *definer)
 {
     char remedy[500];
-    if (k->side != MF_SOURCE || may_define_for_others(k) || strcmp(definer, k->db->facts.user) == 0) {
+    if (k->side != MF_SOURCE || my_check_may_define(k) || strcmp(definer, k->db->facts.user) == 0) {
         return;
     }
     snprintf(remedy, sizeof remedy, "GRANT %s ON *.* TO %s; -- or move with the account %.200s",
-             k->db->mariadb                             ? "SET USER"
-             : k->db->version >= MY_SET_USER_ID_VERSION ? "SET_USER_ID"
-                                                        : "SUPER",
-             k->account, definer);
+             my_check_definer_right(k), k->account, definer);
     my_check_say(
         k, MF_BLOCKER, "trigger-definer", object, remedy,
         "its definer is %s: it is taken down after a cutover, and for a rollback this account could not put it back",
@@ -301,7 +285,7 @@ int my_check_own_triggers(struct my_check *k, struct mf_error *err)
         if (!my_check_migrates(k, row[0], row[1])) {
             continue;
         }
-        bool ours = may_define_for_others(k) || strcmp(row[5] ? row[5] : "", k->db->facts.user) == 0;
+        bool ours = my_check_may_define(k) || strcmp(row[5] ? row[5] : "", k->db->facts.user) == 0;
         snprintf(object, sizeof object, "trigger %.90s on %.120s.%.120s", row[2], row[0], row[1]);
         my_check_say(
             k, MF_WARNING, "trigger-target", object, "DROP TRIGGER …; -- on the target, if it is not meant to stay",

@@ -18,8 +18,8 @@ static void put_missing(struct mf_buf *b, const char *privilege)
     mf_buf_printf(b, "%s%s", b->len ? ", " : "", privilege);
 }
 
-static void missing(const struct my_check *k, const char *const *wanted, size_t n, const char *schema,
-                    const char *table, struct mf_buf *out)
+void my_check_missing(const struct my_check *k, const char *const *wanted, size_t n, const char *schema,
+                      const char *table, struct mf_buf *out)
 {
     for (size_t i = 0; i < n; i++) {
         if (!my_grants_have(&k->grants, wanted[i], schema, table)) {
@@ -87,21 +87,25 @@ static void check_global(struct my_check *k)
 
 /* ---- on databases and tables ---- */
 
-static void say_place(struct my_check *k, const char *schema, const char *table, const char *what, const char *why)
+void my_check_say_place(struct my_check *k, enum mf_severity severity, const char *schema, const char *table,
+                        const char *what, const char *why)
 {
     MF_CLEANUP_BUF struct mf_buf remedy = {.max = 2048}, object = {.max = 512};
     mf_buf_printf(&remedy, "GRANT %s ON ", what);
-    my_put_ident(&remedy, schema);
-    mf_buf_putc(&remedy, '.');
-    if (table) {
-        my_put_ident(&remedy, table);
+    if (schema && table) {
+        my_put_name(&remedy, schema, table);
+        mf_buf_printf(&object, "table %s.%s", schema, table);
+    } else if (schema) {
+        my_put_ident(&remedy, schema);
+        mf_buf_puts(&remedy, ".*");
+        mf_buf_printf(&object, "database %s", schema);
     } else {
-        mf_buf_putc(&remedy, '*');
+        mf_buf_puts(&remedy, "*.*");
+        mf_buf_puts(&object, k->db->facts.user);
     }
     mf_buf_printf(&remedy, " TO %s;", k->account);
-    mf_buf_printf(&object, "%s %s%s%s", table ? "table" : "database", schema, table ? "." : "", table ? table : "");
-    my_check_say(k, MF_BLOCKER, "account-rights", mf_buf_str(&object), mf_buf_str(&remedy),
-                 "the account has not %s: %s", what, why);
+    my_check_say(k, severity, "account-rights", mf_buf_str(&object), mf_buf_str(&remedy), "the account has not %s: %s",
+                 what, why);
 }
 
 static bool is_first(const struct mf_catalog *t, size_t i)
@@ -109,28 +113,38 @@ static bool is_first(const struct mf_catalog *t, size_t i)
     return i == 0 || strcmp(t->tables[i - 1].schema, t->tables[i].schema) != 0;
 }
 
+/* What is invisible without the right. */
+static void say_unseen(struct my_check *k, const char *schema, const char *code, const char *right, const char *what)
+{
+    char object[300], remedy[600];
+    if (!my_grants_have(&k->grants, right, schema, NULL)) {
+        snprintf(object, sizeof object, "database %.200s", schema);
+        snprintf(remedy, sizeof remedy, "GRANT %s ON `%.200s`.* TO %s;", right, schema, k->account);
+        my_check_say(k, MF_WARNING, code, object, remedy,
+                     "the account has not %s: %s, if there are any, are not carried over", right, what);
+    }
+}
+
 static void check_schema(struct my_check *k, const char *schema)
 {
     MF_CLEANUP_BUF struct mf_buf b = {.max = 1024};
     if (k->side == MF_TARGET) { /* its tables are to come: rights on the whole database are needed */
-        missing(k, on_tables, MF_ARRAY_LEN(on_tables), schema, NULL, &b);
-        missing(k, on_target, MF_ARRAY_LEN(on_target), schema, NULL, &b);
+        my_check_missing(k, on_tables, MF_ARRAY_LEN(on_tables), schema, NULL, &b);
+        my_check_missing(k, on_target, MF_ARRAY_LEN(on_target), schema, NULL, &b);
         if (b.len) {
-            say_place(k, schema, NULL, mf_buf_str(&b), "the source's objects are made, written and gated there");
+            my_check_say_place(k, MF_BLOCKER, schema, NULL, mf_buf_str(&b),
+                               "the source's objects are made, written and gated there");
         }
-    } else if (!my_grants_have(&k->grants, "SHOW VIEW", schema, NULL)) {
-        char object[300], remedy[600];
-        snprintf(object, sizeof object, "database %.200s", schema);
-        snprintf(remedy, sizeof remedy, "GRANT SHOW VIEW ON `%.200s`.* TO %s;", schema, k->account);
-        my_check_say(k, MF_WARNING, "account-views", object, remedy,
-                     "the account has not SHOW VIEW: views, if there are any, are not carried over");
+        return;
     }
+    say_unseen(k, schema, "account-views", "SHOW VIEW", "views");
+    say_unseen(k, schema, "account-events", "EVENT", "events");
 }
 
 /* What one table lacks, into out. */
 static void table_lacks(const struct my_check *k, const struct mf_table *t, struct mf_buf *out)
 {
-    missing(k, on_tables, MF_ARRAY_LEN(on_tables), t->schema, t->name, out);
+    my_check_missing(k, on_tables, MF_ARRAY_LEN(on_tables), t->schema, t->name, out);
 }
 
 static const char why_tables[] = "rows are read, gated, and written (on the source after a cutover, for the way back)";
@@ -143,21 +157,21 @@ static void check_tables_of(struct my_check *k, size_t from, size_t to)
     const char *schema = k->tables.tables[from].schema;
     MF_CLEANUP_BUF struct mf_buf all = {.max = 1024};
     size_t lacking = 0;
-    missing(k, on_tables, MF_ARRAY_LEN(on_tables), schema, NULL, &all);
+    my_check_missing(k, on_tables, MF_ARRAY_LEN(on_tables), schema, NULL, &all);
     for (size_t i = from; all.len && i < to; i++) {
         MF_CLEANUP_BUF struct mf_buf b = {.max = 1024};
         table_lacks(k, &k->tables.tables[i], &b);
         lacking += b.len > 0;
     }
     if (lacking > FEW) {
-        say_place(k, schema, NULL, mf_buf_str(&all), why_tables);
+        my_check_say_place(k, MF_BLOCKER, schema, NULL, mf_buf_str(&all), why_tables);
         return;
     }
     for (size_t i = from; lacking && i < to; i++) {
         MF_CLEANUP_BUF struct mf_buf b = {.max = 1024};
         table_lacks(k, &k->tables.tables[i], &b);
         if (b.len) {
-            say_place(k, schema, k->tables.tables[i].name, mf_buf_str(&b), why_tables);
+            my_check_say_place(k, MF_BLOCKER, schema, k->tables.tables[i].name, mf_buf_str(&b), why_tables);
         }
     }
 }
@@ -206,9 +220,10 @@ struct counted {
 static void say_counters(struct counted *c)
 {
     if (c->n > 0) {
-        say_place(c->k, c->schema, c->n == 1 ? c->table : NULL, mf_buf_str(&c->lacks),
-                  "a rollback raises AUTO_INCREMENT to where the other side has come, which is ALTER TABLE to the "
-                  "server");
+        my_check_say_place(
+            c->k, MF_BLOCKER, c->schema, c->n == 1 ? c->table : NULL, mf_buf_str(&c->lacks),
+            "a rollback raises AUTO_INCREMENT to where the other side has come, which is ALTER TABLE to the "
+            "server");
     }
     c->n = 0;
     mf_buf_reset(&c->lacks);
@@ -223,7 +238,7 @@ static int look_at_counter(void *ctx, const struct mf_sequence *s, struct mf_err
     if (strcmp(c->schema, s->schema) != 0) {
         say_counters(c);
     }
-    missing(c->k, to_alter, MF_ARRAY_LEN(to_alter), s->schema, s->name, &b);
+    my_check_missing(c->k, to_alter, MF_ARRAY_LEN(to_alter), s->schema, s->name, &b);
     if (b.len == 0 || !my_check_migrates(c->k, s->schema, s->name)) {
         return 0;
     }
@@ -250,14 +265,25 @@ static int check_counters(struct my_check *k, struct mf_error *err)
     return rc;
 }
 
+bool my_check_may_define(const struct my_check *k)
+{
+    return has(k, "SUPER") || has(k, "SET_USER_ID") || has(k, "SET_ANY_DEFINER") || has(k, "SET USER");
+}
+
+const char *my_check_definer_right(const struct my_check *k)
+{
+    int v = k->db->version;
+    return k->db->mariadb ? "SET USER" : v >= 80200 ? "SET_ANY_DEFINER" : v >= 80000 ? "SET_USER_ID" : "SUPER";
+}
+
 int my_check_rights(struct my_check *k, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf book = {.max = 1024};
     check_global(k);
     check_hidden_databases(k);
-    missing(k, on_book, MF_ARRAY_LEN(on_book), MY_BOOK, NULL, &book);
+    my_check_missing(k, on_book, MF_ARRAY_LEN(on_book), MY_BOOK, NULL, &book);
     if (book.len) {
-        say_place(k, MY_BOOK, NULL, mf_buf_str(&book), "it may not keep its bookkeeping there");
+        my_check_say_place(k, MF_BLOCKER, MY_BOOK, NULL, mf_buf_str(&book), "it may not keep its bookkeeping there");
     }
     for (size_t i = 0, next; i < k->tables.n; i = next) {
         for (next = i + 1; next < k->tables.n && !is_first(&k->tables, next);) {

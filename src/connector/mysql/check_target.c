@@ -262,9 +262,9 @@ static int check_existing(struct my_check *k, const struct mf_table *t, struct m
         return -1;
     }
     if (rows) {
-        mf_buf_puts(&remedy, "TRUNCATE TABLE ");
+        mf_buf_puts(&remedy, "SET foreign_key_checks = 0; TRUNCATE TABLE ");
         my_put_table(&remedy, t);
-        mf_buf_puts(&remedy, "; -- on the target, or exclude the table");
+        mf_buf_puts(&remedy, "; SET foreign_key_checks = 1; -- on the target, or exclude the table");
         my_check_say(k, MF_BLOCKER, "target-rows", object, mf_buf_str(&remedy),
                      "the target's table has rows already; the source's would be mixed with them");
     } else {

@@ -30,6 +30,13 @@ static bool refuses_zero_dates(const struct my_upgrade *u)
     return strstr(mode, "STRICT_") && (strstr(mode, "NO_ZERO_DATE") || strstr(mode, "NO_ZERO_IN_DATE"));
 }
 
+/* Whoever has less does not see a database that is there. */
+static bool sees_databases(const struct my_upgrade *u)
+{
+    return my_grants_have(&u->source->grants, "SHOW DATABASES", NULL, NULL) ||
+           my_grants_have(&u->source->grants, "SELECT", NULL, NULL);
+}
+
 /* ---- the table ---- */
 
 static const struct my_upgrade_row rows[] = {
@@ -147,10 +154,15 @@ static const struct my_upgrade_row rows[] = {
      "look at every statement that computes with {name}", .look = my_look_srids},
     /* Routines and events of no database. */
     {"orphan", 80011, MF_NOTE, "{name} {schema}.{table}", "its database does not exist: it stays behind", "",
+     .when = sees_databases,
      .sql = "SELECT ROUTINE_SCHEMA, ROUTINE_NAME, LOWER(ROUTINE_TYPE), NULL FROM information_schema.ROUTINES"
-            " WHERE ROUTINE_SCHEMA NOT IN (SELECT SCHEMA_NAME FROM information_schema.SCHEMATA) UNION ALL"
-            " SELECT EVENT_SCHEMA, EVENT_NAME, 'event', NULL FROM information_schema.EVENTS"
-            " WHERE EVENT_SCHEMA NOT IN (SELECT SCHEMA_NAME FROM information_schema.SCHEMATA)"},
+            " WHERE " MY_USER_SCHEMA(
+                "ROUTINE_SCHEMA") " AND ROUTINE_SCHEMA NOT IN (SELECT SCHEMA_NAME FROM"
+                                  " information_schema.SCHEMATA) UNION ALL"
+                                  " SELECT EVENT_SCHEMA, EVENT_NAME, 'event', NULL FROM information_schema.EVENTS"
+                                  " WHERE " MY_USER_SCHEMA(
+                                      "EVENT_SCHEMA") " AND EVENT_SCHEMA NOT IN (SELECT SCHEMA_NAME FROM"
+                                                      " information_schema.SCHEMATA)"},
     /* The server. */
     {"sql-mode-removed", 80011, MF_NOTE, "sql_mode",
      "{value}: the target has never heard of it, and a statement or configuration that sets it fails",

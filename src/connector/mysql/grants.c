@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define GRANT_OPTION "GRANT OPTION" /* ALL does not have it in it */
+
 void my_grants_init(struct my_grants *g)
 {
     g->first = NULL;
@@ -81,6 +83,10 @@ int my_grants_add(struct my_grants *g, const char *line, struct mf_error *err)
     i = strlen("GRANT ");
     bool ok = take_privileges(line, n, &i, &b) && take_scope(g, line, n, &i, &grant.schema) && i < n &&
               line[i++] == '.' && take_scope(g, line, n, &i, &grant.table) && mf_buf_ok(&b);
+    if (ok && strstr(line + i, " WITH GRANT OPTION")) {
+        mf_buf_puts(&b, GRANT_OPTION ",");
+        ok = mf_buf_ok(&b);
+    }
     grant.privileges = ok ? mf_strdup_a(&g->arena, mf_buf_str(&b)) : NULL;
     mf_buf_free(&b);
     if (!ok) {
@@ -125,7 +131,8 @@ static bool lists(const char *privileges, const char *wanted)
 {
     char word[80];
     snprintf(word, sizeof word, ",%s,", wanted);
-    return strstr(privileges, word) || strstr(privileges, ",ALL PRIVILEGES,") || strstr(privileges, ",ALL,");
+    return strstr(privileges, word) || (strcmp(wanted, GRANT_OPTION) != 0 &&
+                                        (strstr(privileges, ",ALL PRIVILEGES,") || strstr(privileges, ",ALL,")));
 }
 
 bool my_grants_have(const struct my_grants *g, const char *privilege, const char *schema, const char *table)

@@ -2,7 +2,7 @@
  * What an account may do, from the lines of SHOW GRANTS. Pure; one thread.
  *
  * Privileges come as words ("SELECT", "REPLICATION SLAVE"), on everything, on a database (whose name may hold the wildcards % and _)
- * or on one table. Privileges on columns and routines, and lines that grant roles, count for nothing here: the caller asks the server to
+ * or on one table; WITH GRANT OPTION counts as "GRANT OPTION" there. Privileges on columns and routines, and lines that grant roles, count for nothing here: the caller asks the server to
  * write roles out.
  */
 #ifndef MF_CONNECTOR_MYSQL_GRANTS_H

@@ -53,6 +53,7 @@ static const struct mf_target_ops target_ops = {
     .check = my_check_target,
     .check_queries = my_check_queries,
     .check_durable = my_check_durable,
+    .check_accounts = my_check_accounts,
     .schema_apply = my_schema_apply,
     .schema_plan = my_schema_plan,
     .schema_add_column = my_schema_add_column,

@@ -109,6 +109,9 @@ int my_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n,
 /* check_target.c */
 int my_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
                     struct mf_error *err);
+/* check_accounts.c */
+int my_check_accounts(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, bool copy,
+                      struct mf_findings *out, struct mf_error *err);
 /* check_queries.c */
 int my_check_queries(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter,
                      const struct mf_query_options *o, struct mf_findings *out, struct mf_error *err);

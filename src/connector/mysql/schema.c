@@ -148,7 +148,10 @@ static int stage(struct my_schema_run *r, struct mf_error *err)
         if (r->job->addition) {
             return 0; /* a cutover learns of their triggers */
         }
-        return my_objects_make(r, err) < 0 || my_schema_accounts(r, err) < 0 ||
+        /* Rights on routines need the routines, and a view that reads a view needs its definer. */
+        bool twice = r->job->accounts && !r->plan;
+        return my_objects_make(r, twice, err) < 0 || my_schema_accounts(r, err) < 0 ||
+                       (twice && my_objects_make(r, false, err) < 0) ||
                        my_schema_triggers(r, migration_of(r->db), r->job->tables, NULL, err) < 0
                    ? -1
                    : 0;

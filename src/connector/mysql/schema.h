@@ -77,7 +77,8 @@ int my_schema_add_here(struct my_schema_run *r, const struct mf_table *t, const 
 
 /* ---- schema_objects.c ---- */
 
-int my_objects_make(struct my_schema_run *r, struct mf_error *err);
+/* What is there is left. again: it will be called once more, so that what is refused now is not told yet. */
+int my_objects_make(struct my_schema_run *r, bool again, struct mf_error *err);
 
 /* ---- schema_accounts.c: those with rights on what migrates, if the job asks for them ---- */
 

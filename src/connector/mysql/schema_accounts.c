@@ -154,7 +154,10 @@ static int grant(struct my_schema_run *r, const struct account *a, MYSQL_RES *gr
             if (!r->plan && mysql_errno(r->target) >= 2000) {
                 return -1;
             }
-            refused(r, a, "a right of it", err);
+            char right[600]; /* what stands before the account, and with it before any password */
+            const char *end = strstr(row[0], " TO ");
+            snprintf(right, sizeof right, "%.*s", end ? (int)(end - row[0]) : 0, row[0]);
+            refused(r, a, right, err);
             mf_error_clear(err);
         }
     }

@@ -36,6 +36,7 @@ struct object {
 struct objects {
     struct object *all;
     size_t n, cap;
+    bool again; /* what is left out will be tried, and told, another time */
 };
 
 /* ---- reading ---- */
@@ -57,7 +58,7 @@ static void left_out(struct my_schema_run *r, const struct object *o, const char
 }
 
 /* *ret_seen false: it may not be read, which is told. */
-static int read_object(struct my_schema_run *r, struct object *o, bool *ret_seen, struct mf_error *err)
+static int read_object(struct my_schema_run *r, struct object *o, bool again, bool *ret_seen, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *q = NULL;
     MF_CLEANUP_BUF struct mf_buf sql = {.max = 4096};
@@ -68,12 +69,16 @@ static int read_object(struct my_schema_run *r, struct object *o, bool *ret_seen
         if (mysql_errno(r->source) >= 2000) {
             return -1;
         }
-        left_out(r, o, err->text);
+        if (!again) {
+            left_out(r, o, err->text);
+        }
         return 0;
     }
     MYSQL_ROW row = mysql_fetch_row(q);
     if (!row || !row[kinds[o->kind].text]) {
-        left_out(r, o, "the account on the source may not read it");
+        if (!again) {
+            left_out(r, o, "the account on the source may not read it");
+        }
         return 0;
     }
     *ret_seen = true;
@@ -141,7 +146,7 @@ static int collect(struct my_schema_run *r, enum kind kind, const char *schema, 
         if (!(o.name = mf_strdup_a(&r->arena, row[0]))) {
             return mf_fail(err, MF_FATAL, "MFBIG", "the schema is larger than %zu bytes", r->arena.max_bytes);
         }
-        if (read_object(r, &o, &seen, err) < 0) {
+        if (read_object(r, &o, objects->again, &seen, err) < 0) {
             return -1;
         }
         if (!seen) {
@@ -273,7 +278,7 @@ static int make_all(struct my_schema_run *r, struct objects *objects, enum kind 
                 return -1;
             }
             progress = progress || made;
-            if (!made && last) {
+            if (!made && last && !objects->again) {
                 left_out(r, o, err->text);
             }
         }
@@ -282,9 +287,9 @@ static int make_all(struct my_schema_run *r, struct objects *objects, enum kind 
     return 0;
 }
 
-int my_objects_make(struct my_schema_run *r, struct mf_error *err)
+int my_objects_make(struct my_schema_run *r, bool again, struct mf_error *err)
 {
-    struct objects objects = {0};
+    struct objects objects = {.again = again};
     const struct mf_catalog *t = r->job->tables;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < t->n; i++) {

@@ -8,6 +8,7 @@ const struct mf_target_ops mf_pg_target_ops = {
     .check = pg_check_target,
     .check_queries = mf_default_check_queries,
     .check_durable = mf_default_check_durable,
+    .check_accounts = mf_default_check_accounts,
     .schema_apply = pg_schema_apply,
     .schema_plan = pg_schema_plan,
     .schema_add_column = pg_schema_add_column,

@@ -65,12 +65,28 @@ static void names_of_databases_are_patterns(void **state)
     assert_false(my_grants_have(&g, "TRIGGER", NULL, NULL));
 }
 
+static void all_is_not_the_right_to_give(void **state)
+{
+    struct my_grants own;
+    struct mf_error err = {0};
+    (void)state;
+    my_grants_init(&own);
+    assert_mf_ok(my_grants_add(&own, "GRANT ALL PRIVILEGES ON `a`.* TO 'u'@'%'", &err), &err);
+    assert_mf_ok(my_grants_add(&own, "GRANT USAGE ON `b`.* TO `u`@`%` WITH GRANT OPTION", &err), &err);
+    assert_true(my_grants_have(&own, "EVENT", "a", NULL));
+    assert_false(my_grants_have(&own, "GRANT OPTION", "a", NULL));
+    assert_true(my_grants_have(&own, "GRANT OPTION", "b", NULL));
+    assert_false(my_grants_have(&own, "GRANT OPTION", NULL, NULL));
+    my_grants_free(&own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(privileges_count_where_they_are_given),
         cmocka_unit_test(a_privilege_on_columns_is_none),
         cmocka_unit_test(names_of_databases_are_patterns),
+        cmocka_unit_test(all_is_not_the_right_to_give),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
