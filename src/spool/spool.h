@@ -38,7 +38,7 @@ void mf_spool_close(struct mf_spool *s);
 int mf_spool_relation(struct mf_spool *s, const struct mf_table *t, uint32_t *ret_rel, struct mf_error *err);
 
 struct mf_txn_head {
-    uint64_t txn;
+    uint64_t txn; /* what mf_source_ops.visible is asked about it */
     struct mf_position position;
     int64_t commit_time_us;
     uint64_t changes, bytes; /* known in full when the head is written: transactions are appended at their commit */

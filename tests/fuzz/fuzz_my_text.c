@@ -1,5 +1,5 @@
 /*
- * Texts that a MySQL server (or whoever answers as one) gives: types of columns, GTID sets, JSON documents. The first byte says
+ * Texts that a MySQL server (or whoever answers as one) gives: types of columns, GTID sets, JSON documents; and tokens of positions. The first byte says
  * which; whatever the rest is, nothing of it gets out of the quotes it belongs in.
  */
 #include "fuzz.h"
@@ -10,6 +10,7 @@
 #include "connector/mysql/coltype.h"
 #include "connector/mysql/gtid.h"
 #include "connector/mysql/json_put.h"
+#include "connector/mysql/resume.h"
 #include "model/value.h"
 
 #include <string.h>
@@ -75,6 +76,21 @@ static void fuzz_set(const char *text, bool mariadb)
     my_gtid_set_free(again);
 }
 
+/* A position's token comes back as it was understood. */
+static void fuzz_token(const char *text, bool gtid, bool mariadb)
+{
+    struct my_resume r, again;
+    struct mf_position p = {0}, q = {0};
+    struct mf_error err = {0};
+    if (my_resume_read(text, gtid, mariadb, &r, &err) == 0 && my_resume_position(&r, &p, &err) == 0) {
+        MF_FUZZ_CHECK(my_resume_read(p.token, gtid, mariadb, &again, &err) == 0);
+        MF_FUZZ_CHECK(my_resume_position(&again, &q, &err) == 0);
+        MF_FUZZ_CHECK(p.order == q.order && strcmp(p.token, q.token) == 0);
+        my_resume_free(&again);
+    }
+    my_resume_free(&r);
+}
+
 static void fuzz_json(const char *text, size_t n)
 {
     MF_CLEANUP_BUF struct mf_buf b = {.max = 8 << 20};
@@ -90,6 +106,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     MF_CLEANUP_FREE char *text = mf_xstrndup((const char *)data + 1, size - 1);
+    if (data[0] >= 128) {
+        fuzz_token(text, data[0] % 4 != 0, data[0] % 4 == 1);
+        return 0;
+    }
     switch (data[0] % 4) {
     case 0:
         fuzz_type(text);

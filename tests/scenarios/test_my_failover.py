@@ -78,11 +78,14 @@ def another_server(m) -> None:
 @PAIRS
 def test_a_replica_takes_over(cluster, migration):
     m = synced(cluster, migration)
+    cluster.source.execute("XA START 'x'; INSERT INTO a VALUES (40, 'prepared on the old one'); XA END 'x'; XA PREPARE 'x'")
     cluster.source.execute("INSERT INTO a VALUES (4, 'last word of the old one')")
+    equal_at_last(m, cluster.source, cluster.target)
     cluster.replicated()
     cluster.fail_over()
     cluster.source.execute("INSERT INTO a VALUES (5, 'first word of the new one'); UPDATE a SET v = 'changed' WHERE id = 4")
     another_server(m)
+    cluster.source.execute("XA COMMIT 'x'")
     equal_at_last(m, cluster.source, cluster.target)
     assert m.call("verify", "--json").json["rows_differing"] == 0
     m.call("cutover")

@@ -3,6 +3,7 @@ transactions that are prepared when the stream is opened again."""
 import shutil
 import threading
 
+import MySQLdb
 import pytest
 
 from harness.midflight import FAILED
@@ -50,6 +51,7 @@ def end_prepared(server) -> None:
     """What a test that failed left: no database is dropped while it is there."""
     server.end_sessions()
     for format_, n, _, data in server.rows("XA RECOVER"):
+        data = data.decode() if isinstance(data, bytes) else data
         server.execute(f"XA ROLLBACK '{data[:n]}', '{data[n:]}', {format_}")
 
 
@@ -182,6 +184,20 @@ def test_a_prepared_transaction_that_is_rolled_back_after_the_stream_was_opened_
     c.cursor().execute("XA ROLLBACK 'a'")
     s.write("INSERT INTO t VALUES (3, 'x')")
     assert s.lines() == ["I t 3|x", "C"]
+
+
+@GTIDS
+def test_a_prepared_transaction_keeps_its_tables_as_they_are(stream, version):
+    """So its rows can be read again, with the shape that the table has where the stream is opened. Also when its session is gone."""
+    s = stream(version, True, T)
+    prepare(s.database, "a", "INSERT INTO t VALUES (1, 'x')").close()
+    wait_for(lambda: s.server.value("SELECT COUNT(*) FROM information_schema.processlist WHERE db = %s", (s.database.name,)) == 1, 10)
+    s.write("SET SESSION lock_wait_timeout = 1, SESSION innodb_lock_wait_timeout = 1")
+    for alter in ("ALTER TABLE t ADD c INT", "ALTER TABLE t CHANGE id v2 INT", "ALTER TABLE t CHANGE v w VARCHAR(20)", "ALTER TABLE t ADD c INT, ALGORITHM = INPLACE",
+                  "ALTER TABLE t ADD c INT, ALGORITHM = COPY", *([] if version == "5.7" else ["ALTER TABLE t ADD c INT, ALGORITHM = INSTANT"])):
+        with pytest.raises(MySQLdb.OperationalError) as e:
+            s.write(alter)
+        assert e.value.args[0] == 1205, alter
 
 
 @EVERY

@@ -3,8 +3,9 @@
  * out as a transaction that stays open, and the commit's own GTID ends it.
  *
  * The position passes the first GTID meanwhile: the order of positions is the number of transactions, and a server counts a prepared one. But its
- * token names those that are prepared (resume.h), and a stream that is opened there gets their rows again. Nothing of the tables they wrote has changed
- * since: a prepared transaction keeps its locks. What had ended by then is passed over, whose tables may have changed.
+ * token names those that are prepared (resume.h), and a stream that is opened there gets their rows again, and reads them by what their tables are there:
+ * a prepared transaction keeps the engine's lock on its tables, so none was altered since. (5.7 lets them be dropped and renamed when the session is gone;
+ * such a table is gone to the stream, too.) What had ended by then is passed over, whose tables may have changed.
  *
  * A commit whose rows are not known stops the stream: rows are not lost in silence. Not so for those that were committed before the first row of
  * the copy was read (`settled`): the copy has them.
