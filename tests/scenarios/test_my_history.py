@@ -209,10 +209,19 @@ def test_a_table_that_is_added_waits_for_what_is_prepared(stream, version, gtid)
     assert s.lines() == []  # the stream is past it, not knowing n
     s.read.catalog()
     published = ("SELECT COUNT(*) FROM midflight.settings WHERE kind = 'published fwd' AND object LIKE %s", ("%`n`",))
-    end = threading.Thread(target=lambda: (wait_for(lambda: s.server.value(*published), 20), c.cursor().execute("XA COMMIT 'x'")))
+    returned = threading.Event()
+
+    def commit() -> None:
+        wait_for(lambda: s.server.value(*published), 20)
+        returned.wait(1)  # it must not return before
+        c.cursor().execute("XA COMMIT 'x'")
+
+    end = threading.Thread(target=commit)
     end.start()
     s.read.add_tables()
-    assert s.database.rows("SELECT id FROM n") == [(1,)]
+    there = s.database.rows("SELECT id FROM n")
+    returned.set()
+    assert there == [(1,)]
     end.join()
     s.write("INSERT INTO n VALUES (2)")
     assert s.lines() == ["I n 2", "C"]
