@@ -124,6 +124,7 @@ static struct mf_cutover_options options(struct mf_migration *m, bool back, cons
         .max_pause_ms = r && r->max_pause_ms ? r->max_pause_ms : m->config->cutover.max_pause_ms,
         .dry_run = r && r->dry_run,
         .rollback = back,
+        .accept_differences = r && r->accept_differences,
         .run_hook = mf_run_hook_within,
         .stop = stopping,
         .guard = guard,
