@@ -16,7 +16,8 @@ struct metric {
 
 static const struct metric metrics[] = {
     {"midflight_lag_seconds", "gauge", "stream.lag_seconds", 1,
-     "How far the replica is behind the side that takes writes, in time."},
+     "How far the replica is behind the side that takes writes, in time. While that side is not heard of: since both "
+     "were last known to be even."},
     {"midflight_lag_bytes", "gauge", "stream.lag_bytes", 1, "The same in bytes of the source's log."},
     {"midflight_lag_transactions", "gauge", "stream.lag_transactions", 1,
      "The same in transactions, while the target follows by its server's own replication (mode: native)."},

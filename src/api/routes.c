@@ -27,6 +27,13 @@ static const struct mf_field move_fields[] = {
     {"max_pause_ms", MF_FIELD_INTEGER, 1, 3600000, false, "the longest that writers may be held"},
     END,
 };
+static const struct mf_field rollback_fields[] = {
+    {"dry_run", MF_FIELD_FLAG, 0, 0, false, "rehearse only: nothing moves"},
+    {"max_pause_ms", MF_FIELD_INTEGER, 1, 3600000, false, "the longest that writers may be held"},
+    {"accept_differences", MF_FIELD_FLAG, 0, 0, false,
+     "go back to the source as it is, though somebody else has written to it since the cutover"},
+    END,
+};
 static const struct mf_field quarantine_fields[] = {
     {"id", MF_FIELD_INTEGER, 1, INT64_MAX, false, "the row"},
     {"all", MF_FIELD_FLAG, 0, 0, false, "every row; one of `id` and `all` must be there"},
@@ -48,8 +55,8 @@ const struct mf_route mf_routes[] = {
      "what was done"},
     {true, "/v1/cutover", MF_ROUTE_REQUEST, MF_REQ_CUTOVER, move_fields, false, "Moves writes to the target.",
      "what was done, with `pause_ms`"},
-    {true, "/v1/rollback", MF_ROUTE_REQUEST, MF_REQ_ROLLBACK, move_fields, false, "Moves writes back to the source.",
-     "what was done, with `pause_ms`"},
+    {true, "/v1/rollback", MF_ROUTE_REQUEST, MF_REQ_ROLLBACK, rollback_fields, false,
+     "Moves writes back to the source.", "what was done, with `pause_ms`"},
     {true, "/v1/freeze", MF_ROUTE_REQUEST, MF_REQ_FREEZE, none, false, "Makes the side that takes writes read-only.",
      "what was done"},
     {true, "/v1/thaw", MF_ROUTE_REQUEST, MF_REQ_THAW, none, false, "Ends a freeze.", "what was done"},
@@ -130,6 +137,8 @@ static void store(struct mf_request *r, const char *name, const json_t *v)
         r->repair = json_is_true(v);
     } else if (mf_streq(name, "dry_run")) {
         r->dry_run = json_is_true(v);
+    } else if (mf_streq(name, "accept_differences")) {
+        r->accept_differences = json_is_true(v);
     } else if (mf_streq(name, "max_pause_ms")) {
         r->max_pause_ms = json_integer_value(v);
     } else if (mf_streq(name, "percent") || mf_streq(name, "id")) {

@@ -50,6 +50,12 @@ static const struct mf_cli_option move_options[] = {
     {"max-pause", "TIME", "give up when writers would be held longer; over cutover.max_pause"},
     END,
 };
+static const struct mf_cli_option rollback_options[] = {
+    {"dry-run", NULL, "check the guards and rehearse both streams; nothing moves"},
+    {"max-pause", "TIME", "give up when writers would be held longer; over cutover.max_pause"},
+    {"accept-differences", NULL, "go back to the source as it is, though somebody else has written to it"},
+    END,
+};
 
 static const struct mf_cli_option end_options[] = {
     {"force", NULL, "whichever state directory the migration belongs to: for when that one is lost"},
@@ -104,8 +110,11 @@ const struct mf_command mf_commands[] = {
      "wrong\n"
      "lets writers go on as if nothing had been.",
      move_options, move_exits, false, mf_cmd_cutover},
-    {"rollback", "", 0, 0, "move writes and reads back to the source, with every write made since", NULL, move_options,
-     move_exits, false, mf_cmd_rollback},
+    {"rollback", "", 0, 0, "move writes and reads back to the source, with every write made since",
+     "Waits for no verification. Refused where somebody else was seen to have written to the source since the cutover "
+     "and\n"
+     "no verification has found both sides equal since: it may lack rows that only the target has.",
+     rollback_options, move_exits, false, mf_cmd_rollback},
     {"freeze", "", 0, 0, "make the side that takes writes read-only", NULL, no_options, move_exits, false,
      mf_cmd_freeze},
     {"thaw", "", 0, 0, "end a freeze", NULL, no_options, move_exits, false, mf_cmd_thaw},

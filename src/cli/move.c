@@ -21,6 +21,9 @@ int mf_cli_move(const struct mf_args *a, const char *path, const char *done, con
     if (mf_arg(a, "dry-run")) {
         json_object_set_new(body, "dry_run", json_true());
     }
+    if (mf_arg(a, "accept-differences")) {
+        json_object_set_new(body, "accept_differences", json_true());
+    }
     if (mf_control_post(a, path, body, &reply, &err) < 0) {
         return mf_cli_fail(a, &err);
     }

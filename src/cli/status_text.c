@@ -46,6 +46,14 @@ static double copy_share(const json_t *s)
 static char *lag_text(const json_t *s, char *out, size_t n)
 {
     char size[32];
+    if (!json_is_number(mf_json_at(s, "stream.lag_seconds"))) {
+        snprintf(out, n, "lag unknown");
+        return out;
+    }
+    if (json_is_null(mf_json_at(s, "stream.source_position"))) { /* nothing streams now */
+        snprintf(out, n, "%.1f s behind", mf_json_num(s, "stream.lag_seconds"));
+        return out;
+    }
     mf_format_size((uint64_t)mf_json_int(s, "stream.lag_bytes"), size, sizeof(size));
     snprintf(out, n, "%s, %.1f s behind", size, mf_json_num(s, "stream.lag_seconds"));
     return out;
@@ -135,8 +143,43 @@ static void print_stream(const json_t *s, FILE *out)
     }
 }
 
+/* What of everything it compared; "" for all of it. */
+static char *verify_part(const json_t *s, char *out, size_t n)
+{
+    const char *table = mf_json_str(s, "verify.table");
+    double sample = mf_json_num(s, "verify.sample");
+    char share[64] = "";
+    out[0] = '\0';
+    if (sample > 0 && sample < 1) {
+        snprintf(share, sizeof(share), "a sample of %g %%", sample * 100);
+    }
+    if (table[0]) {
+        snprintf(out, n, " (%s%s1 of %lld tables, %s)", share, share[0] ? " of " : "",
+                 (long long)mf_json_int(s, "verify.tables_total"), table);
+    } else if (share[0]) {
+        snprintf(out, n, " (%s)", share);
+    }
+    return out;
+}
+
+/* The last whole one, where what is shown is another. */
+static void print_last_full(const json_t *s, FILE *out)
+{
+    char rows[32];
+    char differing[32];
+    char utc[40];
+    fprintf(out,
+            "              last of every row: %s: %lld tables equal, %lld differ; %s rows compared, %s differ, at %s\n",
+            mf_json_str(s, "verify.last_full.state"), (long long)mf_json_int(s, "verify.last_full.tables_equal"),
+            (long long)mf_json_int(s, "verify.last_full.tables_differing"),
+            mf_format_count(mf_json_int(s, "verify.last_full.rows_compared"), rows, sizeof(rows)),
+            mf_format_count(mf_json_int(s, "verify.last_full.rows_differing"), differing, sizeof(differing)),
+            mf_format_utc((int64_t)(mf_json_num(s, "verify.last_full.finished_at") * 1e6), utc, sizeof(utc)));
+}
+
 static void print_verify(const json_t *s, FILE *out)
 {
+    char part[400];
     char rows[32];
     char differing[32];
     char utc[40];
@@ -145,12 +188,33 @@ static void print_verify(const json_t *s, FILE *out)
         fputs("  verify      not done yet\n", out);
         return;
     }
-    fprintf(out, "  verify      %s: %lld tables equal, %lld differ; %s rows compared, %s differ%s%s\n",
-            mf_json_str(s, "verify.state"), (long long)mf_json_int(s, "verify.tables_equal"),
-            (long long)mf_json_int(s, "verify.tables_differing"),
+    fprintf(out, "  verify      %s%s: %lld tables equal, %lld differ; %s rows compared, %s differ%s%s\n",
+            mf_json_str(s, "verify.state"), verify_part(s, part, sizeof(part)),
+            (long long)mf_json_int(s, "verify.tables_equal"), (long long)mf_json_int(s, "verify.tables_differing"),
             mf_format_count(mf_json_int(s, "verify.rows_compared"), rows, sizeof(rows)),
             mf_format_count(mf_json_int(s, "verify.rows_differing"), differing, sizeof(differing)), at ? ", at " : "",
             at ? mf_format_utc(at, utc, sizeof(utc)) : "");
+    if (json_is_object(mf_json_at(s, "verify.last_full")) &&
+        mf_json_num(s, "verify.last_full.finished_at") != mf_json_num(s, "verify.finished_at")) {
+        print_last_full(s, out);
+    }
+}
+
+/* Until a verification has found both sides equal that began later. */
+static void print_others(const json_t *s, FILE *out)
+{
+    int64_t diverged = mf_json_int(s, "stream.diverged_rows");
+    int64_t wrong = mf_json_int(s, "wrong_side_writes");
+    if (wrong && !json_is_true(mf_json_at(s, "wrong_side_settled"))) {
+        fprintf(
+            out,
+            "  wrong side  %lld writes by somebody else on the side that may not write: `midflight verify --repair`\n",
+            (long long)wrong);
+    }
+    if (diverged && !json_is_true(mf_json_at(s, "diverged_settled"))) {
+        fprintf(out, "  diverged    %lld rows, written by somebody else and mended: `midflight verify`\n",
+                (long long)diverged);
+    }
 }
 
 static bool worth_showing(const json_t *t)
@@ -242,11 +306,7 @@ void mf_status_print(const json_t *s, FILE *out)
     print_stream(s, out);
     print_dual(s, out);
     print_verify(s, out);
-    int64_t diverged = mf_json_int(s, "stream.diverged_rows");
-    if (diverged) {
-        fprintf(out, "  diverged    %lld rows, written by somebody else and mended: `midflight verify`\n",
-                (long long)diverged);
-    }
+    print_others(s, out);
     if (quarantined) {
         fprintf(out, "  quarantine  %lld rows: `midflight quarantine`\n", (long long)quarantined);
     }

@@ -65,23 +65,8 @@ static enum mf_step do_guards(struct mf_cutover *c, struct mf_error *err)
         mf_hint(err, "Wait until midflight status says synced.");
         return MF_STEP_FAILED;
     }
-    int64_t wrong = mf_state_wrong_side_count(c->o.state);
-    bool proven = true;
-    if (wrong > 0 && mf_state_proven_since(c->o.state, mf_state_wrong_side_last(c->o.state), &proven, err) < 0) {
-        return MF_STEP_FAILED;
-    }
-    if (!proven && !c->o.rollback) {
-        mf_fail(err, MF_ABANDONED, "MFGUARD",
-                "%" PRId64
-                " writes were seen on the side that may not write, and the two sides have not been found equal "
-                "since",
-                wrong);
-        mf_hint(
-            err,
-            "Find out who writes there, run midflight verify (with --repair where rows differ), then cut over again.");
-        return MF_STEP_FAILED;
-    }
-    if ((c->o.guard && c->o.guard(c->o.ctx, err) < 0) || sequences_readable(c, err) < 0) {
+    if (mf_cutover_others(c, err) < 0 || (c->o.guard && c->o.guard(c->o.ctx, err) < 0) ||
+        sequences_readable(c, err) < 0) {
         return MF_STEP_FAILED;
     }
     return MF_STEP_MORE;
@@ -280,8 +265,9 @@ static enum mf_step do_hook(struct mf_cutover *c, struct mf_error *err)
 
 static enum mf_step do_decide(struct mf_cutover *c, struct mf_error *err)
 {
-    /* The gate stops writes, not CREATE TABLE. */
-    if ((c->o.last_guard && c->o.last_guard(c->o.ctx, err) < 0) || in_time(c, "deciding", err) < 0) {
+    /* The gate stops writes, not CREATE TABLE. And by the rehearsal what others wrote to the new side before it has been seen. */
+    if (mf_cutover_others(c, err) < 0 || (c->o.last_guard && c->o.last_guard(c->o.ctx, err) < 0) ||
+        in_time(c, "deciding", err) < 0) {
         return MF_STEP_FAILED;
     }
     struct mf_hold *hold = c->hold;

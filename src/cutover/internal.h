@@ -22,7 +22,7 @@ extern const size_t mf_cutover_nrows;
 struct mf_cutover {
     struct mf_cutover_options o;
     atomic_int row; /* stepped by one thread, told by status from another */
-    bool entered, decided, hook_ran, gates_touched, hurried;
+    bool entered, decided, hook_ran, gates_touched, hurried, accepted;
     struct mf_hold *hold; /* NULL before and after */
     int64_t guards_until_us, held_us, deadline_us, pause_us;
     struct mf_position marker_from, marker_to, fence;
@@ -38,6 +38,8 @@ bool mf_cutover_arrived(struct mf_pipe *pipe, const struct mf_position *p);
 /* NULL name: none. back: applications go back to where they came from, so FROM and TO change places. 0, or -1 with MF_ABANDONED. */
 int mf_cutover_hook(struct mf_cutover *c, const char *name, bool back, struct mf_error *err);
 void mf_cutover_direction(const struct mf_cutover *c, char *out, size_t n); /* "source -> target" */
+/* others.c: 0, or -1 with MF_ABANDONED: somebody else has written to `to` while it followed, and nothing proves it equal since. */
+int mf_cutover_others(struct mf_cutover *c, struct mf_error *err);
 int mf_cutover_record(struct mf_cutover *c, struct mf_error *err);
 
 #endif

@@ -270,7 +270,7 @@ static void find_new(struct looking *l)
     for (size_t i = 0; i < l->d->now.n; i++) {
         const struct mf_table *t = &l->d->now.tables[i];
         if (mf_plan_find(&l->plan, t->schema, t->name) || mf_plan_by_id(&l->plan, l->db->side, t->id) ||
-            (l->db->side == MF_TARGET && mf_watch_is_own(l->m, t))) {
+            mf_watch_is_own(l->m, l->db->side, t)) {
             continue;
         }
         mf_table_list_add(&l->d->fresh, t);

@@ -97,7 +97,12 @@ struct mf_migration {
     uint64_t sampled_changes;
     double changes_per_second; /* of the live stream; read under `lock` elsewhere */
     int64_t quarantined;       /* of both directions; sampled; read under `lock` elsewhere */
-    int64_t diverged_told;     /* the last one that was logged, by its number in the state; control thread only */
+    /* lag.c: when both sides were last known to be even (wall clock), and when that was last looked at; read under `lock` elsewhere */
+    int64_t even_us, heard_us;
+    int64_t even_kept_us;              /* control thread only, as what follows */
+    int64_t wrong_told, wrong_told_us; /* writes on the wrong side that were logged, and when */
+    bool beat_failed[2];               /* by enum mf_side: its last heartbeat */
+    int64_t diverged_told; /* the last one that was logged, by its number in the state; control thread only */
     int verify_worker_count;
     atomic_bool stop;
     atomic_bool
@@ -179,6 +184,15 @@ json_t *mf_dual_json(struct mf_migration *m); /* m->lock held */
 json_t *mf_dual_none_json(const char *why);
 /* Commits on this database wait for something that does not come: what need not be written there had better not be. */
 bool mf_dual_stuck(struct mf_migration *m, const struct mf_db *db);
+
+/* lag.c */
+void mf_lag_begin(
+    struct mf_migration *m); /* there is a stream: what is known of it from before, or nothing since now */
+void mf_lag_heard(struct mf_migration *m, struct mf_pipe *live);     /* its origin has just answered; control thread */
+void mf_lag_even(struct mf_migration *m, double lag_seconds);        /* the same, known otherwise */
+double mf_lag_seconds(struct mf_migration *m, struct mf_pipe *pipe); /* m->lock held */
+double mf_lag_unheard(
+    struct mf_migration *m); /* since both sides were last known to be even; -1: never. m->lock held */
 
 /* crew.c */
 int mf_crew_start(struct mf_crew *crew, struct mf_migration *m, int n,

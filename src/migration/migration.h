@@ -38,14 +38,15 @@ enum mf_request_kind {
 };
 struct mf_request {
     enum mf_request_kind kind;
-    const char *table;     /* verify */
-    double sample;         /* verify: 0 means 1 */
-    bool repair;           /* verify */
-    bool dry_run;          /* cutover, rollback */
-    int64_t max_pause_ms;  /* cutover, rollback: 0 means the config's */
-    int64_t number;        /* reads: per cent; quarantine: id (0: all) */
-    const char *direction; /* quarantine: "forward" or "reverse"; NULL: wherever the id is */
-    bool force;            /* complete, cancel: the state directory the migration belongs to is lost */
+    const char *table;       /* verify */
+    double sample;           /* verify: 0 means 1 */
+    bool repair;             /* verify */
+    bool dry_run;            /* cutover, rollback */
+    bool accept_differences; /* rollback: though somebody else has written to the source since the cutover */
+    int64_t max_pause_ms;    /* cutover, rollback: 0 means the config's */
+    int64_t number;          /* reads: per cent; quarantine: id (0: all) */
+    const char *direction;   /* quarantine: "forward" or "reverse"; NULL: wherever the id is */
+    bool force;              /* complete, cancel: the state directory the migration belongs to is lost */
 };
 /* What was done, as JSON facts (`ret_reply`, may be NULL, the caller decref's). Blocks until it is. Exit-worthy outcomes: 0; MF_ABANDONED (3: refused by a
  * guard or abandoned and unchanged); others failed. Verify's differences are success here: see "rows_differing" in the reply. */

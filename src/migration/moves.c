@@ -84,10 +84,13 @@ static int guard(void *ctx, struct mf_error *err)
         mf_watch_other(m, err) < 0) {
         return -1;
     }
-    if (mf_writes_on_target(m)) {
-        return 0; /* going back must not wait for a proof */
+    if (mf_watch_note_own(m, err) < 0) {
+        return -1;
     }
-    return mf_watch_note_own(m, err) < 0 || verified(m, err) < 0 || mended_and_proven(m, err) < 0 ? -1 : 0;
+    if (mf_writes_on_target(m)) {
+        return 0; /* going back must not wait for a proof; what is known to be against it is cutover/others.c's */
+    }
+    return verified(m, err) < 0 || mended_and_proven(m, err) < 0 ? -1 : 0;
 }
 
 static int still_whole(void *ctx, struct mf_error *err)
@@ -124,6 +127,7 @@ static struct mf_cutover_options options(struct mf_migration *m, bool back, cons
         .max_pause_ms = r && r->max_pause_ms ? r->max_pause_ms : m->config->cutover.max_pause_ms,
         .dry_run = r && r->dry_run,
         .rollback = back,
+        .accept_differences = r && r->accept_differences,
         .run_hook = mf_run_hook_within,
         .stop = stopping,
         .guard = guard,
@@ -224,10 +228,14 @@ static int move_writes(struct mf_migration *m, const struct mf_request *r, json_
     pthread_mutex_unlock(&m->lock);
     mf_cutover_free(c);
     if (rc < 0) {
+        if (err->cls == MF_ABANDONED) {
+            mf_log_error_at(MF_WARN, "cutover", err);
+        }
         mf_emit(m, "cutover", json_pack("{s:s, s:s}", "step", "abandoned", "reason", err->text));
         return -1;
     }
     if (!r->dry_run) {
+        mf_lag_even(m, 0); /* of the stream that is live now */
         mf_log(MF_INFO, "cutover", "writes are on the %s; the pause was %.1f ms", back ? "source" : "target",
                (double)pause_us / 1000);
         if (back) {

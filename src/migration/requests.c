@@ -34,9 +34,11 @@ static void sample(struct mf_migration *m)
     if (!live) {
         return; /* not open yet */
     }
+    mf_lag_begin(m);
     if (live->origin->connector->source->position(live->origin, &now, &err) < 0) {
         return; /* the stream's own thread reports a dead server */
     }
+    mf_lag_heard(m, live);
     uint64_t refused = m->forward ? mf_apply_refused_ticket(m->forward->apply) : 0;
     bool counted =
         mf_quarantine_count(m, MF_FORWARD, &there, &err) == 0 && mf_quarantine_count(m, MF_REVERSE, &back, &err) == 0;
@@ -91,6 +93,36 @@ static void tell_diverged(struct mf_migration *m)
     }
 }
 
+/* Writes on the wrong side: when first seen and when there are more, at most once a minute. */
+static void tell_wrong_side(struct mf_migration *m, int64_t now)
+{
+    int64_t count = mf_state_wrong_side_count(m->state);
+    if (m->wrong_told == 0) {
+        m->wrong_told = mf_state_int(m->state, "wrong_side_told", 0);
+    }
+    if (count <= m->wrong_told || (m->wrong_told_us && now - m->wrong_told_us < 60 * MF_US_PER_SEC)) {
+        return;
+    }
+    mf_log(MF_WARN, "wrong-side",
+           "%" PRId64 " writes by somebody else on the side that may not write (%" PRId64
+           " in all): they are not carried over; find out who, then midflight verify --repair",
+           count - m->wrong_told, count);
+    mf_emit(m, "wrong_side", json_pack("{s:I}", "writes", (json_int_t)count));
+    m->wrong_told = count;
+    m->wrong_told_us = now;
+    mf_state_set_int(m->state, "wrong_side_told", count, NULL);
+}
+
+static void tell_beat(struct mf_migration *m, const struct mf_db *db, bool failed, const struct mf_error *err)
+{
+    if (failed) {
+        mf_log_error_at(MF_WARN, "heartbeat", err);
+    } else if (m->beat_failed[db->side]) {
+        mf_log(MF_INFO, "heartbeat", "the %s answers again", db->side == MF_SOURCE ? "source" : "target");
+    }
+    m->beat_failed[db->side] = failed;
+}
+
 /* A beat on each side a stream comes from: an idle database's slot goes on, and its lag is measured against something. */
 static void beat(struct mf_migration *m)
 {
@@ -103,9 +135,7 @@ static void beat(struct mf_migration *m)
         struct mf_db *db = pipes[i]->origin;
         /* With dual writes its commit waits for the target, and this thread must not for long. */
         db->connector->traffic->hurry(db, mf_capture_dual(pipes[i]->capture) ? BEAT_MS : 0);
-        if (db->connector->source->heartbeat(db, &pipes[i]->id, NULL, NULL, &err) < 0) {
-            mf_log_error_at(MF_WARN, "heartbeat", &err);
-        }
+        tell_beat(m, db, db->connector->source->heartbeat(db, &pipes[i]->id, NULL, NULL, &err) < 0, &err);
         db->connector->traffic->hurry(db, 0);
     }
 }
@@ -159,6 +189,7 @@ void mf_idle_beat(struct mf_migration *m)
         m->next_sample_us = now + SAMPLE_US;
         sample(m);
         tell_diverged(m);
+        tell_wrong_side(m, now);
     }
     if (!m->verify && !m->standing) {
         scheduled_verify(m, now);

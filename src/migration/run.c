@@ -238,6 +238,8 @@ static int loop(struct mf_migration *m, struct mf_error *err)
             continue;
         }
         if ((step == MF_STEP_MORE || step == MF_STEP_DONE) && m->retry_since_us) {
+            mf_log(MF_INFO, "migration", "works again, after %" PRId64 " s",
+                   (mf_now_us() - m->retry_since_us) / MF_US_PER_SEC);
             m->retry_since_us = 0;
             mf_set_error(m, &(struct mf_error){0});
         }

@@ -56,27 +56,70 @@ static json_t *copy_json(struct mf_state *state, struct mf_copy *copy)
                      "load", s.load);
 }
 
+static int count_table(void *ctx, const struct mf_table_state *t)
+{
+    (void)t;
+    (*(int64_t *)ctx)++;
+    return 0;
+}
+
+/* The last one that compared everything, whatever came after it. */
+static json_t *last_full_json(struct mf_state *state)
+{
+    static const char *const directions[] = {"forward", "reverse"};
+    struct mf_verify_summary last = {0};
+    for (size_t i = 0; i < MF_ARRAY_LEN(directions); i++) {
+        struct mf_verify_summary s = {0};
+        bool found = false;
+        if (mf_state_verify_last_full(state, directions[i], &s, NULL, &found, NULL) == 0 && found && s.run > last.run) {
+            last = s;
+        }
+    }
+    if (!last.run) {
+        return json_null();
+    }
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:f}", "state", last.differing == 0 ? "equal" : "different",
+                     "tables_equal", (json_int_t)last.tables_equal, "tables_differing",
+                     (json_int_t)last.tables_differing, "rows_compared", (json_int_t)last.rows, "rows_differing",
+                     (json_int_t)last.differing, "finished_at", (double)last.finished_us / 1e6);
+}
+
 static json_t *verify_json(struct mf_state *state, struct mf_verify *running)
 {
-    struct mf_verify_summary last = {0};
+    struct mf_verify_summary last = {.sample = 1};
+    int64_t tables = 0;
     bool found = false;
     mf_state_verify_last(state, &last, &found, NULL);
-    if (running) {
-        struct mf_verify_stats s;
-        mf_verify_stats(running, &s);
-        return json_pack("{s:s, s:i, s:i, s:I, s:I, s:n}", "state", "running", "tables_equal", (int)s.tables_equal,
-                         "tables_differing", (int)s.tables_differing, "rows_compared", (json_int_t)s.rows_compared,
-                         "rows_differing", (json_int_t)s.rows_differing, "finished_at");
-    }
-    const char *word = !found                ? "never"
+    mf_state_tables(state, count_table, &tables, NULL);
+    const char *word = running               ? "running"
+                       : !found              ? "never"
                        : !last.finished_us   ? "interrupted"
                        : last.differing == 0 ? "equal"
                                              : "different";
-    json_t *v = json_pack("{s:s, s:I, s:I, s:I, s:I}", "state", word, "tables_equal", (json_int_t)last.tables_equal,
-                          "tables_differing", (json_int_t)last.tables_differing, "rows_compared", (json_int_t)last.rows,
-                          "rows_differing", (json_int_t)last.differing);
+    if (running) {
+        struct mf_verify_stats s;
+        mf_verify_stats(running, &s);
+        last.tables_equal = s.tables_equal;
+        last.tables_differing = s.tables_differing;
+        last.rows = s.rows_compared;
+        last.differing = s.rows_differing;
+        last.finished_us = 0;
+    }
+    json_t *v = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:s?, s:I, s:o}", "state", word, "tables_equal",
+                          (json_int_t)last.tables_equal, "tables_differing", (json_int_t)last.tables_differing,
+                          "rows_compared", (json_int_t)last.rows, "rows_differing", (json_int_t)last.differing,
+                          "sample", last.sample, "table", last.table[0] ? last.table : NULL, "tables_total",
+                          (json_int_t)tables, "last_full", last_full_json(state));
     json_object_set_new(v, "finished_at", last.finished_us ? json_real((double)last.finished_us / 1e6) : json_null());
     return v;
+}
+
+/* What was seen until then does not count any more. */
+static json_t *settled_json(struct mf_state *state, int64_t at_us)
+{
+    bool proven = true;
+    struct mf_error err = {0};
+    return json_boolean(at_us == 0 || (mf_state_proven_since(state, at_us, &proven, &err) == 0 && proven));
 }
 
 static int64_t diverged_rows(struct mf_state *state)
@@ -96,15 +139,10 @@ static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool sa
     bool by_server = !pipe->capture;
     uint64_t now = sampled && m->source_now.order > c.received.order ? m->source_now.order : c.received.order;
     uint64_t lag = a.reached == 0 ? s.bytes_on_disk : mf_pipe_behind(pipe, now); /* 0: replay has not begun */
-    /* What waits was committed after both: the last commit applied, and the last time that nothing waited. */
-    int64_t since = a.last_commit_time_us > a.caught_up_us ? a.last_commit_time_us : a.caught_up_us;
-    double lag_seconds = by_server                              ? (double)a.lag_us / 1e6
-                         : s.written.order > a.reached && since ? (double)(mf_wall_us() - since) / 1e6
-                                                                : 0;
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:I, s:f}", "source_position", sampled ? m->source_now.token : c.received.token,
                   "spooled_position", s.durable.token, "applied_position", a.applied.token, "lag_bytes",
-                  (json_int_t)lag, "lag_seconds", lag_seconds < 0 ? 0.0 : lag_seconds);
+                  (json_int_t)lag, "lag_seconds", mf_lag_seconds(m, pipe));
     if (by_server) {
         put_int(o, "lag_transactions", (int64_t)(now > a.reached ? now - a.reached : 0));
     }
@@ -126,11 +164,13 @@ static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool sa
     return o;
 }
 
-/* Nothing streams: the same document, without positions. */
-static json_t *no_stream_json(void)
+/* Nothing streams: the same document, without positions. The lag is known to grow, or not known. */
+static json_t *no_stream_json(struct mf_migration *m)
 {
-    return json_pack("{s:n, s:n, s:n, s:i, s:f, s:f}", "source_position", "spooled_position", "applied_position",
-                     "lag_bytes", 0, "lag_seconds", 0.0, "changes_per_second", 0.0);
+    bool ended = m->ending || strcmp(m->step, "completed") == 0 || strcmp(m->step, "cancelled") == 0;
+    double lag = ended ? -1 : mf_lag_unheard(m);
+    return json_pack("{s:n, s:n, s:n, s:i, s:o, s:f}", "source_position", "spooled_position", "applied_position",
+                     "lag_bytes", 0, "lag_seconds", lag < 0 ? json_null() : json_real(lag), "changes_per_second", 0.0);
 }
 
 /* Until when the way back was promised; only a cutover begins that time, and only complete ends it. */
@@ -169,6 +209,10 @@ static json_t *base_status(struct mf_state *state, const char *migration, const 
     json_t *list = json_loads(unmigrated, 0, NULL);
     json_object_set_new(o, "unmigrated_tables", list ? list : json_array());
     json_object_set_new(o, "frozen", json_boolean(frozen));
+    int64_t rows, diverged_us;
+    mf_state_diverged_summary(state, &rows, &diverged_us);
+    json_object_set_new(o, "diverged_settled", settled_json(state, diverged_us));
+    json_object_set_new(o, "wrong_side_settled", settled_json(state, mf_state_wrong_side_last(state)));
     put_window(o, state, strcmp(writer, "target") == 0, window_ms);
     return o;
 }
@@ -208,7 +252,7 @@ json_t *mf_migration_status(struct mf_migration *m)
         struct mf_pipe *other = live == m->forward ? m->reverse : m->forward;
         json_object_set_new(o, "other_stream", other ? stream_json(m, other, false) : json_null());
     } else {
-        json_object_set_new(o, "stream", no_stream_json());
+        json_object_set_new(o, "stream", no_stream_json(m));
         json_object_set_new(o, "other_stream", json_null());
     }
     json_object_set_new(o, "dual_writes", mf_dual_json(m));
@@ -244,7 +288,7 @@ int mf_migration_status_from_state(const char *state_dir, json_t **ret, struct m
     json_object_set_new(o, "copy", copy_json(state, NULL));
     json_object_set_new(o, "verify", verify_json(state, NULL));
     json_object_set_new(o, "quarantine", json_pack("{s:I}", "rows", (json_int_t)mf_state_int(state, "quarantined", 0)));
-    json_object_set_new(o, "stream", no_stream_json());
+    json_object_set_new(o, "stream", no_stream_json(&shell));
     json_object_set_new(o, "other_stream", json_null());
     json_object_set_new(o, "dual_writes", mf_dual_none_json("midflight does not run"));
     mf_state_close(state);

@@ -15,35 +15,41 @@
 #define DRAIN_US (20 * MF_US_PER_SEC)
 #define NUDGE_US (MF_US_PER_SEC / 2)
 
-/* ---- tables the target has for itself ---- */
+/* ---- tables a side has for itself ---- */
 
-static void own_key(const struct mf_table *t, char *out, size_t n)
+static void own_key(enum mf_side side, const struct mf_table *t, char *out, size_t n)
 {
-    snprintf(out, n, "own.target.%s.%s", t->schema, t->name);
+    snprintf(out, n, "own.%s.%s.%s", side == MF_SOURCE ? "source" : "target", t->schema, t->name);
 }
 
-bool mf_watch_is_own(struct mf_migration *m, const struct mf_table *t)
+bool mf_watch_is_own(struct mf_migration *m, enum mf_side side, const struct mf_table *t)
 {
     char key[300];
-    own_key(t, key, sizeof key);
+    own_key(side, t, key, sizeof key);
     return mf_state_int(m->state, key, 0) == t->id;
 }
 
 int mf_watch_note_own(struct mf_migration *m, struct mf_error *err)
 {
+    struct mf_db *db = mf_writes_on_target(m) ? m->source : m->target;
     struct mf_catalog all = {0};
     struct mf_plan plan = {0};
+    if (db->side == MF_SOURCE && m->config->on_ddl == MF_DDL_IGNORE) {
+        return 0; /* those stay among the unmigrated ones that are told of */
+    }
     int rc = mf_plan_load(m, &plan, err);
-    rc = rc == 0 ? m->target->connector->source->shapes(m->target, &m->filter, &all, err) : rc;
+    rc = rc == 0 ? db->connector->source->shapes(db, &m->filter, &all, err) : rc;
     for (size_t i = 0; rc == 0 && i < all.n; i++) {
         const struct mf_table *t = &all.tables[i];
         char key[300], label[260];
-        own_key(t, key, sizeof key);
-        if (mf_plan_find(&plan, t->schema, t->name) || mf_watch_is_own(m, t)) {
+        own_key(db->side, t, key, sizeof key);
+        if (mf_plan_find(&plan, t->schema, t->name) || mf_plan_by_id(&plan, db->side, t->id) ||
+            mf_watch_is_own(m, db->side, t)) {
             continue;
         }
-        mf_log(MF_WARN, "schema", "table %s is the target's own: it is not carried back",
-               mf_table_label(t, label, sizeof label));
+        mf_log(MF_WARN, "schema", "table %s is the %s's own: it is not carried %s",
+               mf_table_label(t, label, sizeof label), db->side == MF_SOURCE ? "source" : "target",
+               db->side == MF_SOURCE ? "over" : "back");
         rc = mf_state_set_int(m->state, key, t->id, err);
     }
     mf_plan_free(&plan);

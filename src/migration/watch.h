@@ -57,9 +57,9 @@ int mf_watch_guard(struct mf_migration *m, struct mf_error *err);
 /* Before a cutover or rollback: what the side that will take writes does by itself (foreign keys that cascade) is known as it is now; nobody has watched
  * it. */
 int mf_watch_other(struct mf_migration *m, struct mf_error *err);
-/* Tables that only the target has, at a cutover: they are its own and not carried back. */
+/* Tables that only the side has that will take writes, before a cutover or rollback: they are its own and not carried to the other. */
 int mf_watch_note_own(struct mf_migration *m, struct mf_error *err);
-bool mf_watch_is_own(struct mf_migration *m, const struct mf_table *t);
+bool mf_watch_is_own(struct mf_migration *m, enum mf_side side, const struct mf_table *t);
 
 /* ---- adopt.c ---- */
 

@@ -122,6 +122,8 @@ static void went_well(struct mf_pipe_threads *t, struct trying *tr, bool capture
         set_trouble(t, capture, &(struct mf_error){0});
     }
     if (over) {
+        mf_log(MF_INFO, area_of(t->pipe, capture), "works again, after %lld s",
+               (long long)((now - tr->since_us) / MF_US_PER_SEC));
         *tr = (struct trying){0};
     }
 }

@@ -81,6 +81,9 @@ int mf_state_wrong_side(struct mf_state *s, enum mf_direction d, const struct mf
                         const struct mf_told_row *rows, size_t n, uint64_t total, struct mf_error *err);
 int64_t mf_state_wrong_side_count(struct mf_state *s);
 int64_t mf_state_wrong_side_last(struct mf_state *s); /* wall clock; 0: none */
+/* When somebody else was last seen to have written to that side while it followed: on the wrong side, or by rows that had come apart.
+ * Wall clock; 0: never. */
+int64_t mf_state_foreign_last(struct mf_state *s, enum mf_side side);
 
 /* Rows of the replica that were not as they must be and were mended; n of `total` are named. 1,000 kept; each is counted once. */
 int mf_state_diverged(struct mf_state *s, enum mf_direction d, const struct mf_position *at,
@@ -121,6 +124,8 @@ int mf_state_verify_differences(struct mf_state *s, int64_t run, mf_difference_s
                                 struct mf_error *err);
 struct mf_verify_summary {
     int64_t run, rows, differing, tables_equal, tables_differing, started_us, finished_us; /* finished 0: not */
+    double sample;   /* the share that it compares */
+    char table[300]; /* which; "": every one */
 };
 int mf_state_verify_last(struct mf_state *s, struct mf_verify_summary *ret, bool *found, struct mf_error *err);
 /* The last finished run of that direction ("forward" or "reverse") over every row of every table, with or without repair. *ret_differing:

@@ -230,6 +230,12 @@ static int ended(struct mf_state *s, int rc, struct mf_error *err)
     return -1;
 }
 
+/* One side, while it followed: by somebody else than us. */
+static const char *foreign_key(enum mf_side side)
+{
+    return side == MF_SOURCE ? "foreign.source.us" : "foreign.target.us";
+}
+
 /* A transaction that was counted is known by its position: a stream that is opened again may bring it again. */
 int mf_state_wrong_side(struct mf_state *s, enum mf_direction d, const struct mf_position *at,
                         const struct mf_told_row *rows, size_t n, uint64_t total, struct mf_error *err)
@@ -245,6 +251,7 @@ int mf_state_wrong_side(struct mf_state *s, enum mf_direction d, const struct mf
     }
     int rc = set_fact(s, "wrong_side", count + (int64_t)total, err) < 0 ||
                      set_fact(s, "wrong_side_at", mf_wall_us(), err) < 0 ||
+                     set_fact(s, foreign_key(d == MF_FORWARD ? MF_SOURCE : MF_TARGET), mf_wall_us(), err) < 0 ||
                      set_fact(s, mark, (int64_t)at->order, err) < 0
                  ? -1
                  : 0;
@@ -265,6 +272,11 @@ int64_t mf_state_wrong_side_last(struct mf_state *s)
     return mf_state_int(s, "wrong_side_at", 0);
 }
 
+int64_t mf_state_foreign_last(struct mf_state *s, enum mf_side side)
+{
+    return mf_state_int(s, foreign_key(side), 0);
+}
+
 /* A row is counted once, however often it is met; the window that met it may be done again. */
 int mf_state_diverged(struct mf_state *s, enum mf_direction d, const struct mf_position *at,
                       const struct mf_told_row *rows, size_t n, uint64_t total, struct mf_error *err)
@@ -274,7 +286,10 @@ int mf_state_diverged(struct mf_state *s, enum mf_direction d, const struct mf_p
     if (mf_state_run(s, err, "BEGIN IMMEDIATE", "") < 0) {
         return -1;
     }
-    int rc = set_fact(s, "diverged_at", mf_wall_us(), err);
+    int rc = set_fact(s, "diverged_at", mf_wall_us(), err) < 0 ||
+                     set_fact(s, foreign_key(d == MF_FORWARD ? MF_TARGET : MF_SOURCE), mf_wall_us(), err) < 0
+                 ? -1
+                 : 0;
     for (size_t i = 0; rc == 0 && i < n && count < TOLD_KEPT; i++) {
         rc = mf_state_run(s, err, "INSERT OR IGNORE INTO diverged(direction,at,tab,row,what) VALUES(?,?,?,?,?)",
                           "iisss", (int64_t)d, (int64_t)at->order, rows[i].table, rows[i].key, rows[i].what);

@@ -1,6 +1,8 @@
 /* Verification runs: where one stands, so that it can be resumed, and what it found. */
 #include "state/internal.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -123,7 +125,21 @@ int mf_state_verify_differences(struct mf_state *s, int64_t run, mf_difference_s
 #define SUMMARY                                                                                                        \
     "SELECT run,rows,differing,started_us,finished_us,"                                                                \
     "(SELECT count(*) FROM verify_table t WHERE t.run=r.run AND finished AND differing=0),"                            \
-    "(SELECT count(*) FROM verify_table t WHERE t.run=r.run AND differing>0)"
+    "(SELECT count(*) FROM verify_table t WHERE t.run=r.run AND differing>0),what"
+
+/* "DIRECTION TABLE sample=SHARE", perhaps " repair" after it; "*" is every table. */
+static void take_what(const char *what, struct mf_verify_summary *ret)
+{
+    const char *table = what ? strchr(what, ' ') : NULL, *sample = NULL;
+    for (const char *p = table; p && (p = strstr(p, " sample=")); p++) {
+        sample = p;
+    }
+    ret->sample = sample ? strtod(sample + 8, NULL) : 1;
+    ret->table[0] = '\0';
+    if (sample && sample > table && strncmp(table, " * ", 3) != 0) {
+        snprintf(ret->table, sizeof ret->table, "%.*s", (int)(sample - table - 1), table + 1);
+    }
+}
 
 static int take_summary(struct mf_state *s, sqlite3_stmt *st, struct mf_verify_summary *ret, int64_t *ret_differing,
                         bool *found, struct mf_error *err)
@@ -141,8 +157,9 @@ static int take_summary(struct mf_state *s, sqlite3_stmt *st, struct mf_verify_s
         ret->finished_us = sqlite3_column_int64(st, 4);
         ret->tables_equal = sqlite3_column_int64(st, 5);
         ret->tables_differing = sqlite3_column_int64(st, 6);
+        take_what((const char *)sqlite3_column_text(st, 7), ret);
         if (ret_differing) {
-            *ret_differing = sqlite3_column_int64(st, 7);
+            *ret_differing = sqlite3_column_int64(st, 8);
         }
         sqlite3_reset(st);
     }

@@ -297,6 +297,7 @@ def test_cutover_exits(tmp_path, run, status, document, wanted):
 @pytest.mark.parametrize("arguments, path, body", [
     (["cutover", "--dry-run", "--max-pause", "1.5s"], "/v1/cutover", {"dry_run": True, "max_pause_ms": 1500}),
     (["rollback"], "/v1/rollback", {}),
+    (["rollback", "--accept-differences"], "/v1/rollback", {"accept_differences": True}),
     (["reads", "20"], "/v1/reads", {"percent": 20}),
     (["freeze"], "/v1/freeze", {}),
     (["thaw"], "/v1/thaw", {}),

@@ -91,6 +91,16 @@ int my_fail_with(const struct my_db *db, unsigned number, const char *message, s
                    number);
 }
 
+/* ":3307", "" for the usual port and for a socket. */
+static const char *port_text(unsigned port, char out[16])
+{
+    out[0] = '\0';
+    if (port && port != 3306) {
+        snprintf(out, 16, ":%u", port);
+    }
+    return out;
+}
+
 int my_fail(MYSQL *c, struct mf_error *err)
 {
     unsigned number = c ? mysql_errno(c) : CR_SERVER_LOST;
@@ -98,8 +108,10 @@ int my_fail(MYSQL *c, struct mf_error *err)
     snprintf(code, sizeof code, "%u", number);
     const char *message = c ? mysql_error(c) : "";
     const char *host = c && mysql_get_host_info(c) ? mysql_get_host_info(c) : "?";
-    mf_fail(err, my_errclass(number), code, "MySQL at %.*s: %s (%u, SQLSTATE %s)", (int)strcspn(host, " "), host,
-            *message ? message : "the connection to the server was lost", number, c ? mysql_sqlstate(c) : "08S01");
+    char port[16];
+    mf_fail(err, my_errclass(number), code, "MySQL at %.*s%s: %s (%u, SQLSTATE %s)", (int)strcspn(host, " "), host,
+            port_text(c ? c->port : 0, port), *message ? message : "the connection to the server was lost", number,
+            c ? mysql_sqlstate(c) : "08S01");
     return -1;
 }
 

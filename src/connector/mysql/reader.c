@@ -61,12 +61,12 @@ void my_reader_close(struct mf_reader *base)
 
 /* ---- what its errors mean ---- */
 
-static int shape_gone(const struct mf_table *t, struct mf_error *err)
+static int shape_gone(const struct my_reader *r, const struct mf_table *t, struct mf_error *err)
 {
     char text[sizeof err->text], label[300];
     mf_strlcpy(text, err->text, sizeof text);
-    mf_fail(err, MF_FATAL, "MFSHAPE", "table %s is no longer as it was when the migration was planned: %s",
-            mf_table_label(t, label, sizeof label), text);
+    mf_fail(err, MF_FATAL, "MFSHAPE", "table %s of the %s is no longer as it was when the migration was planned: %s",
+            mf_table_label(t, label, sizeof label), r->db->base.side == MF_SOURCE ? "source" : "target", text);
     mf_hint(err, "undo the schema change, or cancel and begin again with the new schema");
     return -1;
 }
@@ -85,7 +85,7 @@ int my_read_failed(struct my_reader *r, const struct mf_table *t, struct mf_erro
     mf_table_label(t, label, sizeof label);
     if (my_is_error(err, ER_NO_SUCH_TABLE) || my_is_error(err, ER_BAD_FIELD_ERROR) ||
         my_is_error(err, ER_BAD_DB_ERROR)) {
-        return shape_gone(t, err);
+        return shape_gone(r, t, err);
     }
     if (my_is_error(err, ER_TABLE_DEF_CHANGED)) {
         return rewritten(t, err);
@@ -105,37 +105,39 @@ int my_read_failed(struct my_reader *r, const struct mf_table *t, struct mf_erro
     return -1;
 }
 
-static int shape_differs(const struct mf_table *t, struct mf_error *err, const char *column, const char *what)
+static int shape_differs(const struct my_reader *r, const struct mf_table *t, struct mf_error *err, const char *column,
+                         const char *what)
 {
     mf_fail(err, MF_FATAL, "", "column %s %s", column, what);
-    return shape_gone(t, err);
+    return shape_gone(r, t, err);
 }
 
 /* ---- shape ---- */
 
-static int compare_column(const struct mf_table *t, const struct mf_column *was, const struct mf_column *is,
-                          struct mf_error *err)
+static int compare_column(const struct my_reader *r, const struct mf_table *t, const struct mf_column *was,
+                          const struct mf_column *is, struct mf_error *err)
 {
     if (was->type_id != is->type_id || was->type_mod != is->type_mod) {
         char what[200];
         snprintf(what, sizeof what, "has another type: %.60s (was: %.60s)", is->type ? is->type : "unknown",
                  was->type ? was->type : "unknown");
-        return shape_differs(t, err, was->name, what);
+        return shape_differs(r, t, err, was->name, what);
     }
     if (was->generated != is->generated) {
-        return shape_differs(t, err, was->name, is->generated ? "is generated now" : "is no longer generated");
+        return shape_differs(r, t, err, was->name, is->generated ? "is generated now" : "is no longer generated");
     }
     return 0;
 }
 
-static int compare_order(const struct mf_table *t, const struct mf_table *live, struct mf_error *err)
+static int compare_order(const struct my_reader *r, const struct mf_table *t, const struct mf_table *live,
+                         struct mf_error *err)
 {
     for (uint16_t i = 0; i < t->ncolumns || i < live->ncolumns; i++) {
         if (i >= t->ncolumns) {
-            return shape_differs(t, err, live->columns[i].name, "was added");
+            return shape_differs(r, t, err, live->columns[i].name, "was added");
         }
         if (i >= live->ncolumns || strcmp(t->columns[i].name, live->columns[i].name) != 0) {
-            return shape_differs(t, err, t->columns[i].name, "was renamed, moved or dropped");
+            return shape_differs(r, t, err, t->columns[i].name, "was renamed, moved or dropped");
         }
     }
     return 0;
@@ -149,7 +151,7 @@ static int compare(struct my_reader *r, const struct mf_table *t, enum my_shape_
     if (!r->types) {
         return mf_fail(err, MF_FATAL, "MFMEM", "out of memory");
     }
-    if (check == MY_SHAPE_EXACT && compare_order(t, live, err) < 0) {
+    if (check == MY_SHAPE_EXACT && compare_order(r, t, live, err) < 0) {
         return -1;
     }
     for (uint16_t i = 0; i < t->ncolumns; i++) {
@@ -157,9 +159,9 @@ static int compare(struct my_reader *r, const struct mf_table *t, enum my_shape_
                      ? i
                      : mf_table_column(live, t->columns[i].name);
         if (at < 0) {
-            return shape_differs(t, err, t->columns[i].name, "was renamed or dropped");
+            return shape_differs(r, t, err, t->columns[i].name, "was renamed or dropped");
         }
-        if ((check != MY_SHAPE_ANY && compare_column(t, &t->columns[i], &live->columns[at], err) < 0) ||
+        if ((check != MY_SHAPE_ANY && compare_column(r, t, &t->columns[i], &live->columns[at], err) < 0) ||
             my_type_parse(live->columns[at].type, &r->arena, &r->types[i], err) < 0) {
             return -1;
         }
@@ -216,7 +218,7 @@ static int look(struct my_reader *r, const struct mf_table *t, enum my_shape_che
     }
     if (!r->live) {
         mf_fail(err, MF_FATAL, "", "it is not there any more");
-        return shape_gone(t, err);
+        return shape_gone(r, t, err);
     }
     return check_truncated(r, t, err) < 0 ? -1 : compare(r, t, check, err);
 }

@@ -51,13 +51,13 @@ int pg_chunk_open(struct mf_reader *base, const struct mf_table *t, const struct
     }
     if (pg_wide_find(r, t, mf_buf_str(&range), err) < 0 || put_copy(&b, t, mf_buf_str(&range), &r->wide, err) < 0) {
         pg_work_abort(r);
-        return pg_read_failed(t, err);
+        return pg_read_failed(r, t, err);
     }
     PG_CLEANUP_RESULT PGresult *res = PQexec(r->conn, mf_buf_str(&b));
     if (PQresultStatus(res) != PGRES_COPY_OUT) {
         pg_fail_result(r->conn, res, err);
         pg_work_abort(r);
-        return pg_read_failed(t, err);
+        return pg_read_failed(r, t, err);
     }
     r->reading = true;
     r->copied = false;
@@ -107,7 +107,7 @@ static int finish_with_wide_rows(struct pg_reader *r, struct mf_error *err)
     if (r->copied && pg_wide_read(r, &r->batch, err) < 0) {
         pg_work_abort(r);
         w->on = false;
-        return pg_read_failed(w->t, err);
+        return pg_read_failed(r, w->t, err);
     }
     return 0;
 }

@@ -264,7 +264,7 @@ int pg_digest(struct mf_reader *base, const struct mf_table *t, const struct mf_
     }
     if (pg_query(r->conn, &res, err, mf_buf_str(&d.sql)) < 0) {
         pg_work_abort(r);
-        return pg_read_failed(t, err);
+        return pg_read_failed(r, t, err);
     }
     if (pg_work_end(r, err) < 0) {
         return -1;
@@ -315,7 +315,7 @@ int pg_digest_rows(struct mf_reader *base, const struct mf_table *t, const struc
     }
     if (pg_each_row(r, mf_buf_str(&d.sql), take_digest, &s, err) < 0) {
         pg_work_abort(r);
-        return pg_read_failed(t, err);
+        return pg_read_failed(r, t, err);
     }
     return pg_work_end(r, err);
 }

@@ -223,7 +223,7 @@ static int cut(struct plan *p, struct mf_error *err)
     }
     if (cut_somehow(p, err) < 0) {
         pg_work_abort(p->r);
-        return pg_read_failed(t, err);
+        return pg_read_failed(p->r, t, err);
     }
     return pg_work_end(p->r, err);
 }

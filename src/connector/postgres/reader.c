@@ -61,14 +61,21 @@ static int import_snapshot(struct pg_reader *r, struct mf_error *err)
     return 0;
 }
 
-int pg_read_failed(const struct mf_table *t, struct mf_error *err)
+/* On both sides a table has the same name. */
+static const char *side_of(const struct pg_reader *r)
+{
+    return r->db->base.side == MF_SOURCE ? "source" : "target";
+}
+
+int pg_read_failed(const struct pg_reader *r, const struct mf_table *t, struct mf_error *err)
 {
     char label[256];
     mf_table_label(t, label, sizeof label);
     if (pg_is_sqlstate(err, "42P01") || pg_is_sqlstate(err, "42703") || pg_is_sqlstate(err, "3F000")) {
         char text[sizeof err->text];
         mf_strlcpy(text, err->text, sizeof text);
-        mf_fail(err, MF_FATAL, "MFSHAPE", "table %s is no longer as it was when the migration was planned: %s", label,
+        mf_fail(err, MF_FATAL, "MFSHAPE",
+                "table %s of the %s is no longer as it was when the migration was planned: %s", label, side_of(r),
                 text);
         mf_hint(err, "undo the schema change, or cancel and begin again with the new schema");
         return -1;
@@ -80,7 +87,8 @@ int pg_read_failed(const struct mf_table *t, struct mf_error *err)
     return -1;
 }
 
-static int shape_differs(const struct mf_table *t, struct mf_error *err, const char *fmt, const char *a, const char *b)
+static int shape_differs(const struct pg_reader *r, const struct mf_table *t, struct mf_error *err, const char *fmt,
+                         const char *a, const char *b)
 {
     char label[256], what[512];
     /* fmt is one of the constants below. */
@@ -88,40 +96,41 @@ static int shape_differs(const struct mf_table *t, struct mf_error *err, const c
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     snprintf(what, sizeof what, fmt, a, b);
 #pragma GCC diagnostic pop
-    mf_fail(err, MF_FATAL, "MFSHAPE", "table %s is no longer as it was when the migration was planned: %s",
-            mf_table_label(t, label, sizeof label), what);
+    mf_fail(err, MF_FATAL, "MFSHAPE", "table %s of the %s is no longer as it was when the migration was planned: %s",
+            mf_table_label(t, label, sizeof label), side_of(r), what);
     mf_hint(err, "undo the schema change, or cancel and begin again with the new schema");
     return -1;
 }
 
-/* The column found in row i of r against c. */
-static int compare_column(const struct mf_table *t, const struct mf_column *c, const PGresult *r, int i,
-                          struct mf_error *err)
+/* The column found in row i of res against c. */
+static int compare_column(const struct pg_reader *r, const struct mf_table *t, const struct mf_column *c,
+                          const PGresult *res, int i, struct mf_error *err)
 {
-    if (pg_get_oid(r, i, 5) != c->type_id || (int32_t)pg_get_i64(r, i, 6) != c->type_mod) {
-        return shape_differs(t, err, "column %s has another type (was: %s)", c->name, c->type ? c->type : "unknown");
+    if (pg_get_oid(res, i, 5) != c->type_id || (int32_t)pg_get_i64(res, i, 6) != c->type_mod) {
+        return shape_differs(r, t, err, "column %s has another type (was: %s)", c->name, c->type ? c->type : "unknown");
     }
-    if (pg_get_bool(r, i, 7) != c->generated) {
-        return shape_differs(t, err, "column %s is%s generated", c->name, c->generated ? " no longer" : " now");
+    if (pg_get_bool(res, i, 7) != c->generated) {
+        return shape_differs(r, t, err, "column %s is%s generated", c->name, c->generated ? " no longer" : " now");
     }
     return 0;
 }
 
-/* All columns of the table, in r from row 0 on, against t's. */
-static int compare_exactly(const struct mf_table *t, const PGresult *r, struct mf_error *err)
+/* All columns of the table, in res from row 0 on, against t's. */
+static int compare_exactly(const struct pg_reader *r, const struct mf_table *t, const PGresult *res,
+                           struct mf_error *err)
 {
-    int rows = PQntuples(r);
+    int rows = PQntuples(res);
     for (int i = 0; i < rows || i < t->ncolumns; i++) {
-        const char *found = i < rows && !PQgetisnull(r, i, 4) ? PQgetvalue(r, i, 4) : NULL;
+        const char *found = i < rows && !PQgetisnull(res, i, 4) ? PQgetvalue(res, i, 4) : NULL;
         if (i >= t->ncolumns) {
-            return found ? shape_differs(t, err, "column %s was added%s", found, "") : 0;
+            return found ? shape_differs(r, t, err, "column %s was added%s", found, "") : 0;
         }
         const struct mf_column *c = &t->columns[i];
         if (!found || strcmp(found, c->name) != 0) {
-            return shape_differs(t, err, "column %s was renamed or dropped (now: %s)", c->name,
+            return shape_differs(r, t, err, "column %s was renamed or dropped (now: %s)", c->name,
                                  found ? found : "nothing");
         }
-        if (compare_column(t, c, r, i, err) < 0) {
+        if (compare_column(r, t, c, res, i, err) < 0) {
             return -1;
         }
     }
@@ -129,31 +138,32 @@ static int compare_exactly(const struct mf_table *t, const PGresult *r, struct m
 }
 
 /* t's columns, in any order, among the table's. */
-static int compare_named(const struct mf_table *t, const PGresult *r, struct mf_error *err)
+static int compare_named(const struct pg_reader *r, const struct mf_table *t, const PGresult *res, struct mf_error *err)
 {
-    int rows = PQntuples(r);
+    int rows = PQntuples(res);
     for (int k = 0, i = 0; k < t->ncolumns; k++) {
         const struct mf_column *c = &t->columns[k];
         int tries = 0;
-        for (; tries < rows && strcmp(PQgetvalue(r, i, 4), c->name) != 0; tries++) { /* mostly they are in order */
+        for (; tries < rows && strcmp(PQgetvalue(res, i, 4), c->name) != 0; tries++) { /* mostly they are in order */
             i = (i + 1) % rows;
         }
         if (tries == rows) {
-            return shape_differs(t, err, "column %s was renamed or dropped%s", c->name, "");
+            return shape_differs(r, t, err, "column %s was renamed or dropped%s", c->name, "");
         }
-        if (compare_column(t, c, r, i, err) < 0) {
+        if (compare_column(r, t, c, res, i, err) < 0) {
             return -1;
         }
     }
     return 0;
 }
 
-static int compare_columns(const struct mf_table *t, const PGresult *r, enum pg_shape_check check, struct mf_error *err)
+static int compare_columns(const struct pg_reader *r, const struct mf_table *t, const PGresult *res,
+                           enum pg_shape_check check, struct mf_error *err)
 {
-    if (t->id != pg_get_oid(r, 0, 1)) {
-        return shape_differs(t, err, "it was dropped and made again%s%s", "", "");
+    if (t->id != pg_get_oid(res, 0, 1)) {
+        return shape_differs(r, t, err, "it was dropped and made again%s%s", "", "");
     }
-    return check == PG_SHAPE_EXACT ? compare_exactly(t, r, err) : compare_named(t, r, err);
+    return check == PG_SHAPE_EXACT ? compare_exactly(r, t, res, err) : compare_named(r, t, res, err);
 }
 
 #define TOAST_BYTES "CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) ELSE 0 END"
@@ -191,9 +201,9 @@ static int look(struct pg_reader *r, const struct mf_table *t, const PGresult *r
             label);
     }
     if (!strict && t->id != pg_get_oid(res, 0, 1)) {
-        return shape_differs(t, err, "it was dropped and made again%s%s", "", "");
+        return shape_differs(r, t, err, "it was dropped and made again%s%s", "", "");
     }
-    if (strict && compare_columns(t, res, check, err) < 0) {
+    if (strict && compare_columns(r, t, res, check, err) < 0) {
         return -1;
     }
     r->toast_bytes = strict ? pg_get_i64(res, 0, 8) : 0;
@@ -229,7 +239,7 @@ int pg_work_begin(struct pg_reader *r, const struct mf_table *t, enum pg_shape_c
     }
     if (pg_query(r->conn, &res, err, mf_buf_str(&b)) < 0) {
         pg_work_abort(r);
-        return pg_read_failed(t, err);
+        return pg_read_failed(r, t, err);
     }
     if (look(r, t, res, check, err) < 0) {
         pg_work_abort(r);

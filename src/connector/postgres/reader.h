@@ -76,6 +76,6 @@ void pg_put_columns(struct mf_buf *b, const struct mf_table *t);
 void pg_put_key(struct mf_buf *b, const struct mf_table *t);
 
 /* Names the table, and makes a missing table or column an MFSHAPE. Returns -1. */
-int pg_read_failed(const struct mf_table *t, struct mf_error *err);
+int pg_read_failed(const struct pg_reader *r, const struct mf_table *t, struct mf_error *err);
 
 #endif

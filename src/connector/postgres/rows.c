@@ -71,7 +71,7 @@ static int emit_rows(struct pg_reader *r, struct sink *s, const char *sql, struc
         return 0;
     }
     pg_work_abort(r);
-    return pg_read_failed(s->t, err);
+    return pg_read_failed(r, s->t, err);
 }
 
 int pg_chunk_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *c, mf_row_sink *emit,

@@ -231,6 +231,7 @@ static void test_told_once(void **state)
     assert_mf_ok(mf_state_wrong_side(s, MF_REVERSE, &later, rows, 1, 1, &err), &err);
     assert_mf_ok(mf_state_wrong_side(s, MF_FORWARD, &at, rows, 1, 1, &err), &err);
     assert_int_equal(mf_state_wrong_side_count(s), 7);
+    assert_true(mf_state_foreign_last(s, MF_SOURCE) > 0 && mf_state_foreign_last(s, MF_TARGET) > 0);
     int64_t diverged, us;
     mf_state_diverged_summary(s, &diverged, &us);
     assert_int_equal(diverged, 2);
@@ -308,10 +309,17 @@ static void only_a_whole_verification_counts(void **unused)
     struct mf_verify_summary last;
     int64_t differing = -1, before = mf_wall_us() - 1;
     bool resumed, found;
+    mf_state_verify_end(s, began(s, "forward public.a sample=b sample=0.25 repair", 0, &resumed), 5, 0, &err);
+    mf_state_verify_last(s, &last, &found, &err);
+    assert_true(found && last.sample == 0.25);
+    assert_string_equal(last.table, "public.a sample=b");
     mf_state_verify_end(s, began(s, "forward public.t sample=1", 0, &resumed), 5, 0, &err);
     mf_state_verify_end(s, began(s, "forward * sample=0.1", 0, &resumed), 5, 0, &err);
     mf_state_verify_last_full(s, "forward", &last, &differing, &found, &err);
     assert_false(found);
+    mf_state_verify_last(s, &last, &found, &err);
+    assert_true(found && last.sample > 0.09 && last.sample < 0.11);
+    assert_string_equal(last.table, "");
     assert_false(proven_since(s, before));
     int64_t full = began(s, "forward * sample=1 repair", 0, &resumed), after = mf_wall_us() + 1;
     mf_state_verify_last_full(s, "forward", &last, &differing, &found, &err);
@@ -333,6 +341,27 @@ static void only_a_whole_verification_counts(void **unused)
     mf_state_verify_end(s, began(s, "reverse * sample=1", 0, &resumed), 5, 0, &err);
     assert_true(proven_since(s, before));
     mf_state_close(s);
+}
+
+/* A write on the wrong side is the origin's; a row that had come apart is the replica's. */
+static void who_was_written_to_is_known(void **unused)
+{
+    (void)unused;
+    struct mf_error err = {0};
+    struct mf_position at = {.order = 10};
+    struct mf_told_row row = {"public.a", "id=1", "w"};
+    for (int diverged = 0; diverged < 2; diverged++) {
+        struct mf_state *s = opened(NULL);
+        assert_int_equal(mf_state_foreign_last(s, MF_SOURCE), 0);
+        if (diverged) {
+            assert_mf_ok(mf_state_diverged(s, MF_REVERSE, &at, &row, 1, 1, &err), &err);
+        } else {
+            assert_mf_ok(mf_state_wrong_side(s, MF_FORWARD, &at, &row, 1, 1, &err), &err);
+        }
+        assert_true(mf_state_foreign_last(s, MF_SOURCE) > 0);
+        assert_int_equal(mf_state_foreign_last(s, MF_TARGET), 0);
+        mf_state_close(s);
+    }
 }
 
 static void *opens_and_closes(void *failed)
@@ -382,6 +411,7 @@ int main(void)
         cmocka_unit_test(an_old_verification_is_not_resumed),
         cmocka_unit_test(a_new_plan_takes_the_progress_of_the_old_one_along),
         cmocka_unit_test(only_a_whole_verification_counts),
+        cmocka_unit_test(who_was_written_to_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
