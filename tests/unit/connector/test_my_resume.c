@@ -97,7 +97,7 @@ static void too_long(void **state)
     assert_mf_ok(my_resume_position(&r, &p, &err), &err);
     assert_null(strstr(p.token, " xa "));
     assert_non_null(strstr(p.token, " last "));
-    r.nxa = 150;
+    r.nxa = 60;
     assert_mf_ok(my_resume_position(&r, &p, &err), &err);
     assert_non_null(strstr(p.token, " xa "));
     r.xa = NULL;
