@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -35,6 +36,8 @@ struct vf_repair {
     struct vf_rows whole;
     struct mf_row *gone;
     size_t ngone, asked;
+    size_t single;  /* the target refused a row of a batch: so many are given one by one */
+    size_t told_of; /* the table of which a refusal was told, + 1 */
     struct mf_apply_job job;
     bool submitted;
 };
@@ -63,7 +66,8 @@ static int read_keyed(struct vf_repair *p, struct mf_error *err)
     struct vf_table *t = table_of(p);
     struct mf_row *keys = mf_alloc_array(&p->arena, AT_ONCE, sizeof(*keys));
     struct mf_position ignored;
-    size_t n = 0;
+    size_t n = 0, most = p->single ? 1 : AT_ONCE;
+    p->single -= p->single > 0;
     p->whole = (struct vf_rows){.arena = &p->arena, .cap = AT_ONCE};
     p->whole.rows = mf_alloc_array(&p->arena, AT_ONCE, sizeof(*p->whole.rows));
     p->gone = mf_alloc_array(&p->arena, AT_ONCE, sizeof(*p->gone));
@@ -71,7 +75,7 @@ static int read_keyed(struct vf_repair *p, struct mf_error *err)
     if (!keys || !p->whole.rows || !p->gone) {
         return mf_fail(err, MF_FATAL, "MFMEM", "rows to repair are too large");
     }
-    for (; p->next && n < AT_ONCE; p->next = p->next->next) {
+    for (; p->next && n < most; p->next = p->next->next) {
         size_t j = 0;
         while (j < n && !vf_same_key(t->ot, &keys[j], &p->next->key)) {
             j++;
@@ -367,12 +371,34 @@ static int note(struct vf_repair *p, struct mf_error *err)
     return vf_table_record(v, t, true, err);
 }
 
+/* What the target refuses stays a difference; the others of its batch are given one by one. Told once a table. */
+static enum mf_step refused(struct vf_repair *p)
+{
+    bool alone = p->batch_full || p->asked <= 1;
+    if (!alone) {
+        p->single = p->asked;
+        p->next = p->batch;
+    } else if (p->told_of != p->table + 1) {
+        const struct mf_table *t = table_of(p)->named;
+        p->told_of = p->table + 1;
+        mf_log(MF_WARN, "verify", "table %s.%s has rows that cannot be repaired, the first: %s", t->schema, t->name,
+               p->job.err.text);
+    }
+    p->batch = NULL;
+    p->batch_full = false;
+    p->stage = RP_READ;
+    return MF_STEP_MORE;
+}
+
 static enum mf_step writing(struct vf_repair *p, struct mf_error *err)
 {
     if (!mf_apply_job_done(p->v->o.pipe->apply, &p->job)) {
         return MF_STEP_IDLE;
     }
     p->submitted = false;
+    if (p->job.rc < 0 && (p->job.err.cls == MF_ROW || p->job.err.cls == MF_CONFLICT)) {
+        return refused(p);
+    }
     if (p->job.rc < 0) {
         *err = p->job.err;
         mf_error_prefix(err, "repairing table %s.%s", table_of(p)->named->schema, table_of(p)->named->name);

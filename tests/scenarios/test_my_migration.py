@@ -191,3 +191,21 @@ def test_corruption_is_found_named_and_repaired(mysql_pair, migration):
     m.call("verify", "--repair")
     assert m.call("verify", "--json").json["rows_differing"] == 0
     equal_at_last(m, source, target)
+
+
+def test_a_row_that_cannot_be_repaired_keeps_no_other_from_it(mysql_pair, migration):
+    source, target = mysql_pair
+    source.execute("CREATE TABLE t (id int PRIMARY KEY, n int); CREATE TABLE u (id int PRIMARY KEY, n int)")
+    for name in "tu":
+        source.execute(f"INSERT INTO {name} VALUES " + ", ".join(f"({i}, {i})" for i in range(1, 101)))
+    m = migration(source, target)
+    m.start()
+    m.wait_phase("synced")
+    target.execute("DELETE FROM t WHERE id BETWEEN 10 AND 20; UPDATE t SET n = 0; ALTER TABLE t ADD COLUMN narrow tinyint AS (n + 28) STORED; DELETE FROM u WHERE id = 5")
+    found = m.call("verify", "--repair", "--json", expect=DIFFERENT).json
+    assert found["rows_repaired"] == 100 and found["rows_differing"] == 101, found
+    assert "cannot be repaired" in m.log_text() and m.running()
+    assert target.rows("SELECT id, n FROM t WHERE id IN (11, 99, 100) ORDER BY id") == [(11, 11), (99, 99), (100, 0)]
+    target.execute("ALTER TABLE t DROP COLUMN narrow")
+    m.call("verify", "--repair")
+    equal_at_last(m, source, target)

@@ -66,6 +66,8 @@ def there_and_back(source, target, migration, kinds: tuple[str, str]) -> None:
         found = m.call("verify", "--json", expect=DIFFERENT).json
         assert {d["key"] for d in found["differences"]} == bad.keys() and {d["kind"] for d in found["differences"]} == {"quarantined"}, found
         named_in_quarantine(m, bad)
+        m.call("verify", "--repair", expect=DIFFERENT)  # what has no form there cannot be mended
+        named_in_quarantine(m, bad)
         source.execute("DELETE FROM refused WHERE id > 0")  # mended where it is wrong
         wait_for(lambda: not m.call("quarantine", "list", "--json").json["rows"], 30, "an empty quarantine")
         assert m.call("verify", "--json").json["rows_differing"] == 0
