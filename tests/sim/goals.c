@@ -151,6 +151,7 @@ static int goal_foreign(struct engine *e, struct mf_error *err)
         }
         w->corrupted = w->mended_before = true;
         w->foreign_left = 2 + (int)sim_below(w, 12);
+        w->found_nothing = 0;
         w->allowance += 15;
     }
     if (w->foreign_left > 0) {
@@ -163,9 +164,13 @@ static int goal_foreign(struct engine *e, struct mf_error *err)
     case 0: /* the stream meets what it meets */
         rc = drained(e, err);
         break;
-    case 1: /* a row may go to quarantine behind the comparison, for a value that such a row still has: until nothing is found */
+    case 1: /* a row may go to quarantine behind the comparison, for a value that such a row still has: until nothing is found. Twice, for one
+             * that goes on after a crash does not look again at what it had compared before. */
         rc = verify(e, true, &s, err);
-        if (rc == 0 && s.rows_differing) {
+        if (rc == 0) {
+            w->found_nothing = s.rows_differing ? 0 : w->found_nothing + 1;
+        }
+        if (rc == 0 && w->found_nothing < 2) {
             return 0;
         }
         if (rc == 0) {

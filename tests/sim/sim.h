@@ -74,6 +74,7 @@ struct world {
     bool heal;            /* midflight mends what somebody else wrote; on where the script has it */
     bool foreign;         /* the commit at hand is somebody else's, on the passive side */
     int foreign_left;     /* so many are still to come */
+    int found_nothing;    /* verifications in a row that did */
     bool mended_before;   /* some were made in this history */
     int64_t wrong_before; /* writes on the wrong side that were told before the last one was made */
 
