@@ -1,6 +1,15 @@
 #include "cli/cli.h"
 
+#include <malloc.h>
+
+#define LARGE (4 << 20) /* bytes: above the buffers of ordinary work, below a value that is called large */
+
 int main(int argc, char **argv)
 {
+#ifdef M_MMAP_THRESHOLD
+    /* What is freed of a large value goes back to the system at once. Left alone, malloc takes the first that is freed as the measure and keeps the
+     * next ones, each thread for itself. */
+    mallopt(M_MMAP_THRESHOLD, LARGE);
+#endif
     return mf_cli_main(argc, argv);
 }

@@ -195,6 +195,8 @@ struct mf_target_ops {
     int (*table_finish)(struct mf_db *db, const struct mf_table *t, struct mf_error *err);
 
     /* -- apply -- */
+    /* A row is found by its key: by the database's own equality, but by the bytes of columns that say so (mf_column.by_bytes). One that is merely equal is
+     * another row, which stays; what does not fit beside it is refused. */
     /* Makes the bookkeeping schema if it is missing (also on a source). Idempotent. */
     int (*prepare)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
     int (*applier_open)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err);
@@ -203,7 +205,8 @@ struct mf_target_ops {
     int (*checkpoint)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err);
     /* A window is one transaction whose first write is its checkpoint row. begin and batch may only queue; errors of earlier
      * calls may surface at any later one, and then the window is lost as a whole: call window_abort and decide by err->cls: MF_RETRY (again, on a
-     * new applier), MF_CONFLICT or MF_ROW (again in source order: careful), MF_FATAL. */
+     * new applier; code MFLOCK: a session of somebody's has a table that we must change, so again for as long as it has), MF_CONFLICT or MF_ROW (again in
+     * source order: careful), MF_FATAL. */
     int (*window_begin)(struct mf_applier *a, const struct mf_position *checkpoint, const struct mf_window_mode *mode,
                         struct mf_error *err);
     int (*window_batch)(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
@@ -227,12 +230,17 @@ struct mf_target_ops {
 
     /* -- triggers that fire for whoever writes, ours too: they stand only on the side that takes the application's writes. (An engine whose sessions can be
      * spared them makes them with the schema, and has the defaults here.) -- */
-    /* Remembers in this database the triggers that src's tables have now, in place of what was remembered. Before anybody waits. */
+    /* Remembers in this database the triggers that src's tables have now, in place of those learnt before, beside those that are this side's own, which are
+     * taken down where they stand. Before anybody waits; locks of tables are asked for as in gate_install. out (may be NULL): a warning for each of this
+     * side's own that src's takes the place of. */
     int (*triggers_learn)(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
-                          const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err);
-    /* Makes what is remembered, in a cutover's pause: everything is applied here and the application does not write yet. When the cutover does not
-     * come about, whatever of ours writes here next takes them down first. */
-    int (*triggers_up)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
+                          const struct mf_catalog *tables, const struct mf_gate_options *o, struct mf_findings *out,
+                          struct mf_error *err);
+    /* Makes what is remembered, in a cutover's pause: everything is applied here and the application does not write yet. Gives up after o->total_ms
+     * (MF_ABANDONED); locks of tables are asked for as in gate_install. When the cutover does not come about, whatever of ours writes here
+     * next takes them down first. The epoch that opens this side makes those that are its own forgotten. */
+    int (*triggers_up)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
+                       struct mf_error *err);
 
     /* -- quarantine: kept in the target, written in the transaction that left the row out -- */
     int (*quarantine_list)(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,

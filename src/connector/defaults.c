@@ -165,15 +165,17 @@ int mf_default_window_cascade(struct mf_applier *a, const struct mf_table *t, co
 }
 
 int mf_default_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
-                              const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err)
+                              const struct mf_catalog *tables, const struct mf_gate_options *o, struct mf_findings *out,
+                              struct mf_error *err)
 {
-    (void)db, (void)src, (void)pipe, (void)tables, (void)out, (void)err;
+    (void)db, (void)src, (void)pipe, (void)tables, (void)o, (void)out, (void)err;
     return 0;
 }
 
-int mf_default_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+int mf_default_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
+                           struct mf_error *err)
 {
-    (void)db, (void)pipe, (void)err;
+    (void)db, (void)pipe, (void)o, (void)err;
     return 0;
 }
 

@@ -58,8 +58,10 @@ int mf_default_window_cascade(struct mf_applier *a, const struct mf_table *t, co
                               void *ctx, bool *ret_more, struct mf_error *err);
 /* None that are not with the schema. */
 int mf_default_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
-                              const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err);
-int mf_default_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
+                              const struct mf_catalog *tables, const struct mf_gate_options *o, struct mf_findings *out,
+                              struct mf_error *err);
+int mf_default_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
+                           struct mf_error *err);
 /* Success when there are none to set. */
 int mf_default_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
 /* For an engine without a lock of sessions: everybody who asks has it. *ret is NULL, which check and release take. */

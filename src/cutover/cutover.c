@@ -111,14 +111,31 @@ static int install(struct mf_cutover *c, struct mf_db *db, const struct mf_catal
     return 0;
 }
 
+/* Those of the target's own that the source's take the place of are named; the rest has been said when the schema was made. */
+static int learn_triggers(struct mf_cutover *c, struct mf_error *err)
+{
+    struct mf_gate_options g = mf_cutover_gate(&c->o);
+    struct mf_findings *found = mf_findings_new();
+    int rc = c->o.to->connector->target->triggers_learn(c->o.to, c->o.from, &c->o.id, c->o.from_tables, &g, found, err);
+    for (size_t i = 0; i < mf_findings_count(found); i++) {
+        const struct mf_finding *f = mf_findings_at(found, i);
+        if (f->severity != MF_NOTE) {
+            mf_log(MF_WARN, "cutover", "%s: %s", f->object, f->reason);
+        }
+    }
+    mf_findings_free(found);
+    if (rc < 0) {
+        mf_error_prefix(err, "remembering the triggers of the %s", mf_cutover_side(c->o.from));
+    }
+    return rc;
+}
+
 static enum mf_step do_gates(struct mf_cutover *c, struct mf_error *err)
 {
     if (number_epoch(c, err) < 0) {
         return MF_STEP_FAILED;
     }
-    if (!c->o.rollback &&
-        c->o.to->connector->target->triggers_learn(c->o.to, c->o.from, &c->o.id, c->o.from_tables, NULL, err) < 0) {
-        mf_error_prefix(err, "remembering the triggers of the %s", mf_cutover_side(c->o.from));
+    if (!c->o.rollback && learn_triggers(c, err) < 0) {
         return MF_STEP_FAILED;
     }
     c->gates_touched = true;
@@ -237,7 +254,10 @@ static enum mf_step do_sequences(struct mf_cutover *c, struct mf_error *err)
 /* What fires for the application's writes. Nothing of ours is applied on the new side between here and the decision. */
 static enum mf_step do_triggers(struct mf_cutover *c, struct mf_error *err)
 {
-    if (c->o.to->connector->target->triggers_up(c->o.to, &c->o.id, err) < 0) {
+    struct mf_gate_options g = mf_cutover_gate(&c->o);
+    int64_t left_ms = (c->deadline_us - mf_now_us()) / 1000;
+    g.total_ms = left_ms > 1 ? (int)left_ms : 1;
+    if (c->o.to->connector->target->triggers_up(c->o.to, &c->o.id, &g, err) < 0) {
         return MF_STEP_FAILED;
     }
     return in_time(c, "making the triggers", err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;

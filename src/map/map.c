@@ -34,11 +34,25 @@ static int no_memory(struct mf_error *err)
     return mf_fail(err, MF_FATAL, "MFMEM", "the table map has outgrown its memory");
 }
 
+/* A key names one row of the origin by the origin's rule of equality. Where the replica goes by the same rule, what is equal to it there is that row,
+ * however it is spelled. Where it goes by another, only the bytes tell: a row with others that is equal to the replica is another row. */
+static struct mf_table *replica_of(struct mf_arena *arena, const struct mf_table *origin,
+                                   const struct mf_table *replica)
+{
+    struct mf_table *t = mf_table_copy(arena, replica);
+    for (uint16_t i = 0; t && i < t->ncolumns; i++) {
+        int at = mf_table_column(origin, t->columns[i].name);
+        uint64_t rule = at < 0 ? 0 : origin->columns[at].equality;
+        t->columns[i].by_bytes = t->columns[i].equality && t->columns[i].equality != rule;
+    }
+    return t;
+}
+
 static int add_table(struct mf_map *m, const struct mf_table *origin, const struct mf_table *replica,
                      struct mf_error *err)
 {
     const struct mf_table *o = mf_table_copy(&m->arena, origin);
-    const struct mf_table *r = replica ? mf_table_copy(&m->arena, replica) : NULL;
+    const struct mf_table *r = replica ? replica_of(&m->arena, origin, replica) : NULL;
     if (!o || (replica && !r)) {
         return no_memory(err);
     }
@@ -115,7 +129,7 @@ int mf_map_accept(struct mf_map *m, const struct mf_table *seen, const struct mf
         now.cascades = t->origin->cascades;
         now.ncascades = t->origin->ncascades;
         const struct mf_table *o = mf_table_copy(&m->arena, &now);
-        const struct mf_table *r = mf_table_copy(&m->arena, replica);
+        const struct mf_table *r = replica_of(&m->arena, seen, replica);
         if (o && r) {
             t->origin = o;
             t->replica = r;

@@ -148,9 +148,11 @@ static bool columns_agree(struct looking *l, const struct mf_table *was, const s
         const struct mf_column *c = &o->columns[i];
         int at = mf_table_column(r, c->name), before = mf_table_column(was, c->name);
         if (before >= 0 && was->columns[before].number != c->number) {
-            say_column(l, o, c->name, "dropped and made again, with values that no change tells of, the column",
-                       "drop the column and make it again on the other side, write its values there (verify --repair "
-                       "does), then start midflight again");
+            say_column(l, o, c->name,
+                       "dropped and made again, or altered so that rows may have other values than any change tells, "
+                       "the column",
+                       "start midflight again, then midflight verify --repair, which writes its values on the other "
+                       "side; no cutover is made before a verification that began after this");
             return false;
         }
         if (at < 0 && policy == MF_DDL_ADDITIVE && !c->in_key && !c->generated) {
@@ -221,7 +223,8 @@ static int compare_columns(struct looking *l, const struct mf_planned *p, const 
     if (!l->by_server) {
         compare_cascades(l, was, o);
     }
-    bool here = (l->by_server && !mf_table_same_cascades(was, o)) || mf_table_catalog_shape(was) != mf_table_catalog_shape(o) || was->ncolumns != o->ncolumns;
+    bool here = (l->by_server && !mf_table_same_cascades(was, o)) ||
+                mf_table_catalog_shape(was) != mf_table_catalog_shape(o) || was->ncolumns != o->ncolumns;
     bool stopped = l->db->side == MF_SOURCE && p->shape != mf_table_catalog_shape(o); /* while no run was alive */
     if (!here && !stopped) {
         return 0;

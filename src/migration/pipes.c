@@ -60,9 +60,10 @@ static int look_at_cascades(struct mf_migration *m, const struct mf_catalog *c, 
         return -1;
     }
     if (found && sscanf(text, "%" SCNx64, &before) == 1 && before != now && !m->cascades_known) {
-        mf_log(MF_WARN, "schema",
-               "foreign keys by which the server changes rows by itself were added or dropped while midflight was away: "
-               "rows they changed may differ. Run midflight verify --repair; no cutover is made before a verification");
+        mf_log(
+            MF_WARN, "schema",
+            "foreign keys by which the server changes rows by itself were added or dropped while midflight was away: "
+            "rows they changed may differ. Run midflight verify --repair; no cutover is made before a verification");
         if (mf_state_set_int(m->state, "schema_accepted_us", mf_wall_us(), err) < 0) {
             return -1;
         }

@@ -93,7 +93,8 @@ static int accept(struct mf_migration *m, const struct mf_drift *d, struct mf_er
             mf_state_table_shape(m->state, back ? r->id : o->id, mf_table_catalog_shape(back ? r : o), err) < 0) {
             return -1;
         }
-        mf_log(MF_INFO, "schema", "the new shape of table %s.%s is known from here on", o->schema, o->name);
+        mf_log(MF_INFO, "schema", "the new shape of table %s.%s is known from here on; verify before a cutover",
+               o->schema, o->name);
     }
     if (d->accepted.n == 0) {
         return 0;

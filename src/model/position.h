@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MF_POSITION_TOKEN 1024 /* GTID sets of servers with a long history are long: each server that ever wrote takes 45 */
+#define MF_POSITION_TOKEN 512 /* GTID sets of servers with a long history are long */
 
 struct mf_position {
     uint64_t order; /* 0: no position */

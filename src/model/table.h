@@ -36,7 +36,11 @@ struct mf_column {
         number; /* of the catalogue, never given twice in one table: a column of the same name with another number is another column. 0: not known */
     bool in_key; /* part of the key that identifies a row */
     bool not_null;
-    bool generated;                   /* computed by the database: never copied, never written */
+    bool generated; /* computed by the database: never copied, never written */
+    /* The rule by which texts of it are equal although their bytes differ, as a number made of the rule's name; 0: none are. Only a catalogue fills this. */
+    uint64_t equality;
+    /* Of a replica's table in a map: the origin goes by another rule, so that only the bytes tell whether a value is the origin's. */
+    bool by_bytes;
     const struct mf_foreign *foreign; /* NULL: the database is shown as it is */
 };
 

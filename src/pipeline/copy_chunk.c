@@ -142,9 +142,19 @@ static int by_wire(struct cp_job *j, struct mf_error *err)
     return commit(j, err);
 }
 
+/* The earlier commit may come about while this goes on: rows are refused then, as duplicates of themselves. */
 static int by_rows(struct cp_job *j, struct mf_error *err)
 {
-    return mf_copy_rows(j, err) < 0 ? -1 : commit(j, err);
+    if (mf_copy_rows(j, err) == 0) {
+        return commit(j, err);
+    }
+    if (!j->found) {
+        return -1;
+    }
+    mf_error_clear(err);
+    j->w->c->o.target->connector->target->load_abort(j->w->loader);
+    mf_copy_close_worker(j->w);
+    return 0;
 }
 
 /* ---- both ---- */
@@ -172,7 +182,7 @@ static int find_record(void *ctx, const struct mf_chunk_done *d, struct mf_error
 
 /* A commit that was not answered may have happened; then the target has the record, and rows copied again would be refused as
  * duplicates, or be duplicates. */
-static int is_in(struct cp_job *j, bool *ret, struct mf_error *err)
+int mf_copy_is_in(struct cp_job *j, bool *ret, struct mf_error *err)
 {
     struct mf_copy *c = j->w->c;
     j->found = false;
@@ -183,11 +193,11 @@ static int is_in(struct cp_job *j, bool *ret, struct mf_error *err)
     return 0;
 }
 
-static int copy_it(struct cp_job *j, bool uncertain, struct mf_error *err)
+static int copy_it(struct cp_job *j, struct mf_error *err)
 {
     struct mf_copy *c = j->w->c;
     bool in = false;
-    if (open_both(j, err) < 0 || (uncertain && is_in(j, &in, err) < 0)) {
+    if (open_both(j, err) < 0 || (j->uncertain && mf_copy_is_in(j, &in, err) < 0)) {
         return -1;
     }
     if (in) {
@@ -206,7 +216,7 @@ static int copy_it(struct cp_job *j, bool uncertain, struct mf_error *err)
     struct mf_error why = *err;
     c->o.target->connector->target->load_abort(j->w->loader);
     mf_copy_close_worker(j->w);
-    if (is_in(j, &in, err) < 0) {
+    if (mf_copy_is_in(j, &in, err) < 0) {
         return -1;
     }
     if (in) {
@@ -221,10 +231,10 @@ static int copy_it(struct cp_job *j, bool uncertain, struct mf_error *err)
 
 int mf_copy_chunk(struct mf_copy_worker *w, struct cp_table *t, struct cp_chunk *chunk, struct mf_error *err)
 {
-    struct cp_job j = {.w = w, .t = t};
+    struct cp_job j = {.w = w, .t = t, .uncertain = chunk->uncertain};
     struct mf_copy *c = w->c;
     describe(&j, chunk);
-    if (MF_FAULT(err, "copy.chunk") || copy_it(&j, chunk->uncertain, err) < 0) {
+    if (MF_FAULT(err, "copy.chunk") || copy_it(&j, err) < 0) {
         chunk->uncertain |= j.sent; /* the chunk is this worker's while it is taken */
         if (w->loader) {
             c->o.target->connector->target->load_abort(w->loader);

@@ -76,8 +76,9 @@ struct cp_job {
     struct mf_chunk chunk;
     struct mf_chunk_done done;
     int64_t quarantined;
-    bool sent;  /* the commit was */
-    bool found; /* its record, in the target */
+    bool uncertain; /* an earlier commit of the chunk was not answered, and may still come about */
+    bool sent;      /* the commit was */
+    bool found;     /* its record, in the target */
 };
 
 /* The target takes no such row: another may do. */
@@ -98,6 +99,8 @@ int mf_copy_record(struct mf_copy *c, struct cp_table *t, const char *note, stru
 
 /* copy_chunk.c */
 int mf_copy_chunk(struct mf_copy_worker *w, struct cp_table *t, struct cp_chunk *chunk, struct mf_error *err);
+/* Whether the target has the chunk's record: then done is it. */
+int mf_copy_is_in(struct cp_job *j, bool *ret, struct mf_error *err);
 /* The reader for this table: in the snapshot when it is keyless. */
 int mf_copy_reader(struct mf_copy_worker *w, const struct cp_table *t, struct mf_reader **ret, struct mf_error *err);
 void mf_copy_close_worker(struct mf_copy_worker *w);

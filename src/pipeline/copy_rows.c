@@ -62,9 +62,7 @@ static int quarantine(struct cp_job *j, const struct mf_row *row, struct mf_erro
         return -1;
     }
     MF_CLEANUP_BUF struct mf_buf json = {.max = ROW_JSON_MAX}, key = {.max = KEY_TEXT_MAX};
-    if (j->t->source->nkey) {
-        mf_put_key_text(&key, j->t->source, row);
-    }
+    mf_put_key_text(&key, j->t->source, row); /* as apply will look for it */
     row_json(j->t->source, row, &json);
     struct mf_quarantined q = {.key = mf_buf_str(&key),
                                .reason = err->text,
@@ -88,10 +86,16 @@ static int load_one(struct cp_job *j, const struct mf_row *row, struct mf_error 
         j->done.rows++;
         return 0;
     }
-    if (!mf_copy_refused(err) || !c->o.keep_rejected) {
+    if (!mf_copy_refused(err)) {
         return -1;
     }
-    return quarantine(j, row, err);
+    bool in = false;
+    struct mf_error why = *err;
+    if (j->uncertain && mf_copy_is_in(j, &in, err) < 0) {
+        return -1;
+    }
+    *err = why;
+    return in || !c->o.keep_rejected ? -1 : quarantine(j, row, err);
 }
 
 static int load_batch(struct batch *b, struct mf_error *err)

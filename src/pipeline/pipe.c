@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -53,6 +54,7 @@ struct trying {
     int64_t since_us, backoff_us; /* since 0: none */
     uint64_t reached;             /* when it began */
     int64_t idle_us;              /* idle without a break since; 0: not */
+    bool waits;                   /* for somebody's lock (MFLOCK): told once, without a bound */
 };
 
 static const char *area_of(const struct mf_pipe *p, bool capture)
@@ -113,12 +115,27 @@ static void went_well(struct mf_pipe_threads *t, struct trying *tr, bool capture
     if (!tr->since_us) {
         return;
     }
-    set_trouble(t, capture, &(struct mf_error){0});
     int64_t now = mf_now_us(), proof = t->retry_us < IDLE_PROOF_US ? t->retry_us : IDLE_PROOF_US;
     tr->idle_us = !idle ? 0 : tr->idle_us ? tr->idle_us : now;
-    if (reached(t->pipe, capture) > tr->reached || (idle && now - tr->idle_us >= proof)) {
+    bool over = reached(t->pipe, capture) > tr->reached || (idle && now - tr->idle_us >= proof);
+    if (over || !tr->waits) {
+        set_trouble(t, capture, &(struct mf_error){0});
+    }
+    if (over) {
         *tr = (struct trying){0};
     }
+}
+
+/* Each try was short, and has had its pauses. */
+static bool wait_for_others(struct mf_pipe_threads *t, struct trying *tr, bool capture, const struct mf_error *err)
+{
+    if (!tr->waits) {
+        mf_log_error_at(MF_WARN, area_of(t->pipe, capture), err);
+    }
+    *tr = (struct trying){
+        .since_us = mf_now_us(), .backoff_us = BACKOFF_MIN, .reached = reached(t->pipe, capture), .waits = true};
+    set_trouble(t, capture, err);
+    return !pause_for(t, BACKOFF_MIN);
 }
 
 /* After a failure. True: try again. */
@@ -126,6 +143,10 @@ static bool try_again(struct mf_pipe_threads *t, struct trying *tr, bool capture
 {
     int64_t now = mf_now_us();
     uint64_t at = reached(t->pipe, capture);
+    if (err->cls == MF_RETRY && mf_streq(err->code, "MFLOCK")) {
+        return wait_for_others(t, tr, capture, err);
+    }
+    tr->waits = false;
     if (!tr->since_us || at > tr->reached) {
         *tr = (struct trying){.since_us = now, .backoff_us = BACKOFF_MIN, .reached = at};
     }

@@ -36,7 +36,7 @@ struct mf_pipe_options {
 
 int mf_pipe_open(const struct mf_pipe_options *o, struct mf_pipe **ret, struct mf_error *err);
 /* Threads: capture and apply (and with dual writes one that asks the origin whether its commits wait), each looping over its step; a MF_RETRY failure is tried again with growing pauses (100 ms to 10 s) until the
- * stage has not got further for retry_ms. */
+ * stage has not got further for retry_ms; code MFLOCK (mf_target_ops) without that bound, and told once. */
 int mf_pipe_start(struct mf_pipe *p, struct mf_error *err);
 /* The first failure that ended a thread, or 0 when both run. Any thread, as mf_pipe_trouble. */
 int mf_pipe_failure(struct mf_pipe *p, struct mf_error *ret);

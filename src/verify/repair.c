@@ -309,8 +309,8 @@ static int good_of_keyed(struct vf_repair *p, struct mf_reader *now, int64_t *re
     if (!have.rows) {
         return mf_fail(err, MF_FATAL, "MFMEM", "rows to repair are too large");
     }
-    if (p->whole.n && r->connector->source->read_rows(now, t->rt, p->whole.rows, p->whole.n, vf_take_row, &have,
-                                                      &ignored, err) < 0) {
+    if (p->whole.n &&
+        r->connector->source->read_rows(now, t->rt, p->whole.rows, p->whole.n, vf_take_row, &have, &ignored, err) < 0) {
         return -1;
     }
     *ret_good = (int64_t)p->ngone;

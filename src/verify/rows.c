@@ -109,7 +109,7 @@ static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *k
     if (a && b && vf_same_row(a, b)) {
         return 0; /* the two sides order the key differently: it was in another range */
     }
-    if (!a && !b) {
+    if (!a && !b && mf_row_refused(key) < 0) {
         return 0; /* the key is spelled in another way where it was found; that spelling is a candidate of its own */
     }
     char text[VF_KEY_TEXT];

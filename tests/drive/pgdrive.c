@@ -2,7 +2,7 @@
  * A target of any connector (that of the URL), and its traffic, driven by lines of JSON on standard input; each is answered by a line of JSON. For
  * tests only.
  *
- * A table is {"schema", "name", "identity": "key"|"full", "columns": [{"name", "type", "type_id", "type_mod", "in_key"}], "key": [..]}.
+ * A table is {"schema", "name", "identity": "key"|"full", "columns": [{"name", "type", "type_id", "type_mod", "in_key", "by_bytes"}], "key": [..]}.
  * A value is null, a string (the source's text), {"hex": "00ff"} (raw bytes) or {} (unchanged).
  */
 #include <inttypes.h>

@@ -58,7 +58,8 @@ const struct mf_table *pd_table_of(const json_t *o)
                                            .type = json_object_get(c, "type") ? pd_keep(pd_text(c, "type")) : NULL,
                                            .type_id = (uint32_t)pd_number(c, "type_id"),
                                            .type_mod = (int32_t)pd_number(c, "type_mod"),
-                                           .generated = pd_flag(c, "generated")};
+                                           .generated = pd_flag(c, "generated"),
+                                           .by_bytes = pd_flag(c, "by_bytes")};
     }
     for (uint16_t i = 0; i < t->nkey; i++) {
         t->key[i] = (uint16_t)json_integer_value(json_array_get(key, i));

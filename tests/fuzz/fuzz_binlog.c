@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "connector/mysql/binlog.h"
 #include "connector/mysql/binlog_internal.h"
+#include "connector/mysql/charset_id.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -59,6 +60,31 @@ static struct my_type type_of(uint8_t field, const uint8_t *meta, unsigned salt)
     return t;
 }
 
+/* In the character set that most columns of the map have. */
+static void as_told(struct my_type *t, const char *charset)
+{
+    static const struct {
+        enum my_base text, bytes;
+    } pairs[] = {{MY_CHAR, MY_BINARY}, {MY_VARCHAR, MY_VARBINARY}, {MY_TEXT, MY_BLOB}};
+    for (size_t i = 0; charset && i < MF_ARRAY_LEN(pairs); i++) {
+        if (t->base == pairs[i].text || t->base == pairs[i].bytes) {
+            bool binary = strcmp(charset, "binary") == 0;
+            t->base = binary ? pairs[i].bytes : pairs[i].text;
+            snprintf(t->charset, sizeof(t->charset), "%s", binary ? "" : charset);
+        }
+    }
+}
+
+/* In characters, what the map has in bytes. */
+static void fit_length(struct my_type *t)
+{
+    if (t->base == MY_CHAR || t->base == MY_VARCHAR) {
+        t->length /= my_charset_width(t->charset);
+    } else if (my_type_is_binary(t)) {
+        t->charset[0] = '\0';
+    }
+}
+
 static int give_columns(struct my_binlog *d, const struct my_table_map *map)
 {
     static struct my_type types[4096];
@@ -75,9 +101,14 @@ static int give_columns(struct my_binlog *d, const struct my_table_map *map)
         at += len > 0 ? (size_t)len : 0;
         types[i] = type_of(map->types[i], meta, (unsigned)map->id + i);
         bool number = (types[i].base >= MY_TINYINT && types[i].base <= MY_DOUBLE);
-        if (number && sign / 8 < m->signs_len) { /* as the map says: else no row of the newer servers is ever read */
-            types[i].is_unsigned = m->signs[sign / 8] >> (7 - sign % 8) & 1;
+        const struct my_slice *signs = &m->told[MY_META_SIGNS], *charset = &m->told[MY_META_CHARSET];
+        if (number && sign / 8 < signs->n) { /* as the map says: else no row of the newer servers is ever read */
+            types[i].is_unsigned = signs->p[sign / 8] >> (7 - sign % 8) & 1;
         }
+        if (charset->n) {
+            as_told(&types[i], my_charset_of_collation(charset->p[0]));
+        }
+        fit_length(&types[i]);
         sign += number;
         MF_FUZZ_CHECK(!map->has_names || map->names[i]);
     }

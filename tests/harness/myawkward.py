@@ -3,11 +3,12 @@ changes of every kind. All of it follows from the seed."""
 from __future__ import annotations
 
 import random
+import re
 
 import MySQLdb
 
 from .awkward import AwkwardLoad
-from .mysql_servers import MysqlDatabase, run
+from .mysql_servers import MysqlDatabase, ident, run
 
 # column → (type, literals). One row takes one of each; NULL is added to all that may be NULL.
 TYPES = {
@@ -119,11 +120,20 @@ def connect(database: MysqlDatabase, minus_zero: bool = True) -> MySQLdb.Connect
     """A session that takes zero dates, as old applications' do. minus_zero: -0 is among the values (MariaDB has none)."""
     connection = database.connect()
     connection.minus_zero = minus_zero
+    connection.old_collations = getattr(database, "old_collations", False)
     connection.cursor().execute(RELAXED)
     return connection
 
 
+def old_collations(database: MysqlDatabase) -> None:
+    """The database's tables get collations that every server knows: MySQL 8.0 has a default of its own for utf8mb4."""
+    database.execute(f"ALTER DATABASE {ident(database.name)} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+    database.old_collations = True
+
+
 def _do(connection, sql: str) -> None:
+    if connection.old_collations:
+        sql = re.sub(r"(CHARACTER SET|CHARSET) utf8mb4(?! COLLATE)", r"\g<0> COLLATE utf8mb4_general_ci", sql)
     run(connection, sql if connection.minus_zero else sql.replace("-0e0", "0e0"), close=False)
 
 

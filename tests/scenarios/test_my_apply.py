@@ -153,6 +153,17 @@ def test_what_the_target_cannot_hold_is_refused_and_never_changed(drive, c, acco
     assert d("quarantine", drop=entry["id"])["entries"] == []
 
 
+@pytest.mark.parametrize("column", ["x timestamp NOT NULL DEFAULT '2000-01-01 00:00:00'", "x int NOT NULL AUTO_INCREMENT UNIQUE", "x int NOT NULL"], ids=["timestamp", "counter", "int"])
+def test_null_where_the_target_has_none(drive, c, column):
+    """An old server, and every server for a counter, would put something of its own there."""
+    run(c, f"CREATE TABLE t (id int PRIMARY KEY, {column})", close=False)
+    t, d = table(c, "t"), drive()
+    reply = d.window(10, {"table": t, "inserts": [insert("1", None)]}, careful=True, keep=True)
+    assert reply["quarantined"] == 1 and rows(c, "SELECT * FROM t") == []
+    (entry,) = d("quarantine")["entries"]
+    assert entry["column"] == "x", entry
+
+
 def test_no_note_passes(drive, c):
     """What a strict server only notes, or does not even note, is refused by itself and in the middle of many rows."""
     do(c, "CREATE TABLE n (id int PRIMARY KEY, v varchar(5), d datetime(3), f float, e enum('1','2','0'), y date, s varchar(5) CHARACTER SET latin1, b bit(3),"
@@ -302,6 +313,78 @@ def test_many_rows_under_keys_of_another_spelling(drive, c):
     with pytest.raises(Refused) as e:
         d.window(11, {"table": t, "updates": [change([k, KEEP], [k, "2"]) for k in ("a", "A", "b")]})
     assert e.value.cls == "conflict"
+
+
+def by_bytes(t):
+    """The origin goes by another equality than this table's collation."""
+    return {**t, "columns": [{**c, "by_bytes": "charset" in c["type"]} for c in t["columns"]]}
+
+
+EQUAL = {"case": ("utf8mb4_general_ci", "Bob", "bob"), "blank": ("utf8mb4_bin", "a", "a "), "latin1": ("latin1_swedish_ci", "é", "E")}
+
+
+@pytest.mark.parametrize("two", [False, True], ids=["one column", "two columns"])
+@pytest.mark.parametrize("which", EQUAL)
+def test_a_row_whose_key_is_only_equal_here_is_another_row(drive, c, which, two):
+    """The origin has both. There is room for one: the other is refused, and whatever is done to it does nothing to the one that is there."""
+    collation, there, other = EQUAL[which]
+    do(c, f"CREATE TABLE e (k varchar(10) NOT NULL, n int NOT NULL, v varchar(9), PRIMARY KEY ({'k, n' if two else 'k'})) CHARACTER SET {collation.split('_')[0]} COLLATE {collation}")
+    do(c, "INSERT INTO e VALUES ('x', 1, 'x'), ('y', 1, 'y'), ('z', 1, 'z')")
+    t, d = by_bytes(table(c, "e")), drive()
+    d.window(10, {"table": t, "inserts": [insert(there, "1", "there")]})
+    mine = lambda: [r[:3:2] for r in rows(c, "SELECT k, n, v FROM e WHERE v NOT IN ('x', 'y', 'z')")]
+    keys = lambda: [e["key"].split(", ")[0] for e in d("quarantine")["entries"]]
+    old = [other, "1", KEEP]
+    steps = {"insert": {"inserts": [insert(other, "1", "other")]}, "update": {"updates": [change(old, [other, "1", "other"])]}, "part": {"updates": [change(old, [other, "1", KEEP])]},
+             "move": {"updates": [change(["x", "1", KEEP], [other, "1", "other"])]}, "delete": {"deletes": [{"old": old}]},
+             "many": {"updates": [change([k, "1", KEEP], [k, "1", "other"]) for k in ("x", "y", "z", other)]}, "deletes": {"deletes": [{"old": [k, "1", KEEP]} for k in ("x", "y", "z", other)]}}
+    for name, step in steps.items():  # nothing of it happens
+        with pytest.raises(Refused) as e:
+            d.window(11, {"table": t, **step})
+        assert e.value.cls == "conflict", name
+        assert mine() == [(there, "there")] and value(c, "SELECT COUNT(*) FROM e") == 4, name
+    with pytest.raises(Refused) as e:
+        d.window(11, {"table": t, **steps["insert"]}, careful=True, heal=True)
+    assert e.value.cls == "conflict" and mine() == [(there, "there")]
+    order, named = 11, {"careful": True, "keep": True, "heal": True}
+    for fuzzy in (False, True):
+        reply = d.window(order, {"table": t, **steps["insert"]}, fuzzy=fuzzy, **named)
+        assert reply["quarantined"] == 1 and reply["diverged"] == 0 and mine() == [(there, "there")] and len(keys()) == 1
+        for step in ("update", "part"):
+            order += 1
+            reply = d.window(order, {"table": t, **steps[step]}, fuzzy=fuzzy, **named)
+            assert reply["diverged"] == 0 and mine() == [(there, "there")] and len(keys()) == 1, step
+        reply = d.window(order + 1, {"table": t, "updates": [change([there, "1", KEEP], [there, "1", "changed"])]}, fuzzy=fuzzy)
+        assert mine() == [(there, "changed")] and len(keys()) == 1
+        d.window(order + 2, {"table": t, "updates": [change([there, "1", KEEP], [there, "1", "there"])]}, fuzzy=fuzzy)
+        d.window(order + 3, {"table": t, **steps["delete"]}, fuzzy=fuzzy, **named)
+        assert mine() == [(there, "there")] and keys() == []
+        order += 4
+    d.window(order, {"table": t, **steps["delete"]}, fuzzy=True)
+    assert mine() == [(there, "there")]
+    with pytest.raises(Refused) as e:
+        d.window(order + 1, {"table": t, **steps["insert"]}, fuzzy=True)
+    assert e.value.cls == "conflict"
+    with pytest.raises(Refused) as e:
+        d("repair", table=t, whole=[[other, "1", "other"]])
+    assert (e.value.cls, e.value.code) == ("conflict", "1062")
+    d("repair", table=t, gone=[old])
+    assert mine() == [(there, "there")]
+    d("repair", table=t, gone=[[there, "1", KEEP]], whole=[[other, "1", "other"]])  # the one goes, the other comes
+    assert mine() == [(other, "other")]
+
+
+def test_many_keys_are_told_apart_by_their_bytes(drive, c):
+    do(c, "CREATE TABLE e (k varchar(10) PRIMARY KEY, v int) COLLATE utf8mb4_general_ci")
+    t, d = by_bytes(table(c, "e")), drive()
+    d.window(10, {"table": t, "inserts": [insert(f"K{i}", "0") for i in range(1200)]})
+    d.window(11, {"table": t, "updates": [change([f"K{i}", KEEP], [f"K{i}", "1"]) for i in range(1200)]})
+    d.window(12, {"table": t, "deletes": [{"old": [f"k{i}", KEEP]} for i in range(1200)]}, fuzzy=True)
+    assert rows(c, "SELECT v, COUNT(*) FROM e GROUP BY v") == [("1", "1200")]
+    d.window(13, {"table": t, "deletes": [{"old": [f"K{i}", KEEP]} for i in range(1199)]})
+    assert rows(c, "SELECT k FROM e") == [("K1199",)]
+    plan = fetch(c, "EXPLAIN SELECT * FROM e WHERE k IN ('K1', 'K2') AND CAST(CONVERT(k USING utf8mb4) AS BINARY) IN (x'4B31', x'4B32')", close=False)
+    assert "PRIMARY" in plan[0]  # found by the index all the same
 
 
 # ---- tables without a key ----

@@ -230,3 +230,27 @@ def test_a_new_table_whose_rows_go_with_others(mysql_pair, migration):
     equal_at_last(m, source, target)
     assert source.value("SELECT count(*) FROM late") == 2
     assert m.starts == 1
+
+
+@pytest.mark.parametrize("mysql_versions", [("5.7", "8.0"), ("mariadb", "mariadb")], ids=lambda v: f"{v[0]}to{v[1]}")
+def test_a_key_that_changes_its_spelling_with_thousands_that_refer_to_it(mysql_pair, migration):
+    """After the change they still refer to it as it was, as far as the collation goes."""
+    source, target = mysql_pair
+    source.execute("CREATE TABLE firm (name varchar(20) PRIMARY KEY) COLLATE utf8mb4_general_ci; INSERT INTO firm VALUES ('acme'), ('other');"
+                   "CREATE TABLE staff (firm varchar(20), n int, PRIMARY KEY (firm, n), CONSTRAINT s1 FOREIGN KEY (firm) REFERENCES firm (name) ON DELETE CASCADE ON UPDATE CASCADE) COLLATE utf8mb4_general_ci;"
+                   "CREATE TABLE desk (id int PRIMARY KEY, firm varchar(20), n int, CONSTRAINT s2 FOREIGN KEY (firm, n) REFERENCES staff (firm, n) ON DELETE CASCADE ON UPDATE CASCADE) COLLATE utf8mb4_general_ci")
+    connection = source.connect(autocommit=False)
+    cursor = connection.cursor()
+    cursor.executemany("INSERT INTO staff VALUES (%s, %s)", [(("acme", "Acme", "ACME")[i % 100 if i % 100 < 3 else 0], i) for i in range(4500)] + [("other", 1)])
+    cursor.executemany("INSERT INTO desk VALUES (%s, %s, %s)", [(i, "aCme" if i == 7 else "acme", i) for i in range(0, 4500, 9)])
+    connection.commit()
+    m = migration(source, target, config=SMALL)
+    m.start()
+    m.wait_phase("synced")
+    for name in ("ACME", "AcmE", "Firm"):
+        source.execute(f"UPDATE firm SET name = '{name}' WHERE name <> 'other'")
+        equal_at_last(m, source, target)
+        assert target.rows(f"SELECT DISTINCT BINARY firm FROM staff WHERE firm <> 'other'") == [(name.encode(),)]
+    source.execute("DELETE FROM firm WHERE name = 'firm'")
+    equal_at_last(m, source, target)
+    assert target.value("SELECT (SELECT count(*) FROM staff) + (SELECT count(*) FROM desk)") == 1

@@ -48,6 +48,7 @@ def begin(migration, pair, **config):
     m.start()
     m.wait_phase("synced")
     wait_on(m)
+    wait_for(lambda: changes(m)[-1:] == ["on"], 10, "the log to say so")
     return m
 
 

@@ -7,7 +7,7 @@ import pytest
 from harness.dialects import MYSQL_READ_ONLY
 from harness.loads import Bank, Endpoint, Ledger
 from harness.midflight import DIFFERENT, FAILED, unhurried
-from harness.myawkward import MysqlAwkwardLoad, awkward_churn, awkward_data, connect
+from harness.myawkward import MysqlAwkwardLoad, awkward_churn, awkward_data, connect, old_collations
 from harness.mycompare import counters, equal_at_last, fingerprint, left_of_ours, schema_differences, wait_no_sessions
 from harness.compare import fingerprint_differences
 from harness.mysql_servers import APP, VERSIONS
@@ -48,7 +48,9 @@ class Application:
 
 def there_and_back_and_there(source, target, migration, tmp_path) -> None:
     app = Application(source, target, tmp_path)
-    minus_zero = target.server.version != "mariadb"  # MariaDB has no -0
+    minus_zero = "mariadb" not in (source.server.version, target.server.version)  # MariaDB has no -0
+    if source.server.version == "8.0" != target.server.version:
+        old_collations(source)
     with_zero_dates = connect(source, minus_zero)
     awkward_data(with_zero_dates, 100, seed=11)
     app.create(with_zero_dates)

@@ -160,8 +160,8 @@ def test_killed_on_the_way_to_the_replica_and_at_the_promotion(pair, migration, 
         m.kill()
         for point in ["cutover.drain", "cutover.decide", "cutover.open", *PROMOTION, "cutover.done"]:
             m.start(fault=f"{point}=kill")
-            wait_for(lambda: not m.running() or m.status()["streams_open"], 60, "streams, or the end")
-            if m.running() and m.status()["writes"] == "source":
+            seen = m.wait(lambda s: not m.running() or s["streams_open"], 60, "streams, or the end", may_exit=True)
+            if m.running() and seen["writes"] == "source":
                 m.call("cutover", expect=None)
             if point == "cutover.done" and m.status()["writes"] == "target":
                 m.kill()  # it was finished without passing that step again

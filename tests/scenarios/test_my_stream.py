@@ -4,6 +4,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from contextlib import contextmanager
 
 import MySQLdb
 import pytest
@@ -496,3 +497,99 @@ def test_a_savepoint_that_is_in_the_log(stream, version, gtid):
             "INSERT INTO t VALUES (3, 'gone')", "INSERT INTO m VALUES (1)", "ROLLBACK TO p", "INSERT INTO t VALUES (4, 'x')",
             "COMMIT", "BEGIN", "INSERT INTO t VALUES (5, 'gone')", "INSERT INTO m VALUES (2)", "ROLLBACK")
     assert [line for line in s.lines() if " t " in line] == ["I t 1|x", "I t 4|x"]
+
+
+@pytest.mark.parametrize("version,gtid", [("5.7", True), ("8.0", True), ("mariadb", True)], ids=["5.7", "8.0", "mariadb"])
+def test_any_number_of_savepoints(stream, version, gtid):
+    """Nested transactions of an application: each is a savepoint, whose release the log does not tell."""
+    s = stream(version, gtid, T)
+    s.write("BEGIN")
+    for i in range(1200):
+        s.write("SAVEPOINT s", f"INSERT INTO t VALUES ({i}, 'x')", "RELEASE SAVEPOINT s")
+    s.write("COMMIT", "BEGIN")
+    for i in range(1200):
+        s.write(f"SAVEPOINT s{i}", f"INSERT INTO t VALUES ({i + 5000}, 'x')")
+    s.write("COMMIT")
+    assert s.open().lines() == [f"I t {i}|x" for i in range(1200)] + ["C"] + [f"I t {i + 5000}|x" for i in range(1200)] + ["C"]
+
+
+@every
+def test_a_table_made_if_it_is_missing_is_as_it_was(stream, version, gtid):
+    """Every server logs it, also when it did nothing; applications send it at each start. It says nothing of the table, whatever its name."""
+    s = stream(version, gtid, T, "CREATE TABLE `größe` (id INT PRIMARY KEY, v VARCHAR(20))", "CREATE TABLE `表` (id INT PRIMARY KEY)")
+    other = s.database.connect(charset="latin1")
+
+    def again():
+        for sql in ("CREATE TABLE IF NOT EXISTS t (id INT PRIMARY KEY)", "CREATE TABLE IF NOT EXISTS größe (id INT PRIMARY KEY)"):
+            other.query(sql.encode("latin1"))
+            s.write(sql, "CREATE TABLE IF NOT EXISTS 表 LIKE t")
+
+    def known():
+        return s.database.server.value("SELECT COUNT(*) FROM midflight.settings WHERE kind = 'shape fwd'")
+
+    again()
+    before = known()
+    s.open()
+    s.write("INSERT INTO t VALUES (1, 'a')", "INSERT INTO größe VALUES (1, 'a')")
+    again()
+    s.write("INSERT INTO t VALUES (2, 'b')", "INSERT INTO größe VALUES (2, 'b')", "INSERT INTO 表 VALUES (1)")
+    again()
+    items = s.read.read_until_now()["items"]
+    assert texts(items) == ["I t 1|a", "C", "I größe 1|a", "C", "I t 2|b", "C", "I größe 2|b", "C", "I 表 1", "C"]
+    assert known() == before
+    other.query("ALTER TABLE größe ADD w INT".encode("latin1"))
+    s.write("INSERT INTO größe VALUES (3, 'c', 3)")
+    assert s.lines() == ["I größe 3|c|3", "C"]
+    assert known() == before + 1  # of this table alone
+    other.query("DROP TABLE größe".encode("latin1"))
+    s.write("CREATE TABLE IF NOT EXISTS größe (id INT PRIMARY KEY)", "INSERT INTO größe VALUES (1)")
+    e = s.refused()
+    assert (e.cls, e.code) == ("fatal", "MFDDL") and "DROP TABLE" in e.text
+    other.close()
+
+
+@contextmanager
+def row_metadata(s: Stream, what: str | None):
+    """What table maps tell of columns: the whole server's setting, and the default again behind it."""
+    if what:
+        s.database.server.execute(f"SET GLOBAL binlog_row_metadata = {what}")
+    try:
+        yield
+    finally:
+        if what:
+            s.database.server.execute("SET GLOBAL binlog_row_metadata = DEFAULT")
+
+
+EVERYTHING = ("CREATE TABLE every_type (id INT PRIMARY KEY, u BIGINT UNSIGNED, y YEAR, c CHAR(200), b BINARY(16), vb VARBINARY(9), v VARCHAR(20) CHARACTER SET gbk, "
+              "l TEXT CHARACTER SET latin1, t TEXT, bl BLOB, j JSON, g GEOMETRY, p POINT, e ENUM('ä','b'), el ENUM('ä','b') CHARACTER SET latin1, "
+              "s SET('x','я') CHARACTER SET cp1251, w VARCHAR(5) CHARACTER SET utf16, z VARCHAR(20) CHARACTER SET ascii, d DECIMAL(10,2), k BIT(3){more})")
+
+
+@pytest.mark.parametrize("metadata", ["MINIMAL", "FULL"])
+@pytest.mark.parametrize("version,more", [("8.0", ""), ("mariadb", ", a INET6, aa UUID, cv VARCHAR(99) CHARACTER SET latin1 COMPRESSED, ct TEXT COMPRESSED")],
+                         ids=["8.0", "mariadb"])
+def test_what_the_log_tells_of_columns_fits_every_type(stream, version, more, metadata):
+    s = stream(version, True, EVERYTHING.format(more=more))
+    with row_metadata(s, metadata):
+        s.write("INSERT INTO every_type (id, v, l, t, e, el, s, w) VALUES (1, '表', 'é', 'é', 'ä', 'ä', 'x,я', 'é')")
+    line = s.open().lines()[0]
+    assert [x for x in line.split("|") if x != "NULL"] == ["I every_type 1", "表", "é", "é", "ä", "ä", "x,я", "é"]
+
+
+UNLOGGED = [("5.7", None, "MODIFY v VARCHAR(20) CHARACTER SET utf8mb4"), ("8.0", None, "CONVERT TO CHARACTER SET utf8mb4"),
+            ("mariadb", None, "MODIFY v VARCHAR(20) CHARACTER SET utf8mb4"), ("8.0", None, "MODIFY x TEXT CHARACTER SET utf8mb4"),
+            ("mariadb", "MINIMAL", "MODIFY x TEXT CHARACTER SET utf8mb4"), ("8.0", "FULL", "MODIFY e ENUM('b','a')"),
+            ("mariadb", "FULL", "MODIFY e ENUM('b','a')"), ("8.0", "FULL", "CHANGE a b INT, CHANGE b a INT")]
+
+
+@pytest.mark.parametrize("version,metadata,what", UNLOGGED, ids=[f"{v}-{m}-{w.split()[0]}-{w.split()[1]}" for v, m, w in UNLOGGED])
+def test_a_table_changed_behind_the_log_is_not_misread(stream, version, metadata, what):
+    """An ALTER with sql_log_bin = 0, as for a change that is rolled over the servers one by one."""
+    s = stream(version, True, "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20), e ENUM('a','b'), x TEXT, a INT, b INT) CHARACTER SET latin1").open()
+    with row_metadata(s, metadata):
+        s.write("INSERT INTO t VALUES (1, 'é', 'a', 'é', 1, 2)")
+        assert s.lines() == ["I t 1|é|a|é|1|2", "C"]
+        s.write("SET sql_log_bin = 0", f"ALTER TABLE t {what}", "SET sql_log_bin = 1", "INSERT INTO t VALUES (2, 'é', 'b', 'é', 3, 4)")
+    e = s.refused()
+    assert (e.cls, e.code) == ("fatal", "MFDDL") and "nothing was misread" in e.text and "sql_log_bin" in e.hint
+    assert texts(e.reply["items"]) == []

@@ -1,5 +1,8 @@
 """Triggers of users: they stand only on the side that takes the application's writes, and do their work once for each of its rows, whatever is
 abandoned, killed or turned round in between."""
+import threading
+import time
+
 import MySQLdb
 import pytest
 
@@ -118,12 +121,12 @@ def test_a_cutover_that_is_abandoned_after_the_triggers_were_made(mysql_pair, mi
 
 def test_killed_while_triggers_come_and_go(mysql_pair, migration):
     source, target = mysql_pair
-    made(source)
+    both_made(source, target)
     orders(source, 3)
     m = started(source, migration, target)
     m.call("verify")
     m.kill()
-    m.start(fault="mysql.trigger_up:3=kill")
+    m.start(fault="mysql.trigger_up:7=kill")
     m.wait(lambda s: s["streams_open"], 60, "streams")
     m.call("verify", expect=None)
     m.call("cutover", expect=None)
@@ -134,7 +137,16 @@ def test_killed_while_triggers_come_and_go(mysql_pair, migration):
     orders(source, 2)
     m.call("verify")
     worked_once(target)
+    m.kill()
+    m.start(fault="mysql.trigger_down:1=kill")  # those that the first cutover has made, on a table that got no rows since
+    m.wait(lambda s: s["streams_open"], 60, "streams")
+    m.call("cutover", expect=None)
+    assert m.wait_exit(30) == -9
+    m.start()
+    m.wait_phase("synced")
+    m.call("verify")
     m.call("cutover")
+    assert sorted(names(target)) == BOTH and "right" in body(target, "quiet_too")
     m.restart(fault="mysql.trigger_down:2=kill")
     orders(target, 2)
     assert m.wait_exit(30) == -9
@@ -144,7 +156,7 @@ def test_killed_while_triggers_come_and_go(mysql_pair, migration):
     m.call("verify")
     worked_once(source)
     m.call("rollback")
-    assert names(source) == ALL
+    assert sorted(names(source)) == sorted(THEIRS)
     orders(source, 1)
     worked_once(source)
 
@@ -166,3 +178,241 @@ def test_one_that_the_target_refuses_is_met_before_anything_is_decided(mysql_pai
         target.execute("INSERT INTO t VALUES (3, 3, 3)")
     m.call("verify")
     wait_for(lambda: target.value("SELECT count(*) FROM t") == 2, 20, "both rows")
+
+
+def prepared(target) -> None:
+    """A target that was made by hand, with triggers of its own: one on a table that gets rows at once, one on a table that gets none before the
+    cutover, and two that have the name of one of the source's."""
+    target.execute(TABLES.replace("INSERT INTO totals VALUES (1, 0);", ""))
+    target.execute("CREATE TABLE mine (what varchar(20))")
+    connection = target.connect()
+    for text in MINE:
+        connection.cursor().execute(text)
+    connection.close()
+
+
+MINE = [
+    "CREATE TRIGGER own_orders AFTER INSERT ON orders FOR EACH ROW INSERT INTO mine VALUES ('order')",
+    "CREATE TRIGGER own_quiet AFTER INSERT ON quiet FOR EACH ROW INSERT INTO mine VALUES ('quiet')",
+    "CREATE TRIGGER stamp BEFORE INSERT ON orders FOR EACH ROW SET NEW.stamp = 'wrong'",
+    "CREATE TRIGGER quiet_too BEFORE INSERT ON quiet FOR EACH ROW SET NEW.v = 'wrong'",
+]
+QUIET = "CREATE TABLE quiet (id int PRIMARY KEY, v varchar(10))"
+THEIRS = ALL + ["quiet_too"]
+BOTH = sorted(THEIRS + ["own_orders", "own_quiet"])
+
+
+def body(database, name: str) -> str:
+    return database.value(f"SELECT action_statement FROM information_schema.triggers WHERE trigger_schema = database() AND trigger_name = '{name}'")
+
+
+def both_made(source, target) -> None:
+    for side in (source, target):
+        side.execute(QUIET)
+    made(source)
+    source.execute("CREATE TRIGGER quiet_too BEFORE INSERT ON quiet FOR EACH ROW SET NEW.v = 'right'")
+    prepared(target)
+
+
+@PAIRS
+def test_the_targets_own_triggers_stand_again_after_the_cutover(mysql_pair, migration):
+    source, target = mysql_pair
+    both_made(source, target)
+    orders(source, 3)
+    m = migration(source, target, config=SMALL)
+    told = {f["object"]: f["reason"] for f in m.call("check", "--json").json["findings"] if f["code"] == "trigger-target"}
+    assert sorted(o.split()[1] for o in told) == ["own_orders", "own_quiet", "quiet_too", "stamp"], told
+    m.start()
+    m.wait_phase("synced")
+    assert "own_orders" not in names(target)
+    for same in ("stamp", "quiet_too"):
+        assert [line for line in m.log_text().splitlines() if f".{same}" in line and "the source's is made" in line], m.log_text()
+    m.call("verify")
+    m.call("cutover")
+    assert sorted(names(target)) == BOTH
+    assert "right" in body(target, "quiet_too")
+    orders(target, 2)
+    target.execute("INSERT INTO quiet VALUES (1, '')")
+    worked_once(target)
+    assert target.rows("SELECT what, count(*) FROM mine GROUP BY what ORDER BY what") == [("order", 2), ("quiet", 1)]
+    # what is made on the target while the application is there is its own too, and so is what is changed there
+    target.execute("CREATE TRIGGER x AFTER DELETE ON orders FOR EACH ROW INSERT INTO mine VALUES ('gone')")
+    target.execute("DROP TRIGGER count_out; CREATE TRIGGER count_out AFTER DELETE ON orders FOR EACH ROW UPDATE totals SET n = n - 1 WHERE k = 1 AND n > 0")
+    m.wait(lambda s: names(source) == [], 30, "the source's triggers are down")
+    m.call("verify")
+    m.call("rollback")
+    assert sorted(names(source)) == sorted(THEIRS)
+    source.execute("DROP TRIGGER stamp_more")  # made on the target from here: not one of its own
+    orders(source, 2)
+    m.wait(lambda s: names(target) == ["own_quiet", "quiet_too"], 30, "the triggers of the tables that get rows are down again")
+    m.call("verify")
+    m.call("cutover")
+    assert sorted(names(target)) == sorted(set(BOTH) - {"stamp_more"} | {"x"})
+    assert "n > 0" not in body(target, "count_out")
+    assert [line for line in m.log_text().splitlines() if ".count_out" in line and "the source's is made" in line], m.log_text()
+    assert not [line for line in m.log_text().splitlines() if ".count_in" in line and "the source's is made" in line], m.log_text()
+    target.execute("DELETE FROM orders ORDER BY id LIMIT 1")
+    assert target.value("SELECT count(*) FROM mine WHERE what = 'gone'") == 1
+    m.call("complete")
+    assert m.wait_exit(30) == 0
+    assert sorted(names(target)) == sorted(set(BOTH) - {"stamp_more"} | {"x"})
+
+
+@PAIRS
+@pytest.mark.parametrize("abandoned", [False, True], ids=["at once", "after an abandoned cutover"])
+def test_a_cancel_puts_the_targets_own_triggers_back(mysql_pair, migration, abandoned):
+    source, target = mysql_pair
+    both_made(source, target)
+    orders(source, 3)
+    m = migration(source, target, config=SMALL)
+    m.hook("on_cutover", "exit 1")
+    m.start()
+    m.wait_phase("synced")
+    if abandoned:
+        m.call("verify")
+        assert "on_cutover" in str(m.call("cutover", expect=REFUSED))
+    m.call("cancel")
+    assert m.wait_exit(30) == 0
+    assert names(target) == ["own_orders", "own_quiet", "quiet_too", "stamp"]
+    assert "wrong" in body(target, "quiet_too") and "wrong" in body(target, "stamp")
+    assert sorted(names(source)) == sorted(THEIRS)
+    assert not left_of_ours(source) and not left_of_ours(target)
+
+
+@PAIRS
+def test_what_was_dropped_meanwhile_does_not_come_back(mysql_pair, migration):
+    source, target = mysql_pair
+    made(source)
+    orders(source, 3)
+    m = started(source, migration, target)
+    m.call("verify")
+    m.call("cutover")
+    orders(target, 2)
+    m.wait(lambda s: names(source) == [], 30, "the source's triggers are down")
+    m.call("verify")
+    m.call("rollback")
+    assert names(source) == ALL
+    source.execute("DROP TRIGGER count_out")
+    left = [n for n in ALL if n != "count_out"]
+    m.call("verify")
+    m.call("cutover")
+    assert names(target) == left
+    target.execute("INSERT INTO orders (item) VALUES ('again')")
+    m.wait(lambda s: names(source) == [], 30, "the source's triggers are down again")
+    m.call("verify")
+    m.call("rollback")
+    assert names(source) == left
+    m.call("cancel")
+    assert m.wait_exit(30) == 0
+    assert names(source) == left
+    assert not left_of_ours(source) and not left_of_ours(target)
+
+
+class Reader:
+    """Reads a table of a server over and over; `longest`: the longest that one reading took."""
+
+    def __init__(self, database, sql: str):
+        self.connection, self.sql, self.longest, self.ended = database.connect(), sql, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        while not self.ended.wait(0.01):
+            begun = time.monotonic()
+            self.connection.cursor().execute(self.sql)
+            self.longest = max(self.longest, time.monotonic() - begun)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join(30)
+        self.connection.close()
+
+
+WATCHED = {"performance-schema": "ON", "performance-schema-instrument": "wait/lock/metadata/sql/mdl=ON"}
+SEEN = pytest.mark.parametrize("versions, settings", [(("5.7", "8.0"), WATCHED), (("5.7", "8.0"), {}), (("mariadb", "mariadb"), {})],
+                               ids=["5.7to8.0 that sees locks", "5.7to8.0", "mariadb"])
+
+
+def pair_with(mysql_database, versions, settings):
+    source = mysql_database("source", versions[0], **settings)
+    return source, mysql_database("target", versions[1], name=source.name, **settings)
+
+
+@SEEN
+def test_a_session_in_the_way_of_the_triggers_costs_no_more_than_the_pause(mysql_database, migration, versions, settings):
+    source, target = pair_with(mysql_database, versions, settings)
+    made(source)
+    orders(source, 3)
+    m = migration(source, target, config=SMALL)
+    m.hook("on_before_cutover", f"touch '{m.dir}/asked'\nuntil test -e '{m.dir}/go'; do sleep 0.05; done\n")
+    m.start()
+    m.wait_phase("synced")
+    m.call("verify")
+    said = []
+    cutover = threading.Thread(target=lambda: said.append(m.call("cutover", "--max-pause", "700ms", expect=None)))
+    cutover.start()
+    wait_for(lambda: (m.dir / "asked").exists(), 60, "the gates stand")
+    reader = target.connect(autocommit=False)
+    reader.cursor().execute("SELECT * FROM orders")
+    number = reader.thread_id()
+    with Reader(target, "SELECT count(*) FROM orders") as reads, Reader(source, "UPDATE orders SET total = 5 ORDER BY id LIMIT 1") as writes:
+        (m.dir / "go").touch()
+        cutover.join(60)
+    refused = said[0]
+    assert refused.exit == REFUSED, refused
+    assert f"connection {number} " in str(refused) and "orders" in str(refused) and "nothing has changed" in str(refused), refused
+    assert writes.longest < 3 and reads.longest < 3, (writes.longest, reads.longest)  # five seconds and more, when the server's own bound is all there is
+    assert m.status()["writes"] == "source"
+    reader.close()
+    m.call("verify")
+    m.call("cutover", "--max-pause", "5s")
+    assert names(target) == ALL
+    orders(target, 2)
+    worked_once(target)
+
+
+@SEEN
+def test_a_session_in_the_way_of_taking_triggers_down_is_waited_for_and_named(mysql_database, migration, versions, settings):
+    """For longer than `retry` allows for what fails, without holding up those who read, and told once."""
+    source, target = pair_with(mysql_database, versions, settings)
+    made(source)
+    orders(source, 3)
+    m = started(source, migration, target, retry="1s")
+    m.call("verify")
+    m.call("cutover")
+    reader = source.connect(autocommit=False)
+    reader.cursor().execute("SELECT * FROM orders")
+    number = reader.thread_id()
+    begun = time.monotonic()
+    with Reader(source, "SELECT count(*) FROM orders") as reads:
+        orders(target, 2)
+        m.wait(lambda s: f"connection {number} " in (s["last_error"] or ""), 30, "the session is named in status")
+        m.wait(lambda s: time.monotonic() - begun > 5, 60, "longer than `retry`")
+        assert f"connection {number} " in m.status()["last_error"]
+    assert reads.longest < 2, reads.longest
+    warned = [line for line in m.log_text().splitlines() if f"connection {number} " in line]
+    assert len(warned) == 1, warned
+    assert sorted(names(source)) == ALL
+    reader.close()
+    m.wait(lambda s: names(source) == [] and not s["last_error"], 30, "they are down")
+    m.call("verify")
+    worked_once(source)
+    m.call("rollback")
+    assert names(source) == ALL
+
+
+def test_triggers_of_a_source_whose_target_is_of_another_kind(mysql_database, database, migration):
+    source, target = mysql_database("source", "5.7"), database("target")
+    made(source)
+    orders(source, 3)
+    m = started(source, migration, target)
+    m.call("verify")
+    m.call("cutover")
+    target.execute("INSERT INTO orders (id, item, stamp) VALUES (50, 'far', 'é')")
+    m.wait(lambda s: names(source) == [], 30, "the source's triggers are down")
+    m.call("verify")
+    m.call("rollback")
+    assert names(source) == ALL

@@ -2,7 +2,7 @@
 the writes and nowhere twice, indexes and foreign keys are there at the end, a column comes and a table is emptied while it runs."""
 import pytest
 
-from harness.midflight import unhurried
+from harness.midflight import DIFFERENT, FAILED, unhurried
 from harness.mysql_servers import fetch
 from harness.pairs import Column, Load, Table, Writer, wait_same
 from harness.servers import wait_for
@@ -182,3 +182,87 @@ def test_keys_there_and_back(kinds, database, mysql_database, migration):
     wait_same(m, source, target, kinds, tables)
     assert m.call("verify", "--json").json["rows_differing"] == 0
     m.call("cancel")
+
+
+# ---- keys that only one of the two takes as equal ----
+
+WORDS = [Table("words", (Column("w", "varchar"), Column("n", "int")), ("w",), "")]
+
+
+def quarantined(m) -> set:
+    return {r["key"] for r in m.call("quarantine", "list", "--json").json["rows"]}
+
+
+def words(database) -> dict:
+    return dict(ask(database, "SELECT w, n FROM words"))
+
+
+def test_keys_that_differ_in_case_on_the_way_back(database, mysql_database, migration):
+    """MySQL has one of 'Bob' and 'bob', PostgreSQL both: the one that is there stays what it is, the other waits in the quarantine."""
+    source, target = mysql_database("source", "8.0"), database("target")
+    source.execute("CREATE TABLE words (w varchar(40) PRIMARY KEY, n int) COLLATE utf8mb4_general_ci; INSERT INTO words VALUES ('Ann', 1), ('Old', 2)")
+    m = migration(source, target, config={"copy": {"max_load": 0}, "heartbeat": "1s"})
+    m.start()
+    m.wait_phase("synced")
+    source.execute("UPDATE words SET w = 'ANN' WHERE w = 'ann'")  # a change of its spelling is one of its key
+    wait_same(m, source, target, ("8.0", "postgres"), WORDS)
+    m.call("verify")
+    m.call("cutover")
+    target.execute("INSERT INTO words VALUES ('Bob', 10)")
+    target.execute("INSERT INTO words VALUES ('bob', 11)")
+    m.wait(lambda s: s["quarantine"]["rows"] == 1, 30, "the row that does not fit")
+    assert words(source) == {"ANN": 1, "Old": 2, "Bob": 10} and quarantined(m) == {"w=bob"}
+    target.execute("UPDATE words SET n = 12 WHERE w = 'bob'")
+    target.execute("UPDATE words SET n = 13 WHERE w = 'Bob'")
+    target.execute("UPDATE words SET w = 'OLD' WHERE w = 'Old'")
+    wait_for(lambda: words(source) == {"ANN": 1, "OLD": 2, "Bob": 13}, 30, "the changes")
+    m.call("verify", expect=DIFFERENT)
+    assert words(source) == {"ANN": 1, "OLD": 2, "Bob": 13} and quarantined(m) == {"w=bob"}
+    target.execute("DELETE FROM words WHERE w = 'bob'")
+    wait_for(lambda: not quarantined(m), 30, "an empty quarantine")
+    wait_same(m, source, target, ("8.0", "postgres"), WORDS)
+    m.call("verify")
+    m.call("rollback")
+
+
+@pytest.mark.parametrize("kinds", [("postgres", "8.0"), ("8.0", "8.0")], ids="to".join)
+def test_keys_that_are_equal_on_the_target_only(kinds, database, mysql_database, migration):
+    """Blanks at the end, and letters in a table that was made beforehand. Repairs too leave the row alone that is there."""
+    source = database("source") if kinds[0] == "postgres" else mysql_database("source", kinds[0])
+    target = mysql_database("target", kinds[1]) if kinds[0] == "postgres" else mysql_database("target", kinds[1], name=source.name)
+    blank, collation = kinds[0] == "postgres", "utf8mb4_bin" if kinds[0] == "postgres" else "utf8mb4_general_ci"
+    one, other = ("a", "a ") if blank else ("a", "A")
+    source.execute(f"CREATE TABLE words (w varchar(40) PRIMARY KEY, n int){'' if blank else ' COLLATE utf8mb4_bin'}; INSERT INTO words VALUES ('{one}', 1), ('{other}', 2), ('x', 3), ('y', 4)")
+    if not blank:
+        target.execute(f"CREATE TABLE words (w varchar(40) PRIMARY KEY, n int) COLLATE {collation}")
+    m = migration(source, target, config={"copy": {"max_load": 0}, "heartbeat": "1s"})
+    m.start()
+    m.wait_phase("synced")
+    kept = {one: 1, other: 2}
+    here, = (w for w in words(target) if w not in "xy")  # whichever came first
+    away, = kept.keys() - {here}
+    assert quarantined(m) == {f"w={away}"} and words(target) == {here: kept[here], "x": 3, "y": 4}
+    source.execute(f"UPDATE words SET n = 20 WHERE w = '{away}'")
+    source.execute("UPDATE words SET n = 30 WHERE w = 'x'")
+    wait_for(lambda: words(target)["x"] == 30, 30, "the changes")
+    assert words(target) == {here: kept[here], "x": 30, "y": 4} and quarantined(m) == {f"w={away}"}
+    source.execute(f"UPDATE words SET w = '{other}2' WHERE w = 'y'")
+    target.execute("UPDATE words SET n = 0 WHERE w = 'x'")
+    for command in (("verify", "--repair"), ("quarantine", "retry", "all")):
+        tried = m.call(*command, expect=None)
+        assert tried.exit == FAILED and f"Duplicate entry '{away}'" in tried.err, tried
+        assert words(target)[here] == kept[here] and away not in words(target) and quarantined(m) == {f"w={away}"}, command
+    found = m.call("verify", "--json", expect=DIFFERENT).json
+    assert {(d["key"], d["kind"]) for d in found["differences"]} == {(f"w={away}", "quarantined"), ("w=x", "differs")}
+    source.execute(f"DELETE FROM words WHERE w = '{away}'")
+    wait_for(lambda: not quarantined(m), 30, "an empty quarantine")
+    assert words(target)[here] == kept[here]
+    source.execute(f"INSERT INTO words VALUES ('{away}', 5)")
+    wait_for(lambda: quarantined(m), 30, "the row that does not fit")
+    source.execute(f"DELETE FROM words WHERE w = '{here}'")
+    wait_for(lambda: here not in words(target), 30, "the other gone")
+    m.call("quarantine", "retry", "all")  # there is room for it now
+    assert words(target)[away] == 5 and not quarantined(m)
+    m.call("verify", "--repair", expect=(0, DIFFERENT))
+    m.call("verify")
+    assert words(source) == words(target)

@@ -1,11 +1,14 @@
 """Databases of two kinds: MySQL, MariaDB and PostgreSQL into each other and back, with every type that both know, under writes.
 
 The judge is harness/pairs.py, which reads both sides with their own drivers and knows nothing of midflight's translation."""
+import signal
+
 import pytest
 
 from harness.midflight import DIFFERENT, unhurried
 from harness.pairs import KINDS_OF_MYSQL, KINDS_OF_POSTGRES, Load, differences, fill, tables_of, wait_same
 from harness.servers import wait_for
+from harness.wire import Wire
 
 REFUSED_BY_POSTGRES = {  # id → column, value as MySQL has it, a word of the reason
     1: ("d", "'0000-00-00'", "0000-00-00"),
@@ -91,3 +94,41 @@ def side(kind: str, role: str, database, mysql_database):
 def test_there_and_back(kinds, database, mysql_database, migration):
     source, target = (side(k, role, database, mysql_database) for k, role in zip(kinds, ("source", "target")))
     there_and_back(source, target, migration, kinds)
+
+
+def test_refused_rows_of_a_table_without_a_key(database, mysql_database, migration):
+    """What the copy left out is known to the stream, and goes with its row."""
+    source, target = database("source"), mysql_database("target", "8.0")
+    source.execute("CREATE TABLE n (d date, v int); ALTER TABLE n REPLICA IDENTITY FULL; INSERT INTO n VALUES ('2026-01-01', 1), ('infinity', 2), ('-infinity', NULL)")
+    m = migration(source, target, config={"copy": {"max_load": 0}, "on_divergence": "stop"})
+    m.start()
+    m.wait_phase("synced")
+    listed = lambda: sorted(q["key"] for q in m.call("quarantine", "list", "--json").json["rows"])
+    assert listed() == ["d=-infinity, v=NULL", "d=infinity, v=2"]
+    source.execute("DELETE FROM n WHERE d = 'infinity'")
+    wait_for(lambda: len(listed()) == 1, 30, "one entry gone")
+    source.execute("UPDATE n SET d = '2026-02-02' WHERE d = '-infinity'")
+    wait_for(lambda: not listed(), 30, "an empty quarantine")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    assert target.value("SELECT count(*) FROM n") == 2
+
+
+def test_a_commit_that_comes_about_late(database, own_mysql, migration):
+    """Its answer was lost with the connection, and it waits in the server for a replica; meanwhile the chunk is copied again. Then its rows are refused as
+    duplicates of themselves, which is no reason to keep them out."""
+    source, target = database("source"), own_mysql("mariadb", settings={"rpl_semi_sync_master_timeout": 600000, "rpl_semi_sync_master_wait_point": "AFTER_SYNC"}).create_database("shop")
+    source.execute("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 500) i")
+    doing = lambda what: [r for r in target.rows("SHOW FULL PROCESSLIST") if what in f"{r[6]} {r[7]}" and "PROCESSLIST" not in str(r[7])]
+    with Wire(target.server.port) as wire:
+        m = migration(source, wire.url(target.url()), config={"copy": {"max_load": 0, "jobs": 1}, "quarantine": {"on_reject": "stop"}})
+        m.start(fault="mysql.load_commit=stop")
+        wait_for(lambda: open(f"/proc/{m.process.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "T", 30, "the stop")
+        target.execute("SET GLOBAL rpl_semi_sync_master_enabled = ON")
+        m.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: doing("semi-sync ACK"), 20, "the commit to wait")
+        wire.cut()
+        wait_for(lambda: doing("INSERT INTO `shop`.`t`"), 30, "the chunk to be copied again")
+        target.execute("SET GLOBAL rpl_semi_sync_master_enabled = OFF")
+        m.wait_phase("synced")
+        assert m.call("verify", "--json").json["rows_differing"] == 0
+        assert not m.call("quarantine", "list", "--json").json["rows"]

@@ -60,7 +60,8 @@ void face_applier_close(struct mf_applier *base)
 static bool same_column(const struct mf_column *a, const struct mf_column *b)
 {
     return a->type_id == b->type_id && a->type_mod == b->type_mod && a->in_key == b->in_key &&
-           a->generated == b->generated && strcmp(a->name, b->name) == 0 && mf_streq(a->type, b->type) &&
+           a->generated == b->generated && a->by_bytes == b->by_bytes && strcmp(a->name, b->name) == 0 &&
+           mf_streq(a->type, b->type) &&
            (!a->foreign || !b->foreign ||
             (a->foreign->own_type_id == b->foreign->own_type_id &&
              a->foreign->own_type_mod == b->foreign->own_type_mod &&

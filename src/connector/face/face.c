@@ -193,6 +193,14 @@ static int quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int6
     return target_of(f)->quarantine_drop(f->own, pipe, id, err);
 }
 
+/* Those of the other side are of another language and never come here; its own have been taken down like anybody's. */
+static int triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
+                       struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return target_of(f)->triggers_up(f->own, pipe, o, err);
+}
+
 static int commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
                         struct mf_error *err)
 {
@@ -292,7 +300,7 @@ static const struct mf_target_ops target_ops = {
     .repair_rows = face_repair_rows,
     .sequences_set = sequences_set,
     .triggers_learn = mf_default_triggers_learn,
-    .triggers_up = mf_default_triggers_up,
+    .triggers_up = triggers_up,
     .quarantine_list = quarantine_list,
     .quarantine_drop = quarantine_drop,
 };

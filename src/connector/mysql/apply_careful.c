@@ -251,7 +251,7 @@ static int careful_delete(struct my_applier *a, const struct my_shape *s, const 
 
 /* Refused because its key is taken, by a row that somebody else made: that one goes, and *ret says to try again. Without heal
  * it ends the run: in quarantine our row would be one that the target seems to have. A duplicate in another index is no such thing: that other
- * row is one of the source's too. */
+ * row is one of the source's too. So is one whose key is equal here only (by_bytes), which the deletion does not find. */
 static int key_taken(struct my_applier *a, const struct my_shape *s, const struct mf_row *row, const char *what,
                      bool *ret, struct mf_error *err)
 {

@@ -3,7 +3,8 @@
  * foreign keys, whose rows may not all be here yet.
  *
  * Where rows further away depend on them, they are read first (and locked), a piece at a time, and changed by their own keys. Where none do, one
- * statement does it all. The target has the index that a foreign key needs from the beginning (schema_tables.c).
+ * statement does it all. A row that has what it is to get is not read: it could be equal to what is looked for for ever ('a' that becomes 'A').
+ * Rows refer by the origin's equality: by the collation where it is the origin's too, by bytes elsewhere (mf_column.by_bytes). The target has the index that a foreign key needs from the beginning (schema_tables.c).
  */
 #include "connector/mysql/apply.h"
 
@@ -15,36 +16,52 @@
 #define AT_ONCE 2000 /* rows read before they are changed */
 #define VALUES  200  /* of one statement */
 
+static int no_value(struct my_applier *a, const struct my_shape *s, const char *why, struct mf_error *err)
+{
+    mf_fail(err, MF_FATAL, "MFVALUE", "a value that rows of %s.%s refer to cannot be written: %s", s->table->schema,
+            s->table->name, why);
+    return my_wire_fail(a, err);
+}
+
 static int put_value(struct my_applier *a, const struct my_shape *s, uint16_t column, const struct mf_value *v,
                      struct mf_error *err)
 {
     const char *why = my_put_stored(&a->sql, &s->columns[column].type, v);
-    if (!why) {
-        return 0;
+    return why ? no_value(a, s, why, err) : 0;
+}
+
+/* `column`, an expression for this one, has the value. */
+static int put_equal(struct my_applier *a, const struct my_shape *s, uint16_t column, const char *name, bool exactly,
+                     const struct mf_value *v, struct mf_error *err)
+{
+    const char *why = NULL;
+    if (!exactly || v->kind == MF_NULL) {
+        mf_buf_printf(&a->sql, "%s = ", name);
+        return put_value(a, s, column, v, err);
     }
-    mf_fail(err, MF_FATAL, "MFVALUE", "a value that rows of %s.%s refer to cannot be written: %s", s->table->schema,
-            s->table->name, why);
-    return my_wire_fail(a, err);
+    why = my_put_exactly(&a->sql, &s->columns[column].type, name, v);
+    return why ? no_value(a, s, why, err) : 0;
 }
 
 /* (a = 1 AND b = 2) OR (…), or a IN (1, 2) */
 static int put_where(struct my_applier *a, const struct my_shape *s, const uint16_t *columns, uint16_t n,
                      const struct mf_row *was, size_t nwas, struct mf_error *err)
 {
-    bool list = n == 1 && my_in_list_ok(&s->columns[columns[0]].type);
+    const struct mf_column *c = s->table->columns;
+    bool list = n == 1 && my_in_list_ok(&s->columns[columns[0]].type) && !c[columns[0]].by_bytes;
     if (list) {
-        my_put_ident(&a->sql, s->table->columns[columns[0]].name);
+        my_put_ident(&a->sql, c[columns[0]].name);
         mf_buf_puts(&a->sql, " IN (");
     }
     for (size_t i = 0; i < nwas; i++) {
         mf_buf_puts(&a->sql, list ? (i ? "," : "") : i ? " OR (" : "(");
         for (uint16_t k = 0; k < n; k++) {
-            if (!list) {
-                mf_buf_puts(&a->sql, k ? " AND " : "");
-                my_put_ident(&a->sql, s->table->columns[columns[k]].name);
-                mf_buf_puts(&a->sql, " = ");
-            }
-            if (put_value(a, s, columns[k], &was[i].values[k], err) < 0) {
+            MF_CLEANUP_BUF struct mf_buf name = {.max = 1024};
+            my_put_ident(&name, c[columns[k]].name);
+            mf_buf_puts(&a->sql, k ? " AND " : "");
+            if ((list ? put_value(a, s, columns[k], &was[i].values[k], err)
+                      : put_equal(a, s, columns[k], mf_buf_str(&name), c[columns[k]].by_bytes, &was[i].values[k],
+                                  err)) < 0) {
                 return -1;
             }
         }
@@ -96,8 +113,29 @@ static int change_all(struct my_applier *a, const struct my_shape *s, const uint
 
 /* ---- with their keys ---- */
 
+/* AND NOT all columns that change are, byte for byte, as they are to be. NULL is not equal to what rows are looked for by. */
+static int put_unchanged_yet(struct my_applier *a, const struct my_shape *s, const uint16_t *columns, uint16_t n,
+                             const struct mf_row *now, struct mf_error *err)
+{
+    size_t start = a->sql.len;
+    for (uint16_t k = 0; k < n; k++) {
+        MF_CLEANUP_BUF struct mf_buf name = {.max = 1024};
+        if (now->values[k].kind == MF_UNCHANGED || now->values[k].kind == MF_NULL) {
+            continue;
+        }
+        my_put_ident(&name, s->table->columns[columns[k]].name);
+        mf_buf_puts(&a->sql, a->sql.len == start ? " AND NOT (" : " AND ");
+        if (put_equal(a, s, columns[k], mf_buf_str(&name), true, &now->values[k], err) < 0) {
+            return -1;
+        }
+    }
+    mf_buf_puts(&a->sql, a->sql.len == start ? "" : ")");
+    return 0;
+}
+
 static int read_keys(struct my_applier *a, const struct my_shape *s, const uint16_t *columns, uint16_t n,
-                     const struct mf_row *was, size_t nwas, MYSQL_RES **ret, struct mf_error *err)
+                     const struct mf_row *was, size_t nwas, const struct mf_row *now, MYSQL_RES **ret,
+                     struct mf_error *err)
 {
     const struct mf_table *t = s->table;
     size_t start = a->sql.len;
@@ -111,7 +149,7 @@ static int read_keys(struct my_applier *a, const struct my_shape *s, const uint1
     mf_buf_puts(&a->sql, " FROM ");
     my_put_table(&a->sql, t);
     mf_buf_puts(&a->sql, " WHERE ");
-    if (put_where(a, s, columns, n, was, nwas, err) < 0) {
+    if (put_where(a, s, columns, n, was, nwas, err) < 0 || (now && put_unchanged_yet(a, s, columns, n, now, err) < 0)) {
         return -1;
     }
     mf_buf_printf(&a->sql, " LIMIT %d FOR UPDATE", AT_ONCE);
@@ -168,7 +206,7 @@ static int change_by_key(struct my_applier *a, const struct my_shape *s, const u
                          bool *ret_more, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (my_wire_flush(a, err) < 0 || read_keys(a, s, columns, n, was, nwas, &r, err) < 0) {
+    if (my_wire_flush(a, err) < 0 || read_keys(a, s, columns, n, was, nwas, now, &r, err) < 0) {
         return -1;
     }
     size_t found = (size_t)mysql_num_rows(r), at = 0;
@@ -199,17 +237,17 @@ static int change_by_key(struct my_applier *a, const struct my_shape *s, const u
 /* ---- keys that are taken ---- */
 
 /* Of the row that is looked at; an alias for it would need a database to be selected. */
-static void put_old(struct my_applier *a, const struct mf_table *t, uint16_t column)
+static void put_old(struct mf_buf *b, const struct mf_table *t, uint16_t column)
 {
-    my_put_table(&a->sql, t);
-    mf_buf_putc(&a->sql, '.');
-    my_put_ident(&a->sql, t->columns[column].name);
+    my_put_table(b, t);
+    mf_buf_putc(b, '.');
+    my_put_ident(b, t->columns[column].name);
 }
 
-static void put_taken(struct my_applier *a, const struct mf_table *t, uint16_t column)
+static void put_taken(struct mf_buf *b, const struct mf_table *t, uint16_t column)
 {
-    mf_buf_puts(&a->sql, "n.");
-    my_put_ident(&a->sql, t->columns[column].name);
+    mf_buf_puts(b, "n.");
+    my_put_ident(b, t->columns[column].name);
 }
 
 /* n.a = 1 AND n.b = t.b: the key that a row gets. */
@@ -222,14 +260,16 @@ static int put_new_key(struct my_applier *a, const struct my_shape *s, const uin
         while (at < n && (columns[at] != t->key[k] || now->values[at].kind == MF_UNCHANGED)) {
             at++;
         }
+        MF_CLEANUP_BUF struct mf_buf name = {.max = 1024};
+        put_taken(&name, t, t->key[k]);
         mf_buf_puts(&a->sql, k ? " AND " : "");
-        put_taken(a, t, t->key[k]);
-        mf_buf_puts(&a->sql, " = ");
         if (at == n) {
-            put_old(a, t, t->key[k]);
+            mf_buf_printf(&a->sql, "%s = ", mf_buf_str(&name));
+            put_old(&a->sql, t, t->key[k]);
             continue;
         }
-        if (put_value(a, s, columns[at], &now->values[at], err) < 0) {
+        if (put_equal(a, s, columns[at], mf_buf_str(&name), t->columns[columns[at]].by_bytes, &now->values[at], err) <
+            0) {
             return -1;
         }
     }
@@ -263,16 +303,16 @@ static int clear_taken(struct my_applier *a, const struct my_shape *s, const uin
     mf_buf_puts(&a->sql, " WHERE NOT (");
     for (uint16_t k = 0; k < t->nkey; k++) {
         mf_buf_puts(&a->sql, k ? " AND " : "");
-        put_taken(a, t, t->key[k]);
+        put_taken(&a->sql, t, t->key[k]);
         mf_buf_puts(&a->sql, " = ");
-        put_old(a, t, t->key[k]);
+        put_old(&a->sql, t, t->key[k]);
     }
     mf_buf_putc(&a->sql, ')');
     for (uint16_t k = 0; k < n; k++) {
+        MF_CLEANUP_BUF struct mf_buf name = {.max = 2048};
+        put_old(&name, t, columns[k]);
         mf_buf_puts(&a->sql, " AND ");
-        put_old(a, t, columns[k]);
-        mf_buf_puts(&a->sql, " = ");
-        if (put_value(a, s, columns[k], &was->values[k], err) < 0) {
+        if (put_equal(a, s, columns[k], mf_buf_str(&name), t->columns[columns[k]].by_bytes, &was->values[k], err) < 0) {
             return -1;
         }
     }

@@ -21,6 +21,7 @@ struct my_binlog *my_binlog_new(void)
     d->max_event = MY_EVENT_MAX;
     mf_buf_init(&d->json, JSON_TEXT_MAX);
     mf_buf_init(&d->packed, MY_EVENT_MAX);
+    mf_arena_init(&d->text, MY_STATEMENT_MAX);
     return d;
 }
 
@@ -40,6 +41,7 @@ void my_binlog_free(struct my_binlog *d)
         my_charsets_free(&d->charsets);
         mf_buf_free(&d->json);
         mf_buf_free(&d->packed);
+        mf_arena_free(&d->text);
         free(d);
     }
 }

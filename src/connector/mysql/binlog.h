@@ -83,8 +83,11 @@ struct my_event {
         struct my_gtid gtid;
         struct {
             char schema[260]; /* the session's default database */
-            const char *text; /* not NUL-terminated; in its client's character set */
+            const char *text; /* not NUL-terminated */
             size_t len;
+            uint64_t sql_mode;
+            bool has_sql_mode;
+            bool utf8; /* it is UTF-8, or was made so; else in a character set that is not known */
             uint16_t error;
         } query;
         struct {

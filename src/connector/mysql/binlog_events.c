@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A name of at most 255 bytes without a NUL in it. */
-static bool copy_name(char *out, size_t size, const void *p, size_t n)
+bool my_binlog_name(char *out, size_t size, const void *p, size_t n)
 {
     if (!p || n >= size || memchr(p, 0, n)) {
         return false;
@@ -21,8 +20,9 @@ static int file_name(struct mf_cursor *in, struct my_event *e, struct mf_error *
 {
     size_t n = mf_cursor_left(in);
     const void *p = mf_read_bytes(in, n);
-    return n && copy_name(e->rotate.file, sizeof(e->rotate.file), p, n) ? 0
-                                                                        : my_binlog_bad(err, "a file without a name");
+    return n && my_binlog_name(e->rotate.file, sizeof(e->rotate.file), p, n)
+               ? 0
+               : my_binlog_bad(err, "a file without a name");
 }
 
 static int rotate(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, struct mf_error *err)
@@ -187,31 +187,6 @@ static int gtid_mariadb(struct mf_cursor *in, struct my_event *e, struct mf_erro
     return in->failed || e->gtid.number == 0 ? my_binlog_bad(err, "a GTID that is none") : 0;
 }
 
-/* Session, duration, length of the database's name, error, length of the status variables; those, the name, a NUL, the text. */
-static int query(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, struct mf_error *err)
-{
-    struct mf_cursor fixed;
-    if (my_post_header(d, MY_TYPE_QUERY, 13, in, &fixed, err) < 0) {
-        return -1;
-    }
-    my_read_le(&fixed, 8);
-    size_t nschema = mf_read_u8(&fixed);
-    e->kind = MY_EV_QUERY;
-    e->query.error = (uint16_t)my_read_le(&fixed, 2);
-    mf_read_bytes(in, (size_t)my_read_le(&fixed, 2));
-    const void *schema = mf_read_bytes(in, nschema);
-    mf_read_u8(in);
-    if (!copy_name(e->query.schema, sizeof(e->query.schema), schema, nschema) || in->failed) {
-        return my_binlog_bad(err, "a statement that ends early");
-    }
-    if (e->type == MY_TYPE_MARIA_QUERY_PACKED && my_unpack(d, in, err) < 0) {
-        return -1;
-    }
-    e->query.len = mf_cursor_left(in);
-    e->query.text = mf_read_bytes(in, e->query.len);
-    return 0;
-}
-
 /* As XA RECOVER CONVERT XID and XA COMMIT know it: x'gtrid',x'bqual',format. */
 static int xa_prepare(struct mf_cursor *in, struct my_event *e, struct mf_error *err)
 {
@@ -302,7 +277,7 @@ int my_event_small(struct my_binlog *d, struct mf_cursor *in, struct my_event *e
         return gtid_mariadb(in, e, err);
     case MY_TYPE_QUERY:
     case MY_TYPE_MARIA_QUERY_PACKED:
-        return query(d, in, e, err);
+        return my_event_query(d, in, e, err);
     case MY_TYPE_XA_PREPARE:
         return xa_prepare(in, e, err);
     case MY_TYPE_INCIDENT:

@@ -1,5 +1,5 @@
 /*
- * What the files of the binlog decoder share: binlog.c (the frame of an event), binlog_events.c (the small events),
+ * What the files of the binlog decoder share: binlog.c (the frame of an event), binlog_events.c (the small events), binlog_query.c (statements),
  * binlog_map.c (table maps), binlog_rows.c, binlog_packed.c (compressed ones).
  */
 #ifndef MF_CONNECTOR_MYSQL_BINLOG_INTERNAL_H
@@ -10,12 +10,13 @@
 #include "connector/mysql/binlog_values.h"
 #include "connector/mysql/charset.h"
 
-#define MY_EVENT_HEADER 19
-#define MY_EVENT_MAX    ((size_t)1 << 30) /* the servers' own bound on a packet, hence on an event */
-#define MY_ZLIB_GROWS   1040              /* no byte of zlib's becomes more */
-#define MY_MAPS_MAX     65536             /* tables of one statement */
-#define MY_MAPS_KEPT    4096              /* tables of former ones */
-#define MY_MAP_BUCKETS  256
+#define MY_EVENT_HEADER  19
+#define MY_EVENT_MAX     ((size_t)1 << 30) /* the servers' own bound on a packet, hence on an event */
+#define MY_ZLIB_GROWS    1040              /* no byte of zlib's becomes more */
+#define MY_MAPS_MAX      65536             /* tables of one statement */
+#define MY_MAPS_KEPT     4096              /* tables of former ones */
+#define MY_MAP_BUCKETS   256
+#define MY_STATEMENT_MAX ((size_t)64 << 20) /* one that is made UTF-8 */
 
 /* The servers' numbers of the events that are told apart here. */
 enum my_event_type {
@@ -57,6 +58,22 @@ enum my_event_type {
     MY_TYPE_MARIA_DELETE_V2_PACKED = 171,
 };
 
+/* What a table map may tell besides, by the servers' numbers. */
+enum my_meta {
+    MY_META_SIGNS = 1,
+    MY_META_CHARSET = 2,  /* of most columns of characters, and which have another one */
+    MY_META_CHARSETS = 3, /* of each */
+    MY_META_NAMES = 4,
+    MY_META_SETS = 5,
+    MY_META_ENUMS = 6,
+    MY_META_FIELDS
+};
+
+struct my_slice {
+    const uint8_t *p; /* NULL: not there, or null */
+    size_t n;
+};
+
 /* A table map as it is kept. It holds for one statement; a following one that is byte for byte the same takes over the
  * columns that the caller has given. */
 struct my_map {
@@ -66,18 +83,14 @@ struct my_map {
     uint8_t *body;
     size_t body_len;
     uint16_t ncolumns, njson;
-    const uint8_t *types, *meta, *signs; /* into body; signs: the bits of SIGNEDNESS, NULL when not told */
-    size_t meta_len, signs_len;
+    const uint8_t *types, *meta; /* into body, as told is */
+    size_t meta_len;
+    struct my_slice told[MY_META_FIELDS];
     char schema[260], table[260];
     const char **names;
     char *names_text;
     struct my_col *cols;       /* NULL until my_binlog_columns */
     struct my_slice *old_json; /* of the row being read: where a JSON column's old document is */
-};
-
-struct my_slice {
-    const uint8_t *p; /* NULL: not there, or null */
-    size_t n;
 };
 
 struct my_payload; /* a compressed transaction being read */
@@ -95,6 +108,7 @@ struct my_binlog {
     struct my_charsets charsets;
     struct mf_buf json;   /* the text of one document */
     struct mf_buf packed; /* one MariaDB event's decompressed part */
+    struct mf_arena text; /* a statement made UTF-8 */
     struct my_payload *payload;
     struct {
         struct my_map *map; /* NULL: no rows event is open */
@@ -153,14 +167,21 @@ int my_binlog_decode(struct my_binlog *d, const uint8_t *bytes, size_t n, struct
 /* Each takes what follows the header. binlog_events.c */
 int my_event_small(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, bool *ret_known,
                    struct mf_error *err);
+/* A name of at most 255 bytes without a NUL in it. */
+bool my_binlog_name(char *out, size_t size, const void *p, size_t n);
 /* What follows the fixed part, whose length the format description tells; at least min bytes. */
 int my_post_header(const struct my_binlog *d, uint8_t type, size_t min, struct mf_cursor *in, struct mf_cursor *ret,
                    struct mf_error *err);
+
+/* binlog_query.c */
+int my_event_query(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, struct mf_error *err);
 
 /* binlog_map.c */
 int my_event_map(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, struct mf_error *err);
 struct my_map *my_map_find(const struct my_binlog *d, uint64_t id);
 void my_maps_free(struct my_binlog *d);
+/* binlog_told.c. MFSHAPE: what the map tells does not fit the columns. */
+int my_map_check(struct my_binlog *d, const struct my_map *m, const struct my_col *cols, struct mf_error *err);
 
 /* binlog_rows.c */
 bool my_type_is_rows(uint8_t type);

@@ -2,13 +2,10 @@
 #include "base/mem.h"
 #include "connector/mysql/binlog_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAP_MAX         ((size_t)16 << 20) /* the names of all columns and members are in it, at most */
-#define META_SIGNEDNESS 1
-#define META_NAMES      4
+#define MAP_MAX ((size_t)16 << 20) /* the names of all columns and members are in it, at most */
 
 static struct my_map **bucket(struct my_binlog *d, uint64_t id)
 {
@@ -106,10 +103,10 @@ static bool read_optional(struct my_map *m, struct mf_cursor *in)
         }
         struct mf_cursor value;
         mf_cursor_init(&value, p, (size_t)n);
-        if (field == META_SIGNEDNESS) {
-            m->signs = p;
-            m->signs_len = (size_t)n;
-        } else if (field == META_NAMES && !keep_names(m, &value)) {
+        if (field < MY_META_FIELDS) {
+            m->told[field] = (struct my_slice){.p = p, .n = (size_t)n};
+        }
+        if (field == MY_META_NAMES && !keep_names(m, &value)) {
             return false;
         }
     }
@@ -217,44 +214,6 @@ int my_event_map(struct my_binlog *d, struct mf_cursor *in, struct my_event *e, 
 
 /* ---- the columns as the caller has understood them ---- */
 
-static bool has_sign(uint8_t field)
-{
-    return (field >= MY_FIELD_TINY && field <= MY_FIELD_DOUBLE) || field == MY_FIELD_LONGLONG ||
-           field == MY_FIELD_INT24 || field == MY_FIELD_NEWDECIMAL;
-}
-
-static bool is_integer(const struct my_type *t)
-{
-    return t->base >= MY_TINYINT && t->base <= MY_BIGINT;
-}
-
-/* A bit for each numeric column, the first in the highest; sign holds the ones before this. */
-static bool sign_fits(const struct my_map *m, size_t sign, const struct my_type *t)
-{
-    if (!m->signs || sign / 8 >= m->signs_len || !is_integer(t)) {
-        return true;
-    }
-    return (m->signs[sign / 8] >> (7 - sign % 8) & 1) == t->is_unsigned;
-}
-
-/* YEAR has a bit among them too where the server is MariaDB or a later 8.0, and none where it is an early one: what fits either way fits. */
-static int check_signs(const struct my_map *m, const struct my_type *types, struct mf_error *err)
-{
-    uint16_t wrong[2] = {0}; /* the first column that does not fit, from 1 on: without YEAR, with it */
-    for (int with_year = 0; with_year < 2; with_year++) {
-        size_t sign = 0;
-        for (uint16_t i = 0; i < m->ncolumns && !wrong[with_year]; i++) {
-            if (has_sign(m->types[i])) {
-                wrong[with_year] = sign_fits(m, sign++, &types[i]) ? 0 : i + 1u;
-            }
-            sign += with_year && m->types[i] == MY_FIELD_YEAR;
-        }
-    }
-    return wrong[0] && wrong[1]
-               ? mf_fail(err, MF_FATAL, "MFSHAPE", "column %u: the binary log has another sign of it", wrong[1])
-               : 0;
-}
-
 static int settle_columns(struct my_binlog *d, const struct my_map *m, struct my_col *cols, const struct my_type *types,
                           struct mf_error *err)
 {
@@ -272,7 +231,7 @@ static int settle_columns(struct my_binlog *d, const struct my_map *m, struct my
         }
         at += (size_t)len;
     }
-    return check_signs(m, types, err);
+    return my_map_check(d, m, cols, err);
 }
 
 int my_binlog_columns(struct my_binlog *d, uint64_t table_id, const struct my_type *types, uint16_t n,

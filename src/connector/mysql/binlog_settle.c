@@ -2,6 +2,7 @@
 #include "connector/mysql/binlog_values.h"
 
 #include "base/buf.h"
+#include "connector/mysql/charset_id.h"
 #include "connector/mysql/number_text.h"
 
 int my_field_meta_len(uint8_t field)
@@ -67,8 +68,9 @@ static int settle_string(struct my_col *c, unsigned max, struct mf_error *err)
     case MY_CHAR:
     case MY_VARCHAR:
         c->read = c->type.base == MY_CHAR ? my_value_char : my_value_text;
-        return length ? (max % length || max / length < 1 || max / length > 4 ? misfit("another length", err) : 0)
-                      : (max ? misfit("another length", err) : 0);
+        return max == (uint64_t)length * my_charset_width(c->type.charset)
+                   ? 0
+                   : misfit("another length or character set", err);
     default:
         return misfit("a string", err);
     }

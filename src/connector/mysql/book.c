@@ -39,9 +39,10 @@ static const char *const book_ddl[] = {
     " column_name VARCHAR(260), reason TEXT NOT NULL, code VARCHAR(16) NOT NULL, `row` LONGTEXT,"
     " position_order BIGINT UNSIGNED NOT NULL, position_token TEXT NOT NULL, kept_at" STAMP
     ", KEY by_row (migration, direction, table_name, `key`(200))" OURS,
-    "CREATE TABLE IF NOT EXISTS midflight.triggers (migration VARCHAR(40) NOT NULL, schema_name VARCHAR(64) NOT NULL,"
-    " name VARCHAR(64) NOT NULL, table_name VARCHAR(64) NOT NULL, place INT NOT NULL, settings TEXT NOT NULL,"
-    " text LONGTEXT NOT NULL, PRIMARY KEY (migration, schema_name, name)" OURS,
+    "CREATE TABLE IF NOT EXISTS midflight.triggers (migration VARCHAR(40) NOT NULL, own TINYINT(1) NOT NULL,"
+    " schema_name VARCHAR(64) NOT NULL, name VARCHAR(64) NOT NULL, table_name VARCHAR(64) NOT NULL, place INT NOT NULL,"
+    " made TINYINT NOT NULL, settings TEXT NOT NULL, text LONGTEXT NOT NULL,"
+    " PRIMARY KEY (migration, own, schema_name, name)" OURS,
     "CREATE TABLE IF NOT EXISTS midflight.settings (migration VARCHAR(40) NOT NULL, kind VARCHAR(40) NOT NULL,"
     " object VARCHAR(300) NOT NULL, value LONGTEXT NOT NULL, PRIMARY KEY (migration, kind, object)" OURS,
 };

@@ -6,7 +6,9 @@
  *
  * Tables, columns and indexes are three looks. A table that was altered between them is torn: everything is read again.
  */
+#include "connector/mysql/moved.h"
 #include "connector/mysql/mysql_room.h"
+#include "connector/mysql/unlogged.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -114,7 +116,7 @@ static int read_tables(struct loading *l, const char *where, struct mf_error *er
 
 /* ---- columns ---- */
 
-enum { C_SCHEMA, C_TABLE, C_NAME, C_TYPE, C_CHARSET, C_NULLABLE, C_EXTRA, C_ORDINAL };
+enum { C_SCHEMA, C_TABLE, C_NAME, C_TYPE, C_CHARSET, C_NULLABLE, C_EXTRA, C_ORDINAL, C_COLLATION };
 
 static bool is_generated(const char *extra)
 {
@@ -139,6 +141,7 @@ static int fill_column(struct loading *l, const struct mf_table *t, struct mf_co
     }
     c->type_id = my_type_id(&type);
     c->type_mod = my_type_mod(&type);
+    c->equality = my_equality(&type, row[C_COLLATION]);
     c->not_null = strcmp(row[C_NULLABLE] ? row[C_NULLABLE] : "", "NO") == 0;
     c->generated = is_generated(row[C_EXTRA]);
     c->number = (int16_t)my_get_i64(row, C_ORDINAL); /* until they are in order */
@@ -152,7 +155,7 @@ static int compare_columns(const void *a, const void *b)
 }
 
 /* The server's own ORDER BY would sort in a table on its disk. Ordinals change when a column is dropped, so they are no numbers of columns that
- * are never given twice. */
+ * are never given twice: see moved.h. */
 static void order_columns(struct loading *l, struct mf_table *t)
 {
     if (t->ncolumns == 0) {
@@ -173,7 +176,7 @@ static int read_columns(struct loading *l, const char *where, struct mf_error *e
     MYSQL_ROW row;
     mf_buf_printf(&sql,
                   "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE, EXTRA,"
-                  " ORDINAL_POSITION FROM information_schema.COLUMNS WHERE %s",
+                  " ORDINAL_POSITION, COLLATION_NAME FROM information_schema.COLUMNS WHERE %s",
                   where);
     if (my_ask(l->c, &r, err, &sql) < 0) {
         return -1;
@@ -396,6 +399,12 @@ static int read_all(struct mf_db *base, const struct mf_filter *filter, bool fig
     }
     int rc = my_ask_begin(l.conn, l.db, err) < 0 ? -1 : load(l.conn, l.db, filter, figures, NULL, ret, err);
     my_ask_end(l.conn);
+    /* Noted by the look that compares, or what is compared with would have it already. */
+    if (rc == 0 &&
+        ((!figures && my_unlogged_note(l.conn, l.db, ret, err) < 0) || my_moves_number(l.conn, l.db, ret, err) < 0)) {
+        mf_catalog_free(ret);
+        rc = -1;
+    }
     if (rc < 0) {
         mf_error_prefix(err, "reading the catalogue of tables");
     }

@@ -46,6 +46,8 @@ int my_check_other(struct mf_db *db, struct mf_db *src, const struct mf_filter *
 /* check_objects.c: of the databases that migrate. */
 int my_check_tables(struct my_check *k, struct mf_error *err);
 int my_check_others(struct my_check *k, struct mf_error *err);
+/* Of a target that is not in use yet: its own triggers on tables that migrate. */
+int my_check_own_triggers(struct my_check *k, struct mf_error *err);
 /* Appends `'a', 'b'`: the databases of k->tables, for IN (…). False when there is none. */
 bool my_check_schemas(const struct my_check *k, struct mf_buf *out);
 /* A query with these databases in place of each %s; *ret NULL when nothing migrates. */

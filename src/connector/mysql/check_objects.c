@@ -92,6 +92,40 @@ static void check_columns(struct my_check *k, const struct mf_table *t)
     }
 }
 
+/* A TIMESTAMP is another text in another time zone, and what is kept of it is what the session had that wrote the row: ours have UTC. Nothing compares it, since
+ * it does not travel. Of a column that is made when it is read, nothing is kept. */
+static int check_clocks(struct my_check *k, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    if (my_check_ask(
+            k, &r, err,
+            "SELECT DISTINCT g.TABLE_SCHEMA, g.TABLE_NAME, g.COLUMN_NAME, t.COLUMN_NAME FROM "
+            "information_schema.COLUMNS g"
+            " JOIN information_schema.COLUMNS t ON t.TABLE_SCHEMA = g.TABLE_SCHEMA AND t.TABLE_NAME = g.TABLE_NAME"
+            " LEFT JOIN information_schema.STATISTICS s ON s.TABLE_SCHEMA IN (%s) AND s.TABLE_SCHEMA = g.TABLE_SCHEMA"
+            " AND s.TABLE_NAME = g.TABLE_NAME AND s.COLUMN_NAME = g.COLUMN_NAME"
+            " WHERE g.TABLE_SCHEMA IN (%s) AND t.TABLE_SCHEMA IN (%s) AND g.GENERATION_EXPRESSION <> '' AND "
+            "t.DATA_TYPE = 'timestamp'"
+            " AND LOCATE(CONCAT('`', t.COLUMN_NAME, '`'), g.GENERATION_EXPRESSION) > 0"
+            " AND (g.EXTRA NOT LIKE '%VIRTUAL%' OR s.INDEX_NAME IS NOT NULL)") < 0) {
+        return -1;
+    }
+    for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
+        char object[400];
+        if (my_check_migrates(k, row[0], row[1])) {
+            snprintf(object, sizeof object, "column %.120s.%.120s.%.120s", row[0], row[1], row[2]);
+            my_check_say(
+                k, MF_WARNING, "generated-clock", object,
+                "if sessions of the application have another time zone than UTC: make it an ordinary column, "
+                "or compute it of a DATETIME",
+                "it is computed of the TIMESTAMP \"%s\" in the time zone of whoever writes the row, which is UTC "
+                "for midflight: on the target it may be another, and verify does not compare it",
+                row[3]);
+        }
+    }
+    return 0;
+}
+
 /* ---- what the server itself cannot open ---- */
 
 /* A table whose definition is damaged is not in information_schema.TABLES, so nobody would miss it. */
@@ -251,14 +285,37 @@ static void check_definer(struct my_check *k, const char *object, const char *de
         definer);
 }
 
+#define LIST_TRIGGERS                                                                                                  \
+    "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, DEFINER"         \
+    " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME NOT LIKE 'midflight%'"                                       \
+    " AND EVENT_OBJECT_SCHEMA IN (%s) ORDER BY 1, 2, 3"
+
+int my_check_own_triggers(struct my_check *k, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
+    if (my_check_ask(k, &r, err, LIST_TRIGGERS) < 0) {
+        return -1;
+    }
+    for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
+        char object[400];
+        if (!my_check_migrates(k, row[0], row[1])) {
+            continue;
+        }
+        bool ours = may_define_for_others(k) || strcmp(row[5] ? row[5] : "", k->db->facts.user) == 0;
+        snprintf(object, sizeof object, "trigger %.90s on %.120s.%.120s", row[2], row[0], row[1]);
+        my_check_say(
+            k, MF_WARNING, "trigger-target", object, "DROP TRIGGER …; -- on the target, if it is not meant to stay",
+            "%s %s, the target's own: it is taken down before rows are written, and made again in a cutover's pause, "
+            "unless the source has one of its name, or by a cancel%s",
+            row[3], row[4], ours ? "" : "; its definer becomes this account, which may not say another");
+    }
+    return 0;
+}
+
 static int check_triggers(struct my_check *k, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (my_check_ask(
-            k, &r, err,
-            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, DEFINER"
-            " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME NOT LIKE 'midflight%'"
-            " AND EVENT_OBJECT_SCHEMA IN (%s) ORDER BY 1, 2, 3") < 0) {
+    if (my_check_ask(k, &r, err, LIST_TRIGGERS) < 0) {
         return -1;
     }
     for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
@@ -288,7 +345,10 @@ int my_check_tables(struct my_check *k, struct mf_error *err)
             return -1;
         }
     }
-    return check_engines(k, err) < 0 || check_foreign(k, err) < 0 || check_triggers(k, err) < 0 ? -1 : 0;
+    return check_engines(k, err) < 0 || check_foreign(k, err) < 0 || check_clocks(k, err) < 0 ||
+                   check_triggers(k, err) < 0
+               ? -1
+               : 0;
 }
 
 /* ---- what is carried over in another form ---- */

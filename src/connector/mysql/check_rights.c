@@ -55,6 +55,11 @@ static void check_global(struct my_check *k)
         say_global(k, MF_BLOCKER, "account-replication-client", "REPLICATION CLIENT",
                    "it may not ask where the binary log stands");
     }
+    if (k->db->mariadb && k->db->version >= 100500 && !super && !has(k, "SLAVE MONITOR") &&
+        !has(k, "REPLICA MONITOR")) {
+        say_global(k, MF_BLOCKER, "account-slave-monitor", "SLAVE MONITOR",
+                   "it may not ask whether the server is a replica, which must be known before writers are held");
+    }
     if (!has(k, "PROCESS")) {
         say_global(k, MF_WARNING, "account-process", "PROCESS",
                    "it does not see other sessions: neither how loaded the server is, nor whom a cutover waits for");
@@ -189,10 +194,65 @@ static void check_hidden_databases(struct my_check *k)
                  "the account does not see databases that it has no right on: they would be left behind");
 }
 
+/* ---- counters ---- */
+
+struct counted {
+    struct my_check *k;
+    char schema[256], table[256]; /* the first that lacks something, of the database at hand */
+    struct mf_buf lacks;          /* what */
+    size_t n;                     /* tables of it */
+};
+
+static void say_counters(struct counted *c)
+{
+    if (c->n > 0) {
+        say_place(c->k, c->schema, c->n == 1 ? c->table : NULL, mf_buf_str(&c->lacks),
+                  "a rollback raises AUTO_INCREMENT to where the other side has come, which is ALTER TABLE to the "
+                  "server");
+    }
+    c->n = 0;
+    mf_buf_reset(&c->lacks);
+}
+
+static int look_at_counter(void *ctx, const struct mf_sequence *s, struct mf_error *err)
+{
+    static const char *const to_alter[] = {"ALTER", "CREATE", "INSERT"};
+    struct counted *c = ctx;
+    MF_CLEANUP_BUF struct mf_buf b = {.max = 1024};
+    (void)err;
+    if (strcmp(c->schema, s->schema) != 0) {
+        say_counters(c);
+    }
+    missing(c->k, to_alter, MF_ARRAY_LEN(to_alter), s->schema, s->name, &b);
+    if (b.len == 0 || !my_check_migrates(c->k, s->schema, s->name)) {
+        return 0;
+    }
+    if (c->n++ == 0) {
+        mf_strlcpy(c->schema, s->schema, sizeof c->schema);
+        mf_strlcpy(c->table, s->name, sizeof c->table);
+        mf_buf_puts(&c->lacks, mf_buf_str(&b));
+    }
+    return 0;
+}
+
+/* The target's tables are made with what this needs. */
+static int check_counters(struct my_check *k, struct mf_error *err)
+{
+    struct counted c = {.k = k, .lacks = {.max = 1024}};
+    if (k->side != MF_SOURCE) {
+        return 0;
+    }
+    int rc = my_sequences(&k->db->base, k->filter, look_at_counter, &c, err);
+    if (rc == 0) {
+        say_counters(&c);
+    }
+    mf_buf_free(&c.lacks);
+    return rc;
+}
+
 int my_check_rights(struct my_check *k, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf book = {.max = 1024};
-    (void)err;
     check_global(k);
     check_hidden_databases(k);
     missing(k, on_book, MF_ARRAY_LEN(on_book), MY_BOOK, NULL, &book);
@@ -209,5 +269,5 @@ int my_check_rights(struct my_check *k, struct mf_error *err)
             check_tables_of(k, i, next);
         }
     }
-    return 0;
+    return check_counters(k, err);
 }

@@ -248,6 +248,24 @@ static int check_replica(struct my_check *k, bool *ret, struct mf_error *err)
     return 0;
 }
 
+/* The gate is a row lock, which only sessions of this server meet. */
+static void check_cluster(struct my_check *k)
+{
+    static const char why[] = "other members of its cluster may take writes, which meet no gate here: one that is "
+                              "committed there during a cutover would be lost. No such cluster has been tried";
+    if (my_check_on(k, "wsrep_on")) {
+        my_check_say(
+            k, MF_BLOCKER, "several-writers", "wsrep_on",
+            "use a server that is no member of a cluster, such as an ordinary replica of it that is made the primary",
+            why);
+    } else if (*my_check_var(k, "group_replication_group_name") &&
+               !my_check_on(k, "group_replication_single_primary_mode")) {
+        my_check_say(k, MF_BLOCKER, "several-writers", "group_replication_single_primary_mode",
+                     "SELECT group_replication_switch_to_single_primary_mode(); -- and give the primary's address",
+                     why);
+    }
+}
+
 static void check_read_only(struct my_check *k)
 {
     bool super_too = my_check_on(k, "super_read_only");
@@ -311,6 +329,7 @@ int my_check_server(struct my_check *k, struct mf_error *err)
     bool replica = false;
     check_log(k);
     check_expiry(k);
+    check_cluster(k);
     check_read_only(k);
     check_network(k);
     return check_position(k, err) < 0 || check_filters(k, err) < 0 || check_replica(k, &replica, err) < 0 ||

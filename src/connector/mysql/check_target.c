@@ -294,6 +294,7 @@ int my_check_contents(struct my_check *k, struct mf_error *err)
         }
     }
     mf_catalog_free(&here);
+    rc = rc == 0 && !resumed ? my_check_own_triggers(k, err) : rc;
     if (rc == 0 && others) {
         my_check_say(k, MF_NOTE, "target-not-empty", k->db->facts.host, "",
                      "%zu tables that do not come from the source are there; they are left alone", others);

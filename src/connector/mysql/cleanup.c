@@ -9,6 +9,7 @@
 #include "connector/mysql/gate.h"
 
 #include "base/fault.h"
+#include "connector/mysql/triggers.h"
 
 #include <string.h>
 
@@ -91,8 +92,7 @@ int my_cleanup(struct mf_db *mdb, const struct mf_pipe_id *pipe, struct mf_error
         return -1;
     }
     mf_error_clear(err);
-    /* The source gets back what was taken down for the way back. A target that never took writes keeps none. */
-    if (exists && mdb->side == MF_SOURCE && my_triggers_up(mdb, pipe, err) < 0) {
+    if (exists && my_triggers_back(my_db_of(mdb), pipe, &o, err) < 0) {
         return -1;
     }
     return exists ? forget(c, pipe, err) : 0;

@@ -63,7 +63,9 @@ struct my_db {
         tables_added; /* grows with stream_add_tables (also read without the lock); a stream that sees it grow reads its tables again */
     uint64_t
         triggers_raised; /* grows with my_triggers_up (atomic): what a session knows of tables before is of before */
-    struct mf_position acked[2]; /* by direction: what streams of this process were told is durable */
+    struct mf_position acked[2];     /* by direction: what streams of this process were told is durable */
+    uint64_t looked;                 /* unlogged.h: of the last catalogue whose tables were all as remembered */
+    uint64_t suspect, suspect_order; /* of one with others, and the order of the log when it was seen first; 0: none */
 };
 
 static inline struct my_db *my_db_of(struct mf_db *db)

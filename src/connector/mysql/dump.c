@@ -85,8 +85,10 @@ static const char *hosts_sql(const struct my_db *db)
 static bool taken(MYSQL_RES *hosts, const struct my_dump *d, uint32_t id)
 {
     MYSQL_ROW row;
-    mysql_data_seek(hosts, 0);
-    while ((row = mysql_fetch_row(hosts))) {
+    if (hosts) {
+        mysql_data_seek(hosts, 0);
+    }
+    while (hosts && (row = mysql_fetch_row(hosts))) {
         uint64_t other = 0;
         if (row[0] && mf_parse_u64(row[0], &other) && other == id && !mf_streq(row[1] ? row[1] : "", d->name)) {
             return true;
@@ -95,12 +97,19 @@ static bool taken(MYSQL_RES *hosts, const struct my_dump *d, uint32_t id)
     return false;
 }
 
+/* MariaDB shows the other replicas, and writes our name among them, for REPLICATION MASTER ADMIN, which the log itself does not need. Without it a number
+ * that is another's is found out by being thrown out, and the next one is tried. */
+static bool not_shown(const struct my_dump *d, const struct mf_error *err)
+{
+    return d->db->mariadb && my_is_error(err, ER_SPECIFIC_ACCESS_DENIED_ERROR);
+}
+
 static int choose_id(struct my_dump *d, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *hosts = NULL;
     int64_t own = 0;
     if (my_query_i64(d->conn, &own, err, "SELECT @@global.server_id") < 0 ||
-        my_query(d->conn, &hosts, err, hosts_sql(d->db)) < 0) {
+        (my_query(d->conn, &hosts, err, hosts_sql(d->db)) < 0 && !not_shown(d, err))) {
         return -1;
     }
     unsigned first = atomic_load(&clashes);
@@ -190,7 +199,7 @@ static int enlist(struct my_dump *d, struct mf_error *err)
     put_u16(&b, 0);       /* port */
     put_u32(&b, 0);       /* rank */
     put_u32(&b, 0);       /* the source's number */
-    return command(d, COM_REGISTER_SLAVE, &b, false, err);
+    return command(d, COM_REGISTER_SLAVE, &b, false, err) == 0 || not_shown(d, err) ? 0 : -1;
 }
 
 static int ask(struct my_dump *d, const struct my_dump_start *start, struct mf_error *err)
@@ -237,8 +246,7 @@ int my_dump_open(struct my_db *db, const struct mf_pipe_id *pipe, const char *ro
     if (MF_FAULT(err, "mysql.dump") || my_connect(db, what, &d->conn, err) < 0 || choose_id(d, err) < 0 ||
         introduce(d, start, err) < 0 || enlist(d, err) < 0 || ask(d, start, err) < 0) {
         if (my_is_error(err, 1227) || my_is_error(err, 1045)) {
-            mf_hint(err, "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the account of the URL (MariaDB: "
-                         "also REPLICATION MASTER ADMIN)");
+            mf_hint(err, "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the account of the URL");
         }
         my_dump_close(d);
         return -1;

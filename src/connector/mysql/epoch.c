@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "connector/mysql/triggers.h"
 
 #include <inttypes.h>
 #include <mysqld_error.h>
@@ -134,7 +135,9 @@ static int write_row(MYSQL *c, const struct my_db *db, const struct mf_pipe_id *
         my_put_literal(&b, e->writer);
         mf_buf_printf(&b, ", %d)", e->open);
     }
-    if (my_exec_buf(c, err, &b) < 0 || my_slots_write(c, db, pipe, e->open, err) < 0 || my_exec(c, err, "COMMIT") < 0) {
+    /* The side's own triggers stand by now (triggers.h). */
+    if (my_exec_buf(c, err, &b) < 0 || my_slots_write(c, db, pipe, e->open, err) < 0 ||
+        (e->open && my_triggers_forget(c, pipe->migration, true, err) < 0) || my_exec(c, err, "COMMIT") < 0) {
         if (my_is_error(err, ER_DUP_ENTRY)) {
             err->cls = MF_RETRY; /* somebody made the row meanwhile */
         }

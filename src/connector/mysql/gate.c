@@ -163,11 +163,12 @@ static int install(struct my_waiter *w, const struct mf_pipe_id *pipe, const str
 
 /* ---- all of them ---- */
 
-static int open_session(struct my_db *db, const struct mf_gate_options *o, struct my_waiter *ret, struct mf_error *err)
+int my_gate_session(struct my_db *db, const char *what, const struct mf_gate_options *o, struct my_waiter *ret,
+                    struct mf_error *err)
 {
     MY_CLEANUP_WAITER struct my_waiter w = {0};
     /* What the server does by itself if we die while we wait. */
-    if (my_waiter_open(db, "gate", &w, err) < 0 ||
+    if (my_waiter_open(db, what, &w, err) < 0 ||
         my_execf(w.c, err, "SET SESSION lock_wait_timeout = %d", (o->lock_ms + 1999) / 1000) < 0) {
         return -1;
     }
@@ -231,7 +232,7 @@ int my_gate_install(struct mf_db *mdb, const struct mf_pipe_id *pipe, const stru
     MY_CLEANUP_WAITER struct my_waiter w = {0};
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     int64_t until_us = mf_now_us() + o->total_ms * MF_US_PER_MS;
-    if (open_session(my_db_of(mdb), o, &w, err) < 0 || my_no_replication(w.other, w.db, pipe, err) < 0 ||
+    if (my_gate_session(my_db_of(mdb), "gate", o, &w, err) < 0 || my_no_replication(w.other, w.db, pipe, err) < 0 ||
         prepare_gate(w.c, w.db, pipe, o->open, err) < 0 || my_gate_triggers(w.c, pipe, &r, err) < 0 ||
         log_triggers(&w, false, err) < 0) {
         return -1;
@@ -254,7 +255,7 @@ int my_gate_remove(struct mf_db *mdb, const struct mf_pipe_id *pipe, const struc
     MY_CLEANUP_WAITER struct my_waiter w = {0};
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     int64_t until_us = mf_now_us() + o->total_ms * MF_US_PER_MS;
-    if (open_session(my_db_of(mdb), o, &w, err) < 0 || my_gate_triggers(w.c, pipe, &r, err) < 0 ||
+    if (my_gate_session(my_db_of(mdb), "gate", o, &w, err) < 0 || my_gate_triggers(w.c, pipe, &r, err) < 0 ||
         log_triggers(&w, false, err) < 0) {
         return -1;
     }

@@ -16,6 +16,10 @@ bool my_no_book(const struct mf_error *err);
 /* Every trigger of this migration's on the server: database, table, trigger, INSERT|UPDATE|DELETE. */
 int my_gate_triggers(MYSQL *c, const struct mf_pipe_id *pipe, MYSQL_RES **ret, struct mf_error *err);
 
+/* A session for DDL on tables that others use; what: as in my_connect. */
+int my_gate_session(struct my_db *db, const char *what, const struct mf_gate_options *o, struct my_waiter *ret,
+                    struct mf_error *err);
+
 /* ---- gate_rows.c ---- */
 
 /* What a trigger asks, as an expression: whether it may write. Locks the row it asks. */

@@ -73,8 +73,9 @@ static bool sees_metadata_locks(MYSQL *c)
            on[0] == 'Y';
 }
 
-static int who_is_there(struct my_waiter *w, const char *schema, const char *table, bool exact, MYSQL_RES **ret,
-                        struct mf_error *err)
+/* fresh_us: as the time of my_query_trx. */
+static int who_is_there(struct my_waiter *w, const char *schema, const char *table, bool exact, int64_t fresh_us,
+                        MYSQL_RES **ret, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf b = {.max = MY_SQL_MAX};
     mf_buf_puts(&b, "SELECT p.ID, COALESCE(t.trx_id, '-'), ");
@@ -95,21 +96,21 @@ static int who_is_there(struct my_waiter *w, const char *schema, const char *tab
         mf_buf_puts(&b, "information_schema.innodb_trx t"
                         " JOIN information_schema.processlist p ON p.ID = t.trx_mysql_thread_id");
     }
-    mf_buf_printf(&b, " WHERE p.ID NOT IN (CONNECTION_ID(), %lu)", mysql_thread_id(w->c));
-    return my_query_trx(w->other, mf_buf_str(&b), mf_now_us() + FRESH_US, ret, err);
+    mf_buf_printf(&b, " WHERE p.ID NOT IN (CONNECTION_ID(), %lu, %lu)", mysql_thread_id(w->c), w->beside);
+    return my_query_trx(w->other, mf_buf_str(&b), fresh_us, ret, err);
 }
 
 /* Who stands in the way. One is old when it has been at it for lock_ms: by the server's word, which is in whole seconds, or because we have met
- * it before, that long ago. end: the old ones are ended. */
+ * it before, that long ago. end: the old ones are ended. The first look does not wait for a fresh list: who is missing in it has come just now. */
 static int look(struct my_waiter *w, const char *schema, const char *table, bool end, const struct mf_gate_options *o,
-                struct in_the_way *b, struct mf_error *err)
+                int64_t until_us, struct in_the_way *b, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     MF_CLEANUP_BUF struct mf_buf line = {.max = 256};
     struct mf_error ignored = {0};
-    int64_t now = mf_now_us();
+    int64_t now = mf_now_us(), fresh_us = !b->met_us ? now : now + FRESH_US < until_us ? now + FRESH_US : until_us;
     bool long_ago = b->met_us && now - b->met_us >= o->lock_ms * MF_US_PER_MS;
-    int fresh = who_is_there(w, schema, table, b->exact, &r, err);
+    int fresh = who_is_there(w, schema, table, b->exact, fresh_us, &r, err);
     mf_buf_reset(&b->now);
     mf_buf_reset(&b->names);
     b->old = b->n = 0;
@@ -151,11 +152,11 @@ static bool worth_a_try(const struct in_the_way *b)
 
 /* After a try that was in vain: of those that were open before it, those that are still. */
 static int suspect(struct my_waiter *w, const char *schema, const char *table, const struct mf_gate_options *o,
-                   struct in_the_way *b, struct mf_error *err)
+                   int64_t until_us, struct in_the_way *b, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf before = {.max = LIST_MAX};
     mf_buf_append(&before, mf_buf_str(&b->now), b->now.len);
-    if (look(w, schema, table, false, o, b, err) < 0) {
+    if (look(w, schema, table, false, o, until_us, b, err) < 0) {
         return -1;
     }
     mf_buf_reset(&b->tried);
@@ -200,9 +201,11 @@ static int give_up(const char *schema, const char *table, const struct mf_gate_o
     return -1;
 }
 
-static int try(struct my_waiter *w, const char *sql, const struct mf_gate_options *o, struct mf_error *err)
+static int try(struct my_waiter *w, const char *sql, const struct mf_gate_options *o, int64_t until_us,
+               struct mf_error *err)
 {
-    int rc = my_within(w, sql, mf_now_us() + o->lock_ms * MF_US_PER_MS, NULL, err);
+    int64_t end = mf_now_us() + o->lock_ms * MF_US_PER_MS;
+    int rc = my_within(w, sql, end < until_us ? end : until_us, NULL, err);
     return rc < 0 && my_was_in_the_way(err) ? 1 : rc;
 }
 
@@ -216,15 +219,15 @@ int my_with_table_lock(struct my_waiter *w, const char *sql, const char *schema,
     for (;;) {
         bool end = o->long_transactions == MF_LONG_END && b.exact && b.met_us &&
                    mf_now_us() - b.met_us >= o->lock_ms * MF_US_PER_MS; /* they have had their time */
-        if (look(w, schema, table, end, o, &b, err) < 0) {
+        if (look(w, schema, table, end, o, until_us, &b, err) < 0) {
             return -1;
         }
         if (worth_a_try(&b)) {
-            int rc = try(w, sql, o, err);
+            int rc = try(w, sql, o, until_us, err);
             if (rc <= 0) {
                 return rc;
             }
-            if (suspect(w, schema, table, o, &b, err) < 0) {
+            if (suspect(w, schema, table, o, until_us, &b, err) < 0) {
                 return -1;
             }
         }

@@ -9,14 +9,17 @@
  * one key. What follows: (1) an UPDATE that only changes the spelling comes from the source as a change of key, and a batch deletes before
  * it inserts, in one transaction, so that the old spelling is gone when the new one comes and neither takes the other for itself; (2) two rows of
  * the source never differ in spelling only, since its own index forbids it; (3) a row asked for by key may come back in another spelling, which is the
- * row under that key now. A target's key must not be looser than the source's: that is the schema's business.
+ * row under that key now. On a target all of this holds where its column has the source's own collation. Where it has another one that takes texts
+ * for equal, rows there are found by bytes (mf_column.by_bytes, docs/internals/keys.md).
  */
 #include "connector/mysql/keys.h"
 
-#include "connector/mysql/coltype.h"
+#include "base/cleanup.h"
+#include "base/str.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 static bool is_primary(const struct my_key_part *p)
 {
@@ -81,6 +84,28 @@ static size_t run_length(const struct my_key_part *parts, size_t n)
         run++;
     }
     return run;
+}
+
+/* A column without the blanks at its end cannot have two texts that differ in them only: a CHAR, or the members of an ENUM or a SET. */
+static bool tells_apart(const struct my_type *t, const char *collation)
+{
+    return mf_ends_with(collation, "_bin") && ((t->base != MY_VARCHAR && t->base != MY_TEXT) ||
+                                               strstr(collation, "_0900_") || strstr(collation, "_nopad_"));
+}
+
+uint64_t my_equality(const struct my_type *t, const char *collation)
+{
+    static const char *const unicode[] = {"utf8mb4_", "utf8mb3_", "utf8_"};
+    if (!collation || !*collation || !t->charset[0] || tells_apart(t, collation)) {
+        return 0;
+    }
+    for (size_t i = 0; i < MF_ARRAY_LEN(unicode); i++) { /* what both can hold compares in the same way */
+        size_t n = strlen(unicode[i]);
+        if (strncmp(collation, unicode[i], n) == 0) {
+            return XXH3_64bits(collation + n, strlen(collation + n)) | 1;
+        }
+    }
+    return XXH3_64bits(collation, strlen(collation)) | 1;
 }
 
 int my_key_choose(struct mf_table *t, struct my_key_part *parts, size_t n, struct mf_arena *arena, bool *ret_torn)

@@ -2,6 +2,7 @@
 #ifndef MF_CONNECTOR_MYSQL_KEYS_H
 #define MF_CONNECTOR_MYSQL_KEYS_H
 
+#include "connector/mysql/coltype.h"
 #include "model/table.h"
 
 /* One column of a unique index, as information_schema.STATISTICS has it. */
@@ -16,5 +17,8 @@ struct my_key_part {
 /* Sets key, nkey, in_key and identity of t, whose columns are known, from the parts of all its unique indexes (they are sorted here). *ret_torn: an
  * index has a column that t has not; t was altered between two looks. -1 only when the arena is full. */
 int my_key_choose(struct mf_table *t, struct my_key_part *parts, size_t n, struct mf_arena *arena, bool *ret_torn);
+
+/* mf_column.equality of a column with this collation (NULL: none). Of the same rule in 5.7, 8.0 and MariaDB the same. */
+uint64_t my_equality(const struct my_type *t, const char *collation);
 
 #endif

@@ -158,6 +158,7 @@ int my_rel_fit(struct my_rel *rel, struct my_binlog *log, const struct my_table_
     mf_fail(err, MF_FATAL, "MFDDL",
             "the rows of table %s.%s in the log do not fit the table (%.400s); nothing was misread", rel->schema,
             rel->name, how);
-    mf_hint(err, "the table was changed behind this place: cancel and begin the migration again");
+    mf_hint(err, "the table was changed by a statement that is not in the log (sql_log_bin = 0): cancel and begin the "
+                 "migration again");
     return -1;
 }

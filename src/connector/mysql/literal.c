@@ -35,12 +35,19 @@ bool my_in_list_ok(const struct my_type *t)
     }
 }
 
-static void put_text_bytes(struct mf_buf *b, const char *column, const struct mf_value *v)
+void my_put_text_bytes(struct mf_buf *b, const char *column)
+{
+    mf_buf_printf(b, "CAST(CONVERT(%s USING utf8mb4) AS BINARY)", column);
+}
+
+static void put_text_exactly(struct mf_buf *b, const char *column, const struct mf_value *v)
 {
     /* The first half is for an index, the second for letters that the collation takes as equal. */
     mf_buf_printf(b, "%s = ", column);
     my_put_literal_n(b, v->data, v->len);
-    mf_buf_printf(b, " AND CAST(CONVERT(%s USING utf8mb4) AS BINARY) = ", column);
+    mf_buf_puts(b, " AND ");
+    my_put_text_bytes(b, column);
+    mf_buf_puts(b, " = ");
     my_put_bytes(b, v->data, v->len);
 }
 
@@ -62,7 +69,7 @@ const char *my_put_exactly(struct mf_buf *b, const struct my_type *t, const char
         if (v->kind != MF_TEXT) {
             return "raw bytes do not fit a column that is not binary";
         }
-        put_text_bytes(b, column, v);
+        put_text_exactly(b, column, v);
         return NULL;
     case MY_JSON: /* its text, as this server prints it */
         mf_buf_printf(b, "CAST(CONVERT(%s USING utf8mb4) AS BINARY) = CAST(CONVERT(", column);

@@ -122,9 +122,11 @@ int my_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_ta
                          struct mf_error *err);
 
 int my_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
-                      const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err);
+                      const struct mf_catalog *tables, const struct mf_gate_options *o, struct mf_findings *out,
+                      struct mf_error *err);
 /* triggers.c */
-int my_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
+int my_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
+                   struct mf_error *err);
 
 /* load.c, with load_table.c */
 int my_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err);

@@ -255,11 +255,11 @@ static int make(MYSQL *c, struct my_db *db, const struct mf_pipe_id *pipe, const
 {
     struct mf_position settled;
     struct my_place from;
+    const char *d = my_direction(pipe->direction);
     if (my_execf(c, err,
                  "DELETE FROM midflight.settings WHERE migration = '%s' AND kind IN ('stream %s', 'published %s',"
-                 " 'shape %s')",
-                 pipe->migration, my_direction(pipe->direction), my_direction(pipe->direction),
-                 my_direction(pipe->direction)) < 0 ||
+                 " 'shape %s', 'moved %s')",
+                 pipe->migration, d, d, d, d) < 0 ||
         my_log_end(c, db, from.file, sizeof from.file, &from.offset, err) < 0 || stand(c, db, ret, err) < 0 ||
         my_exec(c, err, "START TRANSACTION") < 0 || publish(c, pipe, tables, ret, err) < 0 ||
         set(c, pipe, "stream", "start", ret->token, err) < 0 || my_exec(c, err, "COMMIT") < 0 ||
@@ -334,8 +334,8 @@ int my_stream_drop(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_
     if (my_lease(db, &l.conn, err) < 0 || my_book_exists(l.conn, &book, err) < 0 ||
         (book && my_execf(l.conn, err,
                           "DELETE FROM midflight.settings WHERE migration = '%s' AND kind IN ('stream %s',"
-                          " 'published %s', 'shape %s')",
-                          pipe->migration, d, d, d) < 0)) {
+                          " 'published %s', 'shape %s', 'moved %s')",
+                          pipe->migration, d, d, d, d) < 0)) {
         return -1;
     }
     MF_LOCK_SCOPE(&db->lock);

@@ -208,6 +208,17 @@ void my_relations_free(struct my_relations *r)
 
 /* ---- what statements do ---- */
 
+/* Where names are kept without case the statement may have another one, and what letters beyond ASCII have which is not known here. */
+void my_relations_statement(const struct my_relations *r, const struct my_event *e, struct my_statement *ret,
+                            my_touched_sink *emit, void *ctx)
+{
+    struct my_sql sql = {.text = e->query.text,
+                         .len = e->query.len,
+                         .schema = e->query.schema,
+                         .exact = e->query.utf8 && !r->db->lower_case_names};
+    my_statement_read(&sql, ret, emit, ctx);
+}
+
 void my_shown(const char *statement, size_t n, char out[static MY_WHY])
 {
     size_t at = 0;

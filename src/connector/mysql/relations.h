@@ -82,6 +82,10 @@ int my_rel_fit(struct my_rel *rel, struct my_binlog *log, const struct my_table_
 void my_rel_forget(struct my_rel *rel, const char *statement, size_t n);
 void my_rel_gone(struct my_rel *rel, const char *statement, size_t n);
 
+/* What a statement of the log says: see statement.h. */
+void my_relations_statement(const struct my_relations *r, const struct my_event *e, struct my_statement *ret,
+                            my_touched_sink *emit, void *ctx);
+
 /* A statement as it is shown in a message: one line, cut. */
 void my_shown(const char *statement, size_t n, char out[static MY_WHY]);
 

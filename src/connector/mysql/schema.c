@@ -149,7 +149,7 @@ static int stage(struct my_schema_run *r, struct mf_error *err)
             return 0; /* a cutover learns of their triggers */
         }
         return my_objects_make(r, err) < 0 || my_schema_accounts(r, err) < 0 ||
-                       my_schema_triggers(r, migration_of(r->db), r->job->tables, err) < 0
+                       my_schema_triggers(r, migration_of(r->db), r->job->tables, NULL, err) < 0
                    ? -1
                    : 0;
     }
@@ -180,12 +180,13 @@ int my_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_j
 }
 
 int my_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
-                      const struct mf_catalog *tables, struct mf_findings *out, struct mf_error *err)
+                      const struct mf_catalog *tables, const struct mf_gate_options *o, struct mf_findings *out,
+                      struct mf_error *err)
 {
     struct mf_findings *nobody = out ? NULL : mf_findings_new();
     struct my_schema_run r = {.findings = out ? out : nobody};
     int rc = begin(&r, db, src, NULL, err);
-    rc = rc == 0 ? my_schema_triggers(&r, pipe->migration, tables, err) : rc;
+    rc = rc == 0 ? my_schema_triggers(&r, pipe->migration, tables, o, err) : rc;
     finish(&r);
     mf_findings_free(nobody);
     return rc;

@@ -85,8 +85,9 @@ int my_schema_accounts(struct my_schema_run *r, struct mf_error *err);
 
 /* ---- schema_triggers.c ---- */
 
-/* Remembers the triggers that the tables have on the source, in place of those remembered before; with a plan, shows them. */
+/* Remembers the triggers that the tables have on the source, in place of those learnt before; with a plan, shows them. What stands on the
+ * target is taken down first, within the bounds of o; NULL: those of making a schema. */
 int my_schema_triggers(struct my_schema_run *r, const char *migration, const struct mf_catalog *tables,
-                       struct mf_error *err);
+                       const struct mf_gate_options *o, struct mf_error *err);
 
 #endif

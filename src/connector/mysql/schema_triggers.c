@@ -1,14 +1,19 @@
 /*
  * Triggers are part of the schema, but are not made with it: they are remembered on the target and made when the application comes
- * (triggers.h). Each with the SQL mode and the character set it was made with on the source, mended for the target as those of routines are.
+ * (triggers.h), and what the target has of its own is taken down before, so that what stands later is known for what it is. Each with the SQL mode and the character set it was made with on the source, mended for the target as those of routines are.
  */
 #include "connector/mysql/schema.h"
 
+#include "base/cleanup.h"
 #include "base/str.h"
+#include "connector/mysql/replica.h"
 #include "connector/mysql/triggers.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define CLEAR_LOCK_MS  500
+#define CLEAR_TOTAL_MS 30000
 
 static int list(MYSQL *c, const char *schema, MYSQL_RES **ret, struct mf_error *err)
 {
@@ -77,21 +82,51 @@ static int keep(struct my_schema_run *r, const char *migration, const char *sche
     tell(r, label, of[2] ? of[2] : "");
     const struct my_trigger t = {
         .schema = schema, .table = of[0], .name = of[1], .settings = mf_buf_str(&settings), .text = row[2]};
-    return my_trigger_keep(r->target, migration, place, &t, err);
+    return my_trigger_keep(r->target, migration, place, &t, false, err);
 }
 
-int my_schema_triggers(struct my_schema_run *r, const char *migration, const struct mf_catalog *tables,
-                       struct mf_error *err)
+/* While the servers replicate (mode: native), what is dropped on the source is dropped here, and must be there. */
+static int clear(struct my_schema_run *r, const char *migration, const struct mf_catalog *tables,
+                 const struct mf_gate_options *o, struct mf_error *err)
 {
-    unsigned place = 0;
-    bool book = false;
-    if (!r->plan &&
-        (my_book_exists(r->target, &book, err) < 0 || (book && my_triggers_forget(r->target, migration, err) < 0))) {
+    static const struct mf_gate_options at_leisure = {
+        .lock_ms = CLEAR_LOCK_MS, .total_ms = CLEAR_TOTAL_MS, .long_transactions = MF_LONG_WAIT};
+    struct mf_pipe_id id = {.direction = MF_FORWARD};
+    MF_CLEANUP_FREE char *follows = NULL;
+    mf_strlcpy(id.migration, migration, sizeof id.migration);
+    if (my_replica_setting(r->target, &id, MY_REPLICA_FROM, &follows, err) < 0) {
         return -1;
     }
-    if (!r->plan && !book) {
-        return 0; /* a schema that is made for itself: no cutover will ask */
+    if (follows) {
+        return 0;
     }
+    int rc = my_triggers_clear(r->db, migration, tables, o ? o : &at_leisure, err);
+    if (rc < 0 && !o && err->cls == MF_ABANDONED) {
+        err->cls = MF_RETRY;
+    }
+    return rc;
+}
+
+static int tell_shadowed(struct my_schema_run *r, const char *migration, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *q = NULL;
+    if (my_triggers_remembered(r->target, migration, MY_TRIGGERS_SHADOWED, &q, err) < 0) {
+        return -1;
+    }
+    for (MYSQL_ROW row; (row = mysql_fetch_row(q));) {
+        char label[300];
+        snprintf(label, sizeof label, "TRIGGER %.130s.%.130s", row[0], row[2]);
+        my_schema_tell(r, MF_WARNING, "schema-trigger-replaced", label, "",
+                       "the target has another one of this name on %s: the source's is made at the cutover, and a "
+                       "cancel before it puts the target's back",
+                       row[1]);
+    }
+    return 0;
+}
+
+static int learn(struct my_schema_run *r, const char *migration, const struct mf_catalog *tables, struct mf_error *err)
+{
+    unsigned place = 0;
     for (size_t i = 0; i < tables->n; i++) {
         MY_CLEANUP_RESULT MYSQL_RES *q = NULL;
         const char *schema = tables->tables[i].schema;
@@ -108,4 +143,24 @@ int my_schema_triggers(struct my_schema_run *r, const char *migration, const str
         }
     }
     return 0;
+}
+
+int my_schema_triggers(struct my_schema_run *r, const char *migration, const struct mf_catalog *tables,
+                       const struct mf_gate_options *o, struct mf_error *err)
+{
+    bool book = false;
+    if (r->plan) {
+        return learn(r, migration, tables, err);
+    }
+    if (my_book_exists(r->target, &book, err) < 0) {
+        return -1;
+    }
+    if (!book) {
+        return 0; /* a schema that is made for itself: no cutover will ask */
+    }
+    return clear(r, migration, tables, o, err) < 0 || my_exec(r->target, err, "START TRANSACTION") < 0 ||
+                   my_triggers_forget(r->target, migration, false, err) < 0 || learn(r, migration, tables, err) < 0 ||
+                   my_exec(r->target, err, "COMMIT") < 0
+               ? -1
+               : tell_shadowed(r, migration, err);
 }

@@ -70,7 +70,7 @@ static bool concerns(const struct my_scout *s, const struct my_touched *t)
 static void touched(void *ctx, const struct my_touched *t)
 {
     struct my_scout *s = ctx;
-    if (t->effect == MY_FX_EMPTIED || t->effect == MY_FX_ROWS || !concerns(s, t)) {
+    if (t->effect == MY_FX_THERE || t->effect >= MY_FX_EMPTIED || !concerns(s, t)) {
         return;
     }
     if (s->n >= MAX_FOUND) {
@@ -133,7 +133,7 @@ static void look_at(struct my_scout *s, const struct my_event *e)
     struct my_statement ignored;
     if (e->kind == MY_EV_QUERY) {
         s->now = e;
-        my_statement_read(e->query.text, e->query.len, e->query.schema, &ignored, touched, s);
+        my_relations_statement(s->rels, e, &ignored, touched, s);
     }
 }
 

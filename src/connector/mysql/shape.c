@@ -7,11 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* name, COLUMN_TYPE, character set, EXTRA, generated, must be named by an INSERT, the table's engine */
+/* name, COLUMN_TYPE, character set, EXTRA, generated, must be named by an INSERT, the table's engine, NOT NULL */
 static const char columns_sql[] =
     "SELECT c.COLUMN_NAME, c.COLUMN_TYPE, COALESCE(c.CHARACTER_SET_NAME, ''), c.EXTRA,"
     " COALESCE(c.GENERATION_EXPRESSION, '') <> '',"
-    " c.IS_NULLABLE = 'NO' AND c.COLUMN_DEFAULT IS NULL AND c.EXTRA NOT LIKE '%%auto_increment%%', t.ENGINE"
+    " c.IS_NULLABLE = 'NO' AND c.COLUMN_DEFAULT IS NULL AND c.EXTRA NOT LIKE '%%auto_increment%%', t.ENGINE,"
+    " c.IS_NULLABLE = 'NO'"
     " FROM information_schema.COLUMNS c JOIN information_schema.TABLES t"
     " ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME"
     " WHERE c.TABLE_SCHEMA = %s AND c.TABLE_NAME = %s AND t.TABLE_SCHEMA = %s AND t.TABLE_NAME = %s"
@@ -47,6 +48,7 @@ static int take_column(struct my_shape *s, MYSQL_ROW row, bool *given, struct mf
         mf_error_prefix(err, "column \"%s\" of %s.%s", row[0], s->table->schema, s->table->name);
         return -1;
     }
+    c->null_is_new = my_get_i64(row, 7) != 0 && (c->type.base == MY_TIMESTAMP || strstr(row[3], "auto_increment"));
     return 0;
 }
 
@@ -150,6 +152,15 @@ void my_shape_free(struct my_shape *s)
     }
 }
 
+static bool same_equality(const struct mf_table *a, const struct mf_table *b)
+{
+    bool same = true;
+    for (uint16_t i = 0; same && i < a->ncolumns; i++) {
+        same = a->columns[i].by_bytes == b->columns[i].by_bytes;
+    }
+    return same;
+}
+
 int my_shape_get(struct my_db *db, struct my_shape **list, const struct mf_table *t, struct my_shape **ret,
                  struct mf_error *err)
 {
@@ -157,7 +168,7 @@ int my_shape_get(struct my_db *db, struct my_shape **list, const struct mf_table
     struct my_shape *s = NULL;
     for (struct my_shape **p = list; *p; p = &(*p)->next) {
         if ((*p)->hash == hash && (*p)->table->ncolumns == t->ncolumns && mf_streq((*p)->table->name, t->name) &&
-            mf_streq((*p)->table->schema, t->schema)) {
+            mf_streq((*p)->table->schema, t->schema) && same_equality((*p)->table, t)) {
             s = *p;
             *p = s->next; /* to the head: a few tables get most of the work */
             break;

@@ -9,7 +9,9 @@
 
 struct my_shape_column {
     struct my_type type;
-    bool skip;      /* generated: never written */
+    bool skip; /* generated: never written */
+    bool
+        null_is_new; /* NOT NULL, and the server may put something of its own in the place of a NULL: TIMESTAMP, AUTO_INCREMENT */
     bool on_update; /* ON UPDATE CURRENT_TIMESTAMP: an UPDATE that does not name it changes it */
 };
 
@@ -44,6 +46,8 @@ const char *my_shape_narrow(const struct my_shape *s, const struct mf_table *sou
 const char *my_put_stored(struct mf_buf *b, const struct my_type *t, const struct mf_value *v);
 /* `column` is exactly this value, byte for byte, NULLs too: for rows without a key. */
 const char *my_put_exactly(struct mf_buf *b, const struct my_type *t, const char *column, const struct mf_value *v);
+/* The bytes of a column of texts, as a value has them: what stands beside a comparison by its collation, which is for the index. */
+void my_put_text_bytes(struct mf_buf *b, const char *column);
 /* Constants of this type may stand in a list after IN and be looked up by index, compared as the column is. */
 bool my_in_list_ok(const struct my_type *t);
 

@@ -22,7 +22,7 @@
 int my_shape_for(struct my_applier *a, const struct mf_table *t, struct my_shape **ret, struct mf_error *err)
 {
     if (my_shape_get(a->db, &a->shapes, t, ret, err) < 0 ||
-        (!(*ret)->silent && my_triggers_down(a->db, &a->pipe, t, err) < 0)) {
+        (!(*ret)->silent && my_triggers_down(a->db, &a->pipe, t, mysql_thread_id(a->conn), err) < 0)) {
         return my_wire_fail(a, err);
     }
     (*ret)->silent = true;
@@ -47,7 +47,9 @@ static int put_new(struct my_applier *a, const struct my_shape *s, const struct 
 {
     const struct mf_value *v = &row->values[col];
     const char *why = my_inexact(&s->columns[col].type, v);
-    if (!why) {
+    if (v->kind == MF_NULL && s->columns[col].null_is_new) {
+        why = "it takes no NULL, and the server would put a value of its own there";
+    } else if (!why) {
         why = my_put_stored(&a->sql, &s->columns[col].type, v);
     }
     return why ? bad_value(a, s, row, col, why, err) : 0;
@@ -163,19 +165,47 @@ static int put_key(struct my_applier *a, const struct my_shape *s, const struct 
     return why ? bad_value(a, s, row, col, why, err) : 0;
 }
 
-/* a = 1 AND b = 2 */
+static void put_bytes_of(struct my_applier *a, const struct mf_column *c)
+{
+    MF_CLEANUP_BUF struct mf_buf name = {.max = 1024};
+    my_put_ident(&name, c->name);
+    my_put_text_bytes(&a->sql, mf_buf_str(&name));
+}
+
+/* a = 1 AND b = 2; where only the bytes tell, those too */
 static int put_where_key(struct my_applier *a, const struct my_shape *s, const struct mf_row *row, struct mf_error *err)
 {
     const struct mf_table *t = s->table;
     for (uint16_t k = 0; k < t->nkey; k++) {
+        const struct mf_column *c = &t->columns[t->key[k]];
+        const struct mf_value *v = &row->values[t->key[k]];
         mf_buf_puts(&a->sql, k ? " AND " : "");
-        my_put_ident(&a->sql, t->columns[t->key[k]].name);
+        my_put_ident(&a->sql, c->name);
         mf_buf_puts(&a->sql, " = ");
         if (put_key(a, s, row, t->key[k], err) < 0) {
             return -1;
         }
+        if (c->by_bytes) {
+            mf_buf_puts(&a->sql, " AND ");
+            put_bytes_of(a, c);
+            mf_buf_puts(&a->sql, " = ");
+            my_put_bytes(&a->sql, v->data, v->len);
+        }
     }
     return 0;
+}
+
+/* AND the bytes of a IN (1,2) */
+static void put_bytes_in(struct my_applier *a, const struct mf_table *t, const struct mf_row *const *rows, size_t n)
+{
+    mf_buf_puts(&a->sql, " AND ");
+    put_bytes_of(a, &t->columns[t->key[0]]);
+    for (size_t i = 0; i < n; i++) {
+        const struct mf_value *v = &rows[i]->values[t->key[0]];
+        mf_buf_puts(&a->sql, i ? "," : " IN (");
+        my_put_bytes(&a->sql, v->data, v->len);
+    }
+    mf_buf_putc(&a->sql, ')');
 }
 
 /* a IN (1,2), or (a = 1 AND b = 2) OR (...): rows from *first on, as many as go into one statement. */
@@ -200,6 +230,9 @@ int my_put_where_keys(struct my_applier *a, const struct my_shape *s, const stru
         }
     }
     mf_buf_putc(&a->sql, ')');
+    if (list && t->columns[t->key[0]].by_bytes) {
+        put_bytes_in(a, t, rows + *first, i - *first);
+    }
     *first = i;
     return 0;
 }

@@ -73,7 +73,8 @@ void my_stream_close(struct mf_stream *base)
     my_gtid_set_free(st->brought);
     my_gtid_set_free(st->others);
     mf_arena_free(&st->arena);
-    free(st->savepoints);
+    my_savepoints_free(&st->savepoints);
+    my_moves_free(&st->moves);
     free(st->prepared);
     free(st->again);
     free(st->maps);

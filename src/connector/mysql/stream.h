@@ -4,14 +4,15 @@
 #define MF_CONNECTOR_MYSQL_STREAM_H
 
 #include "connector/mysql/dump.h"
+#include "connector/mysql/moved.h"
 #include "connector/mysql/mysql_room.h"
 #include "connector/mysql/resume.h"
+#include "connector/mysql/savepoint.h"
 #include "connector/mysql/scout.h"
 #include "connector/mysql/versions.h"
 
-#define MY_QUEUE          8
-#define MY_SAVEPOINTS_MAX 1000
-#define MY_XA_MAX         10000
+#define MY_QUEUE  8
+#define MY_XA_MAX 10000
 
 /* A transaction of the log, from its GTID on. */
 struct my_txn {
@@ -32,11 +33,6 @@ struct my_txn {
     uint64_t commit_us, seconds;
     uint32_t sum;
     struct my_place start; /* behind its GTID: where a look ahead begins, which needs every table's description */
-};
-
-struct my_savepoint {
-    char name[MY_TOKEN];
-    uint64_t sub; /* the first that is undone with it */
 };
 
 /* XA: prepared, neither committed nor rolled back so far. */
@@ -80,8 +76,8 @@ struct my_stream {
     uint64_t opened;         /* the order it began at */
     char changed_by[MY_WHY]; /* the statement that may have changed every table */
     struct my_txn x;
-    struct my_savepoint *savepoints;
-    size_t nsavepoints;
+    struct my_savepoints savepoints;
+    struct my_moves moves; /* of the open transaction */
     uint64_t next_sub;
     uint64_t undo, undo_end; /* subs whose undoing is still to be told */
     struct my_prepared *prepared;

@@ -4,9 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* ---- transactions ---- */
 
@@ -64,7 +62,8 @@ static int begin(struct my_stream *st, const struct my_event *e, struct mf_error
     }
     x.sub = x.id;
     st->x = x;
-    st->nsavepoints = 0;
+    my_savepoints_clear(&st->savepoints);
+    my_moves_clear(&st->moves);
     st->nmaps = 0;
     if (st->rels.tables_added != __atomic_load_n(&st->db->tables_added, __ATOMIC_ACQUIRE)) {
         MY_LEASE(st->db, l);
@@ -82,6 +81,7 @@ static int remember(struct my_stream *st, bool all, struct mf_error *err)
     }
     MY_LEASE(st->db, l);
     if (my_stream_here(st, &here, err) < 0 || my_lease(l.db, &l.conn, err) < 0 ||
+        my_moves_write(&st->moves, &st->rels, l.conn, here.order, err) < 0 ||
         (all && my_version_all(&st->rels, l.conn, here.order, st->changed_by, err) < 0)) {
         return -1;
     }
@@ -108,7 +108,7 @@ int my_stream_commit(struct my_stream *st, struct mf_error *err)
         return -1;
     }
     st->x = (struct my_txn){0};
-    st->nsavepoints = 0;
+    my_savepoints_clear(&st->savepoints);
     if (!x.begun) {
         return my_stream_progress(st, err);
     }
@@ -140,36 +140,23 @@ static int rolled_back(struct my_stream *st, struct mf_error *err)
     return my_stream_commit(st, err);
 }
 
-/* ---- savepoints: only told where a table that cannot roll back was written in between ---- */
+/* ---- savepoints: going back is only told where a table that cannot roll back was written in between ---- */
 
-static int savepoint(struct my_stream *st, const char *name, struct mf_error *err)
+static int savepoint(struct my_stream *st, const char *name, bool back, struct mf_error *err)
 {
-    if (st->nsavepoints >= MY_SAVEPOINTS_MAX) {
-        return mf_fail(err, MF_FATAL, "MFBIG", "a transaction has more than %d savepoints", MY_SAVEPOINTS_MAX);
+    uint64_t sub = st->next_sub + 1, undo = 0;
+    if (st->x.skip) {
+        return 0;
     }
-    if (!st->savepoints) {
-        st->savepoints = mf_xcalloc(MY_SAVEPOINTS_MAX, sizeof *st->savepoints);
+    if (!back) {
+        my_savepoint_set(&st->savepoints, name, sub);
+    } else if (my_savepoint_back(&st->savepoints, name, sub, &undo, err) < 0) {
+        return -1;
+    } else {
+        st->undo = undo;
+        st->undo_end = sub;
     }
-    struct my_savepoint *s = &st->savepoints[st->nsavepoints++];
-    mf_strlcpy(s->name, name, sizeof s->name);
-    s->sub = st->x.sub = ++st->next_sub;
-    return 0;
-}
-
-static int rollback_to(struct my_stream *st, const char *name, struct mf_error *err)
-{
-    size_t i = st->nsavepoints;
-    while (i > 0 && strcasecmp(st->savepoints[i - 1].name, name) != 0) {
-        i--;
-    }
-    if (i == 0) {
-        return mf_fail(err, MF_FATAL, "MFBINLOG", "a transaction in the log goes back to a savepoint that it has not");
-    }
-    struct my_savepoint *s = &st->savepoints[i - 1];
-    st->undo = s->sub;
-    st->undo_end = st->next_sub + 1;
-    s->sub = st->x.sub = ++st->next_sub;
-    st->nsavepoints = i;
+    st->next_sub = st->x.sub = sub;
     return 0;
 }
 
@@ -204,16 +191,16 @@ static int rows_unseen(const struct touching *t, const struct my_rel *rel)
     return -1;
 }
 
-static int touch_one(struct touching *t, struct my_rel *rel, enum my_effect effect)
+static int touch_one(struct touching *t, struct my_rel *rel, const struct my_touched *x)
 {
     struct my_stream *st = t->st;
     if (st->x.skip || my_rel_before(rel, &st->x.gtid, &st->place)) {
         return 0;
     }
-    if (st->x.brought && (effect == MY_FX_EMPTIED || effect == MY_FX_ROWS)) {
+    if (st->x.brought && x->effect >= MY_FX_EMPTIED) {
         return 0;
     }
-    switch (effect) {
+    switch (x->effect) {
     case MY_FX_SHAPE:
         my_rel_forget(rel, t->e->query.text, t->e->query.len);
         st->x.changed_tables = true;
@@ -228,6 +215,13 @@ static int touch_one(struct touching *t, struct my_rel *rel, enum my_effect effe
         return 0;
     case MY_FX_ROWS:
         return rows_unseen(t, rel);
+    case MY_FX_COLUMN_GONE:
+    case MY_FX_COLUMN_MADE:
+    case MY_FX_COLUMN_TEXTS:
+        my_moves_note(&st->moves, rel, x, t->e);
+        return 0;
+    case MY_FX_THERE: /* and if it is not, the table that it makes is another one */
+        return 0;
     }
     return 0;
 }
@@ -254,7 +248,7 @@ static void touched(void *ctx, const struct my_touched *x)
     if (x->schema[0] && x->table[0] && t->kind != MY_ST_ROWS) {
         struct my_rel *rel = my_relations_find(r, x->schema, x->table);
         if (rel && t->rc == 0) {
-            t->rc = touch_one(t, rel, x->effect);
+            t->rc = touch_one(t, rel, x);
         }
         return;
     }
@@ -262,7 +256,7 @@ static void touched(void *ctx, const struct my_touched *x)
     for (size_t i = 0; i < r->n && t->rc == 0; i++) {
         bool dirty = r->rels[i]->dirty;
         if (concerns(t, x, r->rels[i])) {
-            t->rc = touch_one(t, r->rels[i], x->effect);
+            t->rc = touch_one(t, r->rels[i], x);
         }
         if (all) { /* one note for all of them */
             r->rels[i]->dirty = dirty;
@@ -313,7 +307,7 @@ static int ddl(struct my_stream *st, const struct my_event *e, struct mf_error *
 {
     struct my_statement s;
     struct touching t = {.st = st, .e = e, .dry = true, .err = err};
-    my_statement_read(e->query.text, e->query.len, e->query.schema, &s, touched, &t);
+    my_relations_statement(&st->rels, e, &s, touched, &t);
     if (t.emptied && !(e->query.error && t.emptied->state == MY_REL_GONE)) {
         if (emptied(st, t.emptied, e, err) < 0) {
             return -1;
@@ -323,7 +317,7 @@ static int ddl(struct my_stream *st, const struct my_event *e, struct mf_error *
         }
     }
     t = (struct touching){.st = st, .e = e, .kind = s.kind, .err = err};
-    my_statement_read(e->query.text, e->query.len, e->query.schema, &s, touched, &t);
+    my_relations_statement(&st->rels, e, &s, touched, &t);
     return t.rc;
 }
 
@@ -335,7 +329,7 @@ static void ignore(void *ctx, const struct my_touched *t)
 static int query(struct my_stream *st, const struct my_event *e, struct mf_error *err)
 {
     struct my_statement s;
-    my_statement_read(e->query.text, e->query.len, e->query.schema, &s, ignore, NULL);
+    my_relations_statement(&st->rels, e, &s, ignore, NULL);
     if (!st->x.open) { /* a log of before GTIDs: the statement is its own transaction, or begins one */
         struct my_event none = {.kind = MY_EV_GTID, .timestamp = e->timestamp, .gtid = {.anonymous = true}};
         if (begin(st, &none, err) < 0) {
@@ -352,9 +346,8 @@ static int query(struct my_stream *st, const struct my_event *e, struct mf_error
     case MY_ST_ROLLBACK:
         return rolled_back(st, err);
     case MY_ST_SAVEPOINT:
-        return savepoint(st, s.id, err);
     case MY_ST_ROLLBACK_TO:
-        return rollback_to(st, s.id, err);
+        return savepoint(st, s.id, s.kind == MY_ST_ROLLBACK_TO, err);
     case MY_ST_XA_COMMIT:
         return my_xa_end(st, s.id, true, err);
     case MY_ST_XA_ROLLBACK:

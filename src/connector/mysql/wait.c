@@ -119,6 +119,9 @@ int my_query_trx(MYSQL *c, const char *sql, int64_t until_us, MYSQL_RES **ret, s
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
     bool fresh = false;
+    if (until_us <= mf_now_us()) {
+        return my_query(c, ret, err, sql) < 0 ? -1 : 1;
+    }
     int rc = my_exec(c, err, "START TRANSACTION WITH CONSISTENT SNAPSHOT");
     while (rc == 0) {
         rc = look_once(c, sql, &r, &fresh, err);

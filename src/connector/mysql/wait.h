@@ -12,9 +12,10 @@
 
 struct my_waiter {
     struct my_db *db;
-    MYSQL *c;     /* the session that waits */
-    MYSQL *other; /* leased: takes its requests back, and asks whom it waits for */
-    bool leased;  /* c is leased too */
+    MYSQL *c;             /* the session that waits */
+    MYSQL *other;         /* leased: takes its requests back, and asks whom it waits for */
+    bool leased;          /* c is leased too */
+    unsigned long beside; /* a session of ours that need not end for it, and is not in its way; 0: none */
 };
 
 /* what: as in my_connect; NULL: a leased session. */
@@ -36,7 +37,7 @@ bool my_was_in_the_way(const struct mf_error *err);
 
 /* A query of innodb_trx and its kin. They are a copy that InnoDB makes anew only when nobody has read it for 0.1 s: whoever looks often, or
  * has a monitor that does, sees what was. So a transaction is begun first, and what does not show it is older than that: asked again, after a
- * pause, until the time given. 0: fresh; 1: it may be old; -1. c is in no transaction, before and after. */
+ * pause, until the time given; no time: asked once, without. 0: fresh; 1: it may be old; -1. c is in no transaction, before and after. */
 int my_query_trx(MYSQL *c, const char *sql, int64_t until_us, MYSQL_RES **ret, struct mf_error *err);
 
 /* Seconds since an innodb_trx's trx_started, which is in the server's own time zone whatever the session's is. */

@@ -41,7 +41,7 @@ int my_xa_prepared(struct my_stream *st, const struct my_event *e, struct mf_err
         memcpy(p->id, id, sizeof id);
     }
     st->x = (struct my_txn){0};
-    st->nsavepoints = 0;
+    my_savepoints_clear(&st->savepoints);
     return 0;
 }
 

@@ -96,7 +96,7 @@ static const struct my_type types_doubles[] = {NUM(INT), NUM(DOUBLE), NUM(FLOAT)
 static const struct my_type types_documents[] = {NUM(INT), NUM(JSON)};
 static const struct my_type types_images[] = {NUM(INT), NUM(INT), BYTES(BLOB, 65535), CHARS(VARCHAR, 10, "latin1"),
                                               CHARS(TEXT, 65535, "utf8mb4")};
-static const struct my_type types_patches[] = {NUM(INT), NUM(JSON), NUM(JSON), CHARS(VARCHAR, 10, "latin1")};
+static const struct my_type types_patches[] = {NUM(INT), NUM(JSON), NUM(JSON), CHARS(VARCHAR, 10, "utf8mb4")};
 static const struct my_type types_packed[] = {NUM(INT), CHARS(TEXT, 65535, "utf8mb4")};
 static const struct my_type types_addresses[] = {NUM(INT), NUM(UUID), NUM(INET6), NUM(INET4)};
 static const struct my_type types_old_times[] = {NUM(INT), NUM(TIME), NUM(DATETIME), NUM(TIMESTAMP)};

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "connector/mysql/charset.h"
+#include "connector/mysql/charset_id.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,9 +152,32 @@ static void an_unknown_set_is_refused(void **state)
     assert_string_equal(err.code, "MFSHAPE");
 }
 
+static void a_collation_is_of_a_character_set(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned id;
+        const char *charset;
+        unsigned width;
+    } known[] = {{8, "latin1", 1},     {1071, "latin1", 1},  {28, "gbk", 2},      {33, "utf8mb3", 3},
+                 {45, "utf8mb4", 4},   {255, "utf8mb4", 4},  {309, "utf8mb4", 4}, {1070, "utf8mb4", 4},
+                 {2310, "utf8mb4", 4}, {2050, "utf8mb3", 3}, {250, "gb18030", 4}, {54, "utf16", 4},
+                 {35, "ucs2", 2},      {11, "ascii", 1},     {12, "ujis", 3},     {223, "utf8mb3", 3},
+                 {1216, "utf8mb3", 3}, {63, "binary", 1}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        assert_string_equal(my_charset_of_collation(known[i].id), known[i].charset);
+        assert_int_equal(my_charset_width(known[i].charset), known[i].width);
+    }
+    assert_null(my_charset_of_collation(0));
+    assert_null(my_charset_of_collation(17));
+    assert_null(my_charset_of_collation(9999));
+    assert_null(my_charset_of_collation(UINT64_MAX));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_collation_is_of_a_character_set),
         cmocka_unit_test(every_character_is_what_the_server_has_it_for),
         cmocka_unit_test(what_has_no_meaning_is_named),
         cmocka_unit_test(utf16_and_the_like_are_read),

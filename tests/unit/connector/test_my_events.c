@@ -65,6 +65,31 @@ static void each_small_event_tells_its_own(void **state)
     assert_int_equal(e.query.error, 1178);
     assert_int_equal(e.query.len, 5);
     assert_memory_equal(e.query.text, "BEGIN", 5);
+    assert_true(e.query.utf8);
+    assert_false(e.query.has_sql_mode);
+
+    /* In its client's character set: latin1, GBK (whose second byte may be a backslash), UTF-8, one that is not known, none. */
+    assert_mf_ok(decode(d, 2,
+                        "01000000 00000000 02 0000 1a00 00 00000000 01 2000200000000000 06 03 737464 04 0800 2d00 2d00"
+                        " 6462 00 4752 d6df",
+                        &e, &err),
+                 &err);
+    assert_true(e.query.utf8 && e.query.has_sql_mode);
+    assert_int_equal(e.query.sql_mode, 0x200020);
+    assert_int_equal(e.query.len, 6);
+    assert_memory_equal(e.query.text, "GR\xc3\x96\xc3\x9f", 6);
+    assert_mf_ok(decode(d, 2, "01000000 00000000 02 0000 0700 04 1c00 2d00 2d00 6462 00 60 815c 60", &e, &err), &err);
+    assert_true(e.query.utf8);
+    assert_int_equal(e.query.len, 5);
+    assert_memory_equal(e.query.text, "`\xe4\xb9\x97`", 5);
+    assert_mf_ok(decode(d, 2, "01000000 00000000 02 0000 0700 04 ff00 2d00 2d00 6462 00 c3a9", &e, &err), &err);
+    assert_true(e.query.utf8);
+    assert_memory_equal(e.query.text, "\xc3\xa9", 2);
+    assert_mf_ok(decode(d, 2, "01000000 00000000 02 0000 0700 04 0f27 2d00 2d00 6462 00 e9", &e, &err), &err);
+    assert_false(e.query.utf8);
+    assert_mf_ok(decode(d, 2, "01000000 00000000 02 0000 0000 6462 00 e9", &e, &err), &err);
+    assert_false(e.query.utf8);
+    assert_memory_equal(e.query.text, "\xe9", 1);
 
     assert_mf_ok(decode(d, 38, "01 ffffffff 01000000 00000000 78", &e, &err), &err);
     assert_int_equal(e.kind, MY_EV_XA_PREPARE);

@@ -109,12 +109,48 @@ static void an_index_of_another_look(void **state)
     mf_arena_free(&f.arena);
 }
 
+static uint64_t rule(const char *type, const char *collation)
+{
+    struct my_type t;
+    struct mf_error err;
+    assert_mf_ok(my_type_parse(type, NULL, &t, &err), &err);
+    return my_equality(&t, collation);
+}
+
+/* Which texts a collation takes as one, and which collations are of one mind. */
+static void the_rule_of_equality(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type, *collation;
+    } exact[] = {{"int(11)", NULL},
+                 {"varbinary(9)", NULL},
+                 {"varchar(9) charset utf8mb4", "utf8mb4_0900_bin"},
+                 {"varchar(9) charset utf8mb4", "utf8mb4_nopad_bin"},
+                 {"char(9) charset utf8mb4", "utf8mb4_bin"},
+                 {"char(36) charset ascii", "ascii_bin"},
+                 {"enum('a','b') charset latin1", "latin1_bin"}};
+    for (size_t i = 0; i < sizeof exact / sizeof *exact; i++) {
+        assert_int_equal(rule(exact[i].type, exact[i].collation), 0);
+    }
+    const char *text = "varchar(9) charset utf8mb4", *fixed = "char(9) charset utf8mb4";
+    uint64_t blanks = rule(text, "utf8mb4_bin"), letters = rule(text, "utf8mb4_general_ci");
+    assert_true(blanks && letters && blanks != letters);
+    assert_true(rule(fixed, "utf8mb4_general_ci") == letters);
+    assert_true(rule("varchar(9) charset utf8", "utf8_general_ci") == letters);
+    assert_true(rule("varchar(9) charset utf8mb3", "utf8mb3_general_ci") == letters);
+    assert_true(rule("varchar(9) charset latin1", "latin1_general_ci") != letters);
+    assert_true(rule(text, "utf8mb4_0900_ai_ci") != letters);
+    assert_true(rule("tinytext charset utf8mb4", "utf8mb4_bin") == blanks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_primary_key),
         cmocka_unit_test(the_best_unique_index),
         cmocka_unit_test(an_index_of_another_look),
+        cmocka_unit_test(the_rule_of_equality),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -199,6 +199,37 @@ static void test_pairs_leave_out_what_is_computed(void **st)
     mf_map_free(m);
 }
 
+/* By bytes where the replica takes texts as equal and the origin does not, or by another rule. */
+static void test_what_only_bytes_tell_apart(void **st)
+{
+    (void)st;
+    static const struct col cols[] = {{"k", 25, true}, {"a", 25}, {"b", 25}, {"c", 25}};
+    struct mf_error err = {0};
+    struct mf_catalog origin = {.tables = table("t", cols, 4), .n = 1},
+                      replica = {.tables = table("t", cols, 4), .n = 1};
+    const uint64_t here[] = {0, 7, 7, 7}, there_too[] = {7, 7, 8, 0};
+    for (int i = 0; i < 4; i++) {
+        origin.tables->columns[i].equality = here[i];
+        replica.tables->columns[i].equality = there_too[i];
+    }
+    struct mf_map *m = NULL;
+    struct mf_table *o, *r;
+    const struct mf_map_rel *rel = NULL;
+    assert_mf_ok(mf_map_new(&origin, &replica, MF_DDL_STOP, &m, &err), &err);
+    for (int again = 0; again < 2; again++) {
+        assert_mf_ok(mf_map_resolve(m, table("t", cols, 4), &rel, &err), &err);
+        assert_mf_ok(mf_map_pair(m, &arena, origin.tables, &o, &r, &err), &err);
+        const struct mf_table *both[] = {rel->table, r};
+        for (int i = 0; i < 2; i++) {
+            const struct mf_column *c = both[i]->columns;
+            assert_true(c[0].by_bytes && !c[1].by_bytes && c[2].by_bytes && !c[3].by_bytes);
+        }
+        assert_false(o->columns[0].by_bytes);
+        assert_mf_ok(mf_map_accept(m, origin.tables, replica.tables, &err), &err);
+    }
+    mf_map_free(m);
+}
+
 static void test_names_tell_a_version_that_goes_on(void **st)
 {
     (void)st;
@@ -222,6 +253,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_rows_take_the_replicas_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_whole_old_rows_fill_what_did_not_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pairs_leave_out_what_is_computed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_only_bytes_tell_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_tell_a_version_that_goes_on, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
