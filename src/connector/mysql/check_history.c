@@ -96,7 +96,7 @@ static int check_prepared(struct my_check *k, struct mf_error *err)
             k, MF_WARNING, "xa-prepared", "XA RECOVER",
             "XA COMMIT or XA ROLLBACK those that nobody will end; have few prepared at a time",
             "%llu XA transactions are prepared: the stream's beginning, a new table and a cutover wait for those "
-            "that are, half a minute at most, and a position names some 80 at one time",
+            "that are, half a minute at most, and a position names some sixty at one time",
             n);
     }
     return 0;

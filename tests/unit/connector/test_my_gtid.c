@@ -367,7 +367,7 @@ static void positions_of_sets(void **state)
     for (uint64_t i = 100; i < 900; i += 2) {
         my_gtid_set_add(s, &(struct my_gtid){.uuid = {9}, .number = i}, NULL);
     }
-    assert_mf_fails(my_gtid_set_position(s, &p, &err), &err, MF_FATAL, "a position holds 1023");
+    assert_mf_fails(my_gtid_set_position(s, &p, &err), &err, MF_FATAL, "a position holds 511");
     assert_string_equal(err.code, "MFGTID");
     assert_int_equal(p.order, 6);
     my_gtid_set_free(s);
