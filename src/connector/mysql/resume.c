@@ -88,12 +88,24 @@ static void put_group(const struct my_again *a, struct mf_buf *out)
     }
 }
 
-static bool same_group(const struct my_again *a, const struct my_again *b)
+static int compare_group(const struct my_again *a, const struct my_again *b)
 {
-    struct my_gtid g = a->gtid, h = b->gtid;
-    g.number = h.number = 1;
-    g.server = h.server = 1;
-    return a->order ? a->order >> OFFSET_BITS == b->order >> OFFSET_BITS : my_gtid_same(&g, &h);
+    uint64_t x = a->order ? a->order >> OFFSET_BITS : a->gtid.domain,
+             y = b->order ? b->order >> OFFSET_BITS : b->gtid.domain;
+    int uuid = memcmp(a->gtid.uuid, b->gtid.uuid, sizeof a->gtid.uuid);
+    return x != y ? (x < y ? -1 : 1) : uuid ? uuid : strcmp(a->gtid.tag, b->gtid.tag);
+}
+
+static uint64_t number(const struct my_again *a)
+{
+    return a->order ? a->order & OFFSET_MASK : a->gtid.number;
+}
+
+static int compare(const void *a, const void *b)
+{
+    int group = compare_group(a, b);
+    uint64_t x = number(a), y = number(b);
+    return group ? group : x < y ? -1 : x > y;
 }
 
 static void put_list(const struct my_resume *r, struct mf_buf *out)
@@ -104,13 +116,13 @@ static void put_list(const struct my_resume *r, struct mf_buf *out)
     }
     for (size_t i = 0; i < r->nxa && mf_buf_ok(out); i++) {
         const struct my_again *a = &r->xa[i];
-        bool new = i == 0 || !same_group(a - 1, a);
+        bool new = i == 0 || compare_group(a - 1, a) != 0;
         mf_buf_puts(out, i == 0 ? " xa " : new ? "," : ".");
         if (new) {
             put_group(a, out);
             mf_buf_putc(out, ':');
         }
-        mf_buf_printf(out, "%" PRIu64, a->order ? a->order & OFFSET_MASK : a->gtid.number);
+        mf_buf_printf(out, "%" PRIu64, new ? number(a) : number(a) - number(a - 1));
     }
 }
 
@@ -132,12 +144,15 @@ static void add(struct mf_position *p, const struct mf_buf *more)
     }
 }
 
-int my_resume_position(const struct my_resume *r, struct mf_position *ret, struct mf_error *err)
+int my_resume_position(struct my_resume *r, struct mf_position *ret, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf list = {.max = MF_POSITION_TOKEN}, mark = {.max = MF_POSITION_TOKEN};
     if ((r->done ? my_gtid_set_position(r->done, ret, err)
                  : my_file_position(r->place.file, r->place.offset, ret, err)) < 0) {
         return -1;
+    }
+    if (r->nxa > 1) {
+        qsort(r->xa, r->nxa, sizeof *r->xa, compare);
     }
     put_list(r, &list);
     add(ret, &list);
@@ -150,12 +165,12 @@ int my_resume_position(const struct my_resume *r, struct mf_position *ret, struc
 
 /* ---- reading ---- */
 
-static bool take_item(const char *group, size_t n, uint64_t number, bool gtid, bool mariadb, struct my_again *ret)
+static bool take_item(const char *group, size_t n, uint64_t at, bool gtid, bool mariadb, struct my_again *ret)
 {
     char text[128];
     uint64_t which = 0;
     if (gtid && !mariadb) {
-        return snprintf(text, sizeof text, "%.*s:%" PRIu64, (int)n, group, number) < (int)sizeof text &&
+        return snprintf(text, sizeof text, "%.*s:%" PRIu64, (int)n, group, at) < (int)sizeof text &&
                my_gtid_parse(text, false, &ret->gtid);
     }
     if (n >= sizeof text) {
@@ -167,14 +182,14 @@ static bool take_item(const char *group, size_t n, uint64_t number, bool gtid, b
         return false;
     }
     if (gtid) {
-        ret->gtid = (struct my_gtid){.mariadb = true, .domain = (uint32_t)which, .number = number};
-        return which <= UINT32_MAX && number > 0;
+        ret->gtid = (struct my_gtid){.mariadb = true, .domain = (uint32_t)which, .number = at};
+        return which <= UINT32_MAX && at > 0;
     }
-    ret->order = which << OFFSET_BITS | number;
-    return which > 0 && which >> (63 - OFFSET_BITS) == 0 && number > 0 && number <= OFFSET_MASK;
+    ret->order = which << OFFSET_BITS | at;
+    return which > 0 && which >> (63 - OFFSET_BITS) == 0 && at > 0 && at <= OFFSET_MASK;
 }
 
-/* "group:1.2,group:3" */
+/* "group:1.2,group:3": 1 and 3 of the one, 3 of the other */
 static bool take_list(char *text, bool gtid, bool mariadb, struct my_resume *r)
 {
     char *rest = NULL;
@@ -185,10 +200,14 @@ static bool take_list(char *text, bool gtid, bool mariadb, struct my_resume *r)
         if (!colon) {
             return false;
         }
+        uint64_t at = 0;
         for (char *n = strtok_r(colon + 1, ".", &more); n; n = strtok_r(NULL, ".", &more)) {
-            uint64_t number = 0;
-            if (!mf_parse_u64(n, &number) ||
-                !take_item(part, (size_t)(colon - part), number, gtid, mariadb, &r->xa[r->nxa])) {
+            uint64_t further = 0;
+            if (!mf_parse_u64(n, &further) || further == 0 || at + further < at) {
+                return false;
+            }
+            at += further;
+            if (!take_item(part, (size_t)(colon - part), at, gtid, mariadb, &r->xa[r->nxa])) {
                 return false;
             }
             r->nxa++;

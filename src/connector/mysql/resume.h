@@ -1,11 +1,11 @@
 /*
  * Where a stream goes on, as a position's token says it: what was read, and behind it what is to be sent again although it was read.
  *
- *   "uuid:1-105 xa uuid:100.103 last uuid:105=u1712345678123456.9af01c22.1f2e"
- *   "0-1-105 from 0-1-99 xa 0:100.103 last 0-1-105>0-1-104=s1712345678.9af01c22.1f2e"       MariaDB
- *   "binlog.000003:1234 xa 2:99.500"                                                       places in files
+ *   "uuid:1-105 xa uuid:100.3 last uuid:105=u1712345678123456.9af01c22.1f2e"
+ *   "0-1-105 from 0-1-99 xa 0:100.3 last 0-1-105>0-1-104=s1712345678.9af01c22.1f2e"       MariaDB
+ *   "binlog.000003:1234 xa 2:99.401"                                                       places in files
  *
- * xa     transactions that are prepared and not ended. Their rows were handed out and are nowhere durable until they end, so whoever opens
+ * xa     transactions that are prepared and not ended, each by how much further on it is than the one before. Their rows were handed out and are nowhere durable until they end, so whoever opens
  *        the stream there needs them again. They count in the position's order, because servers count them.
  * from   MariaDB, which sends everything behind one transaction of each domain: the one before the first of those.
  * last   the mark: a transaction that was read, and what it looked like. A server that went back to an earlier state and wrote on has another one
@@ -49,8 +49,8 @@ struct my_resume {
 /* gtid: positions are GTID sets. MF_FATAL code MFGTID for what is no position. *ret is to be freed in any case. */
 int my_resume_read(const char *token, bool gtid, bool mariadb, struct my_resume *ret, struct mf_error *err);
 void my_resume_free(struct my_resume *r);
-/* The position of all that: done's or the place's order. */
-int my_resume_position(const struct my_resume *r, struct mf_position *ret, struct mf_error *err);
+/* The position of all that: done's or the place's order. Sorts the list. */
+int my_resume_position(struct my_resume *r, struct mf_position *ret, struct mf_error *err);
 /* What is before the words, as a server understands it. */
 void my_resume_plain(const char *token, char out[static MF_POSITION_TOKEN]);
 

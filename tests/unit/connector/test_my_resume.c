@@ -33,13 +33,13 @@ static void every_form(void **state)
     stays(MYSQL_SETS, A ":1-105", 105, 0, false);
     stays(MYSQL_SETS, "", 0, 0, false);
     stays(MYSQL_SETS, B ":1-5," A ":1-105 last " A ":105=u1712345678123456.0af01c22.002e", 110, 0, true);
-    stays(MYSQL_SETS, A ":1-105:tag:1-7 xa " A ":100.103," A ":tag:7 last " A ":tag:7=s0.00000000.ffff", 112, 3, true);
-    stays(MYSQL_SETS, B ":1-5," A ":1-105 xa " A ":100," B ":5", 110, 2, false);
-    stays(MARIADB_SETS, "0-1-105,1-2-7 from 0-1-99,1-2-7 xa 0:100.103 last 0-1-105>0-7-104=s1712345678.9af01c22.1f2e",
+    stays(MYSQL_SETS, A ":1-105:tag:1-7 xa " A ":100.3," A ":tag:7 last " A ":tag:7=s0.00000000.ffff", 112, 3, true);
+    stays(MYSQL_SETS, B ":1-5," A ":1-105 xa " B ":5," A ":100", 110, 2, false);
+    stays(MARIADB_SETS, "0-1-105,1-2-7 from 0-1-99,1-2-7 xa 0:100.3 last 0-1-105>0-7-104=s1712345678.9af01c22.1f2e",
           112, 2, true);
     stays(MARIADB_SETS, "0-1-105 last 0-1-105>0-1-104=s1712345678.9af01c22.1f2e", 105, 0, true);
     stays(FILES, "binlog.000003:1234", ((uint64_t)3 << 40) + 1234, 0, false);
-    stays(FILES, "binlog.000003:1234 xa 2:99.500,3:4", ((uint64_t)3 << 40) + 1234, 3, false);
+    stays(FILES, "binlog.000003:1234 xa 2:99.401,3:4", ((uint64_t)3 << 40) + 1234, 3, false);
 }
 
 static void what_is_none(void **state)
@@ -53,6 +53,8 @@ static void what_is_none(void **state)
                {MYSQL_SETS, A ":1-5 xa x:1"},
                {MYSQL_SETS, A ":1-5 xa " A ":1-3"},
                {MYSQL_SETS, A ":1-5 xa 1"},
+               {MYSQL_SETS, A ":1-5 xa " A ":3.0"},
+               {MYSQL_SETS, A ":1-5 xa " A ":3.18446744073709551613"},
                {MYSQL_SETS, A ":1-5 xa " A ":1 xa " A ":2"},
                {MYSQL_SETS, A ":1-5 last " A ":5"},
                {MYSQL_SETS, A ":1-5 last " A ":5=q1.2.3"},
@@ -85,11 +87,11 @@ static void too_long(void **state)
     struct mf_error err = {0};
     struct my_resume r;
     struct mf_position p = {0};
-    struct my_again many[200] = {0};
+    struct my_again many[400] = {0};
     assert_mf_ok(my_resume_read(A ":1-100000", true, false, &r, &err), &err);
     for (size_t i = 0; i < MF_ARRAY_LEN(many); i++) {
         assert_true(my_gtid_parse(A ":1", false, &many[i].gtid));
-        many[i].gtid.number = 90000 + 2 * i;
+        many[i].gtid.number = 90000 + 20 * (MF_ARRAY_LEN(many) - i);
     }
     r.mark = (struct my_mark){.gtid = many[0].gtid, .unit = 'u', .time = 1};
     r.xa = many;
@@ -97,7 +99,7 @@ static void too_long(void **state)
     assert_mf_ok(my_resume_position(&r, &p, &err), &err);
     assert_null(strstr(p.token, " xa "));
     assert_non_null(strstr(p.token, " last "));
-    r.nxa = 60;
+    r.nxa = 120;
     assert_mf_ok(my_resume_position(&r, &p, &err), &err);
     assert_non_null(strstr(p.token, " xa "));
     r.xa = NULL;
@@ -110,7 +112,7 @@ static void the_first_place(void **state)
     struct mf_error err = {0};
     struct my_resume r;
     struct my_place at = {0};
-    assert_mf_ok(my_resume_read("binlog.000010:1234 xa 10:99.77,9:500", false, false, &r, &err), &err);
+    assert_mf_ok(my_resume_read("binlog.000010:1234 xa 9:500,10:99.77", false, false, &r, &err), &err);
     assert_true(my_resume_first_place(&r, &r.place, &at));
     assert_string_equal(at.file, "binlog.000009");
     assert_int_equal(at.offset, 500);
