@@ -135,7 +135,7 @@ static bool wait_for_others(struct mf_pipe_threads *t, struct trying *tr, bool c
         mf_log_error_at(MF_WARN, area_of(t->pipe, capture), err);
     }
     *tr = (struct trying){
-        .since_us = mf_now_us(), .backoff_us = BACKOFF_MIN, .reached = reached(t->pipe, capture), .waits = true};
+        .since_us = tr->waits ? tr->since_us : mf_now_us(), .reached = reached(t->pipe, capture), .waits = true};
     set_trouble(t, capture, err);
     return !pause_for(t, BACKOFF_MIN);
 }
@@ -148,8 +148,7 @@ static bool try_again(struct mf_pipe_threads *t, struct trying *tr, bool capture
     if (err->cls == MF_RETRY && mf_streq(err->code, "MFLOCK")) {
         return wait_for_others(t, tr, capture, err);
     }
-    tr->waits = false;
-    if (!tr->since_us || at > tr->reached) {
+    if (!tr->since_us || tr->waits || at > tr->reached) {
         *tr = (struct trying){.since_us = now, .backoff_us = BACKOFF_MIN, .reached = at};
     }
     tr->idle_us = 0;
