@@ -27,13 +27,13 @@ static int check_empty(struct mf_db *source, const struct mf_filter *filter, str
 {
     struct mf_catalog c = {0};
     const struct mf_source_ops *ops = source->connector->source;
-    int rc = ops->catalog(source, filter, &c, err);
+    int rc = ops->shapes(source, filter, &c, err);
     bool empty = c.n == 0;
     mf_catalog_free(&c);
     if (rc < 0 || !empty) {
         return rc;
     }
-    rc = ops->catalog(source, NULL, &c, err);
+    rc = ops->shapes(source, NULL, &c, err);
     if (rc == 0 && c.n > 0) {
         mf_findings_add(out, MF_BLOCKER, MF_SOURCE, "no-table", "tables.include, tables.exclude",
                         "mend the patterns (schema.table), or grant the account rights on the tables that are meant",

@@ -237,7 +237,7 @@ int mf_watch_other(struct mf_migration *m, struct mf_error *err)
     bool back = mf_writes_on_target(m);
     struct mf_map *map = back ? m->forward_map : m->reverse_map;
     m->have_tables = m->have_tables && !back;
-    if (mf_open_tables(m, true, err) < 0) {
+    if (mf_open_tables(m, !back, err) < 0) {
         return -1;
     }
     return map ? mf_map_cascades(map, back ? &m->source_tables : &m->target_tables, err) : 0;

@@ -32,6 +32,7 @@ void my_check_say(struct my_check *k, enum mf_severity severity, const char *cod
  * moment finds. */
 int my_check_server(struct my_check *k, struct mf_error *err);
 /* check_history.c; replica: it follows another server. */
+bool my_check_is_durable(const struct my_check *k); /* what it has committed is there after a crash of its machine */
 int my_check_history(struct my_check *k, bool replica, struct mf_error *err);
 
 /* check_rights.c: what the account may do, on the whole server and on these tables. */

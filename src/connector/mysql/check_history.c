@@ -27,11 +27,16 @@ static void check_order(struct my_check *k)
     }
 }
 
+bool my_check_is_durable(const struct my_check *k)
+{
+    int64_t engine = my_check_number(k, "innodb_flush_log_at_trx_commit");
+    return my_check_number(k, "sync_binlog") == 1 && (engine == 1 || (engine == 3 && k->db->mariadb));
+}
+
 /* A crash of the machine, not of the server alone. Nothing is lost in silence: the stream, or the spool, finds it out. */
 static void check_durable(struct my_check *k)
 {
-    int64_t log = my_check_number(k, "sync_binlog"), engine = my_check_number(k, "innodb_flush_log_at_trx_commit");
-    if (log == 1 && (engine == 1 || (engine == 3 && k->db->mariadb))) {
+    if (my_check_is_durable(k)) {
         return;
     }
     my_check_say(
@@ -43,7 +48,7 @@ static void check_durable(struct my_check *k)
               "migration has to be begun again"
             : "sync_binlog is %lld and innodb_flush_log_at_trx_commit is %lld: a crash of its machine may take "
               "back what was applied and is no more in the spool; the migration has to be begun again then",
-        (long long)log, (long long)engine);
+        (long long)my_check_number(k, "sync_binlog"), (long long)my_check_number(k, "innodb_flush_log_at_trx_commit"));
 }
 
 /* ---- MariaDB: one domain, several servers that write ---- */

@@ -257,7 +257,7 @@ static int check_foreign(struct my_check *k, struct mf_error *err)
 
 static void check_definer(struct my_check *k, const char *object, const char *definer)
 {
-    char remedy[500];
+    char remedy[700];
     if (k->side != MF_SOURCE || my_check_may_define(k) || strcmp(definer, k->db->facts.user) == 0) {
         return;
     }
@@ -269,53 +269,51 @@ static void check_definer(struct my_check *k, const char *object, const char *de
         definer);
 }
 
-#define LIST_TRIGGERS                                                                                                  \
-    "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, DEFINER"         \
-    " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME NOT LIKE 'midflight%'"                                       \
-    " AND EVENT_OBJECT_SCHEMA IN (%s) ORDER BY 1, 2, 3"
+typedef void trigger_finding(struct my_check *k, const char *object, MYSQL_ROW row);
 
-int my_check_own_triggers(struct my_check *k, struct mf_error *err)
+/* Of the tables that migrate: schema, table, name, timing, event, definer. */
+static int each_trigger(struct my_check *k, trigger_finding *say, struct mf_error *err)
 {
     MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (my_check_ask(k, &r, err, LIST_TRIGGERS) < 0) {
+    if (my_check_ask(
+            k, &r, err,
+            "SELECT EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE, TRIGGER_NAME, ACTION_TIMING, EVENT_MANIPULATION, DEFINER"
+            " FROM information_schema.TRIGGERS WHERE TRIGGER_NAME NOT LIKE 'midflight%'"
+            " AND EVENT_OBJECT_SCHEMA IN (%s) ORDER BY 1, 2, 3") < 0) {
         return -1;
     }
     for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
         char object[400];
-        if (!my_check_migrates(k, row[0], row[1])) {
-            continue;
+        if (my_check_migrates(k, row[0], row[1])) {
+            snprintf(object, sizeof object, "trigger %.90s on %.120s.%.120s", row[2], row[0], row[1]);
+            say(k, object, row);
         }
-        bool ours = my_check_may_define(k) || strcmp(row[5] ? row[5] : "", k->db->facts.user) == 0;
-        snprintf(object, sizeof object, "trigger %.90s on %.120s.%.120s", row[2], row[0], row[1]);
-        my_check_say(
-            k, MF_WARNING, "trigger-target", object, "DROP TRIGGER …; -- on the target, if it is not meant to stay",
-            "%s %s, the target's own: it is taken down before rows are written, and made again in a cutover's pause, "
-            "unless the source has one of its name, or by a cancel%s",
-            row[3], row[4], ours ? "" : "; its definer becomes this account, which may not say another");
     }
     return 0;
 }
 
-static int check_triggers(struct my_check *k, struct mf_error *err)
+static void say_own(struct my_check *k, const char *object, MYSQL_ROW row)
 {
-    MY_CLEANUP_RESULT MYSQL_RES *r = NULL;
-    if (my_check_ask(k, &r, err, LIST_TRIGGERS) < 0) {
-        return -1;
-    }
-    for (MYSQL_ROW row; r && (row = mysql_fetch_row(r));) {
-        char object[400];
-        if (!my_check_migrates(k, row[0], row[1])) {
-            continue;
-        }
-        snprintf(object, sizeof object, "trigger %.90s on %.120s.%.120s", row[2], row[0], row[1]);
-        my_check_say(
-            k, MF_NOTE, "trigger", object, "",
-            "%s %s: it stands only on the side that takes the application's writes; it is made on the target in "
-            "a cutover's pause, and taken down on the source until a rollback or the end",
-            row[3], row[4]);
-        check_definer(k, object, row[5] ? row[5] : "");
-    }
-    return 0;
+    bool ours = my_check_may_define(k) || strcmp(row[5] ? row[5] : "", k->db->facts.user) == 0;
+    my_check_say(
+        k, MF_WARNING, "trigger-target", object, "DROP TRIGGER …; -- on the target, if it is not meant to stay",
+        "%s %s, the target's own: it is taken down before rows are written, and made again in a cutover's pause, "
+        "unless the source has one of its name, or by a cancel%s",
+        row[3], row[4], ours ? "" : "; its definer becomes this account, which may not say another");
+}
+
+int my_check_own_triggers(struct my_check *k, struct mf_error *err)
+{
+    return each_trigger(k, say_own, err);
+}
+
+static void say_trigger(struct my_check *k, const char *object, MYSQL_ROW row)
+{
+    my_check_say(k, MF_NOTE, "trigger", object, "",
+                 "%s %s: it stands only on the side that takes the application's writes; it is made on the target in "
+                 "a cutover's pause, and taken down on the source until a rollback or the end",
+                 row[3], row[4]);
+    check_definer(k, object, row[5] ? row[5] : "");
 }
 
 int my_check_tables(struct my_check *k, struct mf_error *err)
@@ -330,7 +328,7 @@ int my_check_tables(struct my_check *k, struct mf_error *err)
         }
     }
     return check_engines(k, err) < 0 || check_foreign(k, err) < 0 || check_clocks(k, err) < 0 ||
-                   check_triggers(k, err) < 0
+                   each_trigger(k, say_trigger, err) < 0
                ? -1
                : 0;
 }

@@ -268,7 +268,7 @@ static void check_others(struct asked *a)
 /* What the log has and a crash takes back is on the target, and then not on the source. */
 static void check_log_safe(struct my_check *k)
 {
-    if (my_check_number(k, "sync_binlog") != 1 || my_check_number(k, "innodb_flush_log_at_trx_commit") % 2 != 1) {
+    if (!my_check_is_durable(k)) {
         my_check_say(
             k, MF_WARNING, "source-durability", "sync_binlog",
             "SET GLOBAL sync_binlog = 1; SET GLOBAL innodb_flush_log_at_trx_commit = 1;",
