@@ -212,7 +212,7 @@ def test_files_of_older_servers(check, mysql_pair):
         path.write_bytes(whole)
         source.execute("FLUSH TABLES")
     try:
-        assert {(f["code"], f["object"]): f["severity"] for f in read.check()["findings"]} == {("view-broken", f"view {name}.v"): WARNING}
+        assert {(f["code"], f["object"]): f["severity"] for f in read.check()["findings"] if f["code"] != "durability"} == {("view-broken", f"view {name}.v"): WARNING}
     finally:
         read.close()
 
