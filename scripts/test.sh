@@ -23,7 +23,7 @@ run_unit() { build_variant plain && meson test -C build --no-rebuild --print-err
 run_asan() { build_variant asan && meson test -C build-asan --no-rebuild --print-errorlogs; }
 run_tsan() { build_variant tsan && meson test -C build-tsan --no-rebuild --print-errorlogs; }
 run_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-20} scripts/fuzz.sh; }
-run_scenarios() { timeout --signal=INT --kill-after=60 "${SCENARIOS_TIMEOUT:-3000}" scripts/scenarios.sh; }
+run_scenarios() { timeout --signal=INT --kill-after=60 "${SCENARIOS_TIMEOUT:-4400}" scripts/scenarios.sh; }
 # A whole migration there and back with the sanitizers watching the program's threads and memory.
 sanitized=(tests/scenarios/test_e2e_migration.py)
 run_scenarios_asan() { VARIANT=asan timeout --signal=INT --kill-after=60 1200 scripts/scenarios.sh "${sanitized[@]}"; }
