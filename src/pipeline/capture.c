@@ -423,13 +423,13 @@ static enum mf_step step(struct mf_capture *c, int timeout_ms, struct mf_error *
         if (c->tail.order > c->durable.order && sync_spool(c, err) < 0) {
             return MF_STEP_FAILED;
         }
+        bool gated = mf_capture_gate_due(c); /* another thread may change it meanwhile */
         if (MF_FAULT(err, "capture.open") ||
-            c->o.db->connector->source->stream_open(c->o.db, &c->o.pipe, &c->tail, mf_capture_gate_due(c), &c->stream,
-                                                    err) < 0) {
+            c->o.db->connector->source->stream_open(c->o.db, &c->o.pipe, &c->tail, gated, &c->stream, err) < 0) {
             return MF_STEP_FAILED;
         }
         c->acked_us = mf_now_us();
-        mf_capture_gate_opened(c);
+        mf_capture_gate_opened(c, gated);
     }
     if (c->now.stalled_on_budget) {
         return stall(c, timeout_ms, err);

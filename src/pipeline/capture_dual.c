@@ -63,9 +63,9 @@ static void set_awake(struct mf_capture *c, struct mf_stream *s)
     pthread_mutex_unlock(&c->mu);
 }
 
-void mf_capture_gate_opened(struct mf_capture *c)
+void mf_capture_gate_opened(struct mf_capture *c, bool gated)
 {
-    c->gated = mf_capture_gate_due(c);
+    c->gated = gated;
     c->confirmed = (struct mf_position){0};
     if (c->gated) {
         mf_dual_opened(c->dual);

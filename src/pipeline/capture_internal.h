@@ -70,7 +70,7 @@ int mf_capture_sync(struct mf_capture *c, struct mf_error *err); /* everything t
 
 /* capture_dual.c */
 bool mf_capture_gate_due(const struct mf_capture *c); /* the stream is to be one that commits wait for */
-void mf_capture_gate_opened(struct mf_capture *c);
+void mf_capture_gate_opened(struct mf_capture *c, bool gated);
 /* After a failure, or when the stream is left on purpose (err NULL). Before it is closed. */
 void mf_capture_gate_closing(struct mf_capture *c, const struct mf_error *err);
 int mf_capture_confirm(struct mf_capture *c, struct mf_error *err);
