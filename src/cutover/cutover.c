@@ -263,11 +263,22 @@ static enum mf_step do_hook(struct mf_cutover *c, struct mf_error *err)
     return in_time(c, "running the hook", err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
 }
 
+/* A new side that does not answer now would open late, with writers waiting for it past the bound. */
+static int still_answers(struct mf_cutover *c, struct mf_error *err)
+{
+    struct mf_epoch there;
+    if (c->o.to->connector->traffic->epoch_read(c->o.to, &c->o.id, &there, err) < 0) {
+        mf_error_prefix(err, "asking the %s once more before the decision", mf_cutover_side(c->o.to));
+        return -1;
+    }
+    return 0;
+}
+
 static enum mf_step do_decide(struct mf_cutover *c, struct mf_error *err)
 {
     /* The gate stops writes, not CREATE TABLE. And by the rehearsal what others wrote to the new side before it has been seen. */
     if (mf_cutover_others(c, err) < 0 || (c->o.last_guard && c->o.last_guard(c->o.ctx, err) < 0) ||
-        in_time(c, "deciding", err) < 0) {
+        still_answers(c, err) < 0 || in_time(c, "deciding", err) < 0) {
         return MF_STEP_FAILED;
     }
     struct mf_hold *hold = c->hold;

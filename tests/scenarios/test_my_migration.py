@@ -6,7 +6,7 @@ import pytest
 
 from harness.dialects import MYSQL_READ_ONLY
 from harness.loads import Bank, Endpoint, Ledger
-from harness.midflight import DIFFERENT, FAILED, unhurried
+from harness.midflight import DIFFERENT, FAILED, REFUSED, unhurried
 from harness.myawkward import MysqlAwkwardLoad, awkward_churn, awkward_data, connect, old_collations
 from harness.mycompare import counters, equal_at_last, fingerprint, left_of_ours, schema_differences, wait_no_sessions
 from harness.compare import fingerprint_differences
@@ -209,3 +209,21 @@ def test_a_row_that_cannot_be_repaired_keeps_no_other_from_it(mysql_pair, migrat
     target.execute("ALTER TABLE t DROP COLUMN narrow")
     m.call("verify", "--repair")
     equal_at_last(m, source, target)
+
+
+def test_a_target_that_stops_just_before_the_decision(mysql_database, own_mysql, migration):
+    """The last step before it is a hook: what answered until then may not answer any more."""
+    source, server = mysql_database("source", "5.7"), own_mysql("8.0")
+    target = server.create_database(source.name)
+    source.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    m = migration(source, target, config={"cutover": {"max_pause": "1s", "require_verified": False}})
+    m.hook("on_cutover", f"[ $MIDFLIGHT_TO != target ] || kill -STOP {server.process.pid}; sleep 0.1\n")
+    m.start()
+    m.wait_phase("synced")
+    try:
+        result = m.call("cutover", expect=REFUSED)
+        assert "MySQL" in result.err and m.status()["writes"] == "source", result
+    finally:
+        server.resume()
+    source.execute("INSERT INTO t VALUES (1)")
+    wait_for(lambda: target.value("SELECT count(*) FROM t") == 1, 60, "the stream goes on")

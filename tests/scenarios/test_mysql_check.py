@@ -197,7 +197,37 @@ def test_rights_by_a_role(check_source, mysql_database):
 def test_a_good_target_has_nothing_to_say(check_target, mysql_pair):
     source, target = mysql_pair
     source.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    for finding in of(check_target(source, target), "database-default").values():
+        paste(target, finding["remedy"])
     assert codes(check_target(source, target)) == set()
+
+
+def test_a_database_with_another_default(check_target, mysql_database):
+    source = mysql_database("source", "8.0")
+    target = mysql_database("target", "5.7", name=source.name)
+    for db, collation in ((source, "utf8mb4_general_ci"), (target, "latin1_swedish_ci")):
+        db.execute(f"ALTER DATABASE {ident(db.name)} COLLATE {collation}")
+    source.execute("CREATE TABLE t (id int PRIMARY KEY) COLLATE utf8mb4_general_ci")
+    found = of(check_target(source, target), "database-default")[f"database {source.name}"]
+    assert found["severity"] == WARNING and "latin1_swedish_ci here and utf8mb4_general_ci on the source" in found["reason"]
+    paste(target, found["remedy"])
+    assert target.value("SELECT @@collation_database") == "utf8mb4_general_ci"
+    assert not of(check_target(source, target), "database-default")
+    for db in (source, target):
+        db.execute(f"ALTER DATABASE {ident(db.name)} COLLATE utf8_general_ci")  # 8.0 has another name for it, or will
+    assert not of(check_target(source, target), "database-default")
+
+
+def test_names_that_cannot_be_told_or_kept(check_source, own_mysql):
+    server = own_mysql("8.0")
+    long = "é" * 64
+    for name in ("c", "c.a"):
+        server.create_database(name)
+    server.create_database("shop").execute(f"CREATE TABLE `{long}` (id int PRIMARY KEY); CREATE TABLE `{long[1:]}` (id int PRIMARY KEY);"
+                                           "CREATE TABLE c.`a.b` (id int PRIMARY KEY); CREATE TABLE `c.a`.b (id int PRIMARY KEY); CREATE TABLE c.`a.c` (id int PRIMARY KEY)")
+    found = check_source(server.url())
+    assert set(of(found, "name-length")) == {f"table shop.{long}"}
+    assert set(of(found, "name-ambiguous")) == {"table c.a.b"}
 
 
 def test_what_is_there_already(check_target, mysql_pair):
@@ -223,7 +253,7 @@ def test_what_the_target_does_in_another_way(check_target, own_mysql):
     shop.execute("CREATE TABLE t (id int PRIMARY KEY, v varchar(10) COLLATE utf8mb4_0900_ai_ci)")
     target.create_database("shop")
     found = check_target(shop, target.url("shop"))
-    assert codes(found) == {"collation", "lower-case-names", "max-allowed-packet", "time-zone", "sql-mode"}
+    assert codes(found) == {"collation", "database-default", "lower-case-names", "max-allowed-packet", "time-zone", "sql-mode"}
     assert of(found, "collation")["column shop.t.v"]["severity"] == BLOCKER
     assert of(found, "lower-case-names")["lower_case_table_names"]["severity"] == WARNING
     shop.execute("CREATE TABLE Mixed (id int PRIMARY KEY)")

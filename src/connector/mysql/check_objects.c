@@ -316,8 +316,51 @@ static void say_trigger(struct my_check *k, const char *object, MYSQL_ROW row)
     check_definer(k, object, row[5] ? row[5] : "");
 }
 
+#define NAME_BYTES                                                                                                     \
+    127 /* of a name in the bookkeeping of either side, which counts bytes: the server counts characters */
+
+static void say_name(struct my_check *k, const struct mf_table *t, const char *code, const char *why)
+{
+    MF_CLEANUP_BUF struct mf_buf object = {.max = 1024}, remedy = {.max = 2048};
+    mf_buf_printf(&object, "table %s.%s", t->schema, t->name);
+    mf_buf_puts(&remedy, "RENAME TABLE ");
+    my_put_name(&remedy, t->schema, t->name);
+    mf_buf_puts(&remedy, " TO …; -- or exclude it");
+    my_check_say(k, MF_BLOCKER, code, mf_buf_str(&object), mf_buf_str(&remedy), "%s", why);
+}
+
+/* Told by everything that has `database.table` for its name: the state, the log, the configuration. */
+static bool another_reads_the_same(const struct mf_catalog *c, const struct mf_table *t)
+{
+    size_t n = strlen(t->schema);
+    for (size_t i = 0; strchr(t->name, '.') && i < c->n; i++) {
+        const struct mf_table *o = &c->tables[i];
+        size_t m = strlen(o->schema);
+        if (m > n && strncmp(o->schema, t->schema, n) == 0 && o->schema[n] == '.' &&
+            strncmp(o->schema + n + 1, t->name, m - n - 1) == 0 && t->name[m - n - 1] == '.' &&
+            strcmp(t->name + (m - n), o->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_table_names(struct my_check *k)
+{
+    for (size_t i = 0; i < k->tables.n; i++) {
+        const struct mf_table *t = &k->tables.tables[i];
+        if (strlen(t->schema) > NAME_BYTES || strlen(t->name) > NAME_BYTES) {
+            say_name(k, t, "name-length", "its name, or its database's, is longer than 127 bytes of UTF-8");
+        }
+        if (another_reads_the_same(&k->tables, t)) {
+            say_name(k, t, "name-ambiguous", "there is a dot in its name, and another database's table reads the same");
+        }
+    }
+}
+
 int my_check_tables(struct my_check *k, struct mf_error *err)
 {
+    check_table_names(k);
     for (size_t i = 0; i < k->tables.n; i++) {
         check_columns(k, &k->tables.tables[i]);
     }

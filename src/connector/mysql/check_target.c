@@ -208,6 +208,54 @@ static int check_collations(struct both *b, struct mf_error *err)
     return 0;
 }
 
+/* Of one collation, whichever of its names a server gives it. */
+static bool same_collation(const char *a, const char *b)
+{
+    return strcasecmp(strncasecmp(a, "utf8mb3_", 8) == 0 ? a + 8
+                      : strncasecmp(a, "utf8_", 5) == 0  ? a + 5
+                                                         : a,
+                      strncasecmp(b, "utf8mb3_", 8) == 0 ? b + 8
+                      : strncasecmp(b, "utf8_", 5) == 0  ? b + 5
+                                                         : b) == 0 &&
+           (strncasecmp(a, "utf8", 4) == 0) == (strncasecmp(b, "utf8", 4) == 0);
+}
+
+/* Routines and triggers take parameters and variables without a character set of their own from their database. */
+static int check_databases(struct both *b, struct mf_error *err)
+{
+    MY_CLEANUP_RESULT MYSQL_RES *there = NULL, *here = NULL;
+    MF_CLEANUP_BUF struct mf_buf schemas = {.max = 1u << 20}, sql = {.max = MY_SQL_MAX};
+    if (!my_check_schemas(b->target, &schemas)) {
+        return 0;
+    }
+    mf_buf_printf(&sql,
+                  "SELECT SCHEMA_NAME, DEFAULT_COLLATION_NAME, DEFAULT_CHARACTER_SET_NAME"
+                  " FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN (%s)",
+                  mf_buf_str(&schemas));
+    if (!mf_buf_ok(&sql) || my_query(b->source.c, &there, err, mf_buf_str(&sql)) < 0 ||
+        my_query(b->target->c, &here, err, mf_buf_str(&sql)) < 0) {
+        return mf_buf_ok(&sql) ? -1 : mf_fail(err, MF_FATAL, "MFBIG", "there are too many databases to look at");
+    }
+    for (MYSQL_ROW t; (t = mysql_fetch_row(here));) {
+        mysql_data_seek(there, 0);
+        for (MYSQL_ROW s; (s = mysql_fetch_row(there));) {
+            if (strcmp(s[0], t[0]) == 0 && !same_collation(s[1], t[1])) {
+                MF_CLEANUP_BUF struct mf_buf object = {.max = 400}, remedy = {.max = 1024};
+                mf_buf_printf(&object, "database %s", t[0]);
+                mf_buf_puts(&remedy, "ALTER DATABASE ");
+                my_put_ident(&remedy, t[0]);
+                mf_buf_printf(&remedy, " CHARACTER SET %s COLLATE %s; -- on the target, before the run", s[2], s[1]);
+                my_check_say(b->target, MF_WARNING, "database-default", mf_buf_str(&object), mf_buf_str(&remedy),
+                             "its default is %s here and %s on the source: parameters and variables of routines and "
+                             "triggers, and tables made later, get the other one; they compare differently, fail "
+                             "(1267), or lose characters",
+                             t[1], s[1]);
+            }
+        }
+    }
+    return 0;
+}
+
 /* ---- what is there already ---- */
 
 /* This migration has been begun here: rows are to be expected. */
@@ -316,7 +364,7 @@ static int check(struct both *b, const struct mf_filter *filter, struct mf_error
     check_packet(b);
     check_modes(b);
     return my_check_server(k, err) < 0 || my_check_rights(k, err) < 0 || check_zones(b, err) < 0 ||
-                   check_collations(b, err) < 0 || my_check_contents(k, err) < 0 ||
+                   check_collations(b, err) < 0 || check_databases(b, err) < 0 || my_check_contents(k, err) < 0 ||
                    my_check_upgrade(&b->source, k, err) < 0
                ? -1
                : 0;

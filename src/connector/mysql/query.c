@@ -12,6 +12,9 @@
 
 /* ---- errors ---- */
 
+#define SERVER_FILE_WRITE 3 /* EE_WRITE and EE_DISKFULL of the server's my_sys: no header of a client names them */
+#define SERVER_FILE_FULL  20
+
 /* MySQL's numbers, of the server and of the client library; what is not here by its SQLSTATE's class. Numbers that the header of the library does not name
  * are newer servers'. */
 static const struct {
@@ -38,7 +41,10 @@ static const struct {
     {ER_CON_COUNT_ERROR, MF_RETRY},
     {ER_TOO_MANY_USER_CONNECTIONS, MF_RETRY},
     {ER_USER_LIMIT_REACHED, MF_RETRY},
+    {SERVER_FILE_WRITE, MF_RETRY}, /* a file of the server's could not be written: its disk is full */
+    {SERVER_FILE_FULL, MF_RETRY},
     {ER_DISK_FULL, MF_RETRY},
+    {ER_ERROR_ON_WRITE, MF_RETRY},
     {ER_RECORD_FILE_FULL, MF_RETRY},
     {ER_OUT_OF_RESOURCES, MF_RETRY},
     {ER_NET_READ_ERROR, MF_RETRY},
