@@ -97,6 +97,21 @@ def test_the_list_of_words_is_the_servers(mysql_pair, check):
     assert len(free) > 20 and told == set(free)
 
 
+def test_values_of_json_that_are_no_texts(check, mysql_pair):
+    """What SQL put into a document as a DATETIME is found; what came as text is not, whatever it looks like."""
+    source, target = mysql_pair
+    name = source.name
+    source.execute("CREATE TABLE made (id int PRIMARY KEY, j json); CREATE TABLE plain (id int PRIMARY KEY, j json);"
+                   "INSERT INTO made VALUES (1, NULL), (2, '{}'), (3, JSON_OBJECT('a', JSON_ARRAY(1, CAST('2020-01-02 03:04:05' AS DATETIME)))), (4, JSON_ARRAY(CAST(x'00ff' AS BINARY)));"
+                   """INSERT INTO plain VALUES (1, '{"a": "2020-01-02 03:04:05.000000", "b": [1.0, 1e100, -0.1, 12345678901234567890, null, true]}'), (2, JSON_OBJECT('d', 1.50))""")
+    found = check(source, target)
+    assert {o for c, o in found if c == "json-values"} == {f"column {name}.made.j"}
+    told = found["json-values", f"column {name}.made.j"]
+    assert told["severity"] == WARNING and "(2 in the first and last" in told["reason"], told
+    source.execute(told["remedy"].split(";")[0])
+    assert not [k for k in check(source, target) if k[0] == "json-values"]
+
+
 def test_routines_triggers_events_and_views(check, mysql_pair):
     source, target = mysql_pair
     source.execute(

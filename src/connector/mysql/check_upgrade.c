@@ -111,6 +111,12 @@ static const struct my_upgrade_row rows[] = {
      "UPDATE {table} SET {name} = … WHERE MONTH({name}) = 0 OR DAYOFMONTH({name}) = 0; -- or take NO_ZERO_DATE and "
      "NO_ZERO_IN_DATE out of the target's sql_mode",
      .when = refuses_zero_dates, .look = my_look_zero_dates},
+    {"json-values", 0, MF_WARNING, "column {schema}.{table}.{name}",
+     "documents with values that SQL made of a DATETIME, DATE, TIME, BLOB or BIT ({value}): they arrive as the texts "
+     "they print as, JSON_TYPE and comparisons tell the difference, and verify cannot",
+     "UPDATE {table} SET {name} = CAST(CAST({name} AS CHAR) AS JSON); -- on the source, where the application takes "
+     "texts as well",
+     .look = my_look_json_values},
     {"old-temporal", 80011, MF_NOTE, "table {schema}.{table}",
      "columns in the format of before 5.6.4 ({value}): the copy makes them anew", "", .tables = true,
      .before = "SET SESSION show_old_temporals = ON", .after = "SET SESSION show_old_temporals = OFF",

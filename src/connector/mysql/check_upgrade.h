@@ -44,6 +44,7 @@ int my_look_indexes(struct my_upgrade *u, const struct my_upgrade_row *row, stru
 int my_look_generated(struct my_upgrade *u, const struct my_upgrade_row *row, struct mf_error *err);
 int my_look_generated_casts(struct my_upgrade *u, const struct my_upgrade_row *row, struct mf_error *err);
 int my_look_zero_dates(struct my_upgrade *u, const struct my_upgrade_row *row, struct mf_error *err);
+int my_look_json_values(struct my_upgrade *u, const struct my_upgrade_row *row, struct mf_error *err);
 int my_look_srids(struct my_upgrade *u, const struct my_upgrade_row *row, struct mf_error *err);
 
 /* check_upgrade_code.c: what is written in SQL and kept on the server, and names */

@@ -146,13 +146,30 @@ int my_look_generated_casts(struct my_upgrade *u, const struct my_upgrade_row *r
 
 /* ---- samples ---- */
 
-/* (SELECT `a`, `b` FROM t ORDER BY key LIMIT n) UNION ALL (… DESC …). A table without a key is read from where the server begins. */
-static void put_sample(const struct mf_table *t, const uint16_t *columns, size_t n, struct mf_buf *sql)
+/* What is asked of a sample. */
+struct look {
+    bool (*is_one)(const struct my_type *t);                /* columns of these types */
+    void (*of_row)(struct mf_buf *sql, const char *column); /* instead of the column's value; NULL: that */
+    void (*of_all)(struct mf_buf *sql, const char *column); /* of these */
+};
+
+/* (SELECT `a`, `b` FROM t ORDER BY key LIMIT n) UNION (… DESC …), with the key, so that a row that is in both counts once. A table without a key is read from where
+ * the server begins. */
+static void put_sample(const struct mf_table *t, const uint16_t *columns, size_t n, const struct look *l,
+                       struct mf_buf *sql)
 {
     for (int end = 0; end < (t->nkey ? 2 : 1); end++) {
-        mf_buf_puts(sql, end ? " UNION ALL (SELECT " : "(SELECT ");
+        mf_buf_puts(sql, end ? " UNION (SELECT " : "(SELECT ");
+        for (uint16_t k = 0; k < t->nkey; k++) {
+            my_put_ident(sql, t->columns[t->key[k]].name);
+            mf_buf_printf(sql, " AS `midflight key %u`, ", k);
+        }
         for (size_t i = 0; i < n; i++) {
             mf_buf_puts(sql, i ? ", " : "");
+            if (l->of_row) {
+                l->of_row(sql, t->columns[columns[i]].name);
+                mf_buf_puts(sql, " AS ");
+            }
             my_put_ident(sql, t->columns[columns[i]].name);
         }
         mf_buf_puts(sql, " FROM ");
@@ -166,19 +183,19 @@ static void put_sample(const struct mf_table *t, const uint16_t *columns, size_t
     }
 }
 
-/* Asks for one row about a sample of these columns; `what` is written for each, from a name. *ret NULL when it took too long. */
+/* Asks for one row about a sample of these columns. *ret NULL when it took too long. */
 static int ask_sample(struct my_upgrade *u, const struct mf_table *t, const uint16_t *columns, size_t n,
-                      void (*what)(struct mf_buf *sql, const char *column), MYSQL_RES **ret, struct mf_error *err)
+                      const struct look *l, MYSQL_RES **ret, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf sql = {.max = MY_SQL_MAX};
     struct mf_error refused = {0};
     mf_buf_printf(&sql, "SELECT /*+ MAX_EXECUTION_TIME(%d) */ ", SAMPLE_MS);
     for (size_t i = 0; i < n; i++) {
         mf_buf_puts(&sql, i ? ", " : "");
-        what(&sql, t->columns[columns[i]].name);
+        l->of_all(&sql, t->columns[columns[i]].name);
     }
     mf_buf_puts(&sql, " FROM (");
-    put_sample(t, columns, n, &sql);
+    put_sample(t, columns, n, l, &sql);
     mf_buf_puts(&sql, ") sample");
     *ret = NULL;
     if (mf_buf_ok(&sql) && my_query(u->source->c, ret, &refused, mf_buf_str(&sql)) < 0 &&
@@ -192,8 +209,8 @@ static int ask_sample(struct my_upgrade *u, const struct mf_table *t, const uint
 #define COLUMNS 64 /* of one table looked at */
 
 /* Calls ask_sample for the columns of these types of every table, and tells those whose answer is not empty and not "0". */
-static int look_samples(struct my_upgrade *u, const struct my_upgrade_row *row, bool (*is_one)(const struct my_type *t),
-                        void (*what)(struct mf_buf *sql, const char *column), const char *unit, struct mf_error *err)
+static int look_samples(struct my_upgrade *u, const struct my_upgrade_row *row, const struct look *l, const char *unit,
+                        struct mf_error *err)
 {
     const struct mf_catalog *all = &u->target->tables;
     int64_t until = mf_now_us() + TOTAL_MS * MF_US_PER_MS;
@@ -205,11 +222,12 @@ static int look_samples(struct my_upgrade *u, const struct my_upgrade_row *row, 
         for (uint16_t c = 0; c < t->ncolumns && n < COLUMNS; c++) {
             struct my_type type;
             struct mf_error unknown = {0};
-            if (t->columns[c].type && my_type_parse(t->columns[c].type, NULL, &type, &unknown) == 0 && is_one(&type)) {
+            if (t->columns[c].type && my_type_parse(t->columns[c].type, NULL, &type, &unknown) == 0 &&
+                l->is_one(&type)) {
                 columns[n++] = c;
             }
         }
-        if (n && ask_sample(u, t, columns, n, what, &r, err) < 0) {
+        if (n && ask_sample(u, t, columns, n, l, &r, err) < 0) {
             return -1;
         }
         MYSQL_ROW x = r ? mysql_fetch_row(r) : NULL;
@@ -242,7 +260,38 @@ int my_look_zero_dates(struct my_upgrade *u, const struct my_upgrade_row *row, s
 {
     char unit[80];
     snprintf(unit, sizeof unit, " in the first and last %d rows", SAMPLE);
-    return look_samples(u, row, is_date, put_zero_dates, unit, err);
+    static const struct look zeros = {is_date, NULL, put_zero_dates};
+    return look_samples(u, row, &zeros, unit, err);
+}
+
+static bool is_json(const struct my_type *t)
+{
+    return t->base == MY_JSON;
+}
+
+/* Such a value is no text to the server, and comes back as one from what it prints. Asked of each row: in a UNION 5.7 forgets that the column is JSON. */
+static void put_is_another(struct mf_buf *sql, const char *column)
+{
+    mf_buf_puts(sql, "NOT (");
+    my_put_ident(sql, column);
+    mf_buf_puts(sql, " <=> CAST(CAST(");
+    my_put_ident(sql, column);
+    mf_buf_puts(sql, " AS CHAR) AS JSON))");
+}
+
+static void put_sum(struct mf_buf *sql, const char *column)
+{
+    mf_buf_puts(sql, "SUM(");
+    my_put_ident(sql, column);
+    mf_buf_puts(sql, ")");
+}
+
+int my_look_json_values(struct my_upgrade *u, const struct my_upgrade_row *row, struct mf_error *err)
+{
+    char unit[80];
+    snprintf(unit, sizeof unit, " in the first and last %d rows", SAMPLE);
+    static const struct look values = {is_json, put_is_another, put_sum};
+    return look_samples(u, row, &values, unit, err);
 }
 
 static bool is_spatial(const struct my_type *t)
@@ -259,5 +308,6 @@ static void put_srids(struct mf_buf *sql, const char *column)
 
 int my_look_srids(struct my_upgrade *u, const struct my_upgrade_row *row, struct mf_error *err)
 {
-    return look_samples(u, row, is_spatial, put_srids, "", err);
+    static const struct look srids = {is_spatial, NULL, put_srids};
+    return look_samples(u, row, &srids, "", err);
 }
