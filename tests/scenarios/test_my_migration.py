@@ -216,7 +216,7 @@ def test_a_target_that_stops_just_before_the_decision(mysql_database, own_mysql,
     source, server = mysql_database("source", "5.7"), own_mysql("8.0")
     target = server.create_database(source.name)
     source.execute("CREATE TABLE t (id int PRIMARY KEY)")
-    m = migration(source, target, config={"cutover": {"max_pause": "1s", "require_verified": False}})
+    m = migration(source, target, config={"cutover": {"max_pause": "5s", "require_verified": False}})
     m.hook("on_cutover", f"[ $MIDFLIGHT_TO != target ] || kill -STOP {server.process.pid}; sleep 0.1\n")
     m.start()
     m.wait_phase("synced")
