@@ -4,7 +4,7 @@
 #include "base/str.h"
 
 static const struct mf_gate_options open_gate = {.lock_ms = 1000, .total_ms = 10000, .max_wait_ms = 5000, .open = true},
-                                    hasty = {.lock_ms = 300, .total_ms = 10000, .max_wait_ms = 300, .open = true},
+                                    hasty = {.lock_ms = 1000, .total_ms = 10000, .max_wait_ms = 300, .open = true},
                                     closed_gate = {.lock_ms = 1000, .total_ms = 10000, .max_wait_ms = 5000};
 
 static bool may_write(enum mf_side side, const char *id, bool *waits)

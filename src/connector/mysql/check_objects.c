@@ -316,8 +316,8 @@ static void say_trigger(struct my_check *k, const char *object, MYSQL_ROW row)
     check_definer(k, object, row[5] ? row[5] : "");
 }
 
-#define NAME_BYTES                                                                                                     \
-    127 /* of a name in the bookkeeping of either side, which counts bytes: the server counts characters */
+/* A name is kept in a field that counts bytes, where the server counts characters. */
+#define NAME_BYTES (sizeof((struct mf_chunk_done *)0)->table - 1)
 
 static void say_name(struct my_check *k, const struct mf_table *t, const char *code, const char *why)
 {
@@ -333,7 +333,10 @@ static void say_name(struct my_check *k, const struct mf_table *t, const char *c
 static bool another_reads_the_same(const struct mf_catalog *c, const struct mf_table *t)
 {
     size_t n = strlen(t->schema);
-    for (size_t i = 0; strchr(t->name, '.') && i < c->n; i++) {
+    if (!strchr(t->name, '.')) {
+        return false;
+    }
+    for (size_t i = 0; i < c->n; i++) {
         const struct mf_table *o = &c->tables[i];
         size_t m = strlen(o->schema);
         if (m > n && strncmp(o->schema, t->schema, n) == 0 && o->schema[n] == '.' &&

@@ -166,13 +166,8 @@ static bool is_named(MYSQL_RES *r, const char *name)
 
 static bool is_there(MYSQL_RES *r, const char *name)
 {
-    char other[80] = "";
-    if (strncasecmp(name, "utf8_", 5) == 0) {
-        snprintf(other, sizeof other, "utf8mb3_%.60s", name + 5);
-    } else if (strncasecmp(name, "utf8mb3_", 8) == 0) {
-        snprintf(other, sizeof other, "utf8_%.60s", name + 8);
-    }
-    return is_named(r, name) || (other[0] && is_named(r, other));
+    char other[80];
+    return is_named(r, name) || (my_collation_other(name, other, sizeof other) && is_named(r, other));
 }
 
 static int check_collations(struct both *b, struct mf_error *err)
@@ -208,16 +203,24 @@ static int check_collations(struct both *b, struct mf_error *err)
     return 0;
 }
 
-/* Of one collation, whichever of its names a server gives it. */
 static bool same_collation(const char *a, const char *b)
 {
-    return strcasecmp(strncasecmp(a, "utf8mb3_", 8) == 0 ? a + 8
-                      : strncasecmp(a, "utf8_", 5) == 0  ? a + 5
-                                                         : a,
-                      strncasecmp(b, "utf8mb3_", 8) == 0 ? b + 8
-                      : strncasecmp(b, "utf8_", 5) == 0  ? b + 5
-                                                         : b) == 0 &&
-           (strncasecmp(a, "utf8", 4) == 0) == (strncasecmp(b, "utf8", 4) == 0);
+    char other[80];
+    return strcasecmp(a, b) == 0 || (my_collation_other(a, other, sizeof other) && strcasecmp(other, b) == 0);
+}
+
+/* source and here: SCHEMA_NAME, DEFAULT_COLLATION_NAME, DEFAULT_CHARACTER_SET_NAME of one database. */
+static void say_default(struct both *b, MYSQL_ROW source, MYSQL_ROW here)
+{
+    MF_CLEANUP_BUF struct mf_buf object = {.max = 400}, remedy = {.max = 1024};
+    mf_buf_printf(&object, "database %s", here[0]);
+    mf_buf_puts(&remedy, "ALTER DATABASE ");
+    my_put_ident(&remedy, here[0]);
+    mf_buf_printf(&remedy, " CHARACTER SET %s COLLATE %s; -- on the target, before the run", source[2], source[1]);
+    my_check_say(b->target, MF_WARNING, "database-default", mf_buf_str(&object), mf_buf_str(&remedy),
+                 "its default is %s here and %s on the source: parameters and variables of routines and triggers, and "
+                 "tables made later, get the other one; they compare differently, fail (1267), or lose characters",
+                 here[1], source[1]);
 }
 
 /* Routines and triggers take parameters and variables without a character set of their own from their database. */
@@ -240,16 +243,7 @@ static int check_databases(struct both *b, struct mf_error *err)
         mysql_data_seek(there, 0);
         for (MYSQL_ROW s; (s = mysql_fetch_row(there));) {
             if (strcmp(s[0], t[0]) == 0 && !same_collation(s[1], t[1])) {
-                MF_CLEANUP_BUF struct mf_buf object = {.max = 400}, remedy = {.max = 1024};
-                mf_buf_printf(&object, "database %s", t[0]);
-                mf_buf_puts(&remedy, "ALTER DATABASE ");
-                my_put_ident(&remedy, t[0]);
-                mf_buf_printf(&remedy, " CHARACTER SET %s COLLATE %s; -- on the target, before the run", s[2], s[1]);
-                my_check_say(b->target, MF_WARNING, "database-default", mf_buf_str(&object), mf_buf_str(&remedy),
-                             "its default is %s here and %s on the source: parameters and variables of routines and "
-                             "triggers, and tables made later, get the other one; they compare differently, fail "
-                             "(1267), or lose characters",
-                             t[1], s[1]);
+                say_default(b, s, t);
             }
         }
     }

@@ -151,6 +151,7 @@ struct look {
     bool (*is_one)(const struct my_type *t);                /* columns of these types */
     void (*of_row)(struct mf_buf *sql, const char *column); /* instead of the column's value; NULL: that */
     void (*of_all)(struct mf_buf *sql, const char *column); /* of these */
+    bool counts;                                            /* the answer is a number of rows */
 };
 
 /* (SELECT `a`, `b` FROM t ORDER BY key LIMIT n) UNION (… DESC …), with the key, so that a row that is in both counts once. A table without a key is read from where
@@ -209,7 +210,7 @@ static int ask_sample(struct my_upgrade *u, const struct mf_table *t, const uint
 #define COLUMNS 64 /* of one table looked at */
 
 /* Calls ask_sample for the columns of these types of every table, and tells those whose answer is not empty and not "0". */
-static int look_samples(struct my_upgrade *u, const struct my_upgrade_row *row, const struct look *l, const char *unit,
+static int look_samples(struct my_upgrade *u, const struct my_upgrade_row *row, const struct look *l,
                         struct mf_error *err)
 {
     const struct mf_catalog *all = &u->target->tables;
@@ -233,7 +234,10 @@ static int look_samples(struct my_upgrade *u, const struct my_upgrade_row *row, 
         MYSQL_ROW x = r ? mysql_fetch_row(r) : NULL;
         for (size_t c = 0; x && c < n; c++) {
             char value[300];
-            snprintf(value, sizeof value, "%.200s%s", x[c] ? x[c] : "", unit);
+            int put = snprintf(value, sizeof value, "%.200s", x[c] ? x[c] : "");
+            if (l->counts) {
+                snprintf(value + put, sizeof value - (size_t)put, " in the first and last %d rows", SAMPLE);
+            }
             if (x[c] && *x[c] && strcmp(x[c], "0") != 0) {
                 my_upgrade_tell(u, row, &(struct my_thing){t->schema, t->name, t->columns[columns[c]].name, value});
             }
@@ -258,10 +262,8 @@ static void put_zero_dates(struct mf_buf *sql, const char *column)
 
 int my_look_zero_dates(struct my_upgrade *u, const struct my_upgrade_row *row, struct mf_error *err)
 {
-    char unit[80];
-    snprintf(unit, sizeof unit, " in the first and last %d rows", SAMPLE);
-    static const struct look zeros = {is_date, NULL, put_zero_dates};
-    return look_samples(u, row, &zeros, unit, err);
+    static const struct look zeros = {is_date, NULL, put_zero_dates, .counts = true};
+    return look_samples(u, row, &zeros, err);
 }
 
 static bool is_json(const struct my_type *t)
@@ -288,10 +290,8 @@ static void put_sum(struct mf_buf *sql, const char *column)
 
 int my_look_json_values(struct my_upgrade *u, const struct my_upgrade_row *row, struct mf_error *err)
 {
-    char unit[80];
-    snprintf(unit, sizeof unit, " in the first and last %d rows", SAMPLE);
-    static const struct look values = {is_json, put_is_another, put_sum};
-    return look_samples(u, row, &values, unit, err);
+    static const struct look values = {is_json, put_is_another, put_sum, .counts = true};
+    return look_samples(u, row, &values, err);
 }
 
 static bool is_spatial(const struct my_type *t)
@@ -309,5 +309,5 @@ static void put_srids(struct mf_buf *sql, const char *column)
 int my_look_srids(struct my_upgrade *u, const struct my_upgrade_row *row, struct mf_error *err)
 {
     static const struct look srids = {is_spatial, NULL, put_srids};
-    return look_samples(u, row, &srids, "", err);
+    return look_samples(u, row, &srids, err);
 }

@@ -87,8 +87,7 @@ void my_mend_tail(const struct my_mend *m, struct my_piece tail, struct mf_buf *
 
 /* ---- collations ---- */
 
-/* The same collation under its other name. */
-static bool other_name(const char *name, char *out, size_t n)
+bool my_collation_other(const char *name, char *out, size_t n)
 {
     if (strncasecmp(name, "utf8mb3_", 8) == 0) {
         snprintf(out, n, "utf8_%s", name + 8);
@@ -104,7 +103,7 @@ static void put_collation(const struct my_mend *m, const char *name, struct mf_b
 {
     char other[72];
     bool known = !m->has_collation || m->has_collation(m->ctx, name);
-    bool renamed = !known && other_name(name, other, sizeof other) && m->has_collation(m->ctx, other);
+    bool renamed = !known && my_collation_other(name, other, sizeof other) && m->has_collation(m->ctx, other);
     mf_buf_puts(out, renamed ? other : name);
 }
 
@@ -177,7 +176,7 @@ void my_mend_names(const struct my_mend *m, struct my_piece text, struct mf_buf 
             i = put_charset(m, text, i, charset, sign, out);
             continue;
         }
-        if (take_name(text, i, end, name) && other_name(name, unused, sizeof unused)) {
+        if (take_name(text, i, end, name) && my_collation_other(name, unused, sizeof unused)) {
             put_collation(m, name, out);
         } else {
             mf_buf_append(out, text.p + i, end - i);

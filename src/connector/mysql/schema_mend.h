@@ -19,6 +19,8 @@ struct my_mend {
  * to know, as a list for a sentence; "" when nothing was. */
 void my_mend_tail(const struct my_mend *m, struct my_piece tail, struct mf_buf *out, char *ret_told, size_t n);
 
+/* The same collation under its other name (utf8_…, utf8mb3_…); false: it has only one. */
+bool my_collation_other(const char *name, char *out, size_t n);
 /* Appends a definition with every collation said, under the name the target knows: utf8_… is utf8mb3_… on newer servers. */
 void my_mend_names(const struct my_mend *m, struct my_piece text, struct mf_buf *out);
 
