@@ -3,15 +3,28 @@ databases of its own on them. A server that cannot be had fails the test: nothin
 import itertools
 import os
 import re
+import shutil
+import tempfile
 
 import pytest
 
 from harness.midflight import Midflight
 from harness.mysql_servers import MysqlServer
 from harness.pgdrive import Drive
-from harness.servers import Server
+from harness.servers import Server, throw_away
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config):
+    """What runs keep (state, spools) lives where the servers do: in memory where there is plenty."""
+    memory = throw_away()
+    if memory and not config.option.basetemp and not hasattr(config, "workerinput"):
+        config.option.basetemp = config.midflight_temp = tempfile.mkdtemp(prefix="midflight-tests-", dir=memory)
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(getattr(config, "midflight_temp", ""), ignore_errors=True)
 
 
 class Servers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from pathlib import Path
 
 import psycopg
@@ -401,6 +402,9 @@ def _moves(rng: random.Random, version: int, truncate: bool) -> list:
     return moves + [truncates] if truncate else moves
 
 
+BREATH = 1.0  # an AwkwardLoad rests this many times what its last changes took, up to a second
+
+
 class AwkwardLoad:
     """awkward_churn in a thread until it is stopped. Follows no switch: for one side of a migration."""
 
@@ -427,9 +431,11 @@ class AwkwardLoad:
 
     def _until_stopped(self, churn) -> None:
         while not self.stopping.is_set():
+            begun = time.monotonic()
             self.committed += churn()
             self.seed += 1
-            self.stopping.wait(self.pause_between)
+            # Where servers are slow (a machine's disk, many at once) the load is too: the other side has to keep up with it.
+            self.stopping.wait(min(1.0, max(self.pause_between, BREATH * (time.monotonic() - begun))))
 
     def stop(self) -> None:
         self.stopping.set()

@@ -265,10 +265,12 @@ class Midflight:
 
         try:
             return wait_for(look, timeout, what, interval=0.1)
-        except TimeoutError as error:
-            raise TimeoutError(f"{error}\n{self.tail()}") from None
+        except TimeoutError:
+            stream = last.get("stream") or {}
+            at = f"phase {last.get('phase')}, step {last.get('step')}, lag {stream.get('lag_seconds')} s, {stream.get('lag_bytes')} bytes"
+            raise TimeoutError(f"{what}: not so after {timeout:.0f} s ({at})\n{self.tail()}") from None
 
-    def wait_phase(self, *phases: str, timeout: float = 120.0) -> dict:
+    def wait_phase(self, *phases: str, timeout: float = 240.0) -> dict:
         def reached(status):
             if status["phase"] == "failed" and "failed" not in phases:
                 raise AssertionError(f"the migration failed: {status.get('last_error')}\n{self.tail()}")

@@ -108,6 +108,21 @@ static int compare(const void *a, const void *b)
     return group ? group : x < y ? -1 : x > y;
 }
 
+/* In their order, each once: the list has differences, and none of them is 0. */
+static void sort_once(struct my_resume *r)
+{
+    size_t kept = r->nxa > 0;
+    if (r->nxa > 1) {
+        qsort(r->xa, r->nxa, sizeof *r->xa, compare);
+    }
+    for (size_t i = 1; i < r->nxa; i++) {
+        if (compare(&r->xa[kept - 1], &r->xa[i]) != 0) {
+            r->xa[kept++] = r->xa[i];
+        }
+    }
+    r->nxa = kept;
+}
+
 static void put_list(const struct my_resume *r, struct mf_buf *out)
 {
     if (r->from && r->nxa) {
@@ -151,9 +166,7 @@ int my_resume_position(struct my_resume *r, struct mf_position *ret, struct mf_e
                  : my_file_position(r->place.file, r->place.offset, ret, err)) < 0) {
         return -1;
     }
-    if (r->nxa > 1) {
-        qsort(r->xa, r->nxa, sizeof *r->xa, compare);
-    }
+    sort_once(r);
     put_list(r, &list);
     add(ret, &list);
     if (r->mark.unit) {

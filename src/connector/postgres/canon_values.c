@@ -59,7 +59,7 @@ static int instant_to_canon(const struct mf_type *t, struct mf_arena *arena, con
         *ret = *in;
         return 0;
     }
-    if (n < 3 || memcmp(in->data + n - 3, "+00", 3) != 0) {
+    if (n < 3 || memcmp(in->data + n - 3, "+00", 3) != 0 || memchr(in->data, 0, n)) {
         return mf_canon_refuse(t, in, "it is not printed in UTC", err);
     }
     n = mf_moment_cut(in->data, n - 3);
