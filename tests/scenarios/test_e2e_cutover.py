@@ -237,7 +237,8 @@ def test_killed_at_every_step_of_a_rollback(shop, step):
 def restart(m, **named) -> dict:
     m.stop()
     m.start(**named)
-    return m.wait(lambda s: s["running"] and s["phase"] in ("synced", "cut_over", "rolled_back"), 120, "a run that is synced")
+    return m.wait(lambda s: s["running"] and s["phase"] in ("synced", "cut_over", "rolled_back") and (s.get("stream") or {}).get("applied_position"),
+                  120, "a run that is synced and has begun to replay")
 
 
 def record_script(out) -> str:
