@@ -169,10 +169,11 @@ static enum my_statement_kind drop(struct my_st_reader *r)
     } else if (my_token_skip(t, "DATABASE") || my_token_skip(t, "SCHEMA")) {
         struct my_st_name n;
         my_st_skip_if_exists(r);
-        if (my_st_read_name(r, &n)) {
+        bool named = my_st_read_name(r, &n);
+        if (named) {
             my_st_touch(r, MY_FX_GONE, n.table, "");
         }
-        if (t->kind != MY_TOKEN_END || !n.sure) {
+        if (!named || t->kind != MY_TOKEN_END || !n.sure) {
             my_st_touch_all(r, MY_FX_SHAPE);
         }
     } else if (skip_index_words(r)) {
