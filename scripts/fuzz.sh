@@ -23,7 +23,7 @@ run_target() {
         -artifact_prefix="$LOGS/fuzz/$name-" -print_final_stats=1 "$found" $seeds >"$log" 2>&1; then
         echo "ok   $name ($(sed -n 's/^stat::number_of_executed_units: *//p' "$log") runs)"
     else
-        # What it ran into, as the last thing the log says of it.
+        # The first line that says what it ran into.
         echo "FAIL $name: $(grep -m1 -E '^SUMMARY|ERROR: libFuzzer|runtime error' "$log" || echo "ended without a report"): $log"
         return 1
     fi

@@ -16,10 +16,8 @@ static int lag_small(struct mf_migration *m, struct mf_error *err)
     if (live->origin->connector->source->position(live->origin, &now, err) < 0) {
         return -1;
     }
-    struct mf_capture_stats c;
     struct mf_apply_stats a;
-    struct mf_spool_stats s;
-    mf_pipe_stats(live, &c, &a, &s);
+    mf_apply_stats(live->apply, &a);
     if (a.reached == 0) {
         mf_fail(err, MF_ABANDONED, "MFGUARD", "replay has not begun yet: this run has just started");
         mf_hint(err, "Try again in a moment (midflight status --watch).");

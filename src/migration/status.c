@@ -138,7 +138,7 @@ static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool sa
     mf_pipe_stats(pipe, &c, &a, &s);
     bool by_server = !pipe->capture;
     uint64_t now = sampled && m->source_now.order > c.received.order ? m->source_now.order : c.received.order;
-    uint64_t lag = a.reached == 0 ? s.bytes_on_disk : mf_pipe_behind(pipe, now); /* 0: replay has not begun */
+    uint64_t lag = mf_pipe_behind(pipe, now);
     json_t *o =
         json_pack("{s:s, s:s, s:s, s:I, s:f}", "source_position", sampled ? m->source_now.token : c.received.token,
                   "spooled_position", s.durable.token, "applied_position", a.applied.token, "lag_bytes",

@@ -103,6 +103,9 @@ uint64_t mf_pipe_behind(struct mf_pipe *p, uint64_t order)
     struct mf_apply_stats a;
     struct mf_spool_stats s;
     mf_pipe_stats(p, &c, &a, &s);
+    if (a.reached == 0) {
+        return s.bytes_on_disk;
+    }
     uint64_t behind = order > a.reached ? order - a.reached : 0;
     if (p->origin->connector->order_is_bytes) {
         return behind;

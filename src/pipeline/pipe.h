@@ -45,7 +45,7 @@ void mf_pipe_trouble(struct mf_pipe *p, struct mf_error *ret);
 /* Of all its stages; zeroes for those it has not. Any thread. */
 void mf_pipe_stats(struct mf_pipe *p, struct mf_capture_stats *c, struct mf_apply_stats *a, struct mf_spool_stats *s);
 /* How far replay is behind this order of the origin, in bytes of its log; where positions count commits, that many of the size that
- * the ones seen so far had. Any thread. */
+ * the ones seen so far had. While replay has not begun nobody knows: what waits in the spool. Any thread. */
 uint64_t mf_pipe_behind(struct mf_pipe *p, uint64_t order);
 void mf_pipe_stop(struct mf_pipe *p);  /* joins the threads and forgets their failure; may be started again */
 void mf_pipe_close(struct mf_pipe *p); /* stops, frees; NULL is allowed */

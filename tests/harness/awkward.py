@@ -402,9 +402,6 @@ def _moves(rng: random.Random, version: int, truncate: bool) -> list:
     return moves + [truncates] if truncate else moves
 
 
-BREATH = 1.0  # an AwkwardLoad rests this many times what its last changes took, up to a second
-
-
 class AwkwardLoad:
     """awkward_churn in a thread until it is stopped. Follows no switch: for one side of a migration."""
 
@@ -435,7 +432,7 @@ class AwkwardLoad:
             self.committed += churn()
             self.seed += 1
             # Where servers are slow (a machine's disk, many at once) the load is too: the other side has to keep up with it.
-            self.stopping.wait(min(1.0, max(self.pause_between, BREATH * (time.monotonic() - begun))))
+            self.stopping.wait(min(1.0, max(self.pause_between, time.monotonic() - begun)))
 
     def stop(self) -> None:
         self.stopping.set()

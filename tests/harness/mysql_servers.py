@@ -444,7 +444,7 @@ class MysqlDatabase:
         for whose in (self.name, None, None):
             self.server.end_sessions(whose)
             try:
-                self.server.execute("SET lock_wait_timeout = 20; " f"DROP DATABASE IF EXISTS {ident(self.name)}")
+                self.server.execute(f"SET lock_wait_timeout = 20; DROP DATABASE IF EXISTS {ident(self.name)}")
                 return
             except MySQLdb.OperationalError as error:
                 if error.args[0] != ER_LOCK_WAIT_TIMEOUT:

@@ -134,11 +134,8 @@ bool my_query_calls_unknown(const char *text, size_t n, bool any, char *ret, siz
         if ((!quoted && !(any && word)) || !my_walk_follows(&w, "(") || columns) {
             continue;
         }
-        if (!my_sql_name(w.p, w.n, &i, name, sizeof name)) { /* no name a function can have */
-            mf_strlcpy(ret, quoted ? "`" : "?", size);
-            return true;
-        }
-        if (!is_listed(pure, name) && (quoted || !is_listed(plain, name))) {
+        if (!my_sql_name(w.p, w.n, &i, name, sizeof name) ||
+            (!is_listed(pure, name) && (quoted || !is_listed(plain, name)))) {
             mf_strlcpy(ret, name, size);
             return true;
         }

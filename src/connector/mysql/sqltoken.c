@@ -106,6 +106,7 @@ bool my_sql_is(const char *p, size_t i, size_t end, const char *word)
 bool my_sql_name(const char *p, size_t n, size_t *i, char *out, size_t max)
 {
     size_t used = 0;
+    out[0] = 0;
     while (*i < n && my_sql_space(p[*i])) {
         ++*i;
     }
@@ -119,6 +120,7 @@ bool my_sql_name(const char *p, size_t n, size_t *i, char *out, size_t max)
     }
     for (size_t k = *i + quoted; k < last; k++) {
         if (used + 1 >= max || p[k] == 0) {
+            out[used] = 0;
             return false;
         }
         out[used++] = p[k];

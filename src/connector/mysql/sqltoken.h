@@ -27,7 +27,7 @@ size_t my_sql_end(const char *p, size_t n, size_t i, bool backslash);
 /* Is p[i..end) this word, without case? */
 bool my_sql_is(const char *p, size_t i, size_t end, const char *word);
 /* Reads a bare name or one in backquotes at p[*i], after white space, into out and moves past it. False when there is none, it is not closed, has a
- * NUL in it or does not fit. */
+ * NUL in it or does not fit; out is a string even then. */
 bool my_sql_name(const char *p, size_t n, size_t *i, char *out, size_t max);
 
 /* ---- tokens one after the other ---- */

@@ -59,7 +59,7 @@ static int instant_to_canon(const struct mf_type *t, struct mf_arena *arena, con
         *ret = *in;
         return 0;
     }
-    if (n < 3 || memcmp(in->data + n - 3, "+00", 3) != 0 || memchr(in->data, 0, n)) {
+    if (n < 3 || memcmp(in->data + n - 3, "+00", 3) != 0) {
         return mf_canon_refuse(t, in, "it is not printed in UTC", err);
     }
     n = mf_moment_cut(in->data, n - 3);
@@ -67,9 +67,13 @@ static int instant_to_canon(const struct mf_type *t, struct mf_arena *arena, con
         *ret = view(in->data, n);
         return 0;
     }
-    char *text = mf_printf_a(arena, "%.*s BC", (int)n, in->data);
+    char *text = mf_memdup_a(arena, in->data, n + bc);
+    if (!text) {
+        return mf_canon_no_memory(err);
+    }
+    memcpy(text + n, " BC", bc);
     *ret = view(text, n + bc);
-    return text ? 0 : mf_canon_no_memory(err);
+    return 0;
 }
 
 static size_t without_blanks(const struct mf_value *v)

@@ -26,6 +26,13 @@ static inline uint64_t random_below(uint64_t *s, uint64_t n)
     return (next_random(s) >> 11) % n;
 }
 
+/* A new directory, in memory where there is such a place: thousands of syncs. */
+static inline void make_dir(char *dir, size_t n, const char *name)
+{
+    snprintf(dir, n, "%s/%s-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", name);
+    assert_non_null(mkdtemp(dir));
+}
+
 static inline struct mf_position position_at(uint64_t order)
 {
     struct mf_position p = {.order = order};

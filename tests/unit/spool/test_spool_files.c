@@ -22,9 +22,7 @@ static void open_disk(struct disk *d, size_t segment, size_t block, uint64_t bud
 {
     struct mf_error err = {0};
     if (!d->dir[0]) {
-        /* In memory where there is such a place: thousands of syncs. */
-        snprintf(d->dir, sizeof(d->dir), "%s/spool-files-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-        assert_non_null(mkdtemp(d->dir));
+        make_dir(d->dir, sizeof(d->dir), "spool-files");
     }
     d->st = mf_spool_files(d->dir, segment, &err);
     if (!d->st) {

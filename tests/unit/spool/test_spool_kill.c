@@ -130,8 +130,7 @@ static void test_killed_again_and_again(void **state)
 {
     (void)state;
     uint64_t rnd = 4711, acknowledged = 0;
-    snprintf(dir, sizeof(dir), "%s/spool-kill-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    assert_non_null(mkdtemp(dir));
+    make_dir(dir, sizeof(dir), "spool-kill");
     for (int round = 0; round < 30; round++) {
         uint64_t told = run_and_kill((unsigned)random_below(&rnd, 40), (unsigned)random_below(&rnd, 300000));
         acknowledged = told > acknowledged ? told : acknowledged;

@@ -312,8 +312,7 @@ static void test_histories_in_files(void **state)
     unsigned failures = 0;
     for (uint64_t seed = 1; seed <= 40; seed++) {
         char dir[64];
-        snprintf(dir, sizeof dir, "%s/spool-model-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-        assert_non_null(mkdtemp(dir));
+        make_dir(dir, sizeof dir, "spool-model");
         run_history(seed, false, dir, &failures);
         remove_dir(dir);
     }
