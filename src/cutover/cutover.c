@@ -360,6 +360,15 @@ static void undo(struct mf_cutover *c)
     }
 }
 
+/* What was asked of a database when the pause was over has been ended for that, with an error that says anything: "lost
+ * connection" for one. */
+static void tell_overdue(const struct mf_cutover *c, struct mf_error *err)
+{
+    if (c->hurried && mf_now_us() > c->deadline_us && strcmp(err->code, "MFPAUSE") != 0) {
+        mf_error_prefix(err, "the pause has lasted its %" PRId64 " ms (cutover.max_pause)", c->o.max_pause_ms);
+    }
+}
+
 static enum mf_step failed(struct mf_cutover *c, struct mf_error *err)
 {
     const char *at = mf_cutover_rows[c->row].name;
@@ -373,6 +382,7 @@ static enum mf_step failed(struct mf_cutover *c, struct mf_error *err)
         }
         return MF_STEP_FAILED;
     }
+    tell_overdue(c, err);
     undo(c);
     mf_error_prefix(err, "the %s was abandoned at %s and nothing has changed", c->o.rollback ? "rollback" : "cutover",
                     at);

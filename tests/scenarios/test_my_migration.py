@@ -222,7 +222,7 @@ def test_a_target_that_stops_just_before_the_decision(mysql_database, own_mysql,
     m.wait_phase("synced")
     try:
         result = m.call("cutover", expect=REFUSED)
-        assert "MySQL" in result.err and m.status()["writes"] == "source", result
+        assert "MySQL" in result.err and "the pause has lasted its 5000 ms" in result.err and m.status()["writes"] == "source", result
     finally:
         server.resume()
     source.execute("INSERT INTO t VALUES (1)")
