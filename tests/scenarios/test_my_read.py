@@ -310,11 +310,11 @@ def test_a_result_that_breaks_off_is_an_error(source, read):
 
         def kill():
             while not done.is_set():
-                for (number,) in ask(source, find):
-                    try:
+                try:
+                    for (number,) in ask(source, find):
                         do(source, f"{how} {number}")
-                    except Exception:  # it has ended by itself
-                        pass
+                except Exception:  # it has ended by itself
+                    pass
 
         killer = threading.Thread(target=kill)
         killer.start()

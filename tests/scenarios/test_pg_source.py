@@ -457,6 +457,7 @@ def test_a_snapshot_is_exact_at_its_position(source, read):
     for t in threads:
         t.start()
     try:
+        wait_for(lambda: source.value("SELECT count(*) FROM t") > 0, 60, "the first row")
         seen = []
         for _ in range(8):
             at = r.snapshot()["position"]
