@@ -132,7 +132,7 @@ def _environment() -> dict:
 
 
 def _run(arguments: list[str], what: str) -> None:
-    done = subprocess.run(arguments, capture_output=True, text=True, cwd="/", timeout=180, env=_environment(), **_user_arguments())
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd="/", timeout=360, env=_environment(), **_user_arguments())
     if done.returncode != 0:
         raise RuntimeError(f"{what} failed:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
@@ -161,9 +161,9 @@ def _add_accounts(version: str, data: Path, init: dict) -> None:
              f"--init-file={script}", "--skip-log-bin", "--innodb-use-native-aio=0", "--innodb-fast-shutdown=0", *options],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=_environment(), **_user_arguments())
     try:
-        wait_for(lambda: process.poll() is not None or _answers(run / "s"), 60, "the new server's socket")
+        wait_for(lambda: process.poll() is not None or _answers(run / "s"), 180, "the new server's socket")
         process.terminate()
-        process.wait(60)
+        process.wait(180)
     finally:
         if process.poll() is None:
             process.kill()
@@ -282,7 +282,7 @@ class MysqlServer:
                 f"--pid-file={self.dir / 'pid'}", f"--tmpdir={self.dir / 'tmp'}",
                 *(f"--{k}={v}" for k, v in self.settings.items())]
 
-    def start(self, timeout: float = 60.0) -> "MysqlServer":
+    def start(self, timeout: float = 180.0) -> "MysqlServer":
         if self.running():
             return self
         first = not self.log.exists()
@@ -307,15 +307,15 @@ class MysqlServer:
             if self.process.poll() is not None:
                 return False
             try:
-                self.connect().close()
-                return True
+                if os.path.realpath(fetch(self.connect(), "SELECT @@datadir")[0][0]) == os.path.realpath(self.data):
+                    return True  # and not another server's, which has the port: ours is about to say so and end
             except MySQLdb.OperationalError as error:
                 if error.args[0] == 1045:
                     raise
-                time.sleep(0.02)
+            time.sleep(0.02)
         return False
 
-    def stop(self, timeout: float = 60.0) -> None:
+    def stop(self, timeout: float = 120.0) -> None:
         """A clean shutdown; kills what has not ended after the timeout."""
         if not self.running():
             return
@@ -330,7 +330,7 @@ class MysqlServer:
         if self.running():
             self.process.kill()
             self.process.wait()
-            wait_for(lambda: not is_alive(self.process.pid), 10, "the server's process gone")
+            wait_for(lambda: not is_alive(self.process.pid), 60, "the server's process gone")
 
     def restart(self) -> None:
         self.stop()
@@ -363,7 +363,7 @@ class MysqlServer:
         if database:
             options["db"] = database
         return MySQLdb.connect(**{"host": "127.0.0.1", "port": self.port, "user": user, "passwd": password,
-                                  "connect_timeout": 10, "charset": "utf8mb4", "autocommit": autocommit, "client_flag": CLIENT.MULTI_STATEMENTS, **options})
+                                  "connect_timeout": 60, "charset": "utf8mb4", "autocommit": autocommit, "client_flag": CLIENT.MULTI_STATEMENTS, **options})
 
     def execute(self, sql: str, parameters=None) -> None:
         run(self.connect(), sql, parameters)

@@ -269,7 +269,7 @@ class Server:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def start(self, timeout: float = 60.0) -> "Server":
+    def start(self, timeout: float = 180.0) -> "Server":
         if self.running():
             return self
         first = not self.log.exists()
@@ -297,18 +297,19 @@ class Server:
             if self.process.poll() is not None:
                 return False
             try:
-                psycopg.connect(self.url(), connect_timeout=2).close()
-                return True
+                with psycopg.connect(self.url(), connect_timeout=10) as connection:
+                    if os.path.realpath(connection.execute("SHOW data_directory").fetchone()[0]) == os.path.realpath(self.data):
+                        return True  # and not another server's, which has the port: ours is about to say so and end
             except psycopg.OperationalError as error:
                 if "not yet accepting" in str(error) and self._is_standby() and self.settings.get("hot_standby") == "off":
                     return True
-                time.sleep(0.02)
+            time.sleep(0.02)
         return False
 
     def _is_standby(self) -> bool:
         return (self.data / "standby.signal").exists()
 
-    def stop(self, timeout: float = 30.0) -> None:
+    def stop(self, timeout: float = 90.0) -> None:
         """Fast shutdown; kills what has not ended after the timeout."""
         if not self.running():
             return
@@ -322,14 +323,17 @@ class Server:
         """kill -9 of the postmaster and of every process of it: the power cut as far as a client can tell."""
         if not self.running():
             return
-        pids = [self.process.pid, *self.children()]
+        pids = self._stand_still()
         for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            _signal(pid, signal.SIGKILL)
         self.process.wait()
-        wait_for(lambda: not any(is_alive(p) for p in pids), 10, "the server's processes gone")
+        wait_for(lambda: not any(is_alive(p) for p in pids), 60, "the server's processes gone")
+
+    def _stand_still(self) -> list[int]:
+        """Stops the postmaster, so that it makes no more processes: it and those that there are."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        wait_for(lambda: process_state(self.process.pid) in ("T", "Z", ""), 60, "the postmaster to stand")
+        return [self.process.pid, *self.children()]
 
     def restart(self) -> None:
         self.stop()
@@ -337,12 +341,12 @@ class Server:
 
     def pause(self) -> None:
         """SIGSTOP to every process: a host that no longer answers but whose sockets are open."""
-        for pid in [self.process.pid, *self.children()]:
-            os.kill(pid, signal.SIGSTOP)
+        for pid in self._stand_still():
+            _signal(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        for pid in [self.process.pid, *self.children()]:
-            os.kill(pid, signal.SIGCONT)
+        for pid in [*self.children(), self.process.pid]:
+            _signal(pid, signal.SIGCONT)
 
     def children(self) -> list[int]:
         found = []
@@ -375,21 +379,22 @@ class Server:
                       ("pg_backup_start('h', true)", "pg_backup_stop(false)")
         with self.connect() as connection:
             connection.execute(f"SELECT {start}")
-            shutil.copytree(self.data, other.data, symlinks=True, ignore=shutil.ignore_patterns("postmaster.*", "pg_replslot"))
+            shutil.copytree(self.data, other.data, symlinks=True, copy_function=_copy_if_there,
+                            ignore=shutil.ignore_patterns("postmaster.*", "pg_replslot"))
             label = connection.execute(f"SELECT labelfile FROM {stop}").fetchone()[0]
         (other.data / "pg_replslot").mkdir()
         (other.data / "backup_label").write_text(label)
         (other.data / "standby.signal").touch()
         other.settings["primary_conninfo"] = f"host={self.dir} port={self.port} user=postgres"
         other._write_settings()
-        shutil.copytree(self.data / "pg_wal", other.data / "pg_wal", dirs_exist_ok=True)
+        shutil.copytree(self.data / "pg_wal", other.data / "pg_wal", dirs_exist_ok=True, copy_function=_copy_if_there)
         _own(other.data)
         os.chmod(other.data, 0o700)
         return other.start()
 
     def promote(self) -> None:
         with self.connect() as connection:
-            connection.execute("SELECT pg_promote(true, 30)")
+            connection.execute("SELECT pg_promote(true, 120)")
 
     # -- using it ------------------------------------------------------------------------------------------------
     def url(self, dbname: str = "postgres", user: str = "postgres", password: str | None = PASSWORD, **options) -> str:
@@ -405,10 +410,10 @@ class Server:
 
     def create_database(self, name: str, template: str | None = None, owner: str | None = None) -> "Database":
         with self.connect() as connection:
-            connection.execute(
+            unused(lambda: connection.execute(
                 f'CREATE DATABASE {ident(name)}' + (f" TEMPLATE {ident(template)}" if template else "")
                 + (f" OWNER {ident(owner)}" if owner else "")
-            )
+            ))
         return Database(self, name)
 
     def make_master(self, role: str = "master", password: str = PASSWORD, replication: bool = False) -> None:
@@ -463,7 +468,7 @@ class Database:
                     except psycopg.errors.UndefinedObject:
                         pass
                     return True
-                wait_for(dropped, 10, f"slot {slot} dropped")
+                wait_for(dropped, 60, f"slot {slot} dropped")
             for gid, in c.execute("SELECT gid FROM pg_prepared_xacts WHERE database = %s", (self.name,)).fetchall():
                 with self.connect() as d:
                     d.execute("ROLLBACK PREPARED " + literal(gid))
@@ -474,8 +479,48 @@ class Database:
                     d.execute(f"DROP SUBSCRIPTION {ident(sub)}")
             if self.server.version < 13:
                 c.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (self.name,))
-                wait_for(lambda: not c.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s", (self.name,)).fetchall(), 10, "sessions gone")
-            c.execute(f"DROP DATABASE {ident(self.name)}" + (" WITH (FORCE)" if self.server.version >= 13 else ""))
+                wait_for(lambda: not c.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s", (self.name,)).fetchall(), 60, "sessions gone")
+            unused(lambda: c.execute(f"DROP DATABASE {ident(self.name)}" + (" WITH (FORCE)" if self.server.version >= 13 else "")))
+
+
+def unused(statement) -> None:
+    """A statement that nobody may be in its way: the server itself waits for 5 s only until ended sessions are gone."""
+    def done():
+        try:
+            statement()
+            return True
+        except psycopg.errors.ObjectInUse as error:
+            refused.append(error)
+    refused: list = []
+    try:
+        wait_for(done, 60, "nobody there", interval=0.1)
+    except TimeoutError:
+        raise refused[-1] from None
+
+
+def commits_hang(url: str) -> None:
+    """Waits until a COMMIT on that server waits for synchronous_standby_names: a reload of the setting shows before it works, since the
+    checkpointer has to be told of it."""
+    with psycopg.connect(url, autocommit=True) as c, psycopg.connect(url, autocommit=True) as probe:
+        pid = probe.info.backend_pid
+
+        def hangs() -> bool:
+            probe.pgconn.send_query(b"SELECT pg_logical_emit_message(true, 'probe', '')")
+            while True:
+                wait = c.execute("SELECT wait_event FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone()[0]
+                probe.pgconn.consume_input()
+                if wait == "SyncRep" or not probe.pgconn.is_busy():
+                    break
+                time.sleep(0.01)
+            while wait == "SyncRep" and probe.pgconn.is_busy():
+                c.execute("SELECT pg_cancel_backend(%s)", (pid,))  # it is committed here all the same
+                time.sleep(0.01)
+                probe.pgconn.consume_input()
+            while probe.pgconn.get_result():
+                pass
+            return wait == "SyncRep"
+
+        wait_for(hangs, 60, "a COMMIT to wait for the standby")
 
 
 def ident(name: str) -> str:
@@ -486,11 +531,30 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def is_alive(pid: int) -> bool:
+def process_state(pid: int) -> str:
+    """The letter of /proc/PID/stat; "" when there is none."""
     try:
-        return Path("/proc", str(pid), "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path("/proc", str(pid), "stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:
-        return False
+        return ""
+
+
+def is_alive(pid: int) -> bool:
+    return process_state(pid) not in ("", "Z")
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it has ended by itself meanwhile
+
+
+def _copy_if_there(source, destination):
+    try:
+        return shutil.copy2(source, destination)
+    except FileNotFoundError:
+        return destination  # a live server's: removed since the folder was listed
 
 
 @atexit.register
