@@ -16,15 +16,15 @@ class Wire:
     mute() swallows bytes without closing anything until up(). Use as a context manager."""
 
     def __init__(self, to_port: int):
-        self.to_port, self.port = to_port, free_port()
+        self.to_port = to_port
         self.state = "up"
-        self.lock = threading.Lock()  # guards pairs and state
+        self.lock = threading.Lock()  # guards pairs, counts, and what state means for them
         self.pairs: list[tuple[socket.socket, socket.socket]] = []
         self.connections = 0
         self.bytes = 0
         self.closing = False
-        self.cut_after: int | None = None  # cut once, when so many more bytes have passed
-        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        self._cut_after: int | None = None
+        self.listener, self.port = _listen()
         self.thread = threading.Thread(target=self._accept, daemon=True)
         self.thread.start()
 
@@ -42,15 +42,22 @@ class Wire:
                 _reset(client)
                 continue
             try:
-                server = socket.create_connection(("127.0.0.1", self.to_port), timeout=5)
+                server = socket.create_connection(("127.0.0.1", self.to_port), timeout=30)
             except OSError:
                 _reset(client)
                 continue
             for s in (client, server):
+                s.settimeout(None)  # who does not read for long is not gone
                 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
-                self.connections += 1
-                self.pairs.append((client, server))
+                down = self.state == "down"  # since it was looked at above
+                if not down:
+                    self.connections += 1
+                    self.pairs.append((client, server))
+            if down:
+                _reset(client)
+                _reset(server)
+                continue
             threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
 
     def _pump(self, client: socket.socket, server: socket.socket) -> None:
@@ -75,12 +82,26 @@ class Wire:
                 self.pairs = [p for p in self.pairs if p[0] is not client]
 
     def _count(self, n: int) -> None:
-        self.bytes += n
-        if self.cut_after is not None:
-            self.cut_after -= n
-            if self.cut_after <= 0:
-                self.cut_after = None
-                self.cut()
+        with self.lock:
+            self.bytes += n
+            if self._cut_after is None:
+                return
+            self._cut_after -= n
+            cut = self._cut_after <= 0
+            if cut:
+                self._cut_after = None
+        if cut:
+            self.cut()
+
+    @property
+    def cut_after(self) -> int | None:
+        """Cut once, when so many more bytes have passed."""
+        return self._cut_after
+
+    @cut_after.setter
+    def cut_after(self, n: int | None) -> None:
+        with self.lock:
+            self._cut_after = n
 
     def cut(self) -> None:
         with self.lock:
@@ -109,6 +130,16 @@ class Wire:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def _listen() -> tuple[socket.socket, int]:
+    for _ in range(20):  # another process may take the port between the look and the listening
+        port = free_port()
+        try:
+            return socket.create_server(("127.0.0.1", port), backlog=64), port
+        except OSError:
+            continue
+    raise RuntimeError("no free port")
 
 
 def _reset(s: socket.socket) -> None:
