@@ -436,9 +436,10 @@ class AwkwardLoad:
 
     def stop(self) -> None:
         self.stopping.set()
-        self.thread.join(60)
+        self.thread.join(90)
         if self.failure:
             raise self.failure
+        assert not self.thread.is_alive(), "the awkward load did not end in 90 s"
 
     def __enter__(self):
         return self.start()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import collections
 import re
 import subprocess
+import time
 from dataclasses import dataclass, field
 
 import psycopg
@@ -329,7 +330,15 @@ def fingerprint_differences(before: dict[str, list], after: dict[str, list]) -> 
     return texts
 
 
-def equal_at_last(m, source, target, timeout: float = 90, **options) -> None:
+def nothing_at_last(look, timeout: float = 60) -> list:
+    """What look() finds once it finds nothing, or when the time is over: a session that was left ends, and lets its locks go, a moment later."""
+    end = time.monotonic() + timeout
+    while (found := look()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
+def equal_at_last(m, source, target, timeout: float = 180, **options) -> None:
     """Waits until both sides are equal, sequences left out, with the run alive."""
     def look() -> Comparison | None:
         try:

@@ -29,7 +29,7 @@ class Postgres:
 
     @staticmethod
     def connect(url: str, name: str):
-        connection = psycopg2.connect(url, connect_timeout=5, application_name=name)
+        connection = psycopg2.connect(url, connect_timeout=30, application_name=name)
         connection.autocommit = True
         return connection
 
@@ -78,7 +78,7 @@ class Mysql:
     def connect(url: str, name: str):
         parts = urlsplit(url)
         return MySQLdb.connect(host=parts.hostname, port=parts.port, user=unquote(parts.username), passwd=unquote(parts.password), db=unquote(parts.path[1:]),
-                               connect_timeout=5, charset="utf8mb4", autocommit=True, client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS)
+                               connect_timeout=30, charset="utf8mb4", autocommit=True, client_flag=CLIENT.MULTI_STATEMENTS | CLIENT.FOUND_ROWS)
 
     @staticmethod
     def session(connection) -> str:

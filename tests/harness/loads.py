@@ -81,7 +81,7 @@ class _Load:
         self.threads.append(thread)
         thread.start()
 
-    def stop(self, timeout: float = 60.0) -> None:
+    def stop(self, timeout: float = 90.0) -> None:
         self.stopping.set()
         for thread in self.threads:
             thread.join(timeout)
@@ -306,12 +306,12 @@ class Ledger(_Load):
         pace = _Pace(self.rate / self.clients if self.rate else None)
         last = None
         while not self.stopping.is_set():
+            self.idle[number_of_client] = False  # before the look at `paused`, which is set before anybody looks here
             if self.paused.is_set():
                 self.idle[number_of_client] = True
                 self.stopping.wait(0.005)
                 last = None
                 continue
-            self.idle[number_of_client] = False
             pace.wait(self.stopping)
             number = self.next[number_of_client]
             statements, parameters, row, after = self._statement(rng, number_of_client, number)
@@ -363,7 +363,7 @@ class Ledger(_Load):
         stop_by = None
         while True:
             if self.stopping.is_set():
-                stop_by = stop_by or time.monotonic() + 10
+                stop_by = stop_by or time.monotonic() + 40
                 if time.monotonic() > stop_by:
                     return None
             if client.connection is None and not client.connect():
@@ -558,7 +558,7 @@ class Watch(_Load):
         if connection is not None:
             connection.close()
 
-    def stop(self, timeout: float = 60.0) -> None:
+    def stop(self, timeout: float = 90.0) -> None:
         super().stop(timeout)
         assert not self.broken, f"{len(self.broken)} of {self.snapshots} snapshots were broken: {self.broken[:3]}"
 

@@ -95,8 +95,9 @@ class Midflight:
         if not self.program.exists():
             raise RuntimeError(f"{self.program} is not built: run make")
         self.environment = dict(environment or {})
-        # How long a pause may be is judged by the tests that are about it; the others run beside what takes the cores.
-        self.config = {"migration": "test", "source": source, "target": target, "cutover": {"max_pause": "30s"}}
+        # How long a pause may be, and how far behind a stream, is judged by the tests that are about it; the others run
+        # beside what takes the cores.
+        self.config = {"migration": "test", "source": source, "target": target, "cutover": {"max_pause": "30s", "max_lag": "10GB"}}
         self.configure(**(config or {}))
         self.process: subprocess.Popen | None = None
         self.starts = 0
@@ -154,7 +155,7 @@ class Midflight:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def wait_exit(self, timeout: float = 60.0) -> int:
+    def wait_exit(self, timeout: float = 120.0) -> int:
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -166,9 +167,16 @@ class Midflight:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
-    def stop(self, timeout: float = 30.0) -> int:
+    def takes_signals(self) -> bool:
+        """A process that has only just begun is ended by a SIGTERM instead of stopped."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return any(int(re.search(rf"^{which}:\s*(\w+)", status, re.M).group(1), 16) >> (signal.SIGTERM - 1) & 1
+                   for which in ("SigBlk", "SigCgt"))
+
+    def stop(self, timeout: float = 90.0) -> int:
         """SIGTERM; the exit status."""
         if self.running():
+            wait_for(lambda: not self.running() or self.takes_signals(), 60, "the run to take signals")
             self.process.send_signal(signal.SIGTERM)
         return self.wait_exit(timeout)
 
@@ -200,7 +208,7 @@ class Midflight:
         return 0
 
     # -- commands ------------------------------------------------------------------------------------------------
-    def call(self, command: str, *more: str, expect: int | tuple | None = 0, timeout: float = 120.0, fault: str | None = None) -> Result:
+    def call(self, command: str, *more: str, expect: int | tuple | None = 0, timeout: float = 240.0, fault: str | None = None) -> Result:
         """Runs a command to its end. `expect`: the exit statuses that are right; None takes any."""
         arguments = self.arguments(command, *more)
         begin = time.monotonic()
@@ -220,13 +228,13 @@ class Midflight:
 
     def call_status(self) -> Result:
         arguments = self.arguments("status", "--json")
-        done = subprocess.run(arguments, capture_output=True, text=True, env=self._environment(), cwd=self.dir, timeout=30)
+        done = subprocess.run(arguments, capture_output=True, text=True, env=self._environment(), cwd=self.dir, timeout=120)
         result = Result(arguments, done.returncode, done.stdout, done.stderr, 0)
         if done.returncode != 0:
             raise CommandFailed(str(result))
         return result
 
-    def http(self, path: str, method: str = "GET", body: dict | None = None, timeout: float = 30.0) -> tuple[int, str]:
+    def http(self, path: str, method: str = "GET", body: dict | None = None, timeout: float = 90.0) -> tuple[int, str]:
         """A request to the API on the state directory's Unix socket: (status, body)."""
         connection = _UnixConnection(str(self.state_dir / "api.sock"), timeout)
         try:
@@ -247,7 +255,7 @@ class Midflight:
                 samples[name] = float(value)
         return samples
 
-    def wait(self, condition, timeout: float = 60.0, what: str = "condition", may_exit: bool = False) -> dict:
+    def wait(self, condition, timeout: float = 90.0, what: str = "condition", may_exit: bool = False) -> dict:
         """Waits until condition(status) holds; fails at once when the run ends or fails on the way."""
         last: dict = {}
 
@@ -282,8 +290,18 @@ class Midflight:
             return status["phase"] in phases and live
         return self.wait(reached, timeout, f"phase {' or '.join(phases)}")
 
-    def wait_log(self, text: str, timeout: float = 60.0) -> None:
+    def wait_log(self, text: str, timeout: float = 90.0) -> None:
         wait_for(lambda: text in self.log_text(), timeout, f"{text!r} in the log")
+
+    def wait_phase_again(self, *phases: str) -> dict:
+        """The same where the run may have met a server that was gone just as it began: it is started once more."""
+        try:
+            return self.wait_phase(*phases)
+        except AssertionError:
+            if self.running() or self.process.returncode != FAILED:
+                raise
+        self.start()
+        return self.wait_phase(*phases)
 
     def close(self) -> None:
         self.kill()

@@ -87,7 +87,7 @@ def compare(source: MysqlDatabase, target: MysqlDatabase, skip: set[str] = froze
     return result
 
 
-def equal_at_last(m, source: MysqlDatabase, target: MysqlDatabase, timeout: float = 60) -> None:
+def equal_at_last(m, source: MysqlDatabase, target: MysqlDatabase, timeout: float = 180) -> None:
     """Waits until both sides are equal, with the run alive."""
     def look() -> Comparison | None:
         try:
@@ -193,6 +193,6 @@ def left_of_ours(database: MysqlDatabase) -> list[str]:
             and kind != "settings"]
 
 
-def wait_no_sessions(database: MysqlDatabase, timeout: float = 20) -> None:
+def wait_no_sessions(database: MysqlDatabase, timeout: float = 90) -> None:
     """A server notices only when it next writes that nobody reads its log any more."""
     wait_for(lambda: not fingerprint(database)["sessions"], timeout, "no session")

@@ -33,7 +33,7 @@ class Stream:
         self.read.stream_close()
         return self.open(at)
 
-    def lines(self, wait_ms: int = 20000) -> list[str]:
+    def lines(self, wait_ms: int = 60000) -> list[str]:
         """What comes up to now, as text: whole transactions in their order."""
         return texts(self.read.read_until_now(wait_ms=wait_ms)["items"])
 

@@ -248,8 +248,8 @@ class Load:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(30)
-        assert not self.failure, repr(self.failure)
+        self._thread.join(90)
+        assert not self.failure and not self._thread.is_alive(), repr(self.failure)
 
 
 # -- judging -----------------------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def differences(source, target, kinds: tuple[str, str], tables: list[Table]) -> 
     return found
 
 
-def wait_same(m, source, target, kinds: tuple[str, str], tables: list[Table], timeout: float = 60) -> None:
+def wait_same(m, source, target, kinds: tuple[str, str], tables: list[Table], timeout: float = 180) -> None:
     last: list[str] = []
 
     def same() -> bool:

@@ -33,7 +33,7 @@ class Read:
 
         return call
 
-    def read_until_now(self, *, quiet: bool = False, wait_ms: int = 20000) -> dict:
+    def read_until_now(self, *, quiet: bool = False, wait_ms: int = 60000) -> dict:
         """What the stream has up to a heartbeat written now."""
         return self.read(until=self.heartbeat(marker="now")["position"], wait_ms=wait_ms, quiet=quiet)
 
@@ -41,7 +41,7 @@ class Read:
         if self.process.poll() is None:
             self.process.stdin.close()
             try:
-                self.process.wait(10)
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
