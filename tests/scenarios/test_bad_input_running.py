@@ -51,7 +51,7 @@ def test_connections_dropped_in_every_phase(side, source, target, migration, tmp
             for _ in range(3):  # streaming
                 wire.cut()
                 done = bank.transfers
-                wait_for(lambda: bank.transfers > done + 20, 30, "transfers")
+                wait_for(lambda: bank.transfers > done + 20, 60, "transfers")
         equal_at_last(m, source, target)
         assert m.running()
 
@@ -117,7 +117,7 @@ def test_a_slot_dropped_while_streaming(source, target, migration):
                 return True
             except psycopg.errors.ObjectInUse:
                 return False
-        wait_for(dropped, 30, "the slot dropped", interval=0.001)
+        wait_for(dropped, 60, "the slot dropped", interval=0.001)
     ended_with(m, slot)
 
 
@@ -157,7 +157,7 @@ def test_schema_change_while_streaming_stops_before_it_misreads(change, source, 
     if not gone:
         source.execute(f"UPDATE {'z' if 'TO z' in change else 'a'} SET v = 'after' WHERE id = 2")
         ended_with(m, "public.a")
-    wait_for(lambda: target.value("SELECT v FROM a WHERE id = 1") == "before", 30, "what was committed before the change")
+    wait_for(lambda: target.value("SELECT v FROM a WHERE id = 1") == "before", 60, "what was committed before the change")
     assert target.value("SELECT v FROM a WHERE id = 2") != "after"
 
 
@@ -192,7 +192,7 @@ def test_target_row_written_by_someone_else(source, target, migration):
     m.wait_phase("synced")
     target.execute("SET session_replication_role = replica; INSERT INTO a VALUES (2000, 'foreign', 0); DELETE FROM a WHERE id = 7; UPDATE a SET v = 'bent' WHERE id = 8")
     source.execute("INSERT INTO a VALUES (2000, 'ours', 1); UPDATE a SET v = 'seven' WHERE id = 7")
-    wait_for(lambda: target.value("SELECT v FROM a WHERE id = 2000") == "ours" or not m.running(), 30, "the insert")
+    wait_for(lambda: target.value("SELECT v FROM a WHERE id = 2000") == "ours" or not m.running(), 60, "the insert")
     result = m.call("verify", "--json", expect=4)
     assert result.json["rows_differing"] >= 1
     assert "8" in str(result.json)
@@ -214,11 +214,11 @@ def test_what_someone_else_wrote_is_told_and_no_cutover_before_a_proof(source, t
     target.execute("SET session_replication_role = replica; DELETE FROM big WHERE id IN (2, 3); DELETE FROM bare WHERE x = 1")
     source.execute("UPDATE big SET n = 1 WHERE id = 2")
     source.execute("UPDATE bare SET y = 'uno' WHERE x = 1")
-    wait_for(lambda: target.value("SELECT count(*) FROM bare WHERE y = 'uno'") == 1 or not m.running(), 30, "the change after it")
-    wait_for(lambda: target.value("SELECT n FROM big WHERE id = 2") == 1 or not m.running(), 30, "the row read again")
-    status = m.wait(lambda s: s["stream"]["diverged_rows"] >= 2, 30, "the rows counted") or m.status()
+    wait_for(lambda: target.value("SELECT count(*) FROM bare WHERE y = 'uno'") == 1 or not m.running(), 60, "the change after it")
+    wait_for(lambda: target.value("SELECT n FROM big WHERE id = 2") == 1 or not m.running(), 60, "the row read again")
+    status = m.wait(lambda s: s["stream"]["diverged_rows"] >= 2, 60, "the rows counted") or m.status()
     assert status["stream"]["diverged_rows"] == 2
-    wait_for(lambda: "public.big, row id=2: an update found no row" in m.log_text(), 30, "the row named in the log")
+    wait_for(lambda: "public.big, row id=2: an update found no row" in m.log_text(), 60, "the row named in the log")
     refused = m.call("cutover", expect=3)
     assert "not been found equal since" in refused.err
     m.call("verify", "--repair")  # row 3, which the stream did not meet
@@ -240,7 +240,7 @@ def killed_with_a_full_spool(m, source, target) -> None:
     with target.connect() as lock:
         lock.execute("BEGIN; LOCK TABLE a")
         source.execute("UPDATE a SET n = n + 1; UPDATE a SET n = n - 1")
-        m.wait(lambda s: s["stream"]["lag_bytes"] > 10_000 and s["stream"]["spool_bytes"] > 10_000, 30, "something in the spool")
+        m.wait(lambda s: s["stream"]["lag_bytes"] > 10_000 and s["stream"]["spool_bytes"] > 10_000, 60, "something in the spool")
         m.kill()
         lock.execute("ROLLBACK")
 
@@ -368,14 +368,14 @@ def test_a_value_the_target_cannot_hold_is_kept_and_counted(source, target, migr
     m.wait_phase("synced")
     target.execute("ALTER TABLE a ADD CONSTRAINT strict CHECK (n < 1000000)")
     source.execute("UPDATE a SET n = 2000000 WHERE id = 3; INSERT INTO a VALUES (500, 'fine', 1)")
-    wait_for(lambda: target.value("SELECT count(*) FROM a WHERE id = 500") == 1, 30, "what came after")
-    m.wait(lambda s: s["quarantine"]["rows"] == 1, 30, "one row in quarantine")
+    wait_for(lambda: target.value("SELECT count(*) FROM a WHERE id = 500") == 1, 60, "what came after")
+    m.wait(lambda s: s["quarantine"]["rows"] == 1, 60, "one row in quarantine")
     listed = m.call("quarantine", "list")
     assert "public.a" in listed.out and "3" in listed.out and "23514" in listed.out + m.call("quarantine", "list", "--json").out
     m.call("verify", expect=4)
     target.execute("ALTER TABLE a DROP CONSTRAINT strict")
     m.call("quarantine", "retry", expect=2)
     m.call("quarantine", "retry", "all")
-    m.wait(lambda s: s["quarantine"]["rows"] == 0, 30, "quarantine empty")
+    m.wait(lambda s: s["quarantine"]["rows"] == 0, 60, "quarantine empty")
     equal_at_last(m, source, target)
     m.call("verify")

@@ -18,7 +18,7 @@ from harness.servers import TOP, wait_for
 SECRET = "hunter2hunter2"
 
 
-def midflight(*arguments, cwd=None, env=None, timeout=30):
+def midflight(*arguments, cwd=None, env=None, timeout=120):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "MIDFLIGHT_"))} | (env or {})
     return subprocess.run([str(binary()), *map(str, arguments)], capture_output=True, text=True, cwd=cwd,
                           env=environment, timeout=timeout, stdin=subprocess.DEVNULL)
@@ -239,9 +239,9 @@ def test_status_watch_ends_with_the_migration(tmp_path, run):
     p = subprocess.Popen([str(binary()), "status", "--watch", "--json", "--state", str(tmp_path)], stdout=subprocess.PIPE,
                          text=True)
     try:
-        wait_for(lambda: len(r.asked) >= 2, 20, "two looks")
+        wait_for(lambda: len(r.asked) >= 2, 60, "two looks")
         r.answers[("GET", "/v1/status")] = (200, STATUS | {"phase": "completed"})
-        assert p.wait(20) == OK
+        assert p.wait(60) == OK
         assert json.loads(p.stdout.read().splitlines()[-1])["phase"] == "completed"
     finally:
         p.kill()
@@ -356,7 +356,7 @@ def test_the_process_title_shows_no_password(tmp_path, run):
                           f"postgresql://u:{SECRET}@h/d", f"--target=postgresql://u:{SECRET}@i/d?password={SECRET}",
                           "--set", f"api.token={SECRET}"], stdout=subprocess.DEVNULL)
     try:
-        wait_for(lambda: r.asked, 20, "it to be up")
+        wait_for(lambda: r.asked, 60, "it to be up")
         title = Path(f"/proc/{p.pid}/cmdline").read_bytes().decode()
         assert SECRET not in title and "postgresql://u:***@h/d" in title and str(tmp_path) in title
     finally:

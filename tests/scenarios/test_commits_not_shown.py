@@ -29,17 +29,17 @@ def hanging(own_server, target, migration):
         with source.connect() as c:
             c.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
             c.execute("SELECT pg_reload_conf()")
-        wait_for(lambda: source.value("SHOW synchronous_standby_names") == name, 30, "the setting")
+        wait_for(lambda: source.value("SHOW synchronous_standby_names") == name, 60, "the setting")
 
     def hang(sql: str):
         standby("nobody")
         writer = threading.Thread(target=lambda: source.execute(sql), daemon=True)
         writer.start()
-        wait_for(lambda: source.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == 1, 30, "a COMMIT that hangs")
+        wait_for(lambda: source.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == 1, 60, "a COMMIT that hangs")
 
         def let_go() -> None:
             standby("")
-            writer.join(30)
+            writer.join(60)
             assert not writer.is_alive()
 
         return let_go
@@ -68,16 +68,16 @@ def test_a_commit_from_before_the_slot_is_waited_for(own_server, target, migrati
         hung = threading.Thread(target=lambda: source.execute("SET synchronous_commit = on; INSERT INTO t VALUES (3)"), daemon=True)
         c.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         c.execute("SELECT pg_reload_conf()")
-        wait_for(lambda: c.execute("SHOW synchronous_standby_names").fetchone()[0] == "nobody", 30, "the setting")
+        wait_for(lambda: c.execute("SHOW synchronous_standby_names").fetchone()[0] == "nobody", 60, "the setting")
         hung.start()
-        wait_for(lambda: c.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%INTO t %'").fetchone(), 30, "a COMMIT that hangs")
+        wait_for(lambda: c.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%INTO t %'").fetchone(), 60, "a COMMIT that hangs")
         second.rollback()
         wait_for(lambda: c.execute("SELECT 1 FROM pg_replication_slots WHERE confirmed_flush_lsn IS NOT NULL AND NOT active").fetchone(), 60, "the slot")
         time.sleep(2)  # time in which a copy that does not wait would be over
         assert m.status()["phase"] == "planned", m.tail()
         c.execute("ALTER SYSTEM RESET synchronous_standby_names")
         c.execute("SELECT pg_reload_conf()")
-    hung.join(30)
+    hung.join(60)
     m.wait_phase("synced")
     equal_at_last(m, source, target)
     assert target.value("SELECT count(*) FROM t") == 1
@@ -87,7 +87,7 @@ def test_a_row_is_not_read_again_as_it_was_before_the_change(hanging):
     source, target, m, hang = hanging
     target.execute("DELETE FROM t WHERE id = 1")  # somebody else's: the update finds nothing, and has not the large value
     let_go = hang("UPDATE t SET n = 2 WHERE id = 1")
-    m.wait_log("does not show it yet", 30)
+    m.wait_log("does not show it yet")
     assert source.value("SELECT n FROM t WHERE id = 1") == 1
     let_go()
     wait_for(lambda: target.value("SELECT max(n) FROM t WHERE id = 1") == 2 or not m.running(), 60, "the row as it is after the change")
@@ -97,7 +97,7 @@ def test_a_row_is_not_read_again_as_it_was_before_the_change(hanging):
 def test_a_column_is_not_taken_for_dropped_before_it_is_shown(hanging):
     source, target, m, hang = hanging
     let_go = hang("BEGIN; ALTER TABLE t ADD COLUMN more int; UPDATE t SET more = 7 WHERE id = 2; COMMIT")
-    m.wait_log("does not show it yet", 30)
+    m.wait_log("does not show it yet")
     let_go()
     wait_for(lambda: not m.running() or target.value("SELECT count(*) FROM pg_attribute WHERE attname = 'more'") == 1, 60, "the column")
     equal_at_last(m, source, target)

@@ -45,7 +45,7 @@ def test_midflight_is_killed_again_and_again(seed, source, target, migration, tm
                 m.restart()
             m.wait_phase("synced")
             seen = watch.snapshots
-            wait_for(lambda: watch.snapshots > seen + 10, 30, "snapshots of the target")
+            wait_for(lambda: watch.snapshots > seen + 10, 60, "snapshots of the target")
     equal_at_last(m, source, target)
     assert not ledger.check(target.url()), str(ledger.check(target.url()))
     m.call("verify")
@@ -71,7 +71,7 @@ def test_a_server_is_killed_again_and_again(victim, own_server, migration, tmp_p
                 m.start()
         m.wait_phase("synced")
         done = ledger.stats.acknowledged
-        wait_for(lambda: ledger.stats.acknowledged > done + 50, 30, "writes")
+        wait_for(lambda: ledger.stats.acknowledged > done + 50, 60, "writes")
     equal_at_last(m, source, target)
     assert not ledger.check(target.url()), str(ledger.check(target.url()))
 
@@ -109,7 +109,7 @@ def test_killed_at_each_fault_point(point, source, target, migration, tmp_path):
         for hit in (1, 2, 3, 20):
             m.start(fault=f"{point}:{hit}=kill")
             try:
-                m.wait_phase("synced", timeout=60)
+                m.wait_phase("synced")
             except AssertionError:
                 assert m.process.returncode == -9, m.tail()
                 killed += 1

@@ -93,7 +93,7 @@ def test_live_migration_there_and_back_and_there(source, target, application, mi
             m.call("cutover")
             assert m.status()["writes"] == "target"
             acknowledged = app.ledger.stats.acknowledged
-            wait_for(lambda: app.ledger.stats.acknowledged > acknowledged + 50, 30, "writes on the new side")
+            wait_for(lambda: app.ledger.stats.acknowledged > acknowledged + 50, 60, "writes on the new side")
             with pytest.raises(psycopg.Error):  # the old side refuses
                 with psycopg.connect(app.source_url, autocommit=True) as c:
                     c.execute("INSERT INTO awk.key_only VALUES (-1, -1)")
@@ -104,19 +104,19 @@ def test_live_migration_there_and_back_and_there(source, target, application, mi
         m.call("rollback")
         assert m.status()["writes"] == "source"
         acknowledged = app.ledger.stats.acknowledged
-        wait_for(lambda: app.ledger.stats.acknowledged > acknowledged + 50, 30, "writes on the old side again")
+        wait_for(lambda: app.ledger.stats.acknowledged > acknowledged + 50, 60, "writes on the old side again")
         with psycopg.connect(app.source_url, autocommit=True) as c:
             for seed in range(3):
                 awkward_churn(c, 2000 + seed)
         m.call("cutover")
         acknowledged = app.ledger.stats.acknowledged
-        wait_for(lambda: app.ledger.stats.acknowledged > acknowledged + 50, 30, "writes on the new side again")
+        wait_for(lambda: app.ledger.stats.acknowledged > acknowledged + 50, 60, "writes on the new side again")
     still_and_equal(m, source, target)
     assert not app.ledger.check(target.url()), str(app.ledger.check(target.url()))
     with target.connect() as c:
         assert app.bank.check_snapshot(c, full=True) is None
     m.call("complete")
-    assert m.wait_exit(30) == 0
+    assert m.wait_exit() == 0
     assert m.status()["phase"] == "completed"
     unexpected = app.ledger.stats.unexpected()
     assert not unexpected, f"{unexpected} {app.ledger.stats.messages}"
@@ -192,7 +192,7 @@ def test_filters_choose_tables(source, target, migration):
     m.start()
     m.wait_phase("synced")
     source.execute("INSERT INTO a VALUES (2); INSERT INTO audit_1 VALUES (2); INSERT INTO other.b VALUES (2)")
-    wait_for(lambda: target.value("SELECT count(*) FROM a") == 2, 30, "the change")
+    wait_for(lambda: target.value("SELECT count(*) FROM a") == 2, 60, "the change")
     assert target.value("SELECT to_regclass('public.audit_1') IS NULL AND to_regclass('other.b') IS NULL")
     assert target.value("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname = 'public'") == 1
 
@@ -209,7 +209,7 @@ def test_cancel_leaves_nothing_behind_in_any_phase(source, target, migration):
             m.start()
             m.wait_phase("synced")
             m.call("cancel")
-            m.wait_exit(30)
+            m.wait_exit()
         assert m.status()["phase"] == "cancelled"
         assert fingerprint_differences(before, fingerprint(source)) == []
         assert left_of_ours(target) == []
@@ -247,4 +247,4 @@ def test_writes_on_the_wrong_side_are_refused_then_seen(source, target, applicat
     assert "midflight" in str(refused.value) or "moved" in str(refused.value)
     with psycopg.connect(app.target_url, autocommit=True) as c:
         c.execute("INSERT INTO t VALUES (2)")
-    wait_for(lambda: source.rows("SELECT id FROM t") == [(2,)], 30, "the write to come back")
+    wait_for(lambda: source.rows("SELECT id FROM t") == [(2,)], 60, "the write to come back")

@@ -51,7 +51,7 @@ def test_target_master_is_no_superuser(version, own_server, source, migration):
     m.call("cutover")
     with psycopg.connect(target.url("master"), autocommit=True) as c:
         c.execute("UPDATE awk.audited SET v = 'new side' WHERE id = 10")
-    wait_for(lambda: source.value("SELECT v FROM awk.audited WHERE id = 10") == "new side", 30, "the reverse stream")
+    wait_for(lambda: source.value("SELECT v FROM awk.audited WHERE id = 10") == "new side", 60, "the reverse stream")
     assert source.value("SELECT count(*) FROM awk.audit") == target.value("SELECT count(*) FROM awk.audit")
     m.call("complete")
     assert target.value("SELECT count(*) FROM pg_namespace WHERE nspname = 'midflight'") == 0
@@ -76,11 +76,11 @@ def test_source_role_with_least_privileges(source, target, migration):
         m.start()
         m.wait_phase("synced")
         source.execute("UPDATE t SET v = 'x' WHERE id = 1")
-        wait_for(lambda: target.value("SELECT v FROM t WHERE id = 1") == "x", 30, "the change")
+        wait_for(lambda: target.value("SELECT v FROM t WHERE id = 1") == "x", 60, "the change")
         m.call("verify")
         m.call("cutover")
         target.execute("UPDATE t SET v = 'y' WHERE id = 1")
-        wait_for(lambda: source.value("SELECT v FROM t WHERE id = 1") == "y", 30, "the change of the new side")
+        wait_for(lambda: source.value("SELECT v FROM t WHERE id = 1") == "y", 60, "the change of the new side")
         m.call("rollback")
         m.call("cancel")
     finally:

@@ -101,7 +101,7 @@ def test_no_false_difference_under_load(synced):
             done = load.committed
             result = m.call("verify", "--json", expect=None)
             assert result.exit == 0, f"round {round_}: {result.out[:2000]}"
-            wait_for(lambda: load.committed > done + 20, 30, "changes")
+            wait_for(lambda: load.committed > done + 20, 60, "changes")
 
 
 def test_corruption_under_load_is_found(synced):

@@ -125,7 +125,7 @@ def test_ledger_finds_lost_doubled_and_bent_writes(source, tmp_path):
     with source.connect() as connection:
         ledger.create(connection)
         with ledger:
-            wait_for(lambda: all(len(ledger.acknowledged[client]) > 120 for client in (0, 1)), 30, "120 writes of each client")
+            wait_for(lambda: all(len(ledger.acknowledged[client]) > 120 for client in (0, 1)), 60, "120 writes of each client")
         assert not ledger.check(source.url()), str(ledger.check(source.url()))
         run = connection.execute
         run("BEGIN")
@@ -161,12 +161,12 @@ def test_ledger_survives_a_killed_server_and_follows_a_switch(own_server, tmp_pa
     with one.connect() as connection:
         ledger.create(connection)
     with ledger:
-        wait_for(lambda: ledger.stats.acknowledged > 300, 30, "300 writes")
+        wait_for(lambda: ledger.stats.acknowledged > 300, 60, "300 writes")
         for _ in range(3):
             first.kill()
             first.start()
             before = ledger.stats.acknowledged
-            wait_for(lambda: ledger.stats.acknowledged > before + 200, 30, "writes after the kill")
+            wait_for(lambda: ledger.stats.acknowledged > before + 200, 60, "writes after the kill")
         assert ledger.stats.errors, "nobody noticed that the server was killed"
         ledger.pause()
         assert not ledger.check(one.url()), str(ledger.check(one.url()))
@@ -182,10 +182,10 @@ def test_ledger_survives_a_killed_server_and_follows_a_switch(own_server, tmp_pa
             connection.cursor().executemany("INSERT INTO ledger_event (client, number, operation, id) VALUES (%s, %s, %s, %s)", events)
         refused = ledger.stats.errors[READ_ONLY]
         ledger.unpause()
-        wait_for(lambda: ledger.stats.errors[READ_ONLY] > refused, 30, "a refused write")
+        wait_for(lambda: ledger.stats.errors[READ_ONLY] > refused, 60, "a refused write")
         endpoint.set(two.url())
         before = ledger.stats.acknowledged
-        wait_for(lambda: ledger.stats.acknowledged > before + 200, 30, "writes on the new side")
+        wait_for(lambda: ledger.stats.acknowledged > before + 200, 60, "writes on the new side")
     assert not ledger.check(two.url()), str(ledger.check(two.url()))
     assert ledger.stats.longest_pause > 0.05
     assert ledger.check(one.url()).lost, "the old side has the new side's writes?"
@@ -196,7 +196,7 @@ def test_bank_holds_and_finds_a_broken_total(source):
     with source.connect() as connection:
         bank.create(connection)
         with bank, bank.watch(source.url()) as watch:
-            wait_for(lambda: bank.transfers > 300 and watch.snapshots > 10, 30, "transfers")
+            wait_for(lambda: bank.transfers > 300 and watch.snapshots > 10, 60, "transfers")
         assert bank.check_snapshot(connection, full=True) is None
         assert not bank.stats.errors, bank.stats.errors
         connection.execute("UPDATE bank SET balance = balance + 1 WHERE id = 1")
@@ -253,7 +253,7 @@ def test_standby_is_promoted(own_server):
                 return standby.connect("d").execute("SELECT a FROM t").fetchall() == [(1,)]
             except psycopg.Error:
                 return False
-        wait_for(replicated, 30, "the standby to follow")
+        wait_for(replicated, 60, "the standby to follow")
         primary.kill()
         standby.promote()
         standby.connect("d").execute("INSERT INTO t VALUES (2)")

@@ -42,4 +42,4 @@ def test_accounts_with_rights_on_what_migrates_are_made(mysql_versions, own_mysq
     with pytest.raises(MySQLdb.Error):
         there.connect(user="known", password=SECRET)
     m.call("cancel")
-    assert m.wait_exit(30) == 0
+    assert m.wait_exit() == 0

@@ -580,7 +580,7 @@ def applier(migration="test", direction="fwd"):
 def await_waiting(c, not_=None):
     """The applier's transaction that waits for a lock, another than not_. The server shows this afresh only to who has not asked for 0.1 s."""
     sql = f"SELECT trx_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_mysql_thread_id = {applier()}"
-    return wait_for(lambda: [r[0] for r in fetch(c, sql, close=False) if r[0] != not_], 30, "the applier to wait", interval=0.2)[0]
+    return wait_for(lambda: [r[0] for r in fetch(c, sql, close=False) if r[0] != not_], 60, "the applier to wait", interval=0.2)[0]
 
 
 def test_one_applier_at_a_time_and_only_forward(drive, c, accounts, target):

@@ -148,7 +148,7 @@ def test_killed_in_the_middle_of_a_cascade(mysql_pair, migration):
     with Families(source, 12) as f:
         for hit in (1, 7, 40):
             m.start(fault=f"apply.cascade:{hit}=kill")
-            assert m.wait_exit(60) == -9
+            assert m.wait_exit() == -9
         m.start()
         m.wait_phase("synced")
         f.more(30)
@@ -196,7 +196,7 @@ def test_a_foreign_key_changed_on_the_way(change, running, mysql_pair, migration
     source.execute(change)
     source.execute("DELETE FROM parent WHERE id IN (1, 2)")
     if running:
-        assert m.wait_exit(60) == FAILED, m.tail()
+        assert m.wait_exit() == FAILED, m.tail()
         assert "MFDDL" in m.log_text() and f"{source.name}.child" in m.log_text() and "verify --repair" in m.log_text()
     m.start()
     m.wait(lambda status: status.get("streams_open") and status["phase"] == "synced", 60, "the next start")

@@ -40,7 +40,7 @@ class Cluster:
         self.source.execute("CREATE TABLE a (id int PRIMARY KEY, v varchar(40), KEY (v)); INSERT INTO a VALUES (1, 'one'), (2, 'two'), (3, 'three')")
 
     def replicated(self) -> None:
-        wait_for(lambda: position(self.new) == position(self.old), 30, "the replica to have everything")
+        wait_for(lambda: position(self.new) == position(self.old), 60, "the replica to have everything")
 
     def fail_over(self) -> None:
         """The address leads to the replica now."""
@@ -70,7 +70,7 @@ def synced(cluster, migration):
 
 def another_server(m) -> None:
     """A run does not follow by itself: behind a load balancer the next connection might be led elsewhere again."""
-    assert m.wait_exit(60) == FAILED, m.tail()
+    assert m.wait_exit() == FAILED, m.tail()
     assert "MFSERVER" in m.log_text() and "after a failover start the run again" in m.log_text(), m.tail()
     m.start()
 
@@ -107,7 +107,7 @@ def test_a_replica_that_lacks_what_was_read(cluster, migration):
     cluster.fail_over()
     cluster.source.execute("INSERT INTO a VALUES (5, 'of the new one')")
     another_server(m)
-    assert m.wait_exit(60) == FAILED, m.tail()
+    assert m.wait_exit() == FAILED, m.tail()
     assert "MFSLOT" in m.log_text() and "cancel" in m.log_text(), m.tail()
     assert cluster.target.rows("SELECT id FROM a ORDER BY id") == [(1,), (2,), (3,), (4,)]
 

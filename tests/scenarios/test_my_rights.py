@@ -73,7 +73,7 @@ def test_the_grants_of_the_guide_are_enough(versions, own_mysql, migration):
     assert definers(source) == was
     equal_at_last(m, source, target)
     m.call("cancel")
-    assert m.wait_exit(30) == 0
+    assert m.wait_exit() == 0
 
 
 def test_without_the_right_to_name_definers_check_says_whose_objects_become(own_mysql, migration):
@@ -92,4 +92,4 @@ def test_without_the_right_to_name_definers_check_says_whose_objects_become(own_
     m.wait_phase("synced")
     assert set(definers(target).values()) == {"mover@%"}
     m.call("cancel")
-    assert m.wait_exit(30) == 0
+    assert m.wait_exit() == 0

@@ -241,7 +241,7 @@ def test_a_log_that_was_thrown_away(stream, own_mysql, streams, version, gtid):
         server.execute(f"PURGE BINARY LOGS TO '{last}'")
         return server.rows("SHOW BINARY LOGS")[0][0] == last
 
-    wait_for(purged, 20)
+    wait_for(purged, 60)
     with pytest.raises(Refused) as e:
         s.open().lines()
     assert (e.value.cls, e.value.code) == ("fatal", "MFSLOT") and "keep its log longer" in e.value.hint

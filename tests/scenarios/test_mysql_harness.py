@@ -65,7 +65,7 @@ def test_a_session_can_be_ended(mysql_database):
             session.cursor().execute("SELECT 1")
         except MySQLdb.OperationalError:
             return True
-    wait_for(gone, 10, "the session's end")
+    wait_for(gone, 60, "the session's end")
 
 
 SAMPLE = """CREATE TABLE t (id int PRIMARY KEY, c varchar(20) COLLATE utf8mb4_general_ci, d double, f float, e enum('a', '', 'b'), b varbinary(9), j json, x datetime(6), k bit(9));

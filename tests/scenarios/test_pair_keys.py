@@ -210,16 +210,16 @@ def test_keys_that_differ_in_case_on_the_way_back(database, mysql_database, migr
     m.call("cutover")
     target.execute("INSERT INTO words VALUES ('Bob', 10)")
     target.execute("INSERT INTO words VALUES ('bob', 11)")
-    m.wait(lambda s: s["quarantine"]["rows"] == 1, 30, "the row that does not fit")
+    m.wait(lambda s: s["quarantine"]["rows"] == 1, 60, "the row that does not fit")
     assert words(source) == {"ANN": 1, "Old": 2, "Bob": 10} and quarantined(m) == {"w=bob"}
     target.execute("UPDATE words SET n = 12 WHERE w = 'bob'")
     target.execute("UPDATE words SET n = 13 WHERE w = 'Bob'")
     target.execute("UPDATE words SET w = 'OLD' WHERE w = 'Old'")
-    wait_for(lambda: words(source) == {"ANN": 1, "OLD": 2, "Bob": 13}, 30, "the changes")
+    wait_for(lambda: words(source) == {"ANN": 1, "OLD": 2, "Bob": 13}, 60, "the changes")
     m.call("verify", expect=DIFFERENT)
     assert words(source) == {"ANN": 1, "OLD": 2, "Bob": 13} and quarantined(m) == {"w=bob"}
     target.execute("DELETE FROM words WHERE w = 'bob'")
-    wait_for(lambda: not quarantined(m), 30, "an empty quarantine")
+    wait_for(lambda: not quarantined(m), 60, "an empty quarantine")
     wait_same(m, source, target, ("8.0", "postgres"), WORDS)
     m.call("verify")
     m.call("rollback")
@@ -244,7 +244,7 @@ def test_keys_that_are_equal_on_the_target_only(kinds, database, mysql_database,
     assert quarantined(m) == {f"w={away}"} and words(target) == {here: kept[here], "x": 3, "y": 4}
     source.execute(f"UPDATE words SET n = 20 WHERE w = '{away}'")
     source.execute("UPDATE words SET n = 30 WHERE w = 'x'")
-    wait_for(lambda: words(target)["x"] == 30, 30, "the changes")
+    wait_for(lambda: words(target)["x"] == 30, 60, "the changes")
     assert words(target) == {here: kept[here], "x": 30, "y": 4} and quarantined(m) == {f"w={away}"}
     source.execute(f"UPDATE words SET w = '{other}2' WHERE w = 'y'")
     target.execute("UPDATE words SET n = 0 WHERE w = 'x'")
@@ -256,12 +256,12 @@ def test_keys_that_are_equal_on_the_target_only(kinds, database, mysql_database,
     found = m.call("verify", "--json", expect=DIFFERENT).json
     assert {(d["key"], d["kind"]) for d in found["differences"]} == {(f"w={away}", "quarantined")}
     source.execute(f"DELETE FROM words WHERE w = '{away}'")
-    wait_for(lambda: not quarantined(m), 30, "an empty quarantine")
+    wait_for(lambda: not quarantined(m), 60, "an empty quarantine")
     assert words(target)[here] == kept[here]
     source.execute(f"INSERT INTO words VALUES ('{away}', 5)")
-    wait_for(lambda: quarantined(m), 30, "the row that does not fit")
+    wait_for(lambda: quarantined(m), 60, "the row that does not fit")
     source.execute(f"DELETE FROM words WHERE w = '{here}'")
-    wait_for(lambda: here not in words(target), 30, "the other gone")
+    wait_for(lambda: here not in words(target), 60, "the other gone")
     m.call("quarantine", "retry", "all")  # there is room for it now
     assert words(target)[away] == 5 and not quarantined(m)
     m.call("verify", "--repair", expect=(0, DIFFERENT))

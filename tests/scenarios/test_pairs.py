@@ -69,7 +69,7 @@ def there_and_back(source, target, migration, kinds: tuple[str, str]) -> None:
         m.call("verify", "--repair", expect=DIFFERENT)  # what has no form there cannot be mended
         named_in_quarantine(m, bad)
         source.execute("DELETE FROM refused WHERE id > 0")  # mended where it is wrong
-        wait_for(lambda: not m.call("quarantine", "list", "--json").json["rows"], 30, "an empty quarantine")
+        wait_for(lambda: not m.call("quarantine", "list", "--json").json["rows"], 60, "an empty quarantine")
         assert m.call("verify", "--json").json["rows_differing"] == 0
         load.stop()
         m.call("cutover")
@@ -108,9 +108,9 @@ def test_refused_rows_of_a_table_without_a_key(database, mysql_database, migrati
     listed = lambda: sorted(q["key"] for q in m.call("quarantine", "list", "--json").json["rows"])
     assert listed() == ["d=-infinity, v=NULL", "d=infinity, v=2"]
     source.execute("DELETE FROM n WHERE d = 'infinity'")
-    wait_for(lambda: len(listed()) == 1, 30, "one entry gone")
+    wait_for(lambda: len(listed()) == 1, 60, "one entry gone")
     source.execute("UPDATE n SET d = '2026-02-02' WHERE d = '-infinity'")
-    wait_for(lambda: not listed(), 30, "an empty quarantine")
+    wait_for(lambda: not listed(), 60, "an empty quarantine")
     assert m.call("verify", "--json").json["rows_differing"] == 0
     assert target.value("SELECT count(*) FROM n") == 2
 
@@ -124,12 +124,12 @@ def test_a_commit_that_comes_about_late(database, own_mysql, migration):
     with Wire(target.server.port) as wire:
         m = migration(source, wire.url(target.url()), config={"copy": {"max_load": 0, "jobs": 1}, "quarantine": {"on_reject": "stop"}})
         m.start(fault="mysql.load_commit=stop")
-        wait_for(lambda: open(f"/proc/{m.process.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "T", 30, "the stop")
+        wait_for(lambda: open(f"/proc/{m.process.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "T", 60, "the stop")
         target.execute("SET GLOBAL rpl_semi_sync_master_enabled = ON")
         m.process.send_signal(signal.SIGCONT)
-        wait_for(lambda: doing("semi-sync ACK"), 20, "the commit to wait")
+        wait_for(lambda: doing("semi-sync ACK"), 60, "the commit to wait")
         wire.cut()
-        wait_for(lambda: doing("INSERT INTO `shop`.`t`"), 30, "the chunk to be copied again")
+        wait_for(lambda: doing("INSERT INTO `shop`.`t`"), 60, "the chunk to be copied again")
         target.execute("SET GLOBAL rpl_semi_sync_master_enabled = OFF")
         m.wait_phase("synced")
         assert m.call("verify", "--json").json["rows_differing"] == 0

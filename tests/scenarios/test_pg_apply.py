@@ -440,7 +440,7 @@ def test_settings_of_a_database_or_a_role_do_not_change_what_is_written(source, 
     source.execute("INSERT INTO arr VALUES (2, ARRAY['a', NULL]); UPDATE nokey SET b = 'x'; INSERT INTO nokey VALUES (ARRAY[NULL, 'c'], NULL)")
     source.execute("DELETE FROM nokey WHERE b IS NULL; UPDATE arr SET a = a || ARRAY['b', NULL] WHERE id = 1")
     source.execute("INSERT INTO arr VALUES (3, NULL)")
-    wait_for(lambda: target.value("SELECT count(*) FROM arr WHERE id = 3") == 1, 30, "the stream")
+    wait_for(lambda: target.value("SELECT count(*) FROM arr WHERE id = 3") == 1, 60, "the stream")
     assert target.rows("SELECT id, a FROM arr ORDER BY 1") == [(1, ["a", None, "b", None]), (2, ["a", None]), (3, None)]
     assert target.rows("SELECT a, b FROM nokey") == [([None, "b"], "x")]
     m.call("verify")
@@ -455,12 +455,12 @@ def test_a_char_of_one_byte_is_the_same_before_and_since_15(source, target, migr
     m = migration(source, target).start()
     m.wait_phase("synced")
     source.execute("UPDATE ch SET id = id + 1000; INSERT INTO nokey VALUES ((-61)::\"char\"); DELETE FROM nokey WHERE c = (-1)::\"char\"; INSERT INTO ch VALUES (1, NULL)")
-    wait_for(lambda: target.value("SELECT count(*) FROM ch WHERE id = 1 AND c IS NULL") == 1, 30, "the stream")
+    wait_for(lambda: target.value("SELECT count(*) FROM ch WHERE id = 1 AND c IS NULL") == 1, 60, "the stream")
     same = "SELECT id, c::int4 FROM ch UNION ALL SELECT -1, c::int4 FROM nokey UNION ALL SELECT -2 - id, c::int4 FROM as_text ORDER BY 1, 2"
     assert source.rows(same) == target.rows(same)
     m.call("verify")
     m.call("cutover")
     target.execute("UPDATE ch SET id = id + 5000; UPDATE nokey SET c = (-2)::\"char\"; INSERT INTO ch VALUES (2, NULL)")
-    wait_for(lambda: source.value("SELECT count(*) FROM ch WHERE id = 2") == 1, 30, "the way back")
+    wait_for(lambda: source.value("SELECT count(*) FROM ch WHERE id = 2") == 1, 60, "the way back")
     assert source.rows(same) == target.rows(same)
     m.call("verify")

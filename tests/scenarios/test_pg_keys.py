@@ -42,7 +42,7 @@ def test_chunks_go_by_the_order_of_the_key(name, source):
         assert len(pieces) == 4 and sum(r.digest(table="public.t", chunk=p)["rows"] for p in pieces) == sizes[5]
         # The index finds them: a chunk reads its own rows and not the table.
         r.reader()  # the old session tells its figures when it ends
-        wait_for(lambda: source.value("SELECT idx_scan > 0 FROM pg_stat_user_tables WHERE relname = 't'"), 20, "statistics")
+        wait_for(lambda: source.value("SELECT idx_scan > 0 FROM pg_stat_user_tables WHERE relname = 't'"), 60, "statistics")
         assert source.value("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 't'") < len(chunks) / 2
         at = [[c["name"] for c in table["columns"]].index(k) for k in table["key"]]
         rows = r.rows(table="public.t", chunk=chunks[3])["rows"]

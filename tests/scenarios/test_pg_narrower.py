@@ -25,7 +25,7 @@ def test_what_would_be_rounded_is_refused_by_copy_and_stream(source, target, mig
     reasons = sorted(reason for reason, in target.rows("SELECT reason FROM midflight.quarantine"))
     assert len(reasons) == 5 and all(any(f'"{column}"' in r or f".{column} " in r for r in reasons) for column in REFUSED), reasons
     source.execute("INSERT INTO t SELECT id + 10, a, d, ds, at, w FROM t")
-    wait_for(lambda: target.value("SELECT count(*) FROM midflight.quarantine") == 10, 30, "the refusals of the stream")
+    wait_for(lambda: target.value("SELECT count(*) FROM midflight.quarantine") == 10, 60, "the refusals of the stream")
     assert target.rows("SELECT id FROM t ORDER BY 1") == [(1,), (11,)]
 
 

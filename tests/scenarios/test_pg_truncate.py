@@ -14,7 +14,7 @@ INSERT INTO orders VALUES (1, '2026-02-02', 1), (2, '2027-02-02', 2); CREATE TAB
 
 def through(source, target, n):
     source.execute(f"INSERT INTO other VALUES ({n})")
-    wait_for(lambda: target.value(f"SELECT count(*) FROM other WHERE id = {n}") == 1, 30, "the row after it")
+    wait_for(lambda: target.value(f"SELECT count(*) FROM other WHERE id = {n}") == 1, 60, "the row after it")
 
 
 def test_what_the_stream_does_not_name_is_emptied_with_the_rest(source, target, migration):

@@ -47,7 +47,7 @@ def test_a_column_that_the_stream_has_not_told_of_is_not_equal(source, target, m
     assert told.exit not in (0, 4) and "column c was added" in told.out + told.err
     if policy == "additive":
         source.execute("INSERT INTO t VALUES (11, 'x', 8)")
-        wait_for(lambda: target.value("SELECT count(*) FROM t WHERE id = 11") == 1, 30, "the row")
+        wait_for(lambda: target.value("SELECT count(*) FROM t WHERE id = 11") == 1, 60, "the row")
         told = m.call("verify", expect=None)
         assert "was added" not in told.out + told.err
 
