@@ -24,7 +24,7 @@ if [ "$variant" != plain ]; then
 fi
 args=("$@")
 [ ${#args[@]} -gt 0 ] || args=(-m "not soak")
-[ "$variant" = plain ] || args+=(--timeout 600) # a sanitizer makes the program many times slower
+[ "$variant" = plain ] || args+=(--timeout 1200) # a sanitizer makes the program many times slower
 status=0
 python3 -m pytest -n "${PYTEST_JOBS:-$JOBS}" --dist load --junitxml="$LOGS/$report.xml" --durations=25 "${args[@]}" ||
     status=$?

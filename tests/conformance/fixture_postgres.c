@@ -19,7 +19,7 @@ static PGconn *connect_to(enum mf_side side)
     if (PQstatus(c) != CONNECTION_OK) {
         fail_msg("%s", PQerrorMessage(c));
     }
-    PQclear(PQexec(c, "SET client_min_messages = error; SET lock_timeout = '300ms'; SET statement_timeout = '1s'"));
+    PQclear(PQexec(c, "SET client_min_messages = error; SET lock_timeout = '300ms'; SET statement_timeout = '60s'"));
     return c;
 }
 

@@ -3,9 +3,9 @@
 
 #include "base/str.h"
 
-static const struct mf_gate_options open_gate = {.lock_ms = 1000, .total_ms = 10000, .max_wait_ms = 5000, .open = true},
-                                    hasty = {.lock_ms = 1000, .total_ms = 10000, .max_wait_ms = 300, .open = true},
-                                    closed_gate = {.lock_ms = 1000, .total_ms = 10000, .max_wait_ms = 5000};
+static const struct mf_gate_options open_gate = {.lock_ms = 1000, .total_ms = 60000, .max_wait_ms = 60000, .open = true},
+                                    hasty = {.lock_ms = 1000, .total_ms = 60000, .max_wait_ms = 300, .open = true},
+                                    closed_gate = {.lock_ms = 1000, .total_ms = 60000, .max_wait_ms = 60000};
 
 static bool may_write(enum mf_side side, const char *id, bool *waits)
 {
@@ -153,7 +153,7 @@ static void a_migration_has_one_owner_and_one_run(void **state)
     assert_int_equal(C->traffic->run_lock(C->db[MF_TARGET], &C->forward, 100, &second, &C->err), -1);
     assert_string_equal(C->err.code, "MFTWICE");
     C->traffic->run_lock_release(first);
-    OK(C->traffic->run_lock(C->db[MF_TARGET], &C->forward, 1000, &second, &C->err));
+    OK(C->traffic->run_lock(C->db[MF_TARGET], &C->forward, 60000, &second, &C->err));
     C->traffic->run_lock_release(second);
     C->traffic->run_lock_release(NULL);
     OK(C->traffic->cleanup(C->db[MF_TARGET], &C->forward, &C->err));
@@ -175,7 +175,7 @@ static void an_epoch_is_never_replaced_by_an_older_one(void **state)
     OK(C->traffic->hold(C->db[MF_SOURCE], &C->forward, &open_gate, &h, &C->err));
     assert_int_equal(C->traffic->hold_decide(h, &older, &C->err), -1);
     assert_string_equal(C->err.code, "MFEPOCH");
-    OK(C->traffic->settle(C->db[MF_SOURCE], &C->forward, 1000, &C->err));
+    OK(C->traffic->settle(C->db[MF_SOURCE], &C->forward, 60000, &C->err));
     assert_int_equal(epoch(C, MF_SOURCE).epoch, 5);
     assert_true(epoch(C, MF_SOURCE).open);
 }

@@ -188,8 +188,8 @@ UNUSED static bool more(int fd, struct mf_buf *b)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     char chunk[4096];
-    if (poll(&p, 1, 10000) != 1) {
-        fail_msg("nothing came for 10 s; so far: %s", mf_buf_str(b));
+    if (poll(&p, 1, 60000) != 1) {
+        fail_msg("nothing came for a minute; so far: %s", mf_buf_str(b));
     }
     ssize_t n = recv(fd, chunk, sizeof(chunk), 0);
     if (n > 0) {
@@ -198,7 +198,7 @@ UNUSED static bool more(int fd, struct mf_buf *b)
     return n > 0;
 }
 
-/* Reads until text has come; fails the test after 10 s. Everything read so far is in buf. */
+/* Reads until text has come; fails the test when nothing comes for a minute. Everything read so far is in buf. */
 UNUSED static void read_until(int fd, struct mf_buf *buf, const char *text)
 {
     while (!strstr(mf_buf_str(buf), text)) {

@@ -313,7 +313,7 @@ static void test_a_barrier_that_is_moved(void **state)
         mf_sleep_us((int64_t)world_random(w, 30));
         mf_apply_set_barrier(w->pipe->apply, &w->last_commit);
         assert_mf_ok(mf_connector_memory.source->heartbeat(w->sdb, &id, NULL, NULL, &err), &err);
-        for (int64_t until = mf_now_us() + 20 * MF_US_PER_SEC; !mf_apply_at_barrier(w->pipe->apply);) {
+        for (int64_t until = mf_now_us() + 60 * MF_US_PER_SEC; !mf_apply_at_barrier(w->pipe->apply);) {
             assert_true(mf_now_us() < until);
             mf_capture_step(w->pipe->capture, 0, &err);
         }
