@@ -29,6 +29,12 @@ def lines(m, *words: str) -> int:
     return sum(all(w in line for w in words) for line in m.log_text().splitlines())
 
 
+def told(m, *words: str) -> None:
+    """Once in the log, where it may come after the answer."""
+    wait_for(lambda: lines(m, *words), 60, f"{words} in the log")
+    assert lines(m, *words) == 1
+
+
 @pytest.fixture
 def emptied(source, target, migration):
     """Writes are on the target; somebody has emptied the source's table, and the stream back has met three of the rows."""
@@ -68,7 +74,7 @@ def test_a_rollback_can_be_told_to_go_on(emptied, source, target):
     m = emptied
     m.call("rollback", "--accept-differences")
     assert m.status()["writes"] == "source" and source.value("SELECT count(*) FROM t") == 3
-    assert lines(m, "--accept-differences", "source as it is") == 1
+    told(m, "--accept-differences", "source as it is")
     assert target.value("SELECT count(*) FROM t") == 100
     m.call("verify", expect=4)
     m.call("cutover", expect=REFUSED)
@@ -103,7 +109,7 @@ def test_a_table_made_on_the_source_meanwhile_is_its_own(source, target, migrati
     moved(m)
     source.execute("CREATE TABLE t9 (id int PRIMARY KEY)")
     m.call("rollback")
-    assert lines(m, "public.t9", "source's own") == 1
+    told(m, "public.t9", "source's own")
     source.execute("INSERT INTO t VALUES (200, 'on'); INSERT INTO t9 VALUES (1)")
     wait_for(lambda: target.value("SELECT count(*) FROM t WHERE id = 200") == 1, 60, "the stream going on")
     source.execute("CREATE TABLE t10 (id int PRIMARY KEY)")  # behind the next look: t9 was let pass by it
@@ -117,7 +123,7 @@ def test_an_abandoned_cutover_is_in_the_log(source, target, migration):
     begun(m, source)
     m.call("verify")
     m.call("cutover", expect=REFUSED)
-    assert lines(m, "warn", "cutover was abandoned at hook") == 1
+    told(m, "warn", "cutover was abandoned at hook")
 
 
 def test_the_lag_grows_while_the_source_is_not_heard_of(own_server, target, migration):
@@ -125,7 +131,7 @@ def test_the_lag_grows_while_the_source_is_not_heard_of(own_server, target, migr
     source = server.create_database("lagging")
     m = migration(source, target, config={"heartbeat": "1s"})
     begun(m, source)
-    m.wait(lambda s: s["stream"]["lag_seconds"] < 1, 60, "even")
+    m.wait(lambda s: s["stream"]["lag_seconds"] < 3, 60, "even")
     server.stop()
     m.wait(lambda s: s["stream"]["lag_seconds"] > 4, 60, "a growing lag")
     assert m.metrics()["midflight_lag_seconds"] > 4
@@ -134,7 +140,7 @@ def test_the_lag_grows_while_the_source_is_not_heard_of(own_server, target, migr
     server.start()
     m.start()
     m.wait(lambda s: s["running"] and s["stream"]["lag_seconds"] > 4 or s["streams_open"], 60, "the lag of a new run")
-    m.wait(lambda s: s["streams_open"] and s["stream"]["lag_seconds"] < 1, 60, "even again")
+    m.wait(lambda s: s["streams_open"] and s["stream"]["lag_seconds"] < 3, 60, "even again")
     server.restart()
     m.wait_log("works again")
     m.stop()
