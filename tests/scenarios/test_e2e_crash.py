@@ -5,7 +5,7 @@ import time
 import pytest
 
 from harness.awkward import AwkwardLoad, awkward_data, awkward_schema
-from harness.compare import catalog_fingerprint, equal_at_last as compare_at_last, fingerprint_differences
+from harness.compare import catalog_fingerprint, equal_at_last as compare_at_last, fingerprint_differences, nothing_at_last
 from harness.loads import Bank, Endpoint, Ledger
 from harness.midflight import fault_points
 from harness.servers import wait_for
@@ -69,7 +69,7 @@ def test_a_server_is_killed_again_and_again(victim, own_server, migration, tmp_p
             servers[victim].start()
             if not m.running():  # it may give up on a server that is gone, and must go on when it is started again
                 m.start()
-        m.wait_phase("synced")
+        m.wait_phase_again("synced")
         done = ledger.stats.acknowledged
         wait_for(lambda: ledger.stats.acknowledged > done + 50, 60, "writes")
     equal_at_last(m, source, target)
@@ -151,5 +151,5 @@ def test_killed_while_it_cleans_up(command, source, target, migration):
     m.call(command, expect=None)
     assert m.status()["phase"] == ("completed" if command == "complete" else "cancelled")
     with source.connect() as c:
-        left = [l for l in fingerprint_differences(before, catalog_fingerprint(c)) if not l.startswith("sessions")]
+        left = nothing_at_last(lambda: [l for l in fingerprint_differences(before, catalog_fingerprint(c)) if not l.startswith("sessions")])
     assert not left, left

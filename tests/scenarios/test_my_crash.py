@@ -84,7 +84,7 @@ def test_a_server_is_killed_again_and_again(victim, versions, own_mysql, mysql_s
                 servers[victim].start()
                 if not m.running():  # it may give up on a server that is gone, and must go on when it is started again
                     m.start()
-            m.wait_phase("synced")
+            m.wait_phase_again("synced")
             done = ledger.stats.acknowledged
             wait_for(lambda: ledger.failure or ledger.stats.acknowledged > done + 30, 60, "writes")
         equal_at_last(m, source, target)
