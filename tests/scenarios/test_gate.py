@@ -38,10 +38,18 @@ CREATE FUNCTION write_it() RETURNS void LANGUAGE sql AS 'INSERT INTO public.t VA
 
 
 @pytest.fixture
-def synced(source, target, migration):
+def max_pause():
+    return "30s"
+
+
+soon_given_up = pytest.mark.parametrize("max_pause", ["5s"])
+
+
+@pytest.fixture
+def synced(source, target, migration, max_pause):
     with source.connect() as c:
         c.execute(SCHEMA)
-    m = migration(source, target, config={"cutover": {"max_pause": "2s"}})
+    m = migration(source, target, config={"cutover": {"max_pause": max_pause}})
     m.start()
     m.wait_phase("synced")
     return m
@@ -135,14 +143,13 @@ def test_a_writer_that_waits_through_a_decision_is_refused(synced, source):
     freezing = threading.Thread(target=freeze)
     freezing.start()
 
-    def held():
-        with source.connect() as c:
-            return c.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()[0] > 0
+    def waiting() -> int:
+        return source.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 
-    wait_for(held, 60, "the hold waits for the transaction in flight")
+    wait_for(waiting, 60, "the hold waits for the transaction in flight")
     writing = threading.Thread(target=write)
     writing.start()
-    wait_for(lambda: not writing.is_alive() or held(), 60, "the writer waits")
+    wait_for(lambda: not writing.is_alive() or waiting() == 2, 60, "the writer waits")
     slow.execute("INSERT INTO t VALUES (302, 'still in flight')")  # holds the lock already: goes on at once
     slow.commit()
     freezing.join(60)
@@ -152,6 +159,7 @@ def test_a_writer_that_waits_through_a_decision_is_refused(synced, source):
         assert [r[0] for r in c.execute("SELECT id FROM t WHERE id >= 300 ORDER BY id")] == [300, 302]
 
 
+@soon_given_up
 def test_a_transaction_that_does_not_end_leaves_everything_as_it_was(synced, source):
     synced.call("freeze")
     synced.call("thaw")
@@ -164,6 +172,7 @@ def test_a_transaction_that_does_not_end_leaves_everything_as_it_was(synced, sou
     slow.rollback()
 
 
+@soon_given_up
 def test_a_prepared_transaction_is_waited_for(synced, source):
     synced.call("freeze")
     synced.call("thaw")
@@ -263,8 +272,7 @@ def test_abandoning_holds_nobody(synced, source):
     synced.call("thaw")
     with source.connect() as slow, source.connect() as writer:
         slow.execute("BEGIN; INSERT INTO t VALUES (600, 'long')")
-        waits = []
-        over = threading.Event()
+        waits, over = [], threading.Event()
 
         def write():
             while not over.is_set():
@@ -274,11 +282,14 @@ def test_abandoning_holds_nobody(synced, source):
 
         writing = threading.Thread(target=write)
         writing.start()
-        result = synced.call("cutover", expect=3)
-        over.set()
-        writing.join(60)
+        try:
+            result = synced.call("cutover", "--max-pause", "15s", expect=3)
+            assert writing.is_alive()
+        finally:
+            over.set()
+            writing.join(60)
         assert "did not end" in result.err + result.out
-        assert max(waits) < 0.4, max(waits)
+        assert max(waits) < 8, max(waits)  # in the queue it would be fifteen seconds
         slow.execute("ROLLBACK")
 
 
