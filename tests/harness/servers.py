@@ -62,7 +62,7 @@ DEFAULT_SETTINGS = {
 _live: set["Server"] = set()
 
 
-def wait_for(condition, timeout: float = 30.0, what: str = "condition", interval: float = 0.02):
+def wait_for(condition, timeout: float = 60.0, what: str = "condition", interval: float = 0.02):
     """Returns the first true value of condition(); raises TimeoutError with the last false one."""
     end = time.monotonic() + timeout
     while True:

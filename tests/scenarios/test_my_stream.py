@@ -269,7 +269,7 @@ def test_a_server_that_dies_and_comes_back(own_mysql, streams, version):
     end = s.open().read.read_until_now()["items"][-1]
     server.kill()
     with pytest.raises(Refused) as e:
-        s.read.read(until=end["position"] + 1, wait_ms=20000)
+        s.read.read(until=end["position"] + 1, wait_ms=60000)
     assert e.value.cls == "retry"
     server.start()
     s.app = s.database.connect()
@@ -286,8 +286,8 @@ def test_silence_is_a_dead_connection(own_mysql, streams):
     try:
         began = time.monotonic()
         with pytest.raises(Refused) as e:
-            s.read.read(until=end["position"] + 1, wait_ms=60000)
-        assert e.value.cls == "retry" and time.monotonic() - began < 45
+            s.read.read(until=end["position"] + 1, wait_ms=200000)
+        assert e.value.cls == "retry" and time.monotonic() - began < 100
     finally:
         server.resume()
 
@@ -313,7 +313,7 @@ def test_another_replica_of_the_same_number(stream, version, gtid):
     twin.prepare()
     twin.stream_open(**{"from": s.start[0], "from_token": s.start[1]})
     with pytest.raises(Refused) as e:
-        s.read.read(until=end["position"] + 1, wait_ms=20000)
+        s.read.read(until=end["position"] + 1, wait_ms=60000)
     assert e.value.cls == "retry"
     s.write("INSERT INTO t VALUES (2, 'x')")
     assert s.again((end["position"], end["position_token"])).lines() == ["I t 2|x", "C"]
@@ -349,7 +349,7 @@ def test_bytes_that_tls_holds_back_are_not_waited_for(stream):
     for i, size in enumerate([1, 1000, 2047, 2048, 2049, 15000, 16000, 16384, 17000, 20000, 32768, 40000, 100000]):
         s.write(f"INSERT INTO t SELECT {i}, REPEAT('x', {size})")
         end = s.read.position()["position"]
-        assert s.read.read(until=end, wait_ms=5000)["reached"] >= end, size  # nothing comes after it but a heartbeat
+        assert s.read.read(until=end, wait_ms=8000)["reached"] >= end, size  # nothing comes after it but a heartbeat
 
 
 @every
@@ -464,11 +464,20 @@ def test_writers_changes_of_tables_and_restarts(stream, version, gtid):
     r, stop = random.Random(7), threading.Event()
     table = "(id INT PRIMARY KEY, v VARCHAR(30)) ENGINE=InnoDB"
     s = stream(version, gtid, f"CREATE TABLE a {table}", f"CREATE TABLE b {table}").open()
-    threads = [threading.Thread(target=work, args=(s.database, n, stop)) for n in range(4)]
+    failures = []
+
+    def written(n):
+        try:
+            work(s.database, n, stop)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=written, args=(n,)) for n in range(4)]
     for t in threads:
         t.start()
     replica, added, last = Replica(), 0, None
     try:
+        wait_for(lambda: s.database.value("SELECT (SELECT COUNT(*) FROM a) + (SELECT COUNT(*) FROM b)"), 60, "rows")
         for round_ in range(24):
             last = replica.take(s.read.read_until_now()["items"]) or last
             if r.random() < 0.4 and not replica.open:
@@ -480,6 +489,7 @@ def test_writers_changes_of_tables_and_restarts(stream, version, gtid):
         stop.set()
         for t in threads:
             t.join()
+    assert not failures, failures
     replica.take(s.read.read_until_now()["items"])
     for name in "ab":
         cursor = s.app.cursor()

