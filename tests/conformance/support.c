@@ -34,7 +34,7 @@ int conf_setup(void **state)
     *state = C;
     number++;
     for (int side = 0; side < 2; side++) {
-        struct mf_db_options o = {.url = F->url[side], .side = (enum mf_side)side, .connect_timeout_s = 10};
+        struct mf_db_options o = {.url = F->url[side], .side = (enum mf_side)side, .connect_timeout_s = 60};
         const struct mf_connector *connector = mf_connector_for_url(F->url[side], &C->err);
         assert_non_null(connector);
         OK(connector->open(&o, &C->db[side], &C->err));

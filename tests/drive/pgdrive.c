@@ -355,7 +355,7 @@ static struct mf_db *open_url(const char *url, enum mf_side side, const char *di
 {
     struct mf_error err = {0};
     struct mf_db *d = NULL;
-    struct mf_db_options o = {.url = url, .side = side, .connect_timeout_s = 5, .state_dir = dir};
+    struct mf_db_options o = {.url = url, .side = side, .connect_timeout_s = 60, .state_dir = dir};
     const struct mf_connector *c = mf_connector_for_url(url, &err);
     if (!c || c->open(&o, &d, &err) < 0) {
         fprintf(stderr, "%s: %s\n", err.code, err.text);

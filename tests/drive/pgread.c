@@ -464,7 +464,7 @@ int main(int argc, char **argv)
     mf_strlcpy(pipe_id.migration, argv[1], sizeof pipe_id.migration);
     bool face = argc > 3 && mf_streq(argv[3], "face");
     struct mf_db_options o = {
-        .url = argv[2], .side = argc > 3 && !face ? MF_TARGET : MF_SOURCE, .connect_timeout_s = 5};
+        .url = argv[2], .side = argc > 3 && !face ? MF_TARGET : MF_SOURCE, .connect_timeout_s = 60};
     const struct mf_connector *c = mf_connector_for_url(argv[2], &err);
     if (!c || c->open(&o, &db, &err) < 0) {
         fprintf(stderr, "%s: %s\n", err.code, err.text);
