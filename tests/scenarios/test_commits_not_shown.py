@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness.compare import equal_at_last
-from harness.servers import wait_for
+from harness.servers import commits_hang, wait_for
 
 
 @pytest.fixture
@@ -30,12 +30,14 @@ def hanging(own_server, target, migration):
             c.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
             c.execute("SELECT pg_reload_conf()")
         wait_for(lambda: source.value("SHOW synchronous_standby_names") == name, 60, "the setting")
+        if name:
+            commits_hang(server.url())
 
     def hang(sql: str):
         standby("nobody")
         writer = threading.Thread(target=lambda: source.execute(sql), daemon=True)
         writer.start()
-        wait_for(lambda: source.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == 1, 60, "a COMMIT that hangs")
+        wait_for(lambda: source.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = %s", (sql,)) == 1, 60, "a COMMIT that hangs")
 
         def let_go() -> None:
             standby("")
@@ -69,6 +71,7 @@ def test_a_commit_from_before_the_slot_is_waited_for(own_server, target, migrati
         c.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         c.execute("SELECT pg_reload_conf()")
         wait_for(lambda: c.execute("SHOW synchronous_standby_names").fetchone()[0] == "nobody", 60, "the setting")
+        commits_hang(source.server.url())
         hung.start()
         wait_for(lambda: c.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%INTO t %'").fetchone(), 60, "a COMMIT that hangs")
         second.rollback()

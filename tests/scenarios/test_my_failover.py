@@ -42,9 +42,11 @@ class Cluster:
     def replicated(self) -> None:
         wait_for(lambda: position(self.new) == position(self.old), 60, "the replica to have everything")
 
-    def fail_over(self) -> None:
-        """The address leads to the replica now."""
+    def fail_over(self, lacking: bool = False) -> None:
+        """The address leads to the replica now. It has all that was read from the old one, unless it is to lack something."""
         self.wire.down()
+        if not lacking:
+            self.replicated()
         self.old.kill()
         promote(self.new)
         self.wire.to_port = self.new.port
@@ -81,7 +83,6 @@ def test_a_replica_takes_over(cluster, migration):
     cluster.source.execute("XA START 'x'; INSERT INTO a VALUES (40, 'prepared on the old one'); XA END 'x'; XA PREPARE 'x'")
     cluster.source.execute("INSERT INTO a VALUES (4, 'last word of the old one')")
     equal_at_last(m, cluster.source, cluster.target)
-    cluster.replicated()
     cluster.fail_over()
     cluster.source.execute("INSERT INTO a VALUES (5, 'first word of the new one'); UPDATE a SET v = 'changed' WHERE id = 4")
     another_server(m)
@@ -104,7 +105,7 @@ def test_a_replica_that_lacks_what_was_read(cluster, migration):
     cluster.new.execute("STOP SLAVE IO_THREAD")
     cluster.source.execute("INSERT INTO a VALUES (4, 'never replicated')")
     equal_at_last(m, cluster.source, cluster.target)
-    cluster.fail_over()
+    cluster.fail_over(lacking=True)
     cluster.source.execute("INSERT INTO a VALUES (5, 'of the new one')")
     another_server(m)
     assert m.wait_exit() == FAILED, m.tail()
