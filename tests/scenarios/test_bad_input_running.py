@@ -8,7 +8,7 @@ import pytest
 
 from harness.compare import equal_at_last
 from harness.loads import Bank, Endpoint, Ledger
-from harness.midflight import FAILED
+from harness.midflight import FAILED, CommandFailed
 from harness.servers import wait_for
 from harness.wire import Wire
 
@@ -47,7 +47,7 @@ def test_connections_dropped_in_every_phase(side, source, target, migration, tmp
                 if not m.running():  # a server that cannot be reached when a run begins is told at once
                     assert m.wait_exit() == FAILED and side in m.log_text(), m.tail()
                     m.start()
-            m.wait_phase("synced")
+            m.wait_phase_again("synced")
             for _ in range(3):  # streaming
                 wire.cut()
                 done = bank.transfers
@@ -95,6 +95,7 @@ def test_a_slot_removed_behind_our_back(source, target, migration):
     m.wait_phase("synced")
     m.stop()
     slot, = source.rows("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")[0]
+    wait_for(lambda: not source.value("SELECT active FROM pg_replication_slots WHERE slot_name = %s", (slot,)), 60, "the slot let go")
     source.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
     source.execute("UPDATE a SET n = n + 1 WHERE id < 10")
     m.start()
@@ -177,7 +178,7 @@ def test_added_nullable_column_is_carried_over_when_asked(source, target, migrat
 @pytest.mark.parametrize("change", ["DROP TABLE b", "ALTER TABLE b DROP COLUMN v"], ids=["drop", "alter"])
 def test_table_changed_while_it_is_copied(change, source, target, migration):
     fill(source, 100_000)
-    m = migration(source, target, config={"copy": {"jobs": 1, "chunk_bytes": "64kB", "max_load": 0}})
+    m = migration(source, target, config={"copy": {"jobs": 1, "chunk_rows": 40, "max_load": 0}})  # long enough to be met in it
     m.start()
     m.wait(lambda s: s["phase"] == "copying" and s["copy"]["rows_done"] > 0, 60, "the copy under way")
     source.execute(change)
@@ -309,7 +310,13 @@ def test_full_disk_under_the_spool(source, target, migration, tmp_path):
             with source.connect() as c:
                 for i in range(60):
                     c.execute(f"UPDATE a SET v = (SELECT string_agg(md5(random()::text || g), '') FROM generate_series(a.id, a.id + 19) g) WHERE id % 10 = {i % 10}")
-            wait_for(lambda: "space" in m.log_text() or not m.running() or "space" in (m.status().get("last_error") or ""), 60, "the full disk noticed")
+
+            def noticed() -> bool:
+                try:
+                    return "space" in m.log_text() or not m.running() or "space" in (m.status().get("last_error") or "")
+                except CommandFailed:  # it ended between the looks, with a state that is full
+                    return False
+            wait_for(noticed, 60, "the full disk noticed")
             lock.execute("ROLLBACK")
         subprocess.run(["mount", "-o", "remount,size=400m", str(mount)], check=True)
         if not m.running():

