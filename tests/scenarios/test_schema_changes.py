@@ -65,7 +65,7 @@ class Writers:
                         c.execute(f"DELETE FROM {table} WHERE id = %s", (n - 7,))
                         c.execute("UPDATE a SET n = n + 1 WHERE id = %s", (n % 1000 + 1,))
                     self.done += 1
-        except psycopg.Error as error:
+        except Exception as error:
             self.failure = error
 
     def __enter__(self):
@@ -149,7 +149,7 @@ def test_after_a_stop_it_goes_on_when_the_table_is_excluded(source, target, migr
 def test_a_table_made_while_rows_are_copied(source, target, migration):
     fill(source)
     source.execute("INSERT INTO a SELECT i, repeat(md5(i::text), 20), 0 FROM generate_series(1001, 60000) i")
-    m = migration(source, target, config={**QUICK, "copy": {"jobs": 1, "chunk_bytes": "64kB", "max_load": 0}})
+    m = migration(source, target, config={**QUICK, "copy": {"jobs": 1, "chunk_rows": 40, "max_load": 0}})
     m.start()
     m.wait(lambda s: s["phase"] == "copying" and s["copy"]["rows_done"] > 0, 60, "the copy under way")
     source.execute("CREATE TABLE fresh (id int PRIMARY KEY); INSERT INTO fresh VALUES (1)")
@@ -194,6 +194,7 @@ def test_ignored_tables_are_told(source, target, migration):
     m = synced(migration, source, target, "ignore")
     source.execute("CREATE TABLE fresh (id int PRIMARY KEY); INSERT INTO fresh VALUES (1); UPDATE a SET v = 'on' WHERE id = 1")
     m.wait(lambda s: s["unmigrated_tables"] == ["public.fresh"], 60, "the table in status")
+    m.wait_log("public.fresh was made")
     m.restart()
     m.wait(lambda s: s["running"] and s["phase"] == "synced" and s["unmigrated_tables"] == ["public.fresh"], 60, "the table in status")
     assert "public.fresh" in m.call("status").out
