@@ -3,7 +3,10 @@
 
 #include "base/str.h"
 
-static const struct mf_gate_options open_gate = {.lock_ms = 1000, .total_ms = 60000, .max_wait_ms = 60000, .open = true},
+static const struct mf_gate_options open_gate = {.lock_ms = 1000,
+                                                 .total_ms = 60000,
+                                                 .max_wait_ms = 60000,
+                                                 .open = true},
                                     hasty = {.lock_ms = 1000, .total_ms = 60000, .max_wait_ms = 300, .open = true},
                                     closed_gate = {.lock_ms = 1000, .total_ms = 60000, .max_wait_ms = 60000};
 
