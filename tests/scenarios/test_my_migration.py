@@ -75,7 +75,7 @@ def there_and_back_and_there(source, target, migration, tmp_path) -> None:
                 source.execute("INSERT INTO key_only VALUES (-1, -1)")
             assert str(refused.value.args[0]) == MYSQL_READ_ONLY and "midflight" in str(refused.value)
             churn(target, 1000)
-            assert watch.snapshots > 10
+            wait_for(lambda: watch.snapshots > 10, 60, "snapshots of the target")
         assert m.call("verify", "--json").json["rows_differing"] == 0
         m.call("rollback")
         assert m.status()["writes"] == "source"
@@ -216,13 +216,13 @@ def test_a_target_that_stops_just_before_the_decision(mysql_database, own_mysql,
     source, server = mysql_database("source", "5.7"), own_mysql("8.0")
     target = server.create_database(source.name)
     source.execute("CREATE TABLE t (id int PRIMARY KEY)")
-    m = migration(source, target, config={"cutover": {"max_pause": "5s", "require_verified": False}})
+    m = migration(source, target, config={"cutover": {"max_pause": "12s", "require_verified": False}})
     m.hook("on_cutover", f"[ $MIDFLIGHT_TO != target ] || kill -STOP {server.process.pid}; sleep 0.1\n")
     m.start()
     m.wait_phase("synced")
     try:
         result = m.call("cutover", expect=REFUSED)
-        assert "MySQL" in result.err and "the pause has lasted its 5000 ms" in result.err and m.status()["writes"] == "source", result
+        assert "MySQL" in result.err and "the pause has lasted its 12000 ms" in result.err and m.status()["writes"] == "source", result
     finally:
         server.resume()
     source.execute("INSERT INTO t VALUES (1)")

@@ -11,7 +11,7 @@ from harness.mysql_servers import MysqlServer
 from harness.servers import PASSWORD, wait_for
 from test_my_migration import Application, nothing_left
 
-NATIVE = {"mode": "native", "copy": {"max_load": 0, "jobs": 2}, "heartbeat": "1s", "cutover": {"max_pause": "20s"}}
+NATIVE = {"mode": "native", "copy": {"max_load": 0, "jobs": 2}, "heartbeat": "1s"}
 SETTINGS = {"relay-log-recovery": "ON", "relay-log": "relay"}
 PARALLEL = {"slave-parallel-workers": "3", "slave-parallel-type": "LOGICAL_CLOCK", "slave-preserve-commit-order": "ON"}  # of targets that are 8.0
 
@@ -113,7 +113,7 @@ def test_there_and_back_and_there(versions, pair, migration, tmp_path):
             assert m.status()["writes"] == "target" and not replica_of(target)
             app.writes()
             touched(target, 200)
-            assert watch.snapshots > 10
+            wait_for(lambda: watch.snapshots > 10, 60, "snapshots of the target")
         assert m.call("verify", "--json").json["rows_differing"] == 0
         m.call("rollback")
         app.writes()
@@ -227,7 +227,7 @@ def test_stopped_restarted_and_told(pair, migration):
     target.execute("STOP SLAVE")
     source.execute("INSERT INTO t VALUES (2, 2)")
     wait_for(lambda: target.value("SELECT COUNT(*) FROM t") == 2, 60, "replication going on")
-    assert "stopped by somebody else" in m.log_text()
+    m.wait_log("stopped by somebody else")
     target.server.kill()
     source.execute("INSERT INTO t VALUES (3, 3)")
     target.server.start()
@@ -341,7 +341,7 @@ def test_what_check_says_and_what_the_servers_refuse(pair, mysql_servers, migrat
         m.configure(on_ddl="ignore")
         m.start()
         m.wait(lambda s: s["streams_open"] and s["unmigrated_tables"], 60, "streams")
-        assert target.value("SELECT COUNT(*) FROM later") == 1
+        wait_for(lambda: target.value("SELECT COUNT(*) FROM later") == 1, 60, "the table's row")
         m.call("cancel")
         assert m.wait_exit() == 0 and not replica_of(target)
     finally:
