@@ -18,12 +18,34 @@ import re
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .dialects import MYSQL_READ_ONLY, READ_ONLY, dialect_of, values
 
-__all__ = ["READ_ONLY", "Bank", "Client", "Endpoint", "Ledger", "Pgbench", "Problems", "Stats", "Watch"]
+__all__ = ["READ_ONLY", "Bank", "Client", "Endpoint", "Ledger", "Pgbench", "Problems", "Stats", "Watch", "waits_of"]
+
+
+@contextmanager
+def waits_of(action):
+    """Calls action over and over in a thread while the body runs: how long each call took. It must not have failed by the end of the body."""
+    waits, over = [], threading.Event()
+
+    def use():
+        while not over.is_set():
+            begun = time.monotonic()
+            action()
+            waits.append(time.monotonic() - begun)
+
+    using = threading.Thread(target=use)
+    using.start()
+    try:
+        yield waits
+        assert using.is_alive()
+    finally:
+        over.set()
+        using.join(60)
 
 
 class Endpoint:

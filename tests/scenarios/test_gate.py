@@ -1,11 +1,11 @@
 """The gate inside the database: every way to write meets it, and no snapshot or open session gets past a decision."""
 import sys
 import threading
-import time
 
 import psycopg
 import pytest
 
+from harness.loads import waits_of
 from harness.servers import wait_for
 
 READ_ONLY = "25006"
@@ -272,22 +272,8 @@ def test_abandoning_holds_nobody(synced, source):
     synced.call("thaw")
     with source.connect() as slow, source.connect() as writer:
         slow.execute("BEGIN; INSERT INTO t VALUES (600, 'long')")
-        waits, over = [], threading.Event()
-
-        def write():
-            while not over.is_set():
-                begun = time.monotonic()
-                writer.execute("UPDATE t SET v = 'x' WHERE id = 1")
-                waits.append(time.monotonic() - begun)
-
-        writing = threading.Thread(target=write)
-        writing.start()
-        try:
+        with waits_of(lambda: writer.execute("UPDATE t SET v = 'x' WHERE id = 1")) as waits:
             result = synced.call("cutover", "--max-pause", "15s", expect=3)
-            assert writing.is_alive()
-        finally:
-            over.set()
-            writing.join(60)
         assert "did not end" in result.err + result.out
         assert max(waits) < 8, max(waits)  # in the queue it would be fifteen seconds
         slow.execute("ROLLBACK")

@@ -8,6 +8,7 @@ import time
 import MySQLdb
 import pytest
 
+from harness.loads import waits_of
 from harness.mydrive import Drive, Refused
 from harness.mysql_servers import APP, fetch, ident, run
 from harness.servers import wait_for
@@ -405,23 +406,9 @@ def test_those_in_the_way_are_named_and_ended_when_asked(monitored):
 def test_abandoning_holds_nobody(gated):
     slow, writer = gated.writer(), gated.writer(True)
     run(slow, "INSERT INTO t VALUES (801, 'long')", close=False)
-    waits, over = [], threading.Event()
-
-    def write():
-        while not over.is_set():
-            begun = time.monotonic()
-            run(writer, "UPDATE t SET v = 'x' WHERE id = 1", close=False)
-            waits.append(time.monotonic() - begun)
-
-    writing = threading.Thread(target=write)
-    writing.start()
-    try:
+    with waits_of(lambda: run(writer, "UPDATE t SET v = 'x' WHERE id = 1", close=False)) as waits:
         with pytest.raises(Refused) as e:
             gated.drive("hold", max_wait_ms=15000, lock_ms=300, long="abandon")
-        assert writing.is_alive()
-    finally:
-        over.set()
-        writing.join(60)
     assert e.value.code == "MFHOLD" and max(waits) < 8, max(waits)  # in the queue it would be fifteen seconds
     slow.rollback()
     gated.drive("hold", max_wait_ms=15000, lock_ms=10000, long="abandon")
@@ -453,23 +440,9 @@ def test_a_long_transaction_costs_its_tables_users_next_to_nothing(monitored):
     fetch(reader, "SELECT * FROM parent", close=False)
 
     def cost() -> list:
-        waits, over = [], threading.Event()
-
-        def use():
-            while not over.is_set():
-                begun = time.monotonic()
-                fetch(user, "SELECT * FROM parent", close=False)
-                waits.append(time.monotonic() - begun)
-
-        using = threading.Thread(target=use)
-        using.start()
-        try:
+        with waits_of(lambda: fetch(user, "SELECT * FROM parent", close=False)) as waits:
             with pytest.raises(Refused) as e:
                 monitored.drive("gate", remove=True, lock_ms=100, total_ms=2500)
-            assert using.is_alive()
-        finally:
-            over.set()
-            using.join(60)
         assert (e.value.code, e.value.cls) == ("MFLOCK", "abandoned") and "parent" in e.value.text
         return waits
 
