@@ -25,6 +25,7 @@ struct phase_row {
     const char *fault;
     const char *sentence;
     bool native; /* only in mode: native */
+    bool back;   /* only where the target has a change stream */
 };
 
 /* ---- prepare: bookkeeping in both databases, the slot, the plan of tables ---- */
@@ -356,7 +357,8 @@ static const struct phase_row rows[] = {
      "indexes, constraints, foreign keys, triggers"},
     {"replicate", "catching_up", mf_native_begin, NEEDS_FORWARD, false, "phase.replicate",
      "the servers' own replication takes over from the stream", .native = true},
-    {"reverse", "catching_up", do_reverse, NEEDS_FORWARD, false, "phase.reverse", "the stream back, kept ready"},
+    {"reverse", "catching_up", do_reverse, NEEDS_FORWARD, false, "phase.reverse", "the stream back, kept ready",
+     .back = true},
     {"synced", "synced", do_synced, NEEDS_BOTH, false, "phase.synced", "both sides equal, the stream is live"},
     {"completed", "completed", do_synced, NEEDS_NOTHING, false, "phase.completed",
      "ended; nothing of midflight is left"},
@@ -449,10 +451,11 @@ static int ensure(struct mf_migration *m, const struct phase_row *row, struct mf
         }
         m->forward_runs = true;
     }
-    if (row->needs < NEEDS_BOTH || (m->reverse_runs && m->writers_known)) {
+    bool turns = mf_turns_round(m);
+    if (row->needs < NEEDS_BOTH || ((m->reverse_runs || !turns) && m->writers_known)) {
         return 0;
     }
-    if (mf_open_reverse(m, err) < 0 ||
+    if ((turns && mf_open_reverse(m, err) < 0) ||
         (!m->writers_known && (MF_FAULT(err, "migration.writers") || mf_resume_writers(m, err) < 0)) ||
         mf_native_settle(m, err) < 0) {
         return -1;
@@ -461,10 +464,13 @@ static int ensure(struct mf_migration *m, const struct phase_row *row, struct mf
         return 0; /* a cutover was finished: the next step opens the stream */
     }
     m->writers_known = true;
-    if (mf_pipe_start(m->reverse, err) < 0) {
+    if (turns && mf_pipe_start(m->reverse, err) < 0) {
         return -1;
     }
-    m->reverse_runs = true;
+    m->reverse_runs = turns;
+    if (mf_state_set_int(m->state, "one_way", !turns, err) < 0) {
+        return -1;
+    }
     pthread_mutex_lock(&m->lock);
     m->open = true;
     pthread_mutex_unlock(&m->lock);
@@ -479,7 +485,8 @@ enum mf_step mf_phase_step(struct mf_migration *m, struct mf_error *err)
     }
     enum mf_step step = row->act(m, err);
     const struct phase_row *next = row + 1;
-    while (step == MF_STEP_MORE && next->native && m->config->mode != MF_MODE_NATIVE) {
+    while (step == MF_STEP_MORE &&
+           ((next->native && m->config->mode != MF_MODE_NATIVE) || (next->back && !mf_turns_round(m)))) {
         next++;
     }
     return step == MF_STEP_MORE && mf_phase_enter(m, next->step, err) < 0 ? MF_STEP_FAILED : step;

@@ -120,6 +120,7 @@ const struct mf_connector mf_connector_mysql = {
     .wire = MY_WIRE,
     .can_source = true,
     .can_target = true,
+    .streams = true,
     .commits_can_wait = true,
     .open = my_open,
     .close = my_close,

@@ -25,6 +25,7 @@ const struct mf_connector mf_connector_postgres = {
     .wire = PG_WIRE,
     .can_source = true,
     .can_target = true,
+    .streams = true,
     .order_is_bytes = true,
     .open = pg_open,
     .close = pg_close,
