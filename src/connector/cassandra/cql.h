@@ -11,7 +11,7 @@
  * - A request is sent again after it may have been executed only if its caller called it idempotent. One that certainly was not
  *   executed (overloaded, unprepared, never written to a socket) may always be.
  * - Retries are bounded in number and in time (policy.h); what is still refused then is MF_RETRY, MF_ROW or MF_FATAL with the server's text, and
- *   code "CQLxxxx", xxxx the server's error code in hexadecimal ("CQL1100"), or one of ours: MFNET (no node, or none that answers), MFTIME (no
+ *   its code ("0x1100"), or one of ours: MFNET (no node, or none that answers), MFTIME (no
  *   answer in time), MFAUTH, MFKEYSPACE, MFSHAPE (a prepared statement's table is another one now), MFCLOSED, MFURL.
  * - Memory is bounded by what callers have in flight (inbox) and by the largest answer (page_size is the caller's to choose).
  *
@@ -21,8 +21,7 @@
 #ifndef MF_CONNECTOR_CASSANDRA_CQL_H
 #define MF_CONNECTOR_CASSANDRA_CQL_H
 
-#include "base/buf.h"
-#include "base/error.h"
+#include "connector/cassandra/message.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,7 +30,6 @@
 struct mf_cql;
 struct mf_cql_inbox;
 struct mf_cql_prepared;
-struct cql_columns; /* message.h */
 
 /* ---- opening ---- */
 
@@ -60,43 +58,14 @@ int mf_cql_prepare(struct mf_cql *c, const char *text, const struct mf_cql_prepa
 const struct cql_columns *mf_cql_prepared_params(const struct mf_cql_prepared *p);
 /* Which markers are the partition key, in the key's order; 0: the server does not say, the statement names no whole partition. */
 size_t mf_cql_prepared_key(const struct mf_cql_prepared *p, const uint16_t **ret_markers);
-/* The token of the partition that these values name. False when the statement's markers do not give the whole key, a part of it is null or
- * unset, or the values are not well-formed. */
-bool mf_cql_prepared_token(const struct mf_cql_prepared *p, const void *values, size_t len, int64_t *ret);
-
-/* Values travel as the protocol has them: for each marker an [int] length and so many bytes (cqlvalue.h makes them). */
-static inline int mf_cql_put_value(struct mf_buf *b, const void *p, size_t n)
-{
-    return mf_buf_put_u32be(b, (uint32_t)n) < 0 ? -1 : mf_buf_append(b, p, n);
-}
-static inline int mf_cql_put_null(struct mf_buf *b)
-{
-    return mf_buf_put_u32be(b, 0xffffffffu); /* writes a tombstone in an INSERT */
-}
-static inline int mf_cql_put_unset(struct mf_buf *b)
-{
-    return mf_buf_put_u32be(b, 0xfffffffeu); /* leaves the column alone */
-}
+/* The token of the partition that these values name, one for each marker. MF_ROW MFVALUE: a part of its key is null or unset; MF_FATAL MFBUG: the
+ * statement's markers do not give the whole key, or there are not as many values as markers. */
+int mf_cql_prepared_token(const struct mf_cql_prepared *p, const struct cql_values *v, int64_t *ret,
+                          struct mf_error *err);
 
 struct mf_cql_bound {
     const struct mf_cql_prepared *prepared;
-    const void *values; /* one for each marker, as above */
-    size_t len;         /* bytes */
-};
-
-/* The protocol's numbers. ANY (0) is not offered: 0 is the URL's consistency (LOCAL_QUORUM unless it says). */
-enum mf_cql_consistency {
-    MF_CQL_DEFAULT = 0,
-    MF_CQL_ONE = 1,
-    MF_CQL_TWO = 2,
-    MF_CQL_THREE = 3,
-    MF_CQL_QUORUM = 4,
-    MF_CQL_ALL = 5,
-    MF_CQL_LOCAL_QUORUM = 6,
-    MF_CQL_EACH_QUORUM = 7,
-    MF_CQL_SERIAL = 8,
-    MF_CQL_LOCAL_SERIAL = 9,
-    MF_CQL_LOCAL_ONE = 10,
+    struct cql_values values; /* one for each marker, as cqlvalue.h and message.h write them */
 };
 
 /* One request. All zero but the statement is a sound default. Everything it points to is copied. */
@@ -105,7 +74,8 @@ struct mf_cql_request {
     const struct mf_cql_bound
         *bound; /* one: executed; more: an unlogged batch, in which each has its own timestamp bound */
     size_t nbound;
-    enum mf_cql_consistency consistency, serial; /* serial: of a conditional statement; LOCAL_SERIAL */
+    enum cql_consistency consistency; /* 0 (ANY is not offered): the URL's, LOCAL_QUORUM unless it says */
+    enum cql_consistency serial;      /* of a conditional statement; 0: LOCAL_SERIAL */
     bool idempotent;                             /* executing it twice is the same as once */
     bool has_token; /* token says where; else that of the first bound statement, where it can be known */
     int64_t token;
@@ -114,8 +84,7 @@ struct mf_cql_request {
     bool only_node;           /* and no other */
     int timeout_ms;           /* for all of it, with every retry; 0: the request timeout */
     int page_size;            /* rows; 0: all in one answer */
-    const void *paging_state; /* of the answer before; NULL: the first page */
-    size_t paging_len;
+    struct cql_bytes paging_state; /* of the answer before; p NULL: the first page */
     bool trace; /* the server traces it: mf_cql_answer.trace_id */
 };
 
@@ -130,8 +99,7 @@ struct mf_cql_answer {
     /* SELECT, and what else answers in rows (conditional statements): */
     const struct cql_columns *columns; /* NULL: no rows */
     size_t nrows;                      /* of this page */
-    const void *paging_state;          /* NULL: this was the last page */
-    size_t paging_len;
+    struct cql_bytes paging_state;     /* p NULL: this was the last page */
     bool schema_changed; /* a statement that changed the schema */
     uint8_t trace_id[16];
     const char *warnings; /* the server's, joined by "; "; NULL: none */
@@ -143,12 +111,9 @@ static inline void mf_cql_answer_free_p(struct mf_cql_answer **a)
 }
 #define MF_CLEANUP_CQL_ANSWER __attribute__((cleanup(mf_cql_answer_free_p)))
 
-/* The next row of the page, one cell for each of columns, valid until the answer is freed. 1: a row; 0: no more; -1: malformed (MF_RETRY). n < 0: null. */
-struct mf_cql_cell {
-    const uint8_t *p;
-    int32_t n;
-};
-int mf_cql_next(struct mf_cql_answer *a, const struct mf_cql_cell **ret, struct mf_error *err);
+/* The next row of the page: cells, one for each of columns (n < 0: NULL), valid until the next call; their bytes until the answer is freed. 1: a row; 0: no
+ * more; -1: malformed. */
+int mf_cql_next(struct mf_cql_answer *a, const struct cql_bytes **ret, struct mf_error *err);
 
 /* ---- many in flight ---- */
 
