@@ -35,8 +35,9 @@ CLIENT_LIBRARIES = {
     r"sqlite3\.h": ["state/"],
     r"yaml\.h": ["config/"],
     r"event2/.*": ["api/", "proxy/"],
-    r"zstd.*\.h|lz4.*\.h": ["spool/", "base/", "change/", "connector/mysql/"],
-    r"zlib\.h": ["connector/mysql/"],
+    r"zstd.*\.h": ["spool/", "base/", "change/", "connector/mysql/"],
+    r"lz4.*\.h": ["connector/cassandra/"],
+    r"zlib\.h": ["connector/mysql/", "connector/cassandra/"],
 }
 
 MAX_LINES = 500

@@ -63,6 +63,7 @@ void mf_type_put(struct mf_buf *b, const struct mf_type *t)
             mf_buf_printf(b, "(%u)", t->length);
         }
         mf_buf_puts(b, t->fixed ? " fixed" : "");
+        mf_buf_puts(b, t->any ? " of any kind" : "");
         break;
     case MF_KIND_ENUM:
     case MF_KIND_SET:
@@ -319,8 +320,17 @@ static const struct {
     {MF_KIND_OPAQUE, MF_KIND_TEXT, always},
 };
 
+/* Both ways: what stands in such a text for another kind is refused there when it is none of its values. Bytes have no text. */
+static bool as_any_text(const struct mf_type *text, const struct mf_type *other)
+{
+    return text->kind == MF_KIND_TEXT && text->any && other->kind != MF_KIND_BYTES;
+}
+
 bool mf_type_takes(const struct mf_type *to, const struct mf_type *from)
 {
+    if (as_any_text(to, from) || as_any_text(from, to)) {
+        return true;
+    }
     for (size_t i = 0; i < MF_ARRAY_LEN(pairs); i++) {
         if (pairs[i].to == to->kind && pairs[i].from == from->kind) {
             return pairs[i].takes(to, from);

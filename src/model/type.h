@@ -18,7 +18,7 @@
  *   TIME      "-838:59:59.5": hours of two digits or more, the fraction without trailing zeros
  *   DATETIME  "2026-11-28 01:02:03.5", the same; as for DATE
  *   INSTANT   the same, in UTC, without a zone
- *   TEXT      UTF-8; without trailing blanks where they mean nothing (fixed)
+ *   TEXT      UTF-8; without trailing blanks where they mean nothing (fixed). Of a column that takes any: the canonical text of whatever stands there
  *   BYTES     kind MF_BINARY: the bytes
  *   ENUM      the label; SET: the labels in the order of the type, separated by commas
  *   JSON      without white space; keys of an object in the order of their bytes; numbers by their value alone; strings with no more escapes than JSON asks
@@ -57,6 +57,9 @@ enum mf_kind {
 struct mf_type {
     enum mf_kind kind;
     bool is_unsigned, fixed;
+    /* TEXT: the engine has no type of its own for much of what others have, and its texts may stand for it: documents, times of day with microseconds, bits. The
+     * canonical text is what stands there, and what is none of the other column's is refused on its way back. */
+    bool any;
     uint8_t bits;
     uint16_t precision;
     int16_t scale;

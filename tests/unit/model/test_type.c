@@ -30,6 +30,10 @@ static const char *const ab[] = {"a", "b"}, *const abc[] = {"a", "b", "c"}, *con
     {                                                                                                                  \
         .kind = MF_KIND_TEXT, .length = (n), .fixed = true                                                             \
     }
+#define ANY                                                                                                            \
+    {                                                                                                                  \
+        .kind = MF_KIND_TEXT, .any = true                                                                              \
+    }
 #define BYTES(n)                                                                                                       \
     {                                                                                                                  \
         .kind = MF_KIND_BYTES, .length = (n)                                                                           \
@@ -80,6 +84,7 @@ static void text(void **state)
         {TEXT(20), "text(20)"},
         {PLAIN(TEXT), "text"},
         {CHAR(3), "text(3) fixed"},
+        {ANY, "text of any kind"},
         {LIST(ENUM, ab), "enum('a','b')"},
         {LIST(SET, odd), "set('it''s')"},
         {PLAIN(ENUM), "enum()"},
@@ -149,6 +154,15 @@ static void who_takes_whom(void **state)
         {TEXT(768), TEXT(0), true, true},
         {TEXT(768), TEXT(1000), true, true},
         {BYTES(3072), BYTES(0), true, true},
+        /* of an engine without a type of its own for it */
+        {ANY, PLAIN(JSON), true, true},
+        {ANY, SCALED(INSTANT, 6), true, true},
+        {ANY, SCALED(DATETIME, 6), true, true},
+        {ANY, BITS(8), true, true},
+        {ANY, PLAIN(UUID), true, true},
+        {ANY, TEXT(20), true, true},
+        {ANY, LIST(ENUM, ab), true, true},
+        {ANY, BYTES(0), false, false},
         /* wider is fine, narrower is not */
         {INT(64), INT(16), true, false},
         {INT(64), INT(32), true, false},
