@@ -88,8 +88,11 @@ static int prepare_stream(struct mf_migration *m, enum mf_direction d, struct mf
     if (found) {
         return 0;
     }
+    int64_t clock = 0;
     const struct mf_catalog *tables = d == MF_FORWARD ? &m->source_tables : &m->target_tables;
-    if (db->connector->source->stream_prepare(db, &id, tables, &start, err) < 0) {
+    if (db->connector->source->clock(db, &clock, err) < 0 ||
+        mf_state_set_int(m->state, mf_stamp_key(d), clock, err) < 0 ||
+        db->connector->source->stream_prepare(db, &id, tables, &start, err) < 0) {
         mf_error_prefix(err, "preparing the %s stream", d == MF_FORWARD ? "forward" : "reverse");
         return -1;
     }
@@ -257,7 +260,8 @@ static int open_copy(struct mf_migration *m, struct mf_error *err)
                                 .jobs = (int)c->copy.jobs,
                                 .max_load = c->copy.max_load,
                                 .keep_rejected = c->quarantine.on_reject == MF_REJECT_KEEP,
-                                .max_quarantined = c->quarantine.max_rows};
+                                .max_quarantined = c->quarantine.max_rows,
+                                .stamp = mf_state_int(m->state, mf_stamp_key(MF_FORWARD), 0)};
     struct mf_copy *copy = NULL;
     if (mf_copy_new(&o, &copy, err) < 0) {
         return -1;

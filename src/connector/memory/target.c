@@ -114,9 +114,9 @@ static int schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_sche
 }
 
 static int schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
-                             struct mf_error *err)
+                             int64_t stamp, struct mf_error *err)
 {
-    (void)src;
+    (void)src, (void)stamp; /* the rows that are here get a NULL */
     MEM_LOCKED;
     struct mf_mem_server *s = mem_server(db);
     if (mem_enter_db(db, "target.schema_add_column", NULL, err)) {

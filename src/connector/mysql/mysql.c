@@ -28,6 +28,7 @@ static const struct mf_source_ops source_ops = {
     .stream_drop = my_stream_drop,
     .heartbeat = my_heartbeat,
     .position = my_position_now,
+    .clock = my_clock,
     .waits_for = my_waits_for,
     .load = my_load,
     .visible = my_visible,

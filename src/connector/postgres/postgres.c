@@ -57,6 +57,7 @@ const struct mf_source_ops mf_pg_source_ops = {
     .stream_drop = pg_stream_drop,
     .heartbeat = pg_heartbeat,
     .position = pg_position_now,
+    .clock = pg_clock,
     .waits_for = pg_waits_for,
     .visible = pg_visible,
     .load = pg_load,
