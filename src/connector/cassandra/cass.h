@@ -172,6 +172,9 @@ int cass_quarantine_forget(struct cass_db *db, const struct mf_pipe_id *pipe, co
                            const struct mf_row *row, int64_t stamp, struct mf_error *err);
 int cass_quarantine_forget_table(struct cass_db *db, const struct mf_pipe_id *pipe, const char *schema,
                                  const char *table, int64_t stamp, struct mf_error *err);
+/* Whether the row is kept there. */
+int cass_quarantine_has(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_table *t,
+                        const struct mf_row *row, bool *ret, struct mf_error *err);
 int cass_quarantine_any(struct cass_db *db, const struct mf_pipe_id *pipe, bool *ret, struct mf_error *err);
 int cass_quarantine_list(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,
                          struct mf_error *err);
