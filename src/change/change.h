@@ -26,6 +26,7 @@ struct mf_change {
     const struct mf_table **truncated;
     uint32_t *truncated_rels;
     bool truncate_cascade, truncate_restart;
+    int64_t stamp; /* filled by the spool's reader, see mf_txn_head.stamp; sources leave it 0 */
 };
 
 enum mf_item_kind {

@@ -208,6 +208,7 @@ static int add_row(struct mf_window *w, uint32_t table, const struct mf_change *
 int mf_window_add(struct mf_window *w, const struct mf_change *c, enum mf_window_added *ret, struct mf_error *err)
 {
     bool empty = is_empty(w), cascades = mf_change_cascades(c);
+    w->stamp = c->stamp;
     if (w->closed || apart(w, c, cascades) || (!empty && (w->ordered || c->op == MF_TRUNCATE))) {
         *ret = MF_WINDOW_FULL;
         return 0;

@@ -34,6 +34,7 @@ enum mf_rowop {
 struct mf_rowchange {
     enum mf_rowop op;
     uint32_t count; /* 1, except for identity FULL: so many equal rows */
+    int64_t stamp;  /* of the last change that came to this; for targets that keep the last write */
     struct mf_row old_row, new_row;
 };
 

@@ -62,6 +62,7 @@ struct mf_window {
     uint32_t ntable_map;
     uint32_t last_table; /* of the last change */
 
+    int64_t stamp;            /* of the change at hand */
     struct mf_value *scratch; /* MF_MAX_COLUMNS values: a new row completed from the old one */
     struct mf_batch batch;
 };

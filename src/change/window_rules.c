@@ -95,6 +95,7 @@ static int write_entry(struct mf_window *w, uint32_t table, struct mf_wentry *e,
         return -1;
     }
     e->state = (uint8_t)next;
+    e->rc.stamp = w->stamp;
     return 0;
 }
 
@@ -134,6 +135,7 @@ static int lone_move(struct mf_window *w, uint32_t table, const struct mf_row *o
     e->rc.new_row = new_row;
     e->rc.old_row = old_row;
     e->state = MF_KEY_UPDATE;
+    e->rc.stamp = w->stamp;
     w->closed = true;
     *ret = MF_WINDOW_ADDED;
     return 0;
@@ -214,6 +216,7 @@ static int count_row(struct mf_window *w, uint32_t table, const struct mf_row *r
         e->state = MF_KEY_COUNTED;
     }
     e->net += by;
+    e->rc.stamp = w->stamp;
     return 0;
 }
 

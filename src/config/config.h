@@ -58,7 +58,7 @@ struct mf_config {
     struct {
         int64_t max_pause_ms, max_lag_bytes, lock_ms, prepare_ms, verified_within_ms;
         enum mf_long_policy long_transactions;
-        bool require_verified;
+        bool require_verified, one_way;
     } cutover;
     struct {
         int64_t max, timeout_ms;

@@ -120,6 +120,10 @@ const struct mf_option mf_options[] = {
      "The longest that preparing a cutover may take in all, before anybody is held. Gates are given up sooner: after "
      "four "
      "times `cutover.max_pause`, 10s at least."},
+    {"cutover.one_way", MF_OPT_FLAG, AT(cutover.one_way), "false", 0, 0, NULL,
+     "A cutover to a target without a change stream is refused unless this is said: what is written there does not "
+     "come back, "
+     "and there is no rollback."},
     {"cutover.require_verified", MF_OPT_FLAG, AT(cutover.require_verified), "true", 0, 0, NULL,
      "A cutover is refused unless a comparison of all tables found both sides equal."},
     {"cutover.verified_within", MF_OPT_TIME, AT(cutover.verified_within_ms), "24h", MINUTE, 365 * DAY, NULL,

@@ -46,7 +46,7 @@ struct mf_canon_ops {
                 struct mf_findings *out, struct mf_buf *plan, struct mf_error *err);
     /* As mf_target_ops.schema_add_column. */
     int (*add_column)(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
-                      struct mf_error *err);
+                      int64_t stamp, struct mf_error *err);
     /* The type that a column of the model's type gets here, as our own text ("varchar(20) CHARACTER SET utf8mb4"), and what is lost in it, if anything, as a
      * clause for a finding ("values longer than 65535 bytes are refused"; "" where nothing is). For check and plan. */
     void (*type_here)(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,

@@ -86,6 +86,8 @@ struct mf_source_ops {
                      struct mf_error *err);
     /* A position not before any commit that has returned. */
     int (*position)(struct mf_db *db, struct mf_position *ret, struct mf_error *err);
+    /* The server's clock, microseconds since 1970: where stamps begin. */
+    int (*clock)(struct mf_db *db, int64_t *ret_us, struct mf_error *err);
     /* Whom sessions of ours wait for on this server, as a sentence for the log; "" when they wait for nobody. Asked while another call
      * of ours blocks for long (a slot is made only when every transaction open at that moment has ended). */
     int (*waits_for)(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
@@ -172,15 +174,18 @@ struct mf_target_ops {
     int (*schema_plan)(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_buf *out,
                        struct mf_error *err);
     /* Adds a column of src's table t as it is there now, so that rows which are here already get what the same rows have there (on_ddl:
-     * additive). MF_FATAL MFDDL where that cannot be known: a default that differs from row to row, an identity, a generated column. */
+     * additive). MF_FATAL MFDDL where that cannot be known: a default that differs from row to row, an identity, a generated column.
+     * stamp: of what is written to those rows; every change that knows the column has a greater one. */
     int (*schema_add_column)(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
-                             struct mf_error *err);
+                             int64_t stamp, struct mf_error *err);
 
     /* -- copy -- */
     int (*loader_open)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err);
     void (*loader_close)(struct mf_loader *l);
-    /* A chunk is one transaction: begin, data or rows, commit with its record. Anything else aborts it. t is the target's table. */
-    int (*load_begin)(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape,
+    /* A chunk is one transaction: begin, data or rows, commit with its record. Anything else aborts it. t is the target's table.
+     * stamp: of its rows. The same for every chunk of the table and every try, smaller than that of any change to it that will be applied. Where
+     * last_write_wins: a NULL is not written, rows may stay of what was aborted, and the record is written when the rows are durable. */
+    int (*load_begin)(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape, int64_t stamp,
                       struct mf_error *err);
     int (*load_data)(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
     /* One row; MF_ROW error: this row was refused and left out, the transaction goes on. */
@@ -210,24 +215,48 @@ struct mf_target_ops {
     /* A window is one transaction whose first write is its checkpoint row. begin and batch may only queue; errors of earlier
      * calls may surface at any later one, and then the window is lost as a whole: call window_abort and decide by err->cls: MF_RETRY (again, on a
      * new applier; code MFLOCK: a session of somebody's has a table that we must change, so again for as long as it has), MF_CONFLICT or MF_ROW (again in
-     * source order: careful), MF_FATAL. */
+     * source order: careful), MF_FATAL.
+     *
+     * Where last_write_wins (docs/internals/stamps.md has the argument) a window is no transaction. Its rows are written with their own stamps, and of two
+     * writes to a value the one with the greater stamp stays, in whichever order they arrive. Then this holds instead:
+     *
+     *  begin   writes nothing. mode->fuzzy always: nobody knows what was there, so nothing is ever MFDIVERGED.
+     *  batch   rows may be written at once and in any order, with those of other batches of this window and of earlier ones that failed: stamps keep what
+     *          must come last. INSERT writes the values with mf_rowchange.stamp, and no NULLs: what was there under the key was deleted, with a smaller
+     *          stamp. REPLACE, and an UPDATE whose new row is whole: all of the row, NULLs as deletions of the value. An UPDATE that is not whole writes
+     *          what is known of it, MF_UNCHANGED not at all. DELETE deletes the row with its stamp, found or not. An UPDATE that changes the key is a DELETE
+     *          of the old one, and of the new one all of the row when it is whole; else nothing is written of that, and it is reported missing, always.
+     *          TRUNCATE deletes everything with a smaller stamp. A database that cannot say that waits until what came before is written, and empties the
+     *          table: what it takes of later changes is given again, since their checkpoint is not written.
+     *  commit  returns when every row of the window is as durable as the user asked, and then, after that, the checkpoint; what was left out into
+     *          quarantine before the checkpoint too, once for a (table, key) however often it comes. It may wait for the answers of many requests, and sends a
+     *          failed one again by itself where that can help: writing twice is writing once.
+     *  abort   (and a crash, and an error) leaves what was written, and what is on its way may arrive at any time later. The window comes again from the
+     *          checkpoint, in the same or another division into windows, with the same stamps.
+     *  The checkpoint's own row is not ordered by these stamps (several checkpoints may have the same): by mf_position.order, or a condition. It never
+     *  goes back: one that is smaller than what is there is a sign of a second process, MF_FATAL code MFTWICE.
+     *  Tables without a key (identity FULL) cannot be taken: check blocks.
+     *
+     * So P1 holds for a row (a partition, where the database writes one at once): it goes through states that the source had, and the tables agree with each
+     * other whenever a window is committed. */
     int (*window_begin)(struct mf_applier *a, const struct mf_position *checkpoint, const struct mf_window_mode *mode,
                         struct mf_error *err);
     int (*window_batch)(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
                         struct mf_error *err);
     /* What the origin's server did by itself to rows of t (mf_batch.cascades), before the batch with its cause is given: rows whose `columns` have the
-     * values of one of `was` (rows of n values) are deleted; or, with `now` (then was is one row), get its values there but for those that are MF_UNCHANGED. emit (may be NULL): each row that was there, as wide as
+     * values of one of `was` (rows of n values) are deleted; or, with `now` (then was is one row), get its values there but for those that are MF_UNCHANGED. stamp: of what is written. emit (may be NULL): each row that was there, as wide as
      * t with the columns of its key, as it was. *ret_more: there are more; call again. With emit it waits for the
      * answer. */
     int (*window_cascade)(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
-                          const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
-                          bool *ret_more, struct mf_error *err);
+                          const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp,
+                          mf_row_sink *emit, void *ctx, bool *ret_more, struct mf_error *err);
     int (*window_commit)(struct mf_applier *a, struct mf_error *err);
     void (*window_abort)(struct mf_applier *a);
     /* Writes rows read from the source over whatever is there (repair, and rows a fuzzy update did not find), deletes those in
-     * `gone`; its own transaction with the checkpoint left as it is but marked as ours. */
+     * `gone`; its own transaction with the checkpoint left as it is but marked as ours. stamp: of the position that apply has come to (see
+     * mf_window_mode.stamp), which is the one verify compared at, or the end of the window that missed the rows. */
     int (*repair_rows)(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
-                       const struct mf_row *gone, size_t ngone, struct mf_error *err);
+                       const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err);
     /* identity FULL: makes the table hold exactly these many copies. Used by repair only. */
 
     int (*sequences_set)(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
@@ -325,6 +354,8 @@ struct mf_connector {
     bool can_source, can_target; /* both: the pipe can turn round */
     bool order_is_bytes;         /* positions count bytes of the log; else commits */
     bool commits_can_wait;       /* as a source it can let commits wait for a stream */
+    bool streams; /* it tells of its changes (stream_*): it can be followed. A target that cannot has no stream back */
+    bool last_write_wins;        /* as a target it takes rows by their stamps: see window_begin */
     int (*open)(const struct mf_db_options *o, struct mf_db **ret,
                 struct mf_error *err); /* connects once to see that it can */
     void (*close)(struct mf_db *db);

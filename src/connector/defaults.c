@@ -1,5 +1,6 @@
 #include "connector/defaults.h"
 
+#include "base/clock.h"
 #include "base/str.h"
 
 #include <stdio.h>
@@ -149,10 +150,17 @@ int mf_default_check_queries(struct mf_db *db, struct mf_db *src, const struct m
 }
 
 int mf_default_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t,
-                                 const struct mf_column *c, struct mf_error *err)
+                                 const struct mf_column *c, int64_t stamp, struct mf_error *err)
 {
-    (void)src, (void)t, (void)c;
+    (void)src, (void)t, (void)c, (void)stamp;
     return unsupported(db, "add a column while the migration runs", err);
+}
+
+int mf_default_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
+{
+    (void)db, (void)err;
+    *ret_us = mf_wall_us();
+    return 0;
 }
 
 int mf_default_table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err)
@@ -162,10 +170,10 @@ int mf_default_table_finish(struct mf_db *db, const struct mf_table *t, struct m
 }
 
 int mf_default_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
-                              const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit,
-                              void *ctx, bool *ret_more, struct mf_error *err)
+                              const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp,
+                              mf_row_sink *emit, void *ctx, bool *ret_more, struct mf_error *err)
 {
-    (void)columns, (void)n, (void)was, (void)nwas, (void)now, (void)emit, (void)ctx, (void)ret_more;
+    (void)columns, (void)n, (void)was, (void)nwas, (void)now, (void)stamp, (void)emit, (void)ctx, (void)ret_more;
     return mf_fail(err, MF_FATAL, "MFUNSUP",
                    "rows of %s.%s that the source's server changed by itself cannot be changed in a %s database",
                    t->schema, t->name, a->db->connector->name);

@@ -48,8 +48,9 @@ int mf_default_what_became(struct mf_db *db, const struct mf_table *t, char *ret
 int mf_default_check_queries(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter,
                              const struct mf_query_options *o, struct mf_findings *out, struct mf_error *err);
 int mf_default_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t,
-                                 const struct mf_column *c, struct mf_error *err);
+                                 const struct mf_column *c, int64_t stamp, struct mf_error *err);
 int mf_default_table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err); /* nothing to do */
+int mf_default_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err);                 /* this machine's */
 int mf_default_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);         /* nobody */
 /* A stream that tells of nothing a reader does not see. */
 int mf_default_visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err);
@@ -57,8 +58,8 @@ int mf_default_visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *r
 int mf_default_settle(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_error *err);
 void mf_default_hurry(struct mf_db *db, int within_ms); /* nothing takes long */
 int mf_default_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
-                              const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit,
-                              void *ctx, bool *ret_more, struct mf_error *err);
+                              const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp,
+                              mf_row_sink *emit, void *ctx, bool *ret_more, struct mf_error *err);
 /* None that are not with the schema. */
 int mf_default_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
                               const struct mf_catalog *tables, const struct mf_gate_options *o, struct mf_findings *out,

@@ -220,6 +220,8 @@ struct mf_window_mode {
      * the window: a whole row is written over what is there, a delete of nothing is nothing, an update that is not whole and finds
      * nothing is reported as missing. Identity FULL: a copy that is not there is skipped, the new one of an update comes. */
     bool heal;
+    /* Of the window's checkpoint: greater than that of every change up to it, smaller than that of any after it. */
+    int64_t stamp;
 };
 
 #define MF_DIVERGED_TOLD 100 /* of one window are named; all are counted */

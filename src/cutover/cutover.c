@@ -28,7 +28,7 @@
 static int streams_run(struct mf_cutover *c, struct mf_error *err)
 {
     struct mf_error failure;
-    if (mf_pipe_failure(c->o.drain, &failure) < 0 || mf_pipe_failure(c->o.back, &failure) < 0) {
+    if (mf_pipe_failure(c->o.drain, &failure) < 0 || (c->o.back && mf_pipe_failure(c->o.back, &failure) < 0)) {
         return mf_fail(err, MF_ABANDONED, "MFGUARD", "a stream is not running: %s", failure.text);
     }
     return 0;
@@ -55,7 +55,7 @@ static enum mf_step do_guards(struct mf_cutover *c, struct mf_error *err)
     if (streams_run(c, err) < 0) {
         return MF_STEP_FAILED;
     }
-    if (!mf_apply_consistent(c->o.drain->apply) || !mf_apply_consistent(c->o.back->apply)) {
+    if (!mf_apply_consistent(c->o.drain->apply) || (c->o.back && !mf_apply_consistent(c->o.back->apply))) {
         c->guards_until_us = c->guards_until_us ? c->guards_until_us : mf_now_us() + OPEN_WITHIN_US;
         if (mf_now_us() < c->guards_until_us) {
             return MF_STEP_IDLE; /* just after a start its applier is not open yet */
@@ -130,13 +130,14 @@ static enum mf_step do_gates(struct mf_cutover *c, struct mf_error *err)
     return MF_STEP_MORE;
 }
 
-/* A round trip over both streams: a marker written on `to` must arrive in `from` and one on `from` in `to`, before anybody waits. */
+/* A round trip over both streams: a marker written on `to` must arrive in `from` and one on `from` in `to`, before anybody waits. One way where there
+ * is no stream back. */
 static enum mf_step do_rehearse(struct mf_cutover *c, struct mf_error *err)
 {
-    if (mf_position_none(&c->marker_to)) {
+    if (mf_position_none(&c->marker_from)) {
         c->deadline_us = mf_now_us() + c->o.config->cutover.prepare_ms * 1000;
         const struct mf_source_ops *to = c->o.to->connector->source, *from = c->o.from->connector->source;
-        if (to->heartbeat(c->o.to, &c->o.back->id, "rehearsal", &c->marker_to, err) < 0 ||
+        if ((c->o.back && to->heartbeat(c->o.to, &c->o.back->id, "rehearsal", &c->marker_to, err) < 0) ||
             from->heartbeat(c->o.from, &c->o.drain->id, "rehearsal", &c->marker_from, err) < 0) {
             return MF_STEP_FAILED;
         }
@@ -144,7 +145,8 @@ static enum mf_step do_rehearse(struct mf_cutover *c, struct mf_error *err)
     if (streams_run(c, err) < 0) {
         return MF_STEP_FAILED;
     }
-    bool there = mf_cutover_arrived(c->o.drain, &c->marker_from), back = mf_cutover_arrived(c->o.back, &c->marker_to);
+    bool there = mf_cutover_arrived(c->o.drain, &c->marker_from),
+         back = !c->o.back || mf_cutover_arrived(c->o.back, &c->marker_to);
     if (there && back) {
         return MF_STEP_MORE;
     }

@@ -18,7 +18,8 @@ struct mf_cutover_options {
     struct mf_pipe_id id;    /* of the migration; its direction does not matter */
     struct mf_db *from, *to; /* writes move from -> to */
     struct mf_pipe *drain;   /* the pipe whose origin is `from`; not looked at by mf_cutover_resume */
-    struct mf_pipe *back;    /* the pipe whose origin is `to`; the same */
+    struct mf_pipe
+        *back; /* the pipe whose origin is `to`; NULL: it has no stream, and writes do not come back. The same */
     const struct mf_catalog *from_tables, *to_tables;
     const struct mf_filter *filter; /* for sequences */
     struct mf_state *state;

@@ -39,6 +39,7 @@ struct adopting {
     struct mf_catalog mine,
         made; /* the tables taken in, of `now`; the same on the replica, of `there` (no arena of their own) */
     struct mf_position at; /* P */
+    int64_t stamp; /* of P: after what is left out of the stream for having come with the rows, before what is not */
     struct mf_snapshot *snapshot;
     struct mf_copy *copy;
     struct mf_copy_worker *workers[MF_MAX_WORKERS];
@@ -210,6 +211,14 @@ static int plan_in_apply(void *ctx, struct mf_applier *applier, struct mf_error 
     return 0;
 }
 
+static int take_stamp(void *ctx, struct mf_applier *applier, struct mf_error *err)
+{
+    struct adopting *a = ctx;
+    (void)applier, (void)err;
+    a->stamp = mf_apply_stamp(a->to->apply);
+    return 0;
+}
+
 static int accept(struct adopting *a, struct mf_error *err)
 {
     struct mf_map *there = a->back ? a->m->reverse_map : a->m->forward_map;
@@ -224,9 +233,10 @@ static int accept(struct adopting *a, struct mf_error *err)
     return mf_map_cascades(there, &a->now, err) < 0 ? -1 : mf_map_cascades(home, &a->there, err);
 }
 
-static int tell_apply(struct adopting *a, struct mf_error *err)
+static int in_apply(struct adopting *a, int (*run)(void *ctx, struct mf_applier *applier, struct mf_error *err),
+                    struct mf_error *err)
 {
-    struct mf_apply_job job = {.run = plan_in_apply, .ctx = a};
+    struct mf_apply_job job = {.run = run, .ctx = a};
     mf_apply_submit(a->to->apply, &job);
     while (!mf_apply_job_done(a->to->apply, &job)) {
         if (a->m->stop || mf_check_pipes(a->m, err) < 0) {
@@ -253,10 +263,10 @@ static int stand_at_snapshot(struct adopting *a, struct mf_error *err)
         return -1;
     }
     a->at = a->snapshot->position;
-    if (accept(a, err) < 0 || tell_apply(a, err) < 0) {
+    if (accept(a, err) < 0 || in_apply(a, plan_in_apply, err) < 0 || mf_stand_at(a->m, a->to, &a->at, err) < 0) {
         return -1;
     }
-    return mf_stand_at(a->m, a->to, &a->at, err);
+    return in_apply(a, take_stamp, err);
 }
 
 /* ---- load ---- */
@@ -334,7 +344,8 @@ static int load(struct adopting *a, struct mf_error *err)
                                     .max_load = 0, /* apply waits */
                                     .keep_rejected = c->quarantine.on_reject == MF_REJECT_KEEP,
                                     .max_quarantined = c->quarantine.max_rows,
-                                    .snapshot = a->snapshot};
+                                    .snapshot = a->snapshot,
+                                    .stamp = a->stamp};
         rc = run_copy(a, &o, err);
         close_copy(a);
     }

@@ -124,6 +124,11 @@ int mf_migration_check(const struct mf_config *config, bool queries, struct mf_f
     } else if (rc == 0 && e.source && e.target) { /* a target is looked at with its source in hand */
         rc = e.target->connector->target->check(e.target, e.source, &e.filter, out, err);
         rc = rc == 0 && queries ? check_queries(config, &e, out, err) : rc;
+        if (!e.target->connector->streams) {
+            mf_findings_add(out, MF_WARNING, MF_TARGET, "one-way", "the target",
+                            "say cutover.one_way: true when writes are to move all the same",
+                            "it has no change stream: writes that have moved to it do not come back");
+        }
         rc = rc == 0 ? mf_pair_check(config, e.source, e.target, &e.filter, out, err) : rc;
     }
     if (rc == 0 && e.source && e.target) {

@@ -84,11 +84,22 @@ static int mended_and_proven(struct mf_migration *m, struct mf_error *err)
     return 0;
 }
 
+static int way_back(struct mf_migration *m, struct mf_error *err)
+{
+    if (mf_turns_round(m) || m->config->cutover.one_way) {
+        return 0;
+    }
+    mf_fail(err, MF_ABANDONED, "MFONEWAY",
+            "writes that move to the target cannot come back: it has no change stream to follow");
+    mf_hint(err, "Say cutover.one_way: true if they are to move all the same.");
+    return -1;
+}
+
 static int guard(void *ctx, struct mf_error *err)
 {
     struct mf_migration *m = ctx;
-    if (mf_watch_guard(m, err) < 0 || lag_small(m, err) < 0 || mf_quarantine_guard(m, err) < 0 ||
-        mf_watch_other(m, err) < 0) {
+    if (way_back(m, err) < 0 || mf_watch_guard(m, err) < 0 || lag_small(m, err) < 0 ||
+        mf_quarantine_guard(m, err) < 0 || mf_watch_other(m, err) < 0) {
         return -1;
     }
     if (mf_watch_note_own(m, err) < 0) {
@@ -303,6 +314,11 @@ int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **repl
         mf_hint(err, "Run midflight thaw first.");
         return -1;
     }
+    if (r->kind == MF_REQ_ROLLBACK && !mf_turns_round(m)) {
+        return mf_fail(err, MF_ABANDONED, "MFONEWAY",
+                       "there is no way back: the cutover was made with cutover.one_way, and the target has no change "
+                       "stream that could carry its writes to the source");
+    }
     if (r->kind == MF_REQ_CUTOVER && on_target) {
         return mf_fail(err, MF_ABANDONED, "MFPHASE", "writes are on the target already");
     }
@@ -368,6 +384,10 @@ int mf_do_freeze(struct mf_migration *m, bool thawing, json_t **reply, struct mf
         return mf_fail(err, MF_ABANDONED, "MFFROZEN", thawing ? "writes are not frozen" : "writes are frozen already");
     }
     struct mf_db *db = mf_writes_on_target(m) ? m->target : m->source;
+    if (db == m->target && !mf_turns_round(m)) {
+        return mf_fail(err, MF_ABANDONED, "MFONEWAY",
+                       "the target takes the writes, and midflight cannot hold them there");
+    }
     const char *side = db->side == MF_SOURCE ? "source" : "target";
     struct mf_pipe_id id = mf_migration_pipe_id(m, MF_FORWARD);
     struct mf_epoch a = {0}, b = {0}, e = {0};

@@ -25,6 +25,7 @@ struct phase_row {
     const char *fault;
     const char *sentence;
     bool native; /* only in mode: native */
+    bool back;   /* only where the target has a change stream */
 };
 
 /* ---- prepare: bookkeeping in both databases, the slot, the plan of tables ---- */
@@ -87,8 +88,11 @@ static int prepare_stream(struct mf_migration *m, enum mf_direction d, struct mf
     if (found) {
         return 0;
     }
+    int64_t clock = 0;
     const struct mf_catalog *tables = d == MF_FORWARD ? &m->source_tables : &m->target_tables;
-    if (db->connector->source->stream_prepare(db, &id, tables, &start, err) < 0) {
+    if (db->connector->source->clock(db, &clock, err) < 0 ||
+        mf_state_set_int(m->state, mf_stamp_key(d), clock, err) < 0 ||
+        db->connector->source->stream_prepare(db, &id, tables, &start, err) < 0) {
         mf_error_prefix(err, "preparing the %s stream", d == MF_FORWARD ? "forward" : "reverse");
         return -1;
     }
@@ -256,7 +260,8 @@ static int open_copy(struct mf_migration *m, struct mf_error *err)
                                 .jobs = (int)c->copy.jobs,
                                 .max_load = c->copy.max_load,
                                 .keep_rejected = c->quarantine.on_reject == MF_REJECT_KEEP,
-                                .max_quarantined = c->quarantine.max_rows};
+                                .max_quarantined = c->quarantine.max_rows,
+                                .stamp = mf_state_int(m->state, mf_stamp_key(MF_FORWARD), 0)};
     struct mf_copy *copy = NULL;
     if (mf_copy_new(&o, &copy, err) < 0) {
         return -1;
@@ -356,7 +361,8 @@ static const struct phase_row rows[] = {
      "indexes, constraints, foreign keys, triggers"},
     {"replicate", "catching_up", mf_native_begin, NEEDS_FORWARD, false, "phase.replicate",
      "the servers' own replication takes over from the stream", .native = true},
-    {"reverse", "catching_up", do_reverse, NEEDS_FORWARD, false, "phase.reverse", "the stream back, kept ready"},
+    {"reverse", "catching_up", do_reverse, NEEDS_FORWARD, false, "phase.reverse", "the stream back, kept ready",
+     .back = true},
     {"synced", "synced", do_synced, NEEDS_BOTH, false, "phase.synced", "both sides equal, the stream is live"},
     {"completed", "completed", do_synced, NEEDS_NOTHING, false, "phase.completed",
      "ended; nothing of midflight is left"},
@@ -449,10 +455,11 @@ static int ensure(struct mf_migration *m, const struct phase_row *row, struct mf
         }
         m->forward_runs = true;
     }
-    if (row->needs < NEEDS_BOTH || (m->reverse_runs && m->writers_known)) {
+    bool turns = mf_turns_round(m);
+    if (row->needs < NEEDS_BOTH || ((m->reverse_runs || !turns) && m->writers_known)) {
         return 0;
     }
-    if (mf_open_reverse(m, err) < 0 ||
+    if ((turns && mf_open_reverse(m, err) < 0) ||
         (!m->writers_known && (MF_FAULT(err, "migration.writers") || mf_resume_writers(m, err) < 0)) ||
         mf_native_settle(m, err) < 0) {
         return -1;
@@ -461,10 +468,13 @@ static int ensure(struct mf_migration *m, const struct phase_row *row, struct mf
         return 0; /* a cutover was finished: the next step opens the stream */
     }
     m->writers_known = true;
-    if (mf_pipe_start(m->reverse, err) < 0) {
+    if (turns && mf_pipe_start(m->reverse, err) < 0) {
         return -1;
     }
-    m->reverse_runs = true;
+    m->reverse_runs = turns;
+    if (mf_state_set_int(m->state, "one_way", !turns, err) < 0) {
+        return -1;
+    }
     pthread_mutex_lock(&m->lock);
     m->open = true;
     pthread_mutex_unlock(&m->lock);
@@ -479,7 +489,8 @@ enum mf_step mf_phase_step(struct mf_migration *m, struct mf_error *err)
     }
     enum mf_step step = row->act(m, err);
     const struct phase_row *next = row + 1;
-    while (step == MF_STEP_MORE && next->native && m->config->mode != MF_MODE_NATIVE) {
+    while (step == MF_STEP_MORE &&
+           ((next->native && m->config->mode != MF_MODE_NATIVE) || (next->back && !mf_turns_round(m)))) {
         next++;
     }
     return step == MF_STEP_MORE && mf_phase_enter(m, next->step, err) < 0 ? MF_STEP_FAILED : step;

@@ -27,6 +27,16 @@ bool mf_writes_on_target(struct mf_migration *m)
     return found && strcmp(writer, "target") == 0;
 }
 
+bool mf_turns_round(const struct mf_migration *m)
+{
+    return m->target->connector->streams;
+}
+
+bool mf_pipes_open(const struct mf_migration *m)
+{
+    return m->forward && (m->reverse || !mf_turns_round(m));
+}
+
 struct mf_pipe *mf_live_pipe(struct mf_migration *m)
 {
     return mf_writes_on_target(m) ? m->reverse : m->forward;

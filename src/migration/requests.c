@@ -143,7 +143,7 @@ static void beat(struct mf_migration *m)
 static void scheduled_verify(struct mf_migration *m, int64_t now)
 {
     int64_t every = m->config->verify.every_ms * 1000;
-    if (every == 0 || strcmp(m->step, "synced") != 0) {
+    if (every == 0 || strcmp(m->step, "synced") != 0 || !mf_live_pipe(m)) {
         return;
     }
     if (m->verify_due_us == 0) {
@@ -298,6 +298,11 @@ int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool schedu
         mf_fail(err, MF_ABANDONED, "MFPHASE", "there is nothing to compare yet: the migration is %s", mf_phase_of(m));
         mf_hint(err, "Verify when midflight status says synced.");
         return -1;
+    }
+    if (!mf_live_pipe(m)) {
+        return mf_fail(err, MF_ABANDONED, "MFONEWAY",
+                       "writes are on the target and do not come back: the source does not follow it, and there is "
+                       "nothing to compare");
     }
     if (open_verify(m, r, err) < 0) {
         return -1;

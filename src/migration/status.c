@@ -177,7 +177,7 @@ static json_t *no_stream_json(struct mf_migration *m)
 static void put_window(json_t *o, struct mf_state *state, bool on_target, int64_t window_ms)
 {
     int64_t moved_us = mf_state_int(state, "moved_us", 0), until_us = moved_us + window_ms * 1000;
-    bool counts = on_target && moved_us > 0;
+    bool counts = on_target && moved_us > 0 && mf_state_int(state, "one_way", 0) == 0;
     json_object_set_new(o, "rollback_until", counts ? json_real((double)until_us / 1e6) : json_null());
     json_object_set_new(o, "rollback_window_over", json_boolean(counts && mf_wall_us() > until_us));
 }

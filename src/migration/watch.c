@@ -200,17 +200,17 @@ static int consider(struct mf_migration *m, const struct mf_drift *d, bool busy,
     if (m->config->on_ddl == MF_DDL_IGNORE) {
         tell_unmigrated(m, &d->fresh);
     }
-    return busy || strcmp(m->step, "synced") != 0 || !m->forward || !m->reverse ? 0 : act(m, d, err);
+    return busy || strcmp(m->step, "synced") != 0 || !mf_pipes_open(m) ? 0 : act(m, d, err);
 }
 
 int mf_watch_step(struct mf_migration *m, bool busy, struct mf_error *err)
 {
     int64_t now = mf_now_us();
-    if (!busy && mf_adopt_begun(m) && m->forward && m->reverse) {
+    if (!busy && mf_adopt_begun(m) && mf_pipes_open(m)) {
         return mf_adopt(m, NULL, err);
     }
-    if (strcmp(m->step, "prepare") == 0) {
-        return 0; /* the plan is being made */
+    if (strcmp(m->step, "prepare") == 0 || (mf_writes_on_target(m) && !mf_turns_round(m))) {
+        return 0; /* the plan is being made; nothing is carried over any more */
     }
     if (m->drift_since_us ? !drained(m) : now < m->watch_due_us) {
         return 0;

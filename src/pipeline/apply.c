@@ -11,9 +11,11 @@
  *    the origin before the barrier was set. */
 #include "pipeline/apply_internal.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/mem.h"
+#include "pipeline/capture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +87,22 @@ void mf_apply_position(struct mf_apply *a, struct mf_position *ret)
     pthread_mutex_lock(&a->mu);
     *ret = a->applied;
     pthread_mutex_unlock(&a->mu);
+}
+
+void mf_apply_note_stamp(struct mf_apply *a)
+{
+    int64_t read = a->reader ? mf_spool_reader_stamp(a->reader) : 0;
+    a->stamp = read > a->stamp ? read : a->stamp;
+}
+
+int64_t mf_apply_stamp(struct mf_apply *a)
+{
+    /* Before the first transaction, and after the right to write came back: what capture goes on from. */
+    int64_t first = mf_state_int(a->o.state, mf_stamp_key(a->o.pipe.direction), 0);
+    int64_t floor = mf_state_int(a->o.state, mf_stamp_floor_key(a->o.pipe.direction), 0);
+    floor = floor > first ? floor : first;
+    MF_LOCK_SCOPE(&a->mu);
+    return a->stamp > floor ? a->stamp : floor;
 }
 
 void mf_apply_stats(struct mf_apply *a, struct mf_apply_stats *ret)
@@ -164,6 +182,7 @@ static void committed(struct mf_apply *a, const struct mf_position *to)
     a->applied = *to;
     a->want_checkpoint = false;
     a->reached = a->seen_to;
+    mf_apply_note_stamp(a);
     if (w->transactions) {
         a->last_txn = w->last.order;
         a->stats.windows++;
@@ -241,7 +260,8 @@ static int commit_window(struct mf_apply *a, struct mf_error *err)
 {
     struct ap_window *w = &a->w;
     const struct mf_target_ops *ops = a->o.replica->connector->target;
-    if (!w->begun && mf_apply_begin(a, a->seen_to.order > w->last.order ? &a->seen_to : &w->last, err) < 0) {
+    if (!w->begun && mf_apply_begin(a, a->seen_to.order > w->last.order ? &a->seen_to : &w->last,
+                                    mf_spool_reader_stamp(a->reader), err) < 0) {
         return -1;
     }
     if (mf_apply_flush(a, err) < 0 || mf_apply_quarantine_full(a, a->result.quarantined, err) < 0) {
@@ -284,6 +304,7 @@ static void left_out(struct mf_apply *a)
     }
     pthread_mutex_lock(&a->mu);
     a->reached = a->seen_to;
+    mf_apply_note_stamp(a);
     a->last_txn = a->w.last.order;
     a->stats.transactions += a->w.transactions;
     a->stats.last_commit_time_us = a->w.commit_time_us;
@@ -298,6 +319,7 @@ static void judge_barrier(struct mf_apply *a)
 {
     pthread_mutex_lock(&a->mu);
     a->reached = a->seen_to;
+    mf_apply_note_stamp(a);
     a->stats.caught_up_us = a->w.blocked_by ? a->stats.caught_up_us : mf_wall_us();
     if (a->barrier.order && (a->w.blocked_by == a->barrier.order || a->seen_to.order >= a->barrier.order)) {
         a->passed = a->barrier;
@@ -345,6 +367,7 @@ static enum mf_step failed(struct mf_apply *a, struct mf_error *err)
     undo(a);
     if (again) {
         a->careful_end = a->w.end;
+        a->careful_stamp = a->w.end_stamp;
         if (rewind_to_applied(a, err) == 0) {
             return MF_STEP_MORE;
         }
@@ -360,6 +383,9 @@ static enum mf_step failed(struct mf_apply *a, struct mf_error *err)
 static enum mf_step schema_changed(struct mf_apply *a, struct mf_error *err)
 {
     undo(a);
+    pthread_mutex_lock(&a->mu);
+    mf_apply_note_stamp(a); /* of what comes before */
+    pthread_mutex_unlock(&a->mu);
     if (a->w.transactions) {
         a->stop_before = a->w.last.order + 1;
     } else if (mf_apply_schema(a, err) < 0) {

@@ -64,6 +64,9 @@ int mf_apply_unsuspect(struct mf_state *s, const char *schema, const char *name,
 /* Write a checkpoint for the position reached even if there is nothing to apply (rehearsal, drain). */
 void mf_apply_want_checkpoint(struct mf_apply *a);
 void mf_apply_position(struct mf_apply *a, struct mf_position *ret); /* committed in the target */
+/* The stamp of the position that apply has come to: after every change up to it, before any later one. Exact while it stands (a barrier that is reached, a
+ * job, a schema change); 0: by_server, or no stamps are known. */
+int64_t mf_apply_stamp(struct mf_apply *a);
 
 /* What commits of the origin may be answered for, see dual.h. */
 void mf_apply_how_far(struct mf_apply *a, struct mf_held *ret);

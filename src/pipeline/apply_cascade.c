@@ -242,7 +242,8 @@ static int act(struct mf_apply *a, const struct mf_cascade *k, enum mf_cascade_a
         struct taking got = {.arena = arena};
         if (MF_FAULT(err, "apply.cascade") ||
             a->o.replica->connector->target->window_cascade(a->applier, t, columns, k->n, was, nwas, now,
-                                                            further ? take : NULL, &got, &more, err) < 0 ||
+                                                            a->w.cascade_stamp, further ? take : NULL, &got, &more,
+                                                            err) < 0 ||
             (further && onward(a, t, origin, &got, columns, k->n, now, depth, err) < 0)) {
             return -1;
         }

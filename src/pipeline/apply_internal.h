@@ -48,10 +48,13 @@ struct ap_window {
     bool partial;            /* has an update that is not whole: may find nothing (fuzzy) */
     uint64_t blocked_by;     /* order of the barrier that ended it; 0: none did */
     struct mf_position end;  /* its checkpoint: fixed when begun */
+    int64_t end_stamp;       /* of it */
     struct mf_position last; /* of its last transaction so far */
     uint64_t transactions, changes, bytes;
     uint64_t waiting;    /* changes in the batch not sent yet */
     uint64_t cascade_at; /* order of the transaction whose change in the batch cascades: one batch, one transaction */
+    int64_t
+        cascade_stamp; /* of the last such change: what the batch's cascades write is after all of them, and before what comes next */
     int64_t commit_time_us;
 };
 
@@ -78,6 +81,7 @@ struct mf_apply {
     struct mf_position seen_to;  /* everything up to here was seen and is applied, in a checkpoint or not */
     struct mf_position released;
     struct mf_position careful_end; /* of the window that failed and is done again carefully; order 0: none */
+    int64_t careful_stamp;          /* of it */
     uint64_t
         stop_before; /* order: the window ends before this transaction, whose schema change must wait for it; 0: no */
     uint64_t told;   /* order of reached that was last told (o.moved) */
@@ -92,6 +96,7 @@ struct mf_apply {
     struct mf_position consistency;
     uint64_t last_txn;                            /* order of the last transaction committed */
     struct mf_position reached;                   /* seen_to */
+    int64_t stamp;                                /* of it */
     int64_t standing_us;                          /* since when apply stands still for our own sake; 0: it does not */
     uint64_t refused, refused_then, refused_rows; /* in all by this run; when last counted; how many there were then */
     bool opened;                                  /* applied is known, nothing from before a crash is owed */
@@ -109,6 +114,7 @@ struct mf_apply {
 /* apply.c */
 void mf_apply_do_job(struct mf_apply *a); /* where the stage stands */
 int mf_apply_quarantine_full(struct mf_apply *a, uint64_t more, struct mf_error *err);
+void mf_apply_note_stamp(struct mf_apply *a); /* of what was read; mu held */
 
 /* apply_held.c */
 void mf_apply_moved(struct mf_apply *a);
@@ -124,7 +130,7 @@ void mf_apply_wait(struct mf_apply *a, int timeout_ms); /* for a change of contr
 /* apply_window.c */
 enum ap_end mf_apply_gather(struct mf_apply *a, int timeout_ms, struct mf_error *err);
 int mf_apply_flush(struct mf_apply *a, struct mf_error *err);
-int mf_apply_begin(struct mf_apply *a, const struct mf_position *end, struct mf_error *err);
+int mf_apply_begin(struct mf_apply *a, const struct mf_position *end, int64_t stamp, struct mf_error *err);
 
 /* apply_rel.c */
 enum ap_end mf_apply_rel(struct mf_apply *a, uint32_t number, const struct mf_table *seen, struct ap_rel **ret,

@@ -199,7 +199,8 @@ static int add_missing(struct mf_apply *a, const struct mf_table *seen, const st
         if (at < 0) {
             return gone(seen, err);
         }
-        if (ops->schema_add_column(a->o.replica, a->o.origin, origin, &origin->columns[at], err) < 0) {
+        if (ops->schema_add_column(a->o.replica, a->o.origin, origin, &origin->columns[at], mf_apply_stamp(a), err) <
+            0) {
             return -1;
         }
     }

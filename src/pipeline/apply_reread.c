@@ -53,6 +53,13 @@ int mf_apply_unmark(struct mf_apply *a, struct mf_error *err)
 
 /* ---- reading and writing ---- */
 
+/* What the replica has come to: its checkpoint, and a stamp after whatever asked for the rows and before any change that is still to be applied. (What is read is
+ * newer than all of them up to there: which of those stamps it gets makes no difference in the end.) */
+struct place {
+    struct mf_position position;
+    int64_t stamp;
+};
+
 struct rows {
     struct mf_arena *arena;
     struct mf_row *rows;
@@ -124,15 +131,16 @@ static struct mf_row *rekey(struct mf_arena *arena, const struct mf_table *like,
 
 /* Row by row, so that the one which is refused is known and goes to quarantine. */
 static int write_carefully(struct mf_apply *a, const struct mf_table *t, const struct mf_row *rows, size_t n,
-                           const struct mf_position *at, struct mf_window_result *result, struct mf_error *err)
+                           const struct place *at, struct mf_window_result *result, struct mf_error *err)
 {
     const struct mf_target_ops *ops = a->o.replica->connector->target;
-    struct mf_window_mode mode = {.fuzzy = true, .careful = true, .keep_rejected = true};
-    if (ops->window_begin(a->applier, at, &mode, err) < 0) {
+    struct mf_window_mode mode = {.fuzzy = true, .careful = true, .keep_rejected = true, .stamp = at->stamp};
+    if (ops->window_begin(a->applier, &at->position, &mode, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
-        struct mf_rowchange change = {.op = MF_ROW_INSERT, .count = 1, .new_row = rows[i]}, *list[] = {&change};
+        struct mf_rowchange change = {.op = MF_ROW_INSERT, .count = 1, .stamp = at->stamp, .new_row = rows[i]},
+                            *list[] = {&change};
         struct mf_batch_table bt = {.table = t, .ninserts = 1, .inserts = list};
         struct mf_batch b = {.ntables = 1, .tables = &bt, .rows = 1};
         if (ops->window_batch(a->applier, &b, result, err) < 0) {
@@ -142,13 +150,12 @@ static int write_carefully(struct mf_apply *a, const struct mf_table *t, const s
     return mf_apply_quarantine_full(a, result->quarantined, err) < 0 ? -1 : ops->window_commit(a->applier, err);
 }
 
-/* `at` is the checkpoint the replica has. */
-static int write_rows(struct mf_apply *a, const struct mf_table *t, const struct rows *rows,
-                      const struct mf_position *at, struct mf_error *err)
+static int write_rows(struct mf_apply *a, const struct mf_table *t, const struct rows *rows, const struct place *at,
+                      struct mf_error *err)
 {
     const struct mf_target_ops *ops = a->o.replica->connector->target;
     struct mf_window_result result = {.arena = rows->arena};
-    if (rows->n == 0 || ops->repair_rows(a->applier, t, rows->rows, rows->n, NULL, 0, err) == 0) {
+    if (rows->n == 0 || ops->repair_rows(a->applier, t, rows->rows, rows->n, NULL, 0, at->stamp, err) == 0) {
         return 0;
     }
     if (!a->o.keep_rejected || (err->cls != MF_ROW && err->cls != MF_CONFLICT)) {
@@ -163,7 +170,7 @@ static int write_rows(struct mf_apply *a, const struct mf_table *t, const struct
 }
 
 static int read_rows(struct mf_apply *a, const struct mf_table *like, const struct mf_row *keys, size_t n,
-                     const struct mf_position *at, struct rows *rows, struct mf_error *err)
+                     const struct place *at, struct rows *rows, struct mf_error *err)
 {
     const struct mf_source_ops *src = a->o.origin->connector->source;
     struct mf_table *ot, *rt;
@@ -192,7 +199,7 @@ static size_t rows_memory(const struct mf_apply *a)
 }
 
 static int read_and_write(struct mf_apply *a, const struct mf_table *like, struct mf_row *keys, size_t n,
-                          const struct mf_position *at, struct mf_error *err)
+                          const struct place *at, struct mf_error *err)
 {
     if (MF_FAULT(err, "apply.reread")) {
         return -1;
@@ -223,7 +230,7 @@ static int read_and_write(struct mf_apply *a, const struct mf_table *like, struc
 
 struct owed {
     struct mf_arena arena;
-    struct mf_position at; /* the replica's checkpoint */
+    struct place at;
     const struct mf_table *table;
     struct mf_row keys[KEYS_AT_ONCE];
     size_t n;
@@ -316,8 +323,11 @@ static int walk(struct mf_apply *a, struct mf_spool_reader *reader, const struct
             *ret_all = rec.kind == MF_RECORD_BEGIN || seen >= to->order;
             return pay(a, o, err);
         }
-        if (rec.kind == MF_RECORD_CHANGE && owe_change(a, o, &rec, &head, err) < 0) {
-            return -1;
+        if (rec.kind == MF_RECORD_CHANGE) {
+            o->at.stamp = rec.change.stamp;
+            if (owe_change(a, o, &rec, &head, err) < 0) {
+                return -1;
+            }
         }
     }
 }
@@ -332,7 +342,7 @@ static int walk_interval(struct mf_apply *a, const struct mf_position *from, con
         return -1;
     }
     MF_CLEANUP_FREE struct owed *o = mf_xcalloc(1, sizeof(*o));
-    o->at = *at;
+    o->at.position = *at;
     mf_arena_init(&o->arena, SIZE_MAX / 2); /* bounded by owe */
     int rc = walk(a, reader, to, o, ret_all, err);
     mf_arena_free(&o->arena);
@@ -354,6 +364,7 @@ int mf_apply_reread(struct mf_apply *a, struct mf_error *err)
     if (r->nmissing && mf_apply_await_visible(a, &a->txns, err) < 0) {
         return -1;
     }
+    struct place at = {.position = a->w.end, .stamp = a->w.end_stamp};
     MF_CLEANUP_FREE struct mf_row *keys = mf_xcalloc(KEYS_AT_ONCE, sizeof(*keys));
     for (size_t i = 0; i < r->nmissing;) {
         const struct mf_table *t = r->missing[i].table;
@@ -361,7 +372,7 @@ int mf_apply_reread(struct mf_apply *a, struct mf_error *err)
         for (; i < r->nmissing && n < KEYS_AT_ONCE && r->missing[i].table == t; i++) {
             keys[n++] = r->missing[i].key;
         }
-        if (read_and_write(a, t, keys, n, &a->w.end, err) < 0) {
+        if (read_and_write(a, t, keys, n, &at, err) < 0) {
             return -1;
         }
     }

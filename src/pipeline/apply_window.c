@@ -13,13 +13,15 @@
 
 #define READ_TIMEOUT_MS 10000 /* a transaction that was announced is whole: its records are there */
 
-int mf_apply_begin(struct mf_apply *a, const struct mf_position *end, struct mf_error *err)
+int mf_apply_begin(struct mf_apply *a, const struct mf_position *end, int64_t stamp, struct mf_error *err)
 {
     struct mf_window_mode mode = {.fuzzy = a->w.fuzzy,
                                   .careful = a->w.careful,
                                   .keep_rejected = a->w.careful && a->o.keep_rejected,
-                                  .heal = a->w.careful && a->o.heal};
+                                  .heal = a->w.careful && a->o.heal,
+                                  .stamp = stamp};
     a->w.end = *end;
+    a->w.end_stamp = stamp;
     a->w.begun = true; /* before the call: what it began must be undone when it fails */
     return MF_FAULT(err, "apply.begin")
     || a->o.replica->connector->target->window_begin(a->applier, end, &mode, err) < 0 ? -1 : 0;
@@ -60,10 +62,12 @@ static int flush_early(struct mf_apply *a, const struct mf_txn_head *head, struc
 {
     if (!a->w.begun) {
         struct mf_position end = head->position;
+        int64_t stamp = mf_txn_stamp_after(head);
         if (a->w.careful && a->careful_end.order > end.order) {
             end = a->careful_end; /* the failed window, whole */
+            stamp = a->careful_stamp;
         }
-        if (mf_apply_begin(a, &end, err) < 0) {
+        if (mf_apply_begin(a, &end, stamp, err) < 0) {
             return -1;
         }
     }
@@ -142,16 +146,19 @@ static enum ap_end take_change(struct mf_apply *a, const struct mf_txn_head *hea
     if (r->table->in_batch && r->table->batch_rel != in->rel && flush_early(a, head, err) < 0) {
         return AP_FAILED;
     }
+    bool cascade = false;
     if (mf_change_cascades(&out)) {
         if (a->w.waiting && a->w.cascade_at != head->position.order && flush_early(a, head, err) < 0) {
             return AP_FAILED;
         }
         a->w.cascade_at = head->position.order;
+        cascade = true;
     }
     a->w.partial |= a->w.fuzzy && out.op == MF_UPDATE && !mf_row_whole(&out.new_row);
     if (add(a, head, &out, err) < 0) {
         return AP_FAILED;
     }
+    a->w.cascade_stamp = cascade ? out.stamp : a->w.cascade_stamp; /* a batch before it may just have gone out */
     r->table->in_batch = true;
     r->table->batch_rel = in->rel;
     return AP_OK;
@@ -251,7 +258,7 @@ enum ap_end mf_apply_gather(struct mf_apply *a, int timeout_ms, struct mf_error 
     uint64_t changes = 0;
     pthread_mutex_lock(&a->mu);
     a->w.consistency = a->consistency.order;
-    a->w.lenient = a->lenient;
+    a->w.lenient = a->lenient || a->o.replica->connector->last_write_wins;
     if (a->want_checkpoint) {
         timeout_ms = timeout_ms < 10 ? timeout_ms : 10;
     }

@@ -9,6 +9,8 @@
  *    and after a restart the last known epoch is the one in force. Without that order a transaction could be judged by one
  *    epoch, lost in a crash, and judged again by a later one.
  *  - The stream is opened at the spool's tail once that is durable: the origin may take the position for acknowledged.
+ *  - Stamps grow from the first that the state has, over all that the spool has: the next is after the spool's last, so one that is read again, after a
+ *    crash took it from the spool, gets what it had (docs/internals/stamps.md).
  *  - Any failure in the middle closes the stream: what was half taken is sent again. */
 #include "pipeline/capture_internal.h"
 
@@ -27,6 +29,27 @@
 #define BREATH_US    (5 * MF_US_PER_MS)
 #define BUSY         160 /* messages in BREATH_US */
 #define ENCODED_MAX  ((size_t)4 << 30)
+
+#define STAMP_MAX (INT64_C(1) << 60) /* of clocks: the year 38505 */
+
+const char *mf_stamp_key(enum mf_direction d)
+{
+    return d == MF_FORWARD ? "stamp.forward" : "stamp.reverse";
+}
+
+const char *mf_stamp_floor_key(enum mf_direction d)
+{
+    return d == MF_FORWARD ? "stamp.floor.forward" : "stamp.floor.reverse";
+}
+
+/* Nothing that comes from here on has a stamp up to what the state says. */
+static void raise_stamp(struct mf_capture *c)
+{
+    int64_t first = mf_state_int(c->o.state, mf_stamp_key(c->o.pipe.direction), 0);
+    int64_t floor = mf_state_int(c->o.state, mf_stamp_floor_key(c->o.pipe.direction), 0);
+    floor = floor > first ? floor : first;
+    c->stamp = floor > c->stamp ? floor : c->stamp;
+}
 
 static void publish(struct mf_capture *c)
 {
@@ -62,6 +85,8 @@ int mf_capture_new(const struct mf_capture_options *o, struct mf_capture **ret, 
         c->tail = o->start;
     }
     c->durable = c->pending = c->now.received = c->tail;
+    c->stamp = mf_spool_stamp(o->spool);
+    raise_stamp(c);
     struct mf_position last = {.order = INT64_MAX};
     if (mf_state_writer_at(o->state, o->pipe.direction, &last, c->writer, sizeof(c->writer), err) < 0) {
         mf_capture_free(c);
@@ -191,6 +216,16 @@ static int write_piece(void *ctx, const void *data, size_t len, struct mf_error 
     return mf_spool_write(ctx, data, len, err);
 }
 
+static int next_stamp(const struct mf_capture *c, const struct mf_item *item, int64_t *ret, struct mf_error *err)
+{
+    int64_t at = item->commit_time_us > 0 && item->commit_time_us < STAMP_MAX ? item->commit_time_us : 0;
+    if (c->stamp < 0 || c->stamp >= 2 * STAMP_MAX) {
+        return mf_fail(err, MF_FATAL, "MFSPOOL", "the spool has an impossible stamp, %lld", (long long)c->stamp);
+    }
+    *ret = at > c->stamp ? at : c->stamp + 1;
+    return 0;
+}
+
 static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item *item, struct mf_error *err)
 {
     struct mf_txn_head head = {.txn = item->shown ? item->shown : item->txn,
@@ -198,8 +233,8 @@ static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item 
                                .commit_time_us = item->commit_time_us,
                                .changes = mf_txnbuf_changes(t->buf),
                                .bytes = mf_txnbuf_bytes(t->buf)};
-    if (mf_spool_begin(c->o.spool, &head, err) < 0 || mf_txnbuf_stream(t->buf, write_piece, c->o.spool, err) < 0 ||
-        mf_spool_end(c->o.spool, err) < 0) {
+    if (next_stamp(c, item, &head.stamp, err) < 0 || mf_spool_begin(c->o.spool, &head, err) < 0 ||
+        mf_txnbuf_stream(t->buf, write_piece, c->o.spool, err) < 0 || mf_spool_end(c->o.spool, err) < 0) {
         return -1;
     }
     if (!c->dirty) {
@@ -207,6 +242,8 @@ static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item 
         c->dirty_since_us = mf_now_us();
     }
     c->tail = item->position;
+    c->stamp = mf_txn_stamp_after(&head);
+    c->now.stamp_ahead_us = head.stamp - item->commit_time_us;
     c->now.transactions++;
     c->now.bytes += head.bytes;
     c->now.changes += head.changes;
@@ -220,6 +257,7 @@ static int take_epoch(struct mf_capture *c, const char *writer, const struct mf_
         return -1;
     }
     mf_strlcpy(c->writer, writer, sizeof(c->writer));
+    raise_stamp(c);
     return 0;
 }
 

@@ -19,6 +19,11 @@ struct mf_capture;
 /* State key: 1 from before the first acknowledgement on. */
 const char *mf_spool_used_key(enum mf_direction d);
 
+/* State keys: the stamp of the position where the stream begins (the origin's clock when it was made), with which all rows are loaded; and a stamp after
+ * which those are that come once the right to write has come to the origin (again). */
+const char *mf_stamp_key(enum mf_direction d);
+const char *mf_stamp_floor_key(enum mf_direction d);
+
 struct mf_capture_options {
     struct mf_db *db; /* where the changes come from: the source when forward, the target when reverse */
     struct mf_pipe_id pipe;
@@ -52,6 +57,8 @@ struct mf_capture_stats { /* any thread */
     struct mf_position received, durable, acknowledged;
     uint64_t transactions, bytes, changes, own_dropped, wrong_side; /* bytes: as the spool keeps them */
     bool stalled_on_budget;
+    int64_t
+        stamp_ahead_us; /* how far the last stamp is ahead of the commit it was given to: the origin's clock stood later before */
 };
 void mf_capture_stats(struct mf_capture *c, struct mf_capture_stats *ret);
 

@@ -29,6 +29,7 @@ struct mf_copy_options {
     /* Every table is read in this one snapshot, and none is taken instead when it dies: the copy fails. The copy's from mf_copy_new on, whatever
      * that returns. NULL: the ordinary copy. */
     struct mf_snapshot *snapshot;
+    int64_t stamp; /* of what is loaded: see mf_target_ops.load_begin */
 };
 
 /* Reads plan and done chunks. */

@@ -119,7 +119,7 @@ static int by_wire(struct cp_job *j, struct mf_error *err)
     const struct mf_source_ops *src = j->w->c->o.source->connector->source;
     const struct mf_target_ops *dst = j->w->c->o.target->connector->target;
     if (src->chunk_open(j->reader, j->t->source, &j->chunk, err) < 0 ||
-        dst->load_begin(j->w->loader, j->t->target, j->t->source, err) < 0) {
+        dst->load_begin(j->w->loader, j->t->target, j->t->source, j->w->c->o.stamp, err) < 0) {
         return -1;
     }
     for (;;) {

@@ -149,7 +149,7 @@ int mf_copy_rows(struct cp_job *j, struct mf_error *err)
     struct batch b = {.j = j, .rows = rows};
     j->done.rows = j->done.bytes = j->quarantined = 0;
     mf_arena_init(&b.arena, 2 * BATCH_BYTES);
-    int rc = dst->load_begin(j->w->loader, j->t->target, j->t->source, err);
+    int rc = dst->load_begin(j->w->loader, j->t->target, j->t->source, j->w->c->o.stamp, err);
     rc = rc < 0 ? -1 : src->chunk_rows(j->reader, j->t->source, &j->chunk, take_row, &b, &j->done.after, err);
     rc = rc < 0 ? -1 : load_batch(&b, err);
     mf_arena_free(&b.arena);

@@ -104,7 +104,7 @@ static int put_segment_head(struct mf_spool *s, bool mid, uint64_t *ret_next, st
         cap += MF_REC_MAX + s->rels[i].len;
     }
     MF_CLEANUP_FREE uint8_t *raw = mf_xmalloc(cap);
-    uint8_t *p = mf_rec_segment(raw, mid, &s->written);
+    uint8_t *p = mf_rec_segment(raw, mid, &s->written, s->stamp);
     for (uint32_t i = 0; i < s->nrels; i++) {
         p = mf_rec_relation(p, i + 1, s->rels[i].len);
         memcpy(p, s->rels[i].bytes, s->rels[i].len);

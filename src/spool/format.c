@@ -7,7 +7,7 @@
 #define XXH_STATIC_LINKING_ONLY /* the state on the stack */
 #include <xxhash.h>
 
-#define MAGIC    0x3142464du /* "MFB1" */
+#define MAGIC    0x3242464du /* "MFB2" */
 #define SUM_AT   32
 #define FLAGS_OK MF_BLOCK_ZSTD
 
@@ -69,11 +69,12 @@ static uint8_t *write_position(uint8_t *p, const struct mf_position *pos)
     return p + n;
 }
 
-uint8_t *mf_rec_segment(uint8_t *p, bool mid, const struct mf_position *base)
+uint8_t *mf_rec_segment(uint8_t *p, bool mid, const struct mf_position *base, int64_t stamp)
 {
     *p++ = MF_REC_SEGMENT;
     *p++ = mid;
-    return write_position(p, base);
+    p = write_position(p, base);
+    return mf_varint_write(p, mf_zigzag(stamp));
 }
 
 uint8_t *mf_rec_relation(uint8_t *p, uint32_t rel, size_t len)
@@ -88,6 +89,7 @@ static uint8_t *write_head(uint8_t *p, const struct mf_txn_head *h)
     p = mf_varint_write(p, h->txn);
     p = write_position(p, &h->position);
     p = mf_varint_write(p, mf_zigzag(h->commit_time_us));
+    p = mf_varint_write(p, mf_zigzag((int64_t)((uint64_t)h->stamp - (uint64_t)h->commit_time_us)));
     p = mf_varint_write(p, h->changes);
     return mf_varint_write(p, h->bytes);
 }
@@ -135,6 +137,16 @@ static bool read_position(const uint8_t **p, const uint8_t *end, struct mf_posit
     return true;
 }
 
+static bool read_stamp(const uint8_t **p, const uint8_t *end, int64_t *ret)
+{
+    uint64_t v;
+    if (!mf_varint_read(p, end, &v)) {
+        return false;
+    }
+    *ret = mf_unzigzag(v);
+    return true;
+}
+
 static bool read_bytes(const uint8_t **p, const uint8_t *end, struct mf_rec *ret)
 {
     uint64_t n;
@@ -149,12 +161,13 @@ static bool read_bytes(const uint8_t **p, const uint8_t *end, struct mf_rec *ret
 
 static bool read_head(const uint8_t **p, const uint8_t *end, struct mf_txn_head *h)
 {
-    uint64_t time;
+    uint64_t time, ahead;
     if (!mf_varint_read(p, end, &h->txn) || !read_position(p, end, &h->position) || !mf_varint_read(p, end, &time) ||
-        !mf_varint_read(p, end, &h->changes) || !mf_varint_read(p, end, &h->bytes)) {
+        !mf_varint_read(p, end, &ahead) || !mf_varint_read(p, end, &h->changes) || !mf_varint_read(p, end, &h->bytes)) {
         return false;
     }
     h->commit_time_us = mf_unzigzag(time);
+    h->stamp = (int64_t)((uint64_t)h->commit_time_us + (uint64_t)mf_unzigzag(ahead));
     return true;
 }
 
@@ -170,7 +183,7 @@ bool mf_rec_parse(const uint8_t **p, const uint8_t *end, struct mf_rec *ret)
             return false;
         }
         ret->mid = *(*p)++ != 0;
-        return read_position(p, end, &ret->pos);
+        return read_position(p, end, &ret->pos) && read_stamp(p, end, &ret->stamp);
     case MF_REC_RELATION: {
         uint64_t rel;
         if (!mf_varint_read(p, end, &rel) || rel == 0 || rel > UINT32_MAX) {

@@ -2,7 +2,7 @@
  *
  * A block is a header of 40 bytes and a payload, perhaps compressed:
  *
- *   0  u32  magic "MFB1"
+ *   0  u32  magic "MFB2"
  *   4  u8   flags (1: zstd), 3 bytes zero
  *   8  u64  offset of this block since the spool's beginning: a block that landed elsewhere is not taken for another
  *   16 u64  durable: everything before this offset was durable when the block was written
@@ -11,9 +11,9 @@
  *
  * Raw payload is a run of records, whole ones: a type byte and
  *
- *   SEGMENT   u8 mid-transaction, position: last position before this segment. First record of every segment.
+ *   SEGMENT   u8 mid-transaction, position: last position before this segment, svarint its stamp. First record of every segment.
  *   RELATION  varint number, varint length, table
- *   BEGIN     varint txn, position, svarint commit time, varint changes, varint bytes
+ *   BEGIN     varint txn, position, svarint commit time, svarint stamp less commit time, varint changes, varint bytes
  *   DATA      varint length, encoded changes, whole ones
  *   END       of a transaction whose BEGIN is in the same block
  *   END_LARGE as BEGIN: of one that began in an earlier block, maybe an earlier segment
@@ -57,7 +57,7 @@ enum mf_rec_type {
 };
 
 /* The most a record takes beside its bytes. */
-#define MF_REC_MAX (64 + MF_POSITION_TOKEN)
+#define MF_REC_MAX (80 + MF_POSITION_TOKEN)
 
 struct mf_rec {
     enum mf_rec_type type;
@@ -67,10 +67,11 @@ struct mf_rec {
     size_t len;              /* RELATION, DATA */
     struct mf_txn_head head; /* BEGIN, END_LARGE */
     struct mf_position pos;  /* SEGMENT, PROGRESS */
+    int64_t stamp;           /* SEGMENT */
 };
 
 /* Writers have room for MF_REC_MAX bytes and return the byte after the record. */
-uint8_t *mf_rec_segment(uint8_t *p, bool mid, const struct mf_position *base);
+uint8_t *mf_rec_segment(uint8_t *p, bool mid, const struct mf_position *base, int64_t stamp);
 /* Only the heads of RELATION and DATA records; the bytes follow. */
 uint8_t *mf_rec_relation(uint8_t *p, uint32_t rel, size_t len);
 uint8_t *mf_rec_begin(uint8_t *p, const struct mf_txn_head *h);

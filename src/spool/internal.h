@@ -80,7 +80,7 @@ struct mf_spool {
     bool wanted;       /* the reader can release nothing before it has seen more: the budget does not count */
     uint64_t transactions;
     struct mf_position written, durable;
-    int64_t last_commit_time_us;
+    int64_t last_commit_time_us, stamp; /* of the last transaction; of `written` */
 };
 
 /* ---- block.c: the writer's side of blocks and segments ---- */

@@ -23,6 +23,7 @@ struct bookmark {
     uint64_t block;
     size_t pos;
     uint64_t before; /* everything at or before this position lies before the place */
+    int64_t stamp;   /* of that position */
 };
 
 struct reader_rel {
@@ -41,8 +42,10 @@ struct mf_spool_reader {
 
     uint64_t after; /* transactions and progress up to here are passed over */
     uint64_t seen;  /* position of the last whole thing passed */
+    int64_t stamp;  /* of that position */
     bool in_txn, skipping;
     struct mf_txn_head head;
+    uint64_t nth;                     /* of its changes comes next */
     const uint8_t *piece, *piece_end; /* of a DATA record, what is left */
 
     struct mf_arena arena;     /* the current change */
@@ -224,7 +227,7 @@ static void bookmark(struct mf_spool_reader *r, size_t pos)
     if (r->nmarks && r->marks[last].block >= r->block) {
         return; /* one a block is enough, and a second walk adds none */
     }
-    r->marks[r->next_mark] = (struct bookmark){.block = r->block, .pos = pos, .before = r->seen};
+    r->marks[r->next_mark] = (struct bookmark){.block = r->block, .pos = pos, .before = r->seen, .stamp = r->stamp};
     r->next_mark = (r->next_mark + 1) % BOOKMARKS;
     r->nmarks += r->nmarks < BOOKMARKS;
 }
@@ -236,6 +239,7 @@ static int take_record(struct mf_spool_reader *r, const struct mf_rec *rec, size
     switch (rec->type) {
     case MF_REC_SEGMENT:
         r->seen = rec->pos.order > r->seen ? rec->pos.order : r->seen; /* when we start here */
+        r->stamp = rec->stamp > r->stamp ? rec->stamp : r->stamp;
         return 0;
     case MF_REC_RELATION:
         return take_relation(r, rec, err);
@@ -246,6 +250,7 @@ static int take_record(struct mf_spool_reader *r, const struct mf_rec *rec, size
         bookmark(r, pos);
         r->in_txn = true;
         r->head = rec->head;
+        r->nth = 0;
         r->skipping = rec->head.position.order <= r->after;
         ret->kind = MF_RECORD_BEGIN;
         ret->head = rec->head;
@@ -267,6 +272,7 @@ static int take_record(struct mf_spool_reader *r, const struct mf_rec *rec, size
         }
         r->in_txn = false;
         r->seen = r->head.position.order;
+        r->stamp = mf_txn_stamp_after(&r->head);
         ret->kind = MF_RECORD_COMMIT;
         ret->head = r->head;
         ret->position = r->head.position;
@@ -294,6 +300,7 @@ static int take_change(struct mf_spool_reader *r, struct mf_record *ret, struct 
         return damaged(r, what, err);
     }
     r->piece += used;
+    ret->change.stamp = r->head.stamp ? (int64_t)((uint64_t)r->head.stamp + r->nth++) : 0;
     ret->kind = MF_RECORD_CHANGE;
     ret->position = r->head.position;
     return 0;
@@ -349,6 +356,11 @@ int mf_spool_peek(struct mf_spool_reader *r, int timeout_ms, struct mf_record *r
     }
     *ret = r->peek;
     return 0;
+}
+
+int64_t mf_spool_reader_stamp(const struct mf_spool_reader *r)
+{
+    return r->stamp;
 }
 
 /* ---- open and rewind ---- */
@@ -415,6 +427,7 @@ int mf_spool_rewind(struct mf_spool_reader *r, const struct mf_position *after, 
     }
     r->after = after->order;
     r->seen = 0;
+    r->stamp = 0;
     const struct bookmark *best = NULL;
     for (unsigned i = 0; i < r->nmarks; i++) {
         const struct bookmark *m = &r->marks[i];
@@ -425,6 +438,7 @@ int mf_spool_rewind(struct mf_spool_reader *r, const struct mf_position *after, 
     if (best) {
         r->next_off = best->block;
         r->seen = best->before;
+        r->stamp = best->stamp;
         if (advance(r, 0, err) < 0) { /* the block is visible: the bookmark was made there */
             return -1;
         }

@@ -40,6 +40,7 @@ static int scan_record(struct scan *sc, const struct mf_rec *rec, uint64_t off, 
         sc->begin_off = MF_UNPLACED;
         if (sc->keep) {
             s->written = rec->pos;
+            s->stamp = rec->stamp;
         }
         return 0;
     case MF_REC_RELATION:
@@ -65,6 +66,7 @@ static int scan_record(struct scan *sc, const struct mf_rec *rec, uint64_t off, 
         if (sc->keep) {
             s->written = h->position;
             s->last_commit_time_us = h->commit_time_us;
+            s->stamp = mf_txn_stamp_after(h);
         }
         return 0;
     }

@@ -138,6 +138,11 @@ int mf_spool_begin(struct mf_spool *s, const struct mf_txn_head *head, struct mf
                        "the source sent a transaction ending at %s after the spool had taken all up to %s",
                        head->position.token, s->written.token);
     }
+    if (head->stamp && head->stamp <= s->stamp) {
+        return mf_fail(err, MF_FATAL, "MFSPOOL",
+                       "the transaction ending at %s has a stamp that is not after the last one's",
+                       head->position.token);
+    }
     if (restore_relations(s, err) < 0 || mf_spool_room(s, MF_REC_MAX, err) < 0) {
         return -1;
     }
@@ -190,6 +195,7 @@ int mf_spool_end(struct mf_spool *s, struct mf_error *err)
     MF_LOCK_SCOPE(&s->lock);
     s->written = s->head.position;
     s->last_commit_time_us = s->head.commit_time_us;
+    s->stamp = mf_txn_stamp_after(&s->head);
     s->transactions++;
     publish(s);
     return 0;
@@ -240,6 +246,12 @@ void mf_spool_tail(struct mf_spool *s, struct mf_position *ret)
 {
     MF_LOCK_SCOPE(&s->lock);
     *ret = s->written;
+}
+
+int64_t mf_spool_stamp(struct mf_spool *s)
+{
+    MF_LOCK_SCOPE(&s->lock);
+    return s->stamp;
 }
 
 static uint64_t on_disk(const struct mf_spool *s)

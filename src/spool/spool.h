@@ -42,7 +42,16 @@ struct mf_txn_head {
     struct mf_position position;
     int64_t commit_time_us;
     uint64_t changes, bytes; /* known in full when the head is written: transactions are appended at their commit */
+    /* Microseconds since 1970, for targets that keep the last write: the nth change of the transaction (from 0) has stamp + n. Every change of every
+     * later transaction has a greater one, and a transaction read again has the same (docs/internals/stamps.md). 0: none were given. */
+    int64_t stamp;
 };
+
+/* The stamp of the position at which the transaction ends: after all its changes, before any of the next. */
+static inline int64_t mf_txn_stamp_after(const struct mf_txn_head *h)
+{
+    return h->stamp ? (int64_t)((uint64_t)h->stamp + (h->changes ? h->changes : 1)) : 0;
+}
 
 /* begin, write (encoded changes, any pieces that end at change boundaries), end. A transaction left open is dropped by the next begin
  * or by a crash. Large ones go to storage as they are written. */
@@ -56,6 +65,8 @@ int mf_spool_progress(struct mf_spool *s, const struct mf_position *position, st
 int mf_spool_sync(struct mf_spool *s, struct mf_position *ret, struct mf_error *err);
 /* Position of the last whole transaction or progress record written (after open: found on disk). */
 void mf_spool_tail(struct mf_spool *s, struct mf_position *ret);
+/* The stamp of the tail: of the last transaction written (0: none is known). After open: as it was. */
+int64_t mf_spool_stamp(struct mf_spool *s);
 /* False while the budget is used up: stop reading from the source until the reader has released something. */
 bool mf_spool_has_room(struct mf_spool *s);
 
@@ -67,7 +78,7 @@ struct mf_record {
     enum mf_record_kind kind;
     struct mf_txn_head head; /* BEGIN and COMMIT */
     struct mf_position position;
-    struct mf_change change; /* CHANGE: valid until the next read */
+    struct mf_change change; /* CHANGE, with its stamp: valid until the next read */
 };
 
 /* Starts so that the first transaction read is the first with position > after. Error MFSPOOL when the spool no longer reaches back that far. */
@@ -78,6 +89,8 @@ void mf_spool_reader_close(struct mf_spool_reader *r);
 int mf_spool_read(struct mf_spool_reader *r, int timeout_ms, struct mf_record *ret, struct mf_error *err);
 /* Returns to the BEGIN of the first transaction with position > after (to go through a window again). */
 int mf_spool_rewind(struct mf_spool_reader *r, const struct mf_position *after, struct mf_error *err);
+/* The stamp of the position after the last transaction that was read or passed over; 0: none was. */
+int64_t mf_spool_reader_stamp(const struct mf_spool_reader *r);
 /* The reader waits for what the source must send again, and will release nothing before: meanwhile there is always room. */
 void mf_spool_want(struct mf_spool *s, bool more);
 /* Head of the next transaction without consuming it: kind BEGIN, PROGRESS or NONE. */

@@ -56,7 +56,7 @@ static int write_rows(void *ctx, struct mf_applier *a, struct mf_error *err)
         return -1;
     }
     return p->v->o.pipe->replica->connector->target->repair_rows(a, table_of(p)->rt, p->whole.rows, p->whole.n, p->gone,
-                                                                 p->ngone, err);
+                                                                 p->ngone, mf_apply_stamp(p->v->o.pipe->apply), err);
 }
 
 /* ---- what to write: keyed ---- */

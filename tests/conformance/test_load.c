@@ -14,7 +14,7 @@ static void a_refused_row_of_a_chunk_is_left_out(void **state)
     const struct mf_table *u = conf_there(C, "u");
     F->narrow(MF_TARGET, "u", "v", 5);
     OK(C->tgt->loader_open(C->db[MF_TARGET], &C->forward, &l, &C->err));
-    OK(C->tgt->load_begin(l, u, u, &C->err));
+    OK(C->tgt->load_begin(l, u, u, 1, &C->err));
     struct mf_value good[2] = {{MF_TEXT, 1, "1"}, {MF_TEXT, 2, "ok"}},
                     bad[2] = {{MF_TEXT, 1, "3"}, {MF_TEXT, 8, "too long"}},
                     last[2] = {{MF_TEXT, 1, "4"}, {.kind = MF_NULL}};
@@ -43,7 +43,7 @@ static void rows_of_a_chunk_go_together_or_not_at_all(void **state)
     const struct mf_table *u = conf_there(C, "u");
     F->narrow(MF_TARGET, "u", "v", 5);
     OK(C->tgt->loader_open(C->db[MF_TARGET], &C->forward, &l, &C->err));
-    OK(C->tgt->load_begin(l, u, u, &C->err));
+    OK(C->tgt->load_begin(l, u, u, 1, &C->err));
     struct mf_value v[][2] = {
         {{MF_TEXT, 1, "1"}, {MF_TEXT, 2, "ok"}},        {{MF_TEXT, 1, "2"}, {.kind = MF_NULL}},
         {{MF_TEXT, 1, "3"}, {MF_TEXT, 3, "yes"}},       {{MF_TEXT, 1, "4"}, {MF_TEXT, 8, "too long"}},
@@ -84,7 +84,7 @@ static void a_table_can_be_begun_again(void **state)
     OK(C->tgt->loader_open(C->db[MF_TARGET], &C->forward, &l, &C->err));
     struct mf_value v[2] = {{MF_TEXT, 1, "1"}, {MF_TEXT, 2, "ok"}};
     for (uint32_t i = 0; i < 3; i++) {
-        OK(C->tgt->load_begin(l, w, w, &C->err));
+        OK(C->tgt->load_begin(l, w, w, 1, &C->err));
         OK(C->tgt->load_row(l, &(struct mf_row){2, v}, &C->err));
         struct mf_chunk_done done = {.table_id = w->id, .ordinal = i, .table = "w", .rows = 1, .after = at_77};
         mf_strlcpy(done.schema, F->schema, sizeof done.schema);

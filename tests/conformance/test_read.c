@@ -150,12 +150,12 @@ static int load_chunk(struct conf *C, struct mf_reader *r, struct mf_loader *l, 
     snprintf(done.schema, sizeof done.schema, "%s", t->schema);
     snprintf(done.table, sizeof done.table, "%s", t->name);
     if (F->faces) { /* nobody reads the wire of another kind */
-        OK(C->tgt->load_begin(l, conf_there(C, t->name), t, &C->err));
+        OK(C->tgt->load_begin(l, conf_there(C, t->name), t, 1, &C->err));
         int refused = C->src->chunk_rows(r, t, c, load_row, &(struct loading){C, l}, &done.after, &C->err);
         return refused ? refused : C->tgt->load_commit(l, &done, &C->err);
     }
     OK(C->src->chunk_open(r, t, c, &C->err));
-    OK(C->tgt->load_begin(l, conf_there(C, t->name), t, &C->err));
+    OK(C->tgt->load_begin(l, conf_there(C, t->name), t, 1, &C->err));
     int rc = 0;
     for (;;) {
         OK(C->src->chunk_read(r, &data, &len, &C->err));

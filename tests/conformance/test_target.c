@@ -364,7 +364,7 @@ static void repair_writes_over_and_is_known_as_ours(void **state)
                     b[2] = {{MF_TEXT, 1, "3"}, {MF_TEXT, 7, "missing"}},
                     g[2] = {{MF_TEXT, 1, "2"}, {.kind = MF_UNCHANGED}};
     struct mf_row rows[2] = {{2, a}, {2, b}}, gone[1] = {{2, g}};
-    OK(C->tgt->repair_rows(t.a, conf_there(C, "u"), rows, 2, gone, 1, &C->err));
+    OK(C->tgt->repair_rows(t.a, conf_there(C, "u"), rows, 2, gone, 1, 1, &C->err));
     conf_expect(MF_TARGET, "u", "1|right\n3|missing\n9|z\n");
     assert_int_equal(checkpoint(C), before);
     OK(C->src->heartbeat(C->db[MF_TARGET], &C->reverse, "end", NULL, &C->err));

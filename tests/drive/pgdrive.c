@@ -85,7 +85,7 @@ static int do_load(const json_t *o, json_t *reply, struct mf_error *err)
     mf_strlcpy(d.table, table->name, sizeof(d.table));
     json_object_set_new(reply, "refused", refused);
     int rc = loader ? 0 : t->loader_open(db, &pipe_id, &loader, err);
-    rc = rc == 0 ? t->load_begin(loader, table, shape ? pd_table_of(shape) : table, err) : rc;
+    rc = rc == 0 ? t->load_begin(loader, table, shape ? pd_table_of(shape) : table, 1, err) : rc;
     for (size_t i = 0; rc == 0 && i < (json_is_array(pieces) ? json_array_size(pieces) : json_is_string(pieces)); i++) {
         const json_t *piece = json_is_array(pieces) ? json_array_get(pieces, i) : pieces;
         rc = t->load_data(loader, json_string_value(piece), json_string_length(piece), err);
@@ -135,7 +135,7 @@ static int do_repair(const json_t *o, json_t *reply, struct mf_error *err)
         return -1;
     }
     return t->repair_rows(applier, pd_table_of(json_object_get(o, "table")), rows[0], json_array_size(lists[0]),
-                          rows[1], json_array_size(lists[1]), err);
+                          rows[1], json_array_size(lists[1]), 1, err);
 }
 
 static int do_checkpoint(const json_t *o, json_t *reply, struct mf_error *err)

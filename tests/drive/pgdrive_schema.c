@@ -84,7 +84,7 @@ static int do_add_column(struct mf_db *db, struct mf_db *other, const json_t *o,
     int at = t ? mf_table_column(t, pd_text(o, "column")) : -1;
     if (rc == 0) {
         rc = at < 0 ? mf_fail(err, MF_USAGE, "MFTEST", "no such column")
-                    : db->connector->target->schema_add_column(db, other, t, &t->columns[at], err);
+                    : db->connector->target->schema_add_column(db, other, t, &t->columns[at], 1, err);
     }
     mf_catalog_free(&c);
     return rc;

@@ -241,7 +241,10 @@ static int prepare_stream(struct engine *e, enum mf_direction d, struct mf_error
     if (found) {
         return 0;
     }
-    if (e->db[from]->connector->source->stream_prepare(e->db[from], &e->id[d], &e->tables[from], &start, err) < 0) {
+    int64_t clock = 0;
+    if (e->db[from]->connector->source->clock(e->db[from], &clock, err) < 0 ||
+        mf_state_set_int(e->w->state, mf_stamp_key(d), clock, err) < 0 ||
+        e->db[from]->connector->source->stream_prepare(e->db[from], &e->id[d], &e->tables[from], &start, err) < 0) {
         return -1;
     }
     return mf_state_set_position(e->w->state, start_key(d), &start, err);
@@ -284,7 +287,8 @@ static int copy(struct engine *e, struct mf_error *err)
                                     .chunk_rows = 1 + sim_below(e->w, 6),
                                     .chunk_bytes = 1 << 20,
                                     .keep_rejected = e->w->refusals,
-                                    .max_quarantined = 1000};
+                                    .max_quarantined = 1000,
+                                    .stamp = mf_state_int(e->w->state, mf_stamp_key(MF_FORWARD), 0)};
         if (mf_copy_new(&o, &e->copy, err) < 0) {
             return -1;
         }

@@ -328,7 +328,7 @@ void face_window_abort(struct mf_applier *base)
 }
 
 int face_repair_rows(struct mf_applier *base, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
-                     const struct mf_row *gone, size_t ngone, struct mf_error *err)
+                     const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err)
 {
     struct face_applier *a = applier_of(base);
     struct mf_row key;
@@ -351,5 +351,5 @@ int face_repair_rows(struct mf_applier *base, const struct mf_table *t, const st
         }
         n += mf_row_refused(&none[n]) < 0; /* what there cannot be here is not here */
     }
-    return own_ops(a)->repair_rows(a->own, w->own, rows, nwhole, none, n, err);
+    return own_ops(a)->repair_rows(a->own, w->own, rows, nwhole, none, n, stamp, err);
 }

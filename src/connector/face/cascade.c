@@ -58,8 +58,8 @@ static int take_now(struct face_applier *a, const struct mf_table *shown, const 
 }
 
 int face_window_cascade(struct mf_applier *base, const struct mf_table *t, const uint16_t *columns, uint16_t n,
-                        const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
-                        bool *ret_more, struct mf_error *err)
+                        const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp,
+                        mf_row_sink *emit, void *ctx, bool *ret_more, struct mf_error *err)
 {
     struct face_applier *a = (struct face_applier *)base;
     struct emitting e = {.a = a, .shown = t, .emit = emit, .ctx = ctx};
@@ -82,5 +82,5 @@ int face_window_cascade(struct mf_applier *base, const struct mf_table *t, const
         return have ? -1 : 0;
     }
     return a->own->db->connector->target->window_cascade(a->own, own, columns, n, before, have, now ? &after : NULL,
-                                                         emit ? give_row : NULL, &e, ret_more, err);
+                                                         stamp, emit ? give_row : NULL, &e, ret_more, err);
 }

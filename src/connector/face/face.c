@@ -93,6 +93,12 @@ static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *
     return source_of(f)->position(f->own, ret, err);
 }
 
+static int server_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->clock(f->own, ret_us, err);
+}
+
 static int waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)
 {
     struct face_db *f = face_of(db);
@@ -248,6 +254,7 @@ static const struct mf_source_ops source_ops = {
     .stream_drop = stream_drop,
     .heartbeat = heartbeat,
     .position = position,
+    .clock = server_clock,
     .waits_for = waits_for,
     .load = load,
     .visible = visible,
@@ -354,7 +361,9 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .can_source = c->can_source,
                                          .can_target = c->can_target,
                                          .order_is_bytes = c->order_is_bytes,
+                                         .last_write_wins = c->last_write_wins,
                                          .commits_can_wait = c->commits_can_wait,
+                                         .streams = c->streams,
                                          .open = c->open,
                                          .close = close_face,
                                          .facts = facts,

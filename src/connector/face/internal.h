@@ -121,7 +121,7 @@ void face_stream_close(struct mf_stream *st);
 /* ---- load.c ---- */
 int face_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err);
 void face_loader_close(struct mf_loader *l);
-int face_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape,
+int face_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape, int64_t stamp,
                     struct mf_error *err);
 int face_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
 int face_load_row(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);
@@ -142,12 +142,12 @@ int face_window_begin(struct mf_applier *a, const struct mf_position *checkpoint
 int face_window_batch(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
                       struct mf_error *err);
 int face_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
-                        const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
-                        bool *ret_more, struct mf_error *err);
+                        const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp,
+                        mf_row_sink *emit, void *ctx, bool *ret_more, struct mf_error *err);
 int face_window_commit(struct mf_applier *a, struct mf_error *err);
 void face_window_abort(struct mf_applier *a);
 int face_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
-                     const struct mf_row *gone, size_t ngone, struct mf_error *err);
+                     const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err);
 
 /* ---- schema.c ---- */
 int face_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
@@ -157,7 +157,7 @@ int face_schema_apply(struct mf_db *db, struct mf_db *src, const struct mf_schem
 int face_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_buf *out,
                      struct mf_error *err);
 int face_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
-                           struct mf_error *err);
+                           int64_t stamp, struct mf_error *err);
 
 /* ---- traffic.c ---- */
 extern const struct mf_traffic_ops face_traffic_ops;

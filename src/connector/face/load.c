@@ -68,7 +68,7 @@ static struct mf_table *through(struct face_loader *l, const struct mf_table *t,
 }
 
 int face_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape,
-                    struct mf_error *err)
+                    int64_t stamp, struct mf_error *err)
 {
     struct face_loader *l = loader_of(base);
     const struct face_db *f = face_of(base->db);
@@ -83,7 +83,7 @@ int face_load_begin(struct mf_loader *base, const struct mf_table *t, const stru
     if (!own_via) {
         return l->via ? -1 : face_no_memory(err, "the shape of a table is too large");
     }
-    return own_ops(l)->load_begin(l->own, own, own_via, err);
+    return own_ops(l)->load_begin(l->own, own, own_via, stamp, err);
 }
 
 int face_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err)

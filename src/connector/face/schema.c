@@ -59,7 +59,7 @@ int face_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema
 }
 
 int face_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
-                           struct mf_error *err)
+                           int64_t stamp, struct mf_error *err)
 {
     struct face_db *f = face_of(db);
     struct mf_table one = *t;
@@ -73,7 +73,7 @@ int face_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_
     if (rc == 0 && !column) {
         rc = mf_fail(err, MF_FATAL, "MFDDL", "column %s of %s.%s is not there any more", c->name, t->schema, t->name);
     }
-    rc = rc < 0 ? -1 : f->canon->add_column(f->own, &s.tables[0], column, err);
+    rc = rc < 0 ? -1 : f->canon->add_column(f->own, &s.tables[0], column, stamp, err);
     mf_schema_free(&s);
     return rc;
 }

@@ -287,8 +287,9 @@ static int make(struct mf_db *db, const struct mf_schema *schema, enum mf_schema
 }
 
 static int add_column(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
-                      struct mf_error *err)
+                      int64_t stamp, struct mf_error *err)
 {
+    (void)stamp;
     MEM_LOCKED;
     struct mf_mem_server *s = mem_server(db);
     const struct mem_table *m = mem_table_find(s, t->schema, t->name);

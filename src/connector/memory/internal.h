@@ -319,11 +319,11 @@ int mem_window_batch(struct mf_applier *a, const struct mf_batch *b, struct mf_w
 int mem_window_commit(struct mf_applier *a, struct mf_error *err);
 void mem_window_abort(struct mf_applier *a);
 int mem_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
-                    const struct mf_row *gone, size_t ngone, struct mf_error *err);
+                    const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err);
 
 int mem_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err);
 void mem_loader_close(struct mf_loader *l);
-int mem_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape,
+int mem_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape, int64_t stamp,
                    struct mf_error *err);
 int mem_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
 int mem_load_row(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);

@@ -136,9 +136,10 @@ void mem_loader_close(struct mf_loader *base)
     free(l);
 }
 
-int mem_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape,
+int mem_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape, int64_t stamp,
                    struct mf_error *err)
 {
+    (void)stamp;
     MEM_LOCKED;
     struct mem_loader *l = (struct mem_loader *)base;
     if (mem_enter(&l->conn, "target.load_begin", NULL, err)) {

@@ -150,8 +150,9 @@ static int repair(struct mem_step *s, const struct mf_row *rows, size_t n, const
 }
 
 int mem_repair_rows(struct mf_applier *base, const struct mf_table *t, const struct mf_row *rows, size_t nwhole,
-                    const struct mf_row *gone, size_t ngone, struct mf_error *err)
+                    const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err)
 {
+    (void)stamp;
     MEM_LOCKED;
     struct mem_applier *a = (struct mem_applier *)base;
     bool after;

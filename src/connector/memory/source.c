@@ -139,6 +139,7 @@ const struct mf_source_ops mem_source_ops = {
     .stream_drop = mem_stream_drop,
     .heartbeat = heartbeat,
     .position = position,
+    .clock = mf_default_clock,
     .waits_for = mf_default_waits_for,
     .visible = mf_default_visible,
     .load = load,

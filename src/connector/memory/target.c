@@ -114,9 +114,9 @@ static int schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_sche
 }
 
 static int schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
-                             struct mf_error *err)
+                             int64_t stamp, struct mf_error *err)
 {
-    (void)src;
+    (void)src, (void)stamp; /* the rows that are here get a NULL */
     MEM_LOCKED;
     struct mf_mem_server *s = mem_server(db);
     if (mem_enter_db(db, "target.schema_add_column", NULL, err)) {
@@ -338,8 +338,8 @@ static int facts(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err
 static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"memx", NULL};
 
 #define MEM_CONNECTOR                                                                                                  \
-    .can_source = true, .can_target = true, .commits_can_wait = true, .order_is_bytes = true, .open = open_db,         \
-    .close = close_db, .facts = facts, .source = &mem_source_ops, .target = &mem_target_ops,                           \
+    .can_source = true, .can_target = true, .commits_can_wait = true, .streams = true, .order_is_bytes = true,         \
+    .open = open_db, .close = close_db, .facts = facts, .source = &mem_source_ops, .target = &mem_target_ops,          \
     .traffic = &mem_traffic_ops, .replication = &mf_default_replication
 
 const struct mf_connector mf_connector_memory = {

@@ -320,11 +320,12 @@ static int clear_taken(struct my_applier *a, const struct my_shape *s, const uin
 }
 
 int my_window_cascade(struct mf_applier *base, const struct mf_table *t, const uint16_t *columns, uint16_t n,
-                      const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
-                      bool *ret_more, struct mf_error *err)
+                      const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp, mf_row_sink *emit,
+                      void *ctx, bool *ret_more, struct mf_error *err)
 {
     struct my_applier *a = my_applier_of(base);
     struct my_shape *s;
+    (void)stamp; /* a window is one transaction */
     *ret_more = false;
     if (a->failed.cls != MF_OK) {
         return my_wire_failed(a, err);

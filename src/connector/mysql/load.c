@@ -78,9 +78,10 @@ static int take_table(struct my_loader *l, const struct mf_table *t, const struc
     return 0;
 }
 
-int my_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape,
+int my_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape, int64_t stamp,
                   struct mf_error *err)
 {
+    (void)stamp; /* nothing else writes here meanwhile */
     struct my_loader *l = loader_of(base);
     if (l->state != LOAD_IDLE) {
         my_load_abort(base);

@@ -48,8 +48,9 @@ static int look_and_add(struct my_make_run *m, const struct mf_schema_table *t, 
 }
 
 int my_make_add_column(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
-                       struct mf_error *err)
+                       int64_t stamp, struct mf_error *err)
 {
+    (void)stamp;
     struct my_make_run m = {.run = {.db = my_db_of(db)}, .index_bytes = MY_INDEX_BYTES};
     if (mf_conversion_carriable(t, c, err) < 0) {
         return -1;

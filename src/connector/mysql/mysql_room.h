@@ -71,6 +71,7 @@ int my_position_now(struct mf_db *db, struct mf_position *ret, struct mf_error *
 /* Not before any transaction that a reader of this session has seen: what is executed and what is being committed. */
 int my_position_seen(MYSQL *c, const struct my_db *db, struct mf_position *ret, struct mf_error *err);
 int my_load(struct mf_db *db, double *ret, struct mf_error *err);
+int my_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err);
 int my_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
 
 /* snapshot.c */
@@ -122,7 +123,7 @@ int my_schema_apply(struct mf_db *db, struct mf_db *src, const struct mf_schema_
 int my_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_buf *out,
                    struct mf_error *err);
 int my_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
-                         struct mf_error *err);
+                         int64_t stamp, struct mf_error *err);
 
 int my_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
                       const struct mf_catalog *tables, const struct mf_gate_options *o, struct mf_findings *out,
@@ -134,7 +135,7 @@ int my_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, const struct
 /* load.c, with load_table.c */
 int my_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err);
 void my_loader_close(struct mf_loader *l);
-int my_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape,
+int my_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape, int64_t stamp,
                   struct mf_error *err);
 int my_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
 int my_load_row(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);
@@ -154,12 +155,12 @@ int my_window_begin(struct mf_applier *a, const struct mf_position *checkpoint, 
 int my_window_batch(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
                     struct mf_error *err);
 int my_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
-                      const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
-                      bool *ret_more, struct mf_error *err);
+                      const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp, mf_row_sink *emit,
+                      void *ctx, bool *ret_more, struct mf_error *err);
 int my_window_commit(struct mf_applier *a, struct mf_error *err);
 void my_window_abort(struct mf_applier *a);
 int my_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
-                   const struct mf_row *gone, size_t ngone, struct mf_error *err);
+                   const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err);
 
 /* writer.c: a session that writes for us. Sets @midflight to the migration's name, which the gates let pass; foreign keys are not checked (what is
  * written was checked where it came from); waits for locks are long, but bounded. */

@@ -65,8 +65,9 @@ static const struct mf_row **pointers(const struct mf_row *rows, size_t n)
 }
 
 int my_repair_rows(struct mf_applier *base, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
-                   const struct mf_row *gone, size_t ngone, struct mf_error *err)
+                   const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err)
 {
+    (void)stamp;
     struct my_applier *a = my_applier_of(base);
     if (a->in_window) {
         return mf_fail(err, MF_FATAL, "MFBUG", "a repair inside a window");

@@ -196,8 +196,9 @@ int my_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_
 }
 
 int my_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
-                         struct mf_error *err)
+                         int64_t stamp, struct mf_error *err)
 {
+    (void)stamp;
     struct mf_findings *remarks = mf_findings_new();
     struct my_schema_run r = {.findings = remarks};
     int rc = begin(&r, db, src, NULL, err);

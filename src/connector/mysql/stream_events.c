@@ -112,7 +112,10 @@ int my_stream_commit(struct my_stream *st, struct mf_error *err)
     if (!x.begun) {
         return my_stream_progress(st, err);
     }
-    struct mf_item item = {.kind = MF_ITEM_COMMIT, .txn = x.id, .shown = x.shown, .commit_time_us = x.time_us};
+    struct mf_item item = {.kind = MF_ITEM_COMMIT,
+                           .txn = x.id,
+                           .shown = x.shown,
+                           .commit_time_us = x.commit_us ? (int64_t)x.commit_us : x.time_us};
     if (my_stream_here(st, &item.position, err) < 0) {
         return -1;
     }

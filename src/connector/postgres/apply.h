@@ -140,13 +140,13 @@ int pg_batch_strict(struct pg_applier *a, const struct mf_batch_table *b, struct
 int pg_batch_truncate(struct pg_applier *a, const struct mf_change *c, struct mf_error *err);
 int pg_batch_careful(struct pg_applier *a, const struct mf_batch *b, struct mf_error *err);
 int pg_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
-                   const struct mf_row *gone, size_t ngone, struct mf_error *err);
+                   const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err);
 
 /* ---- apply_cascade.c ---- */
 int pg_take_keys(struct pg_applier *a, const struct pg_expect *e, const PGresult *r, struct mf_error *err);
 int pg_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
-                      const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
-                      bool *ret_more, struct mf_error *err);
+                      const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp, mf_row_sink *emit,
+                      void *ctx, bool *ret_more, struct mf_error *err);
 
 /* ---- apply.c ---- */
 int pg_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err);

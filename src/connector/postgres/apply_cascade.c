@@ -341,11 +341,12 @@ static int do_it(struct work *w, mf_row_sink *emit, void *ctx, bool *ret_more, s
 }
 
 int pg_window_cascade(struct mf_applier *base, const struct mf_table *t, const uint16_t *columns, uint16_t n,
-                      const struct mf_row *was, size_t nwas, const struct mf_row *now, mf_row_sink *emit, void *ctx,
-                      bool *ret_more, struct mf_error *err)
+                      const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp, mf_row_sink *emit,
+                      void *ctx, bool *ret_more, struct mf_error *err)
 {
     struct pg_applier *a = pg_applier_of(base);
     struct work w = {.a = a, .columns = columns, .n = n, .was = was, .nwas = nwas, .now = now};
+    (void)stamp; /* a window is one transaction */
     *ret_more = false;
     if (a->failed.cls != MF_OK) {
         return pg_wire_failed(a, err);

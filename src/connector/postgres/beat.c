@@ -65,6 +65,19 @@ int pg_position_now(struct mf_db *base, struct mf_position *ret, struct mf_error
                : query_position(l.conn, "SELECT pg_catalog.pg_current_wal_insert_lsn()", ret, err);
 }
 
+int pg_clock(struct mf_db *base, int64_t *ret_us, struct mf_error *err)
+{
+    char text[64];
+    PG_LEASE(pg_db_of(base), l);
+    if (pg_lease(l.db, &l.conn, err) < 0 ||
+        pg_query_text(l.conn, text, sizeof text, err,
+                      "SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8") < 0) {
+        mf_error_prefix(err, "asking for the server's clock");
+        return -1;
+    }
+    return mf_parse_i64(text, ret_us) ? 0 : mf_fail(err, MF_FATAL, "MFPOS", "the server's clock says \"%s\"", text);
+}
+
 /* Sessions of others at work at this moment (running, or waiting for a lock or the disk), over the number the server is taken
  * to bear: PG_LOAD_SESSIONS. The number of its cores is not ours to see. */
 #define PG_LOAD_SESSIONS 16

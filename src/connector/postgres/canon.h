@@ -34,7 +34,7 @@ int pg_describe(struct mf_db *db, const struct mf_catalog *own, struct mf_schema
 int pg_make(struct mf_db *db, const struct mf_schema *schema, enum mf_schema_stage stage, int jobs,
             struct mf_findings *out, struct mf_buf *plan, struct mf_error *err);
 int pg_make_add_column(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
-                       struct mf_error *err);
+                       int64_t stamp, struct mf_error *err);
 void pg_type_here(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
                   struct mf_buf *ret_type, struct mf_buf *ret_loss);
 const char *pg_default_schema(struct mf_db *db);

@@ -76,9 +76,10 @@ static const char *char_by_text(const struct mf_table *source)
     return NULL;
 }
 
-int pg_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape,
+int pg_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape, int64_t stamp,
                   struct mf_error *err)
 {
+    (void)stamp; /* nothing else writes here meanwhile */
     struct pg_loader *l = pg_loader_of(base);
     if (l->state != PG_LOAD_IDLE) {
         pg_load_abort(base);

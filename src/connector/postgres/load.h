@@ -33,7 +33,7 @@ static inline struct pg_loader *pg_loader_of(struct mf_loader *l)
 
 int pg_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err);
 void pg_loader_close(struct mf_loader *l);
-int pg_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape,
+int pg_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf_table *source_shape, int64_t stamp,
                   struct mf_error *err);
 int pg_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
 int pg_load_row(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);

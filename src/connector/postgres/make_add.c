@@ -9,8 +9,9 @@
 #include <string.h>
 
 int pg_make_add_column(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
-                       struct mf_error *err)
+                       int64_t stamp, struct mf_error *err)
 {
+    (void)stamp;
     PG_LEASE(pg_db_of(db), l);
     MF_CLEANUP_ARENA struct mf_arena arena = {0};
     MF_CLEANUP_BUF struct mf_buf sql = {.max = PG_SQL_MAX}, type = {.max = 4096}, loss = {.max = 4096},

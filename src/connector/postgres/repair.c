@@ -53,8 +53,9 @@ static int repair(struct pg_applier *a, struct pg_shape *s, const struct mf_row 
 }
 
 int pg_repair_rows(struct mf_applier *base, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
-                   const struct mf_row *gone, size_t ngone, struct mf_error *err)
+                   const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err)
 {
+    (void)stamp;
     struct pg_applier *a = pg_applier_of(base);
     struct pg_shape *s;
     if (a->in_window) {

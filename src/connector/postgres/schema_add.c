@@ -130,8 +130,9 @@ static int root_of(PGconn *c, const struct mf_table *t, char *ret, size_t n, str
 }
 
 int pg_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *col,
-                         struct mf_error *err)
+                         int64_t stamp, struct mf_error *err)
 {
+    (void)stamp;
     PG_LEASE(pg_db_of(db), l);
     PG_CLEANUP_RESULT PGresult *q = NULL;
     MF_CLEANUP_BUF struct mf_buf sql = {.max = 16u << 20}, name = {.max = 1024};

@@ -13,7 +13,7 @@ int pg_schema_apply(struct mf_db *db, struct mf_db *src, const struct mf_schema_
 int pg_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_buf *out,
                    struct mf_error *err);
 int pg_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
-                         struct mf_error *err);
+                         int64_t stamp, struct mf_error *err);
 /* sequences.c */
 int pg_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
 /* gate.c, hold.c */

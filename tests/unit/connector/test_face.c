@@ -174,7 +174,7 @@ static int copy_chunk(void *ctx, const struct mf_chunk *k, struct mf_error *err)
     struct mf_reader *r;
     assert_mf_ok(src->reader_open(t->db[0], NULL, &r, err), err);
     assert_mf_ok(tgt->load_begin(c->l, mf_catalog_find(&t->tables[1], "public", "t"),
-                                 mf_catalog_find(&t->tables[0], "public", "t"), err),
+                                 mf_catalog_find(&t->tables[0], "public", "t"), 1, err),
                  err);
     assert_mf_ok(src->chunk_rows(r, mf_catalog_find(&t->tables[0], "public", "t"), k, copy_row, c, &done.after, err),
                  err);
@@ -396,10 +396,10 @@ static void rows_that_are_missing_are_told_in_the_callers_words(void **state)
     struct mf_value whole[3] = {text("-7"), text("abc"), text("v")},
                     none[3] = {text("1"), text("x!"), {.kind = MF_UNCHANGED}};
     struct mf_row rows = {.n = 3, .values = whole}, gone = {.n = 3, .values = none};
-    assert_mf_ok(tgt->repair_rows(a, b, &rows, 1, &gone, 1, &t->err), &t->err);
+    assert_mf_ok(tgt->repair_rows(a, b, &rows, 1, &gone, 1, 1, &t->err), &t->err);
     assert_int_equal(count(t, 1, "main"), 1);
     whole[2] = text("!");
-    assert_mf_fails(tgt->repair_rows(a, b, &rows, 1, NULL, 0, &t->err), &t->err, MF_ROW, "column \"v\"");
+    assert_mf_fails(tgt->repair_rows(a, b, &rows, 1, NULL, 0, 1, &t->err), &t->err, MF_ROW, "column \"v\"");
     tgt->applier_close(a);
 }
 
