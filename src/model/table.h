@@ -69,6 +69,8 @@ struct mf_table {
     uint16_t *key;         /* ordinals of the key columns in key order; nkey of them, 0 when FULL */
     int64_t rows_estimate; /* -1 unknown; only a catalogue fills this and bytes (shapes: not even that), and cascades */
     int64_t bytes;
+    uint16_t
+        npartition; /* of the key, the first so many columns say on which node a row is; 0: rows are not spread so */
     uint16_t ncascades;
     struct mf_cascade *cascades;
 };

@@ -46,6 +46,11 @@ static const char *const my_types[] = {
     "inet4",
     "inet6",
 };
+static const char *const cass_types[] = {
+    "ascii",     "bigint",   "blob",    "blob alone", "boolean",  "date",       "decimal",  "double",
+    "duration",  "float",    "inet",    "int",        "smallint", "text",       "text key", "time",
+    "timestamp", "timeuuid", "tinyint", "uuid",       "varint",   "text alone", "counter",  "list<int>",
+};
 
 static void fuzz_document(const char *text, size_t n)
 {
@@ -103,9 +108,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     const char *text = (const char *)data + 2;
     size_t n = size - 2;
-    bool mine = data[0] & 1;
-    const struct mf_canon_ops *o = mine ? &my_canon_ops : &pg_canon_ops;
-    const char *name = mine ? my_types[data[1] % MF_ARRAY_LEN(my_types)] : pg_types[data[1] % MF_ARRAY_LEN(pg_types)];
+    bool cass = data[0] & 8, mine = !cass && data[0] & 1;
+    const struct mf_canon_ops *o = cass ? &cass_test_ops : mine ? &my_canon_ops : &pg_canon_ops;
+    const char *name = cass   ? cass_types[data[1] % MF_ARRAY_LEN(cass_types)]
+                       : mine ? my_types[data[1] % MF_ARRAY_LEN(my_types)]
+                              : pg_types[data[1] % MF_ARRAY_LEN(pg_types)];
     MF_CLEANUP_ARENA struct mf_arena a = {.max_bytes = 1 << 22};
     struct mf_type t;
     switch (data[0] / 2 % 4) {
@@ -119,7 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     }
     default:
-        MF_FUZZ_CHECK(mine ? my_test_type(name, &a, &t) : pg_test_type(name, &t));
+        MF_FUZZ_CHECK(cass ? cass_test_type(name, &t) : mine ? my_test_type(name, &a, &t) : pg_test_type(name, &t));
         fuzz_value(o, &t,
                    &(struct mf_value){.kind = data[0] & 64 ? MF_BINARY : MF_TEXT, .len = (uint32_t)n, .data = text},
                    &a);

@@ -1,8 +1,9 @@
-/* Types of both engines by their text, for tests of canonical values. */
+/* Types of the engines by their text, for tests of canonical values. */
 #ifndef MF_TESTS_UNIT_CONNECTOR_CANON_TYPES_H
 #define MF_TESTS_UNIT_CONNECTOR_CANON_TYPES_H
 
 #include "base/cleanup.h"
+#include "connector/cassandra/canon.h"
 #include "connector/mysql/canon.h"
 #include "connector/postgres/canon.h"
 
@@ -54,6 +55,22 @@ static inline bool my_test_type(const char *text, struct mf_arena *arena, struct
         return true;
     }
     return my_canon_column(&c, arena, ret) == 0;
+}
+
+/* What needs no database. */
+static const struct mf_canon_ops cass_test_ops = {
+    .to_canon = cass_to_canon, .from_canon = cass_from_canon, .bound_get = cass_bound_get, .bound_put = cass_bound_put};
+
+/* "text", "text key", "text alone": a CQL type, and whether the column is of the key. */
+static inline bool cass_test_type(const char *text, struct mf_type *ret)
+{
+    const char *space = strchr(text, ' ');
+    char *cql = strndup(text, space ? (size_t)(space - text) : strlen(text));
+    cass_canon_type(cql, ret);
+    free(cql);
+    ret->form = (uint8_t)(ret->form | (space ? CASS_FORM_KEY : 0) |
+                          (space && strcmp(space, " alone") == 0 ? CASS_FORM_ALONE : 0));
+    return true;
 }
 
 #endif

@@ -74,6 +74,25 @@ static const struct {
     {&my_canon_ops, "json"},
     {&my_canon_ops, "mariadb json"},
     {&my_canon_ops, "uuid"},
+    {&cass_test_ops, "ascii"},
+    {&cass_test_ops, "bigint"},
+    {&cass_test_ops, "blob"},
+    {&cass_test_ops, "blob alone"},
+    {&cass_test_ops, "boolean"},
+    {&cass_test_ops, "date"},
+    {&cass_test_ops, "decimal"},
+    {&cass_test_ops, "double"},
+    {&cass_test_ops, "float"},
+    {&cass_test_ops, "inet"},
+    {&cass_test_ops, "int"},
+    {&cass_test_ops, "smallint"},
+    {&cass_test_ops, "text"},
+    {&cass_test_ops, "text alone"},
+    {&cass_test_ops, "time"},
+    {&cass_test_ops, "timestamp"},
+    {&cass_test_ops, "tinyint"},
+    {&cass_test_ops, "uuid"},
+    {&cass_test_ops, "map<text,int>"},
 };
 
 static uint64_t seed = 20261128;
@@ -202,7 +221,9 @@ static void any_value_comes_back(void **state)
         struct mf_arena labels;
         struct mf_type t = {0};
         mf_arena_init(&labels, 10000);
-        assert_true(o == &pg_canon_ops ? pg_test_type(types[i].type, &t) : my_test_type(types[i].type, &labels, &t));
+        assert_true(o == &pg_canon_ops   ? pg_test_type(types[i].type, &t)
+                    : o == &my_canon_ops ? my_test_type(types[i].type, &labels, &t)
+                                         : cass_test_type(types[i].type, &t));
         int done = 0;
         for (int k = 0; k < 300; k++) {
             MF_CLEANUP_ARENA struct mf_arena a = {.max_bytes = 1 << 20};
