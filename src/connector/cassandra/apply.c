@@ -123,7 +123,8 @@ static int update_part(struct cass_applier *a, const struct cass_statements *s, 
                        struct mf_error *err)
 {
     bool kept = false;
-    if (a->has_quarantine && cass_quarantine_has(cass_db_of(a->base.db), &a->pipe, s->table, &c->old_row, &kept, err) < 0) {
+    if (a->has_quarantine &&
+        cass_quarantine_has(cass_db_of(a->base.db), &a->pipe, s->table, &c->old_row, &kept, err) < 0) {
         return -1;
     }
     return kept ? mf_result_missing(a->result, s->table, &c->old_row, err)
@@ -236,8 +237,7 @@ static int truncate_tables(struct cass_applier *a, const struct mf_change *c, st
         mf_buf_puts(&sql, "TRUNCATE TABLE ");
         cass_put_name(&sql, t->schema, t->name);
         if (mf_cql_query(db->cql, mf_buf_str(&sql), NULL, err) < 0 ||
-            (a->has_quarantine &&
-             cass_quarantine_forget_table(db, &a->pipe, t->schema, t->name, c->stamp, err) < 0)) {
+            (a->has_quarantine && cass_quarantine_forget_table(db, &a->pipe, t->schema, t->name, c->stamp, err) < 0)) {
             mf_error_prefix(err, "truncating table %s.%s", t->schema, t->name);
             return -1;
         }

@@ -180,7 +180,11 @@ int cass_quarantine_list(struct mf_db *db, const struct mf_pipe_id *pipe, mf_qua
                          struct mf_error *err);
 int cass_quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int64_t id, struct mf_error *err);
 
-/* ---- catalog*.c, check*.c, read*.c ---- */
+/* ---- check*.c ---- */
+int cass_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
+                      struct mf_error *err);
+int cass_check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err);
+
 extern const struct mf_source_ops cass_source_ops;
 
 #endif

@@ -35,7 +35,12 @@ static uint64_t bytes_of(const char *text, uint64_t unit)
 {
     char *end;
     uint64_t n = strtoull(text, &end, 10);
-    return end == text ? 0 : n * (*end == 'K' ? 1u << 10 : *end == 'M' ? 1u << 20 : *end == 'G' ? 1u << 30 : *end == 'B' ? 1 : unit);
+    return end == text ? 0
+                       : n * (*end == 'K'   ? 1u << 10
+                              : *end == 'M' ? 1u << 20
+                              : *end == 'G' ? 1u << 30
+                              : *end == 'B' ? 1
+                                            : unit);
 }
 
 static int take_setting(void *ctx, const struct mf_cql_answer *a, const struct cql_bytes *cells, struct mf_error *err)
@@ -46,7 +51,8 @@ static int take_setting(void *ctx, const struct mf_cql_answer *a, const struct c
     cass_cell_text(a, cells, 0, name, sizeof name);
     cass_cell_text(a, cells, 1, value, sizeof value);
     uint64_t kib = bytes_of(value, 1u << 10), mib = bytes_of(value, 1u << 20);
-    if ((strcmp(name, "batch_size_fail_threshold") == 0 || strcmp(name, "batch_size_fail_threshold_in_kb") == 0) && kib) {
+    if ((strcmp(name, "batch_size_fail_threshold") == 0 || strcmp(name, "batch_size_fail_threshold_in_kb") == 0) &&
+        kib) {
         db->batch_max = kib;
     } else if ((strcmp(name, "max_mutation_size") == 0 || strcmp(name, "max_mutation_size_in_kb") == 0) && kib) {
         db->row_max = kib;

@@ -101,7 +101,7 @@ int cass_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, s
 {
     struct cass_loader *l = (struct cass_loader *)base;
     return cass_gather_drain(l->gather, err) < 0 || cass_chunk_write(cass_db_of(base->db), &l->pipe, done, err) < 0 ? -1
-                                                                                                                   : 0;
+                                                                                                                    : 0;
 }
 
 void cass_load_abort(struct mf_loader *base)
@@ -116,5 +116,5 @@ int cass_table_reset(struct mf_db *base, const struct mf_pipe_id *pipe, const st
     mf_buf_puts(&sql, "TRUNCATE TABLE ");
     cass_put_name(&sql, t->schema, t->name);
     return mf_cql_query(db->cql, mf_buf_str(&sql), NULL, err) < 0 || cass_chunks_forget(db, pipe, t->id, err) < 0 ? -1
-                                                                                                                 : 0;
+                                                                                                                  : 0;
 }

@@ -143,7 +143,8 @@ static int prepare(struct cass_db *db, const struct mf_buf *sql, const struct mf
                    const struct mf_cql_prepared **ret, struct mf_error *err)
 {
     if (!mf_buf_ok(sql)) {
-        return mf_fail(err, MF_FATAL, "MFBIG", "table %s.%s has too many columns for one statement", t->schema, t->name);
+        return mf_fail(err, MF_FATAL, "MFBIG", "table %s.%s has too many columns for one statement", t->schema,
+                       t->name);
     }
     return mf_cql_prepare(db->cql, mf_buf_str(sql), ret, err);
 }
@@ -366,7 +367,9 @@ static int bind_key(struct cass_reader *r, const struct mf_cql_prepared *p, cons
             return 0;
         }
     }
-    return mf_buf_ok(&r->bytes) ? 1 : mf_fail(err, MF_FATAL, "MFBIG", "a key of table %s.%s is too large", t->schema, t->name);
+    return mf_buf_ok(&r->bytes)
+               ? 1
+               : mf_fail(err, MF_FATAL, "MFBIG", "a key of table %s.%s is too large", t->schema, t->name);
 }
 
 static int look_for(struct looking *l, const struct mf_cql_prepared *p, const struct mf_row *key, struct mf_error *err)
