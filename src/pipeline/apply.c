@@ -365,6 +365,9 @@ static enum mf_step failed(struct mf_apply *a, struct mf_error *err)
 {
     bool again = (err->cls == MF_CONFLICT || err->cls == MF_ROW) && a->w.begun && !a->w.careful;
     undo(a);
+    if (again && a->o.replica->connector->last_write_wins && mf_apply_raise_consistency(a, &a->w.end, err) < 0) {
+        again = false; /* some of it may be there */
+    }
     if (again) {
         a->careful_end = a->w.end;
         a->careful_stamp = a->w.end_stamp;

@@ -199,6 +199,20 @@ static int load_consistency(struct mf_apply *a, struct mf_error *err)
     return 0;
 }
 
+/* Where a window is no transaction the replica may have some of one that was not committed, by this process or an earlier one. All of that was committed on
+ * the origin before now. */
+static int pass_unfinished(struct mf_apply *a, struct mf_error *err)
+{
+    struct mf_position now = {0};
+    if (!a->o.replica->connector->last_write_wins) {
+        return 0;
+    }
+    return a->o.origin->connector->source->position(a->o.origin, &now, err) < 0 ||
+                   mf_apply_raise_consistency(a, &now, err) < 0
+               ? -1
+               : 0;
+}
+
 /* 1: not yet. */
 static int open_all(struct mf_apply *a, struct mf_error *err)
 {
@@ -216,7 +230,7 @@ static int open_all(struct mf_apply *a, struct mf_error *err)
     a->last_txn = checkpoint.order;
     a->reached = checkpoint;
     pthread_mutex_unlock(&a->mu);
-    int owes = mf_apply_recover(a, err);
+    int owes = pass_unfinished(a, err) < 0 ? -1 : mf_apply_recover(a, err);
     if (owes != 0) {
         return owes;
     }
