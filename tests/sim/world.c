@@ -160,7 +160,8 @@ static void write_script(struct world *w)
 /* Breaks that only a target which keeps the last write has. */
 static bool of_stamps(const char *broken)
 {
-    static const char *const names[] = {"load-late", "null-nothing", "delete-early", "rows-after"};
+    static const char *const names[] = {"load-late",    "insert-plain", "null-nothing",
+                                        "delete-early", "rows-after",   "stamp-of-window"};
     for (size_t i = 0; broken && i < sizeof names / sizeof names[0]; i++) {
         if (mf_streq(broken, names[i])) {
             return true;

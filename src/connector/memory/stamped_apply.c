@@ -39,16 +39,22 @@ static void gone(struct mem_step *s, const struct mf_value *row, int64_t stamp)
     mem_writes_add(&s->a->writes, s->table, MEM_GONE, row, stamp);
 }
 
+/* Not its own, but one for all of the window: a break. */
+static int64_t stamp_of(const struct mem_step *s, const struct mf_rowchange *c)
+{
+    return mem_broken(s->a->conn.server, "stamp-of-window") ? s->a->mode.stamp : c->stamp;
+}
+
 static int update(struct mem_step *s, const struct mf_rowchange *c, struct mf_error *err)
 {
     bool moves = c->op == MF_ROW_UPDATE && mem_compare_key(s->table->shape, s->old_row, s->new_row) != 0;
     if (moves) {
-        gone(s, s->old_row, c->stamp);
+        gone(s, s->old_row, stamp_of(s, c));
         if (!mf_row_whole(&c->new_row)) {
             return mem_report_missing(s, &c->new_row, err);
         }
     }
-    put(s, !mem_broken(s->a->conn.server, "null-nothing"), c->stamp);
+    put(s, !mem_broken(s->a->conn.server, "null-nothing"), stamp_of(s, c));
     return 0;
 }
 
@@ -58,7 +64,7 @@ static int change(struct mem_step *s, const struct mf_rowchange *c, struct mf_er
         mem_step_project(s, &c->old_row, s->old_row);
     }
     if (c->op == MF_ROW_DELETE) {
-        gone(s, s->old_row, c->stamp);
+        gone(s, s->old_row, stamp_of(s, c));
         return 0;
     }
     mem_step_project(s, &c->new_row, s->new_row);
@@ -66,7 +72,7 @@ static int change(struct mem_step *s, const struct mf_rowchange *c, struct mf_er
         return -1;
     }
     if (c->op == MF_ROW_INSERT) {
-        put(s, !c->plain && !mem_broken(s->a->conn.server, "null-nothing"), c->stamp);
+        put(s, !c->plain && !mem_broken(s->a->conn.server, "insert-plain"), stamp_of(s, c));
         return 0;
     }
     return update(s, c, err);
