@@ -355,6 +355,7 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .can_target = c->can_target,
                                          .order_is_bytes = c->order_is_bytes,
                                          .commits_can_wait = c->commits_can_wait,
+                                         .reads_unordered = c->reads_unordered,
                                          .open = c->open,
                                          .close = close_face,
                                          .facts = facts,
