@@ -94,10 +94,8 @@ static int compare(struct mf_cql *c, struct mf_cql_answer *a, struct cql_bytes *
 static int agreed(struct mf_cql *c, uint32_t node, bool *ret, struct mf_error *err)
 {
     struct mf_cql_answer *local MF_CLEANUP(mf_cql_answer_free_p) = NULL, *peers MF_CLEANUP(mf_cql_answer_free_p) = NULL;
-    struct mf_cql_request r = {.text = "SELECT schema_version FROM system.local",
-                               .consistency = CQL_ONE,
-                               .idempotent = true,
-                               .node = node};
+    struct mf_cql_request r = {
+        .text = "SELECT schema_version FROM system.local", .consistency = CQL_ONE, .idempotent = true, .node = node};
     struct cql_bytes first = {0};
     if (mf_cql_call(c, &r, &local, err) < 0) {
         return -1;

@@ -96,8 +96,9 @@ static int check_keyspace(struct mf_cql *c, struct mf_error *err)
         return 0;
     }
     mf_fail(err, MF_FATAL, "MFKEYSPACE", "the cluster has no keyspace %s", c->set.keyspace);
-    mf_hint(err, "CREATE KEYSPACE %s WITH replication = {'class': 'NetworkTopologyStrategy', '%s': 3}; names are "
-                 "lower case unless they were quoted",
+    mf_hint(err,
+            "CREATE KEYSPACE %s WITH replication = {'class': 'NetworkTopologyStrategy', '%s': 3}; names are "
+            "lower case unless they were quoted",
             c->set.keyspace, r->local_dc);
     return -1;
 }
@@ -219,7 +220,8 @@ int mf_cql_ranges(struct mf_cql *c, const char *keyspace, struct mf_cql_range **
     struct cql_ring *r MF_CLEANUP(cql_ring_unref_p) = cql_ring_now(c);
     const struct cql_ring_keyspace *k = keyspace_of(c, r, keyspace);
     if (!r->murmur3) {
-        return mf_fail(err, MF_FATAL, "MFRING", "the cluster's partitioner is not Murmur3Partitioner: its tokens are not read");
+        return mf_fail(err, MF_FATAL, "MFRING",
+                       "the cluster's partitioner is not Murmur3Partitioner: its tokens are not read");
     }
     struct mf_cql_range *ranges = calloc(r->ntokens + 1, sizeof(*ranges));
     if (!ranges) {

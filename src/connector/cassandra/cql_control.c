@@ -152,8 +152,7 @@ static void finish(struct mf_cql *c)
     c->refreshing = NULL;
     int64_t now = mf_now_us();
     c->refresh_us = now + REFRESH_US;
-    struct cql_ring *ring =
-        r->failed ? NULL : cql_ring_read(c, r->got[LOCAL], r->got[PEERS], r->got[KEYSPACES], &err);
+    struct cql_ring *ring = r->failed ? NULL : cql_ring_read(c, r->got[LOCAL], r->got[PEERS], r->got[KEYSPACES], &err);
     refresh_free(r);
     if (ring) {
         c->control_failures = 0;

@@ -13,6 +13,7 @@
 #ifndef MF_CONNECTOR_CASSANDRA_CQL_NET_H
 #define MF_CONNECTOR_CASSANDRA_CQL_NET_H
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "connector/cassandra/cql_policy.h"
 #include "connector/cassandra/cql_ring.h"
@@ -23,11 +24,17 @@
 #include <sys/socket.h>
 
 #define CQL_REPLICAS_MAX 64
-#define CQL_NODES_MAX    4000 /* that there ever were: an id is a place in the list */
-#define CQL_OUT_MAX      (1u << 20) /* bytes waiting for a socket, after which it is given no more requests */
-#define CQL_ADDRESS_MAX  128        /* addresses of the contacts, resolved */
+#define CQL_NODES_MAX    4000                /* that there ever were: an id is a place in the list */
+#define CQL_QUIET_US     (2 * MF_US_PER_SEC) /* a connection that owes an answer and says nothing is asked then */
+#define CQL_OUT_MAX      (1u << 20)          /* bytes waiting for a socket, after which it is given no more requests */
+#define CQL_ADDRESS_MAX  128                 /* addresses of the contacts, resolved */
 
 /* ---- requests */
+
+struct cql_op;
+struct cql_conn;
+struct cql_node;
+struct cql_reply;
 
 struct cql_list {
     struct cql_op *head, *tail;
@@ -57,7 +64,7 @@ struct cql_op {
     bool idempotent, has_token, only_node, trace;
     int64_t token;
     uint32_t node;
-    const char *keyspace; /* "": no replicas to look for */
+    const char *keyspace;       /* "": no replicas to look for */
     struct mf_cql_inbox *inbox; /* a reference; NULL: `done` */
     uint64_t tag;
     size_t bytes;
@@ -131,7 +138,15 @@ struct cql_slot {
     uint64_t at; /* first byte on the wire that may be of it; UINT64_MAX: not turned into the wire's form yet */
 };
 
-enum cql_conn_state { CQL_C_CONNECTING, CQL_C_TLS, CQL_C_OPTIONS, CQL_C_STARTUP, CQL_C_AUTH, CQL_C_REGISTER, CQL_C_READY };
+enum cql_conn_state {
+    CQL_C_CONNECTING,
+    CQL_C_TLS,
+    CQL_C_OPTIONS,
+    CQL_C_STARTUP,
+    CQL_C_AUTH,
+    CQL_C_REGISTER,
+    CQL_C_READY
+};
 
 struct cql_conn {
     struct mf_cql *c;
@@ -218,7 +233,7 @@ struct mf_cql {
     bool up[CQL_NODES_MAX]; /* by place */
 
     /* the I/O thread's */
-    struct cql_ring *my_ring; /* a reference to the same */
+    struct cql_ring *my_ring;              /* a reference to the same */
     struct cql_node *nodes[CQL_NODES_MAX]; /* id - 1 */
     size_t nnodes;
     struct cql_conn *conns, *dying;
@@ -232,9 +247,9 @@ struct mf_cql {
     struct cql_list homeless;       /* no node that could take them has a connection */
     struct cql_op **timers;
     size_t ntimers, room_timers;
-    struct mf_arena scratch;  /* of one answer that fails */
-    struct mf_error trouble;  /* the last one with a connection */
-    int speaks;               /* the protocol version for new connections */
+    struct mf_arena scratch; /* of one answer that fails */
+    struct mf_error trouble; /* the last one with a connection */
+    int speaks;              /* the protocol version for new connections */
     uint32_t dice;
 };
 
@@ -314,12 +329,17 @@ void cql_conn_break(struct cql_conn *conn, const struct mf_error *err);
 void cql_conn_free(struct cql_conn *conn);
 void cql_conn_event(struct cql_conn *conn, uint32_t events, int64_t now);
 void cql_conn_tick(struct cql_conn *conn, int64_t now);
+/* Tells epoll what it waits for; how: EPOLL_CTL_*. */
+void cql_conn_watch(struct cql_conn *conn, int how);
+/* The op does not wait for this stream any more. */
+void cql_conn_orphan(struct cql_conn *conn, int16_t stream);
+
+/* ---- cql_send.c: what it sends */
+
 /* Puts it into the buffer. 0; 1: there is no room now; -1: it can never be sent, err says why. */
 int cql_conn_send(struct cql_conn *conn, struct cql_op *op, struct mf_error *err);
 bool cql_conn_room(const struct cql_conn *conn);
 void cql_conn_flush(struct cql_conn *conn);
-/* The op does not wait for this stream any more. */
-void cql_conn_orphan(struct cql_conn *conn, int16_t stream);
 
 /* ---- cql_shake.c: from the socket to READY */
 

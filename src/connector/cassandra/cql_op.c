@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ATTEMPT_US  (12 * MF_US_PER_SEC) /* longer than any server's own timeout but that of TRUNCATE */
-#define UNPREPARED  16
+#define ATTEMPT_US (12 * MF_US_PER_SEC) /* longer than any server's own timeout but that of TRUNCATE */
+#define UNPREPARED 16
 
 /* ---- making */
 
@@ -45,16 +45,13 @@ static void choose_token(struct cql_op *op, const struct mf_cql_request *r)
     op->has_token = r->has_token;
     op->token = r->token;
     if (!r->has_token && r->nbound > 0 && op->items[0].prepared->was->npk > 0) {
-        op->has_token =
-            mf_cql_prepared_token(op->items[0].prepared, &op->items[0].values, &op->token, &ignored) == 0;
+        op->has_token = mf_cql_prepared_token(op->items[0].prepared, &op->items[0].values, &op->token, &ignored) == 0;
     }
 }
 
 struct cql_op *cql_op_new(const struct mf_cql *c, const struct mf_cql_request *r)
 {
-    const char *keyspace = r->keyspace     ? r->keyspace
-                           : r->nbound > 0 ? r->bound[0].prepared->keyspace
-                                           : c->set.keyspace;
+    const char *keyspace = r->keyspace ? r->keyspace : r->nbound > 0 ? r->bound[0].prepared->keyspace : c->set.keyspace;
     size_t paging = r->paging_state.p ? (size_t)r->paging_state.n : 0, values = 0;
     for (size_t i = 0; i < r->nbound; i++) {
         values += r->bound[i].values.len;

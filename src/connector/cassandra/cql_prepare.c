@@ -154,7 +154,8 @@ void cql_statements_free(struct mf_cql *c)
 
 static bool same_binds(const struct cql_prepared *a, const struct cql_prepared *b)
 {
-    if (a->binds.n != b->binds.n || a->npk != b->npk || (a->npk && memcmp(a->pk, b->pk, a->npk * sizeof(*a->pk)) != 0)) {
+    if (a->binds.n != b->binds.n || a->npk != b->npk ||
+        (a->npk && memcmp(a->pk, b->pk, a->npk * sizeof(*a->pk)) != 0)) {
         return false;
     }
     for (int32_t i = 0; i < a->binds.n; i++) {

@@ -47,7 +47,8 @@ static bool host_id(const struct mf_cql_answer *a, const struct cql_bytes *row, 
         return false;
     }
     for (int i = 0, at = 0; i < 16; i++) {
-        at += snprintf(ret + at, (size_t)(37 - at), "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", v->p[i]);
+        at +=
+            snprintf(ret + at, (size_t)(37 - at), "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", v->p[i]);
     }
     return true;
 }
@@ -102,7 +103,7 @@ static int add_node(struct mf_cql *c, struct cql_ring *r, const struct mf_cql_an
                     uint32_t *next)
 {
     struct mf_cql_node n;
-    if (!node_of(a, row, (uint16_t)c->contacts[0].port, &n)) {
+    if (!node_of(a, row, (uint16_t)c->set.contacts[0].port, &n)) {
         return 0;
     }
     for (size_t i = 0; i < r->nnodes; i++) {
@@ -145,7 +146,8 @@ static int add_all(struct mf_cql *c, struct cql_ring *r, struct mf_cql_answer *p
     int rc;
     while ((rc = mf_cql_next(peers, &row, err)) == 1) {
         if (add_node(c, r, peers, row, next) < 0) {
-            return mf_fail(err, MF_FATAL, "MFRING", "system.peers has more nodes than are read, or tokens that are none");
+            return mf_fail(err, MF_FATAL, "MFRING",
+                           "system.peers has more nodes than are read, or tokens that are none");
         }
     }
     while (rc == 0 && (rc = mf_cql_next(keyspaces, &row, err)) == 1) {
@@ -192,7 +194,8 @@ struct cql_ring *cql_ring_read(struct mf_cql *c, struct cql_reply *local, struct
     char partitioner[128] = "";
     uint32_t next = (uint32_t)c->nnodes + 1;
     if (!local->pub.columns || !peers->pub.columns || !keyspaces->pub.columns ||
-        mf_cql_next(&local->pub, &row, err) != 1 || !node_of(&local->pub, row, (uint16_t)c->contacts[0].port, &self)) {
+        mf_cql_next(&local->pub, &row, err) != 1 ||
+        !node_of(&local->pub, row, (uint16_t)c->set.contacts[0].port, &self)) {
         mf_fail(err, MF_RETRY, "MFRING", "system.local does not tell what a node must have");
         return NULL;
     }

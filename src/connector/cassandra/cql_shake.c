@@ -76,8 +76,7 @@ static void authenticated(struct cql_conn *k)
         ready(k);
         return;
     }
-    sent(k,
-         cql_put_register(&k->frames, k->wire.version, 0, CQL_ON_TOPOLOGY | CQL_ON_STATUS | CQL_ON_SCHEMA, &err),
+    sent(k, cql_put_register(&k->frames, k->wire.version, 0, CQL_ON_TOPOLOGY | CQL_ON_STATUS | CQL_ON_SCHEMA, &err),
          CQL_C_REGISTER, &err);
 }
 

@@ -101,12 +101,15 @@ int cql_tls_shake(struct cql_conn *k, struct mf_error *err)
         ERR_clear_error();
         mf_fail(err, MF_FATAL, "MFTLS", "the certificate of %s is not accepted: %s", k->address.name,
                 X509_verify_cert_error_string(verify));
-        mf_hint(err, "give the file of the authority as ca=… in the URL; verify-full also needs a certificate for that very host");
+        mf_hint(err, "give the file of the authority as ca=… in the URL; verify-full also needs a certificate for that "
+                     "very host");
         return -1;
     }
     const char *why = what == SSL_ERROR_SYSCALL && saved ? strerror(saved) : why_ssl(buf, sizeof(buf));
     mf_fail(err, what == SSL_ERROR_SSL ? MF_FATAL : MF_RETRY, "MFTLS", "no TLS with %s: %s", k->address.name, why);
-    mf_hint(err, "does the server speak TLS on this port (client_encryption_options), and want a certificate of its clients?");
+    mf_hint(
+        err,
+        "does the server speak TLS on this port (client_encryption_options), and want a certificate of its clients?");
     return -1;
 }
 

@@ -4,8 +4,8 @@
  */
 #include "connector/cassandra/cql_url.h"
 
-#include "base/clock.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -182,6 +182,9 @@ static int take_query(struct cql_settings *s, const char *url, const char *p, st
         }
         MF_CLEANUP_FREE char *name = mf_xstrndup(p, (size_t)(eq - p));
         MF_CLEANUP_FREE char *value = decode(eq + 1, n - (size_t)(eq - p) - 1);
+        for (char *dash = strchr(name, '-'); dash; dash = strchr(dash, '-')) {
+            *dash = '_'; /* either is right */
+        }
         if (!value) {
             return bad(url, "a parameter is not percent-encoded as it should be", err);
         }
