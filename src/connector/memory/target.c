@@ -301,7 +301,7 @@ const struct mf_target_ops mem_target_ops = {
 
 /* ---- the connector ---- */
 
-static const struct mf_connector unordered, other_unordered; /* of servers with that knob */
+static const struct mf_connector unordered, other_unordered, stamped_unordered; /* of servers with that knob */
 
 static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err)
 {
