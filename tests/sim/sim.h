@@ -60,10 +60,10 @@ struct world {
     int untouched; /* table the application leaves alone; -1 none */
     int64_t sequence;
     uint64_t commits, values;
-    bool faces;    /* source and target are of different kinds */
+    bool faces;     /* source and target are of different kinds */
     bool unordered; /* the target's rows come in an order of its own, without snapshots: verify joins */
-    bool refusals; /* some values are of one kind only */
-    bool large;    /* some transactions of this history are large, and some values */
+    bool refusals;  /* some values are of one kind only */
+    bool large;     /* some transactions of this history are large, and some values */
 
     /* states of the data, each as a digest, in the order the application made them */
     uint64_t *history;
