@@ -9,7 +9,7 @@
 
 #include "verify/join_internal.h"
 
-enum { PAIR = 2 };
+enum { ITEM = 0, PAIR = 2 };
 
 static void begin(struct world *w, uint64_t seed)
 {
@@ -279,9 +279,9 @@ static void test_a_store_that_is_lost_is_filled_again(void **st)
         struct mf_verify *v;
         bool done = false, told = false, broken = false;
         begin(&w, seed);
-        w.spared = PAIR + 1;
+        w.spared = ITEM + 1;
         caught_up(&w);
-        bool differs = mf_mem_corrupt(w.dst, "public", "pair", world_random(&w, 1000), (int)(seed % 3));
+        bool differs = mf_mem_corrupt(w.dst, "public", "item", world_random(&w, 1000), (int)(seed % 3));
         struct mf_verify_options o = verify_options(&w);
         o.memory = 1;
         assert_mf_ok(mf_verify_new(&o, &v, &err), &err);
@@ -305,6 +305,44 @@ static void test_a_store_that_is_lost_is_filled_again(void **st)
         world_free(&w);
     }
     assert_true(lost > (int)seeds() / 2);
+}
+
+/* ---- something happens at every read of the replica ---- */
+
+static bool within;
+
+static enum mf_mem_fate busy_hook(void *ctx, struct mf_mem_server *s, const char *op)
+{
+    struct world *w = ctx;
+    struct mf_error err;
+    if (within || s != w->dst || (strcmp(op, "source.digest_rows") != 0 && strcmp(op, "source.read_rows") != 0)) {
+        return MF_MEM_GO;
+    }
+    within = true;
+    for (int i = 0; i < 6; i++) {
+        world_app(w);
+        mf_capture_step(w->pipe->capture, 0, &err);
+        mf_apply_step(w->pipe->apply, 0, &err);
+    }
+    within = false;
+    return MF_MEM_GO;
+}
+
+/* Transactions are made and applied in every moment in which they may be. */
+static void test_what_must_stand_still_does(void **st)
+{
+    (void)st;
+    for (uint64_t seed = 1; seed <= seeds(); seed++) {
+        struct world w;
+        struct mf_verify_stats s;
+        begin(&w, seed);
+        mf_mem_set_hook(w.dst, busy_hook, &w);
+        verify(&w, false, true, &s);
+        if (s.rows_differing || s.tables_equal != 3) {
+            fail_msg("seed %" PRIu64 ": %" PRId64 " false differences", seed, s.rows_differing);
+        }
+        world_free(&w);
+    }
 }
 
 /* ---- threads ---- */
@@ -398,6 +436,7 @@ int main(void)
                                        cmocka_unit_test(test_empty_tables_and_a_table_that_is_gone),
                                        cmocka_unit_test(test_it_stops_promptly),
                                        cmocka_unit_test(test_a_store_that_is_lost_is_filled_again),
+                                       cmocka_unit_test(test_what_must_stand_still_does),
                                        cmocka_unit_test(test_threads_find_nothing_where_nothing_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
