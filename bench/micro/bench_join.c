@@ -99,8 +99,6 @@ static void run(uint64_t rows, uint64_t memory, int jobs, const char *dir)
     struct vf_store_stats is;
     vf_store_stats(s, &is);
     struct joining j = {.s = s};
-    struct joining *same[16];
-    (void)same;
     threads(jobs, join, &j, 0);
     int64_t joined = mf_now_us();
     rate("joined, rows of both sides", j.rows, jobs, joined - added);

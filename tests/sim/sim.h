@@ -63,8 +63,8 @@ struct world {
     bool faces;    /* source and target are of different kinds */
     bool stamped;  /* the target keeps the last write by its stamp: no transactions, no way back */
     bool unordered; /* the target's rows come in an order of its own, without snapshots: verify joins */
-    bool refusals; /* some values are of one kind only */
-    bool large;    /* some transactions of this history are large, and some values */
+    bool refusals;  /* some values are of one kind only */
+    bool large;     /* some transactions of this history are large, and some values */
 
     /* states of the data, each as a digest, in the order the application made them */
     uint64_t *history;

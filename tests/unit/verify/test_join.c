@@ -2,7 +2,14 @@
  * chunk by chunk, under load and with the store on disk. */
 #include "verify_world.h"
 
-enum { PAIR = 2 };
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "verify/join_internal.h"
+
+enum { ITEM = 0, PAIR = 2 };
 
 static void begin(struct world *w, uint64_t seed)
 {
@@ -260,6 +267,164 @@ static void test_it_stops_promptly(void **st)
     }
 }
 
+/* What was spilled is not there any more when it is joined: the table is read again, and the word is right. */
+static void test_a_store_that_is_lost_is_filled_again(void **st)
+{
+    (void)st;
+    int lost = 0;
+    for (uint64_t seed = 1; seed <= seeds(); seed++) {
+        struct world w;
+        struct mf_error err = {0};
+        struct mf_verify_stats s;
+        struct mf_verify *v;
+        bool done = false, told = false, broken = false;
+        begin(&w, seed);
+        w.spared = ITEM + 1;
+        caught_up(&w);
+        bool differs = mf_mem_corrupt(w.dst, "public", "item", world_random(&w, 1000), (int)(seed % 3));
+        struct mf_verify_options o = verify_options(&w);
+        o.memory = 1;
+        assert_mf_ok(mf_verify_new(&o, &v, &err), &err);
+        for (int i = 0; !done; i++) {
+            world_step(&w);
+            enum mf_step step = mf_verify_step(v, (int)world_random(&w, 3), &err);
+            done = step == MF_STEP_DONE;
+            told |= step == MF_STEP_FAILED && strcmp(err.code, "MFSPILL") == 0;
+            assert_true(step != MF_STEP_FAILED || err.cls == MF_RETRY);
+            assert_true(i < 100000);
+            if (!broken && v->join->stage == JN_MATCH && vf_store_file(v->join->store) >= 0) {
+                broken = true;
+                assert_int_equal(ftruncate(vf_store_file(v->join->store), 1), 0);
+            }
+        }
+        mf_verify_stats(v, &s);
+        assert_true(told == broken);
+        assert_int_equal(s.rows_differing, differs);
+        lost += broken;
+        mf_verify_free(v);
+        world_free(&w);
+    }
+    assert_true(lost > (int)seeds() / 2);
+}
+
+/* ---- something happens at every read of the replica ---- */
+
+static bool within;
+
+static enum mf_mem_fate busy_hook(void *ctx, struct mf_mem_server *s, const char *op)
+{
+    struct world *w = ctx;
+    struct mf_error err;
+    if (within || s != w->dst || (strcmp(op, "source.digest_rows") != 0 && strcmp(op, "source.read_rows") != 0)) {
+        return MF_MEM_GO;
+    }
+    within = true;
+    for (int i = 0; i < 6; i++) {
+        world_app(w);
+        mf_capture_step(w->pipe->capture, 0, &err);
+        mf_apply_step(w->pipe->apply, 0, &err);
+    }
+    within = false;
+    return MF_MEM_GO;
+}
+
+/* Transactions are made and applied in every moment in which they may be. */
+static void test_what_must_stand_still_does(void **st)
+{
+    (void)st;
+    for (uint64_t seed = 1; seed <= seeds(); seed++) {
+        struct world w;
+        struct mf_verify_stats s;
+        begin(&w, seed);
+        mf_mem_set_hook(w.dst, busy_hook, &w);
+        verify(&w, false, true, &s);
+        if (s.rows_differing || s.tables_equal != 3) {
+            fail_msg("seed %" PRIu64 ": %" PRId64 " false differences", seed, s.rows_differing);
+        }
+        world_free(&w);
+    }
+}
+
+/* ---- threads ---- */
+
+struct crew {
+    struct world *w;
+    struct mf_verify *v;
+    atomic_int next;
+    atomic_bool stop;
+};
+
+static void rest(void)
+{
+    struct timespec t = {.tv_nsec = 200 * 1000};
+    nanosleep(&t, NULL);
+}
+
+static void *application(void *arg)
+{
+    struct crew *c = arg;
+    struct world own = *c->w; /* its own chance; the servers are shared */
+    while (!c->stop) {
+        world_app(&own);
+        rest();
+    }
+    return NULL;
+}
+
+static void *verifier(void *arg)
+{
+    struct crew *c = arg;
+    struct mf_error err = {0};
+    int worker = atomic_fetch_add(&c->next, 1);
+    for (enum mf_step s = MF_STEP_MORE; s != MF_STEP_DONE;) {
+        s = mf_verify_step(c->v, worker, &err);
+        if (s == MF_STEP_FAILED) {
+            print_error("verify: %s [%s]\n", err.text, err.code);
+            abort();
+        }
+        if (s == MF_STEP_IDLE) {
+            rest();
+        }
+    }
+    return NULL;
+}
+
+/* Everything at the same instant: two that write, one that follows, three that compare. */
+static void test_threads_find_nothing_where_nothing_is_wrong(void **st)
+{
+    (void)st;
+    struct world w;
+    struct mf_error err = {0};
+    pthread_t app, workers[3];
+    begin(&w, 11);
+    assert_mf_ok(mf_pipe_start(w.pipe, &err), &err);
+    struct crew c = {.w = &w};
+    assert_int_equal(pthread_create(&app, NULL, application, &c), 0);
+    for (int round = 0; round < 12; round++) {
+        struct mf_verify_stats s;
+        struct mf_verify_options o = verify_options(&w);
+        o.jobs = 3;
+        assert_mf_ok(mf_verify_new(&o, &c.v, &err), &err);
+        c.next = 0;
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(pthread_create(&workers[i], NULL, verifier, &c), 0);
+        }
+        for (int i = 0; i < 3; i++) {
+            pthread_join(workers[i], NULL);
+        }
+        mf_verify_stats(c.v, &s);
+        mf_verify_free(c.v);
+        assert_true(s.finished);
+        if (s.rows_differing) {
+            fail_msg("round %d: %" PRId64 " false differences", round, s.rows_differing);
+        }
+    }
+    c.stop = true;
+    pthread_join(app, NULL);
+    mf_pipe_stop(w.pipe);
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_clean_pair_shows_no_difference_under_load),
@@ -269,6 +434,9 @@ int main(void)
                                        cmocka_unit_test(test_surplus_rows_are_all_named),
                                        cmocka_unit_test(test_a_sample_is_of_the_same_rows),
                                        cmocka_unit_test(test_empty_tables_and_a_table_that_is_gone),
-                                       cmocka_unit_test(test_it_stops_promptly)};
+                                       cmocka_unit_test(test_it_stops_promptly),
+                                       cmocka_unit_test(test_a_store_that_is_lost_is_filled_again),
+                                       cmocka_unit_test(test_what_must_stand_still_does),
+                                       cmocka_unit_test(test_threads_find_nothing_where_nothing_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
