@@ -76,16 +76,16 @@ struct mf_cql_request {
     size_t nbound;
     enum cql_consistency consistency; /* 0 (ANY is not offered): the URL's, LOCAL_QUORUM unless it says */
     enum cql_consistency serial;      /* of a conditional statement; 0: LOCAL_SERIAL */
-    bool idempotent;                             /* executing it twice is the same as once */
+    bool idempotent;                  /* executing it twice is the same as once */
     bool has_token; /* token says where; else that of the first bound statement, where it can be known */
     int64_t token;
-    const char *keyspace;     /* whose replicas have the token; NULL: the prepared statement's, or the URL's */
-    uint32_t node;            /* of mf_cql_nodes; 0: none. Tried first when it is up; */
-    bool only_node;           /* and no other */
-    int timeout_ms;           /* for all of it, with every retry; 0: the request timeout */
-    int page_size;            /* rows; 0: all in one answer */
+    const char *keyspace;          /* whose replicas have the token; NULL: the prepared statement's, or the URL's */
+    uint32_t node;                 /* of mf_cql_nodes; 0: none. Tried first when it is up; */
+    bool only_node;                /* and no other */
+    int timeout_ms;                /* for all of it, with every retry; 0: the request timeout */
+    int page_size;                 /* rows; 0: all in one answer */
     struct cql_bytes paging_state; /* of the answer before; p NULL: the first page */
-    bool trace; /* the server traces it: mf_cql_answer.trace_id */
+    bool trace;                    /* the server traces it: mf_cql_answer.trace_id */
 };
 
 /* ---- answers ---- */
@@ -100,7 +100,7 @@ struct mf_cql_answer {
     const struct cql_columns *columns; /* NULL: no rows */
     size_t nrows;                      /* of this page */
     struct cql_bytes paging_state;     /* p NULL: this was the last page */
-    bool schema_changed; /* a statement that changed the schema */
+    bool schema_changed;               /* a statement that changed the schema */
     uint8_t trace_id[16];
     const char *warnings; /* the server's, joined by "; "; NULL: none */
 };
@@ -166,8 +166,9 @@ uint32_t mf_cql_owner(struct mf_cql *c, const char *keyspace, int64_t token);
 
 struct mf_cql_facts {
     char cluster[128], release[32], partitioner[128], local_dc[64];
-    char keyspace[49]; /* the URL's; "" */
-    int protocol;      /* 5 or 4 */
+    char keyspace[49];                /* the URL's; "" */
+    int protocol;                     /* 5 or 4 */
+    enum cql_consistency consistency; /* of requests that do not say their own */
     bool compressed, tls, murmur3;
     size_t nodes, nodes_up;
     uint64_t ring; /* grows whenever nodes, tokens or replication changed */
