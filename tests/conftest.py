@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 
+from harness.cassandra import Cassandra
 from harness.midflight import Midflight
 from harness.mysql_servers import MysqlServer
 from harness.pgdrive import Drive
@@ -166,6 +167,63 @@ def mysql_pair(mysql_database, mysql_versions):
     source = mysql_database("source", mysql_versions[0])
     target = mysql_database("target", mysql_versions[1], name=source.name)
     return source, target
+
+
+class CassandraServers(Servers):
+    """The same for Cassandra; a role is a name for who shares one, the rest as Cassandra takes it."""
+
+    def get(self, role: str = "target", nodes: int = 1, **named) -> Cassandra:
+        key = (role, nodes, repr(sorted(named.items())))
+        if key not in self.known:
+            self.known[key] = Cassandra(nodes, **named)
+        return self.known[key].start()
+
+
+@pytest.fixture(scope="session")
+def _cassandras():
+    all_ = CassandraServers()
+    yield all_
+    all_.close()
+
+
+@pytest.fixture(scope="module")
+def cassandra_servers(_cassandras):
+    """cassandra_servers.get(nodes=3, settings={…}) → a running Cassandra. One node is shared by the session; what is larger than that ends with
+    the module, because every node keeps a gigabyte."""
+    yield _cassandras
+    for key in [k for k, one in _cassandras.known.items() if len(one.nodes) > 1]:
+        _cassandras.known.pop(key).destroy()
+
+
+@pytest.fixture
+def own_cassandra():
+    """own_cassandra(nodes=1, …) → a running Cassandra for this test alone."""
+    made = []
+
+    def make(nodes: int = 1, **named) -> Cassandra:
+        made.append(Cassandra(nodes, **named))
+        return made[-1].start()
+
+    yield make
+    for one in made:
+        one.destroy()
+
+
+@pytest.fixture
+def keyspace(cassandra_servers, request):
+    """keyspace() → (a running Cassandra, the name of an empty keyspace on it for this test); dropped after it."""
+    made = []
+
+    def make(role: str = "target", nodes: int = 1, **named) -> tuple[Cassandra, str]:
+        name = f"t{os.getpid()}_{next(_numbers)}_" + re.sub(r"\W+", "_", request.node.name)[:20].lower()
+        server = cassandra_servers.get(role, nodes, **named)
+        made.append((server, server.create_keyspace(name)))
+        return made[-1]
+
+    yield make
+    for server, name in made:
+        if server.running():
+            server.cql(f"DROP KEYSPACE IF EXISTS {name}")
 
 
 def said(findings) -> dict:

@@ -355,7 +355,7 @@ struct mf_connector {
     bool order_is_bytes;         /* positions count bytes of the log; else commits */
     bool commits_can_wait;       /* as a source it can let commits wait for a stream */
     bool streams; /* it tells of its changes (stream_*): it can be followed. A target that cannot has no stream back */
-    bool last_write_wins;        /* as a target it takes rows by their stamps: see window_begin */
+    bool last_write_wins; /* as a target it takes rows by their stamps: see window_begin */
     int (*open)(const struct mf_db_options *o, struct mf_db **ret,
                 struct mf_error *err); /* connects once to see that it can */
     void (*close)(struct mf_db *db);

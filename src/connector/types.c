@@ -150,6 +150,55 @@ void mf_result_diverged(struct mf_window_result *r, const struct mf_table *t, co
     }
 }
 
+static bool grow_missing(struct mf_window_result *r)
+{
+    size_t cap = r->cap ? r->cap * 2 : 64;
+    struct mf_missing *more = mf_alloc_array(r->arena, cap, sizeof *more);
+    if (!more) {
+        return false;
+    }
+    if (r->nmissing) {
+        memcpy(more, r->missing, r->nmissing * sizeof *more);
+    }
+    r->missing = more;
+    r->cap = cap;
+    return true;
+}
+
+/* Its key columns alone; the others are MF_UNCHANGED. */
+static bool copy_key(struct mf_arena *arena, const struct mf_table *t, const struct mf_row *key, struct mf_row *ret)
+{
+    *ret = (struct mf_row){.n = t->ncolumns, .values = mf_alloc_array(arena, t->ncolumns, sizeof(struct mf_value))};
+    bool ok = ret->values != NULL;
+    for (uint16_t i = 0; ok && i < t->ncolumns; i++) {
+        ret->values[i] = (struct mf_value){.kind = MF_UNCHANGED};
+    }
+    for (uint16_t k = 0; ok && k < t->nkey; k++) {
+        struct mf_value *v = &ret->values[t->key[k]];
+        *v = key->values[t->key[k]];
+        if (mf_value_has_bytes(v)) {
+            v->data = mf_memdup_a(arena, v->data ? v->data : "", v->len);
+            ok = v->data != NULL;
+        }
+    }
+    return ok;
+}
+
+int mf_result_missing(struct mf_window_result *r, const struct mf_table *t, const struct mf_row *key,
+                      struct mf_error *err)
+{
+    struct mf_row copy;
+    if (!r || !r->arena) {
+        return mf_fail(err, MF_FATAL, "MFBUG", "a missing row has nowhere to be told");
+    }
+    if ((r->nmissing == r->cap && !grow_missing(r)) || !copy_key(r->arena, t, key, &copy)) {
+        r->missing_lost = true;
+        return 0;
+    }
+    r->missing[r->nmissing++] = (struct mf_missing){.table = t, .key = copy};
+    return 0;
+}
+
 /* ---- quarantine ---- */
 
 #define SHOWN_PART 200u /* of a value where there is no key */

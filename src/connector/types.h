@@ -246,6 +246,9 @@ struct mf_window_result {
     size_t ntold;
     struct mf_diverged *told;
 };
+/* A row that must be read again: the key columns of `key` are copied. Out of room: missing_lost. MF_FATAL MFBUG without a result. */
+int mf_result_missing(struct mf_window_result *r, const struct mf_table *t, const struct mf_row *key,
+                      struct mf_error *err);
 /* Counts a row, and names it while there is room. what is static; key is copied. */
 void mf_result_diverged(struct mf_window_result *r, const struct mf_table *t, const char *what, const char *key);
 

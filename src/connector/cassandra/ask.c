@@ -136,5 +136,6 @@ bool cass_cell_true(const struct cql_bytes *cells, int i)
 /* There is no code of its own for it: a table or keyspace that is not there is an invalid request ("table … does not exist", "unconfigured table"). */
 bool cass_no_book(const struct mf_error *err)
 {
-    return strcmp(err->code, "0x2200") == 0 && (strstr(err->text, "does not exist") || strstr(err->text, "unconfigured"));
+    return strcmp(err->code, "0x2200") == 0 &&
+           (strstr(err->text, "does not exist") || strstr(err->text, "unconfigured"));
 }

@@ -172,12 +172,19 @@ int cass_quarantine_forget(struct cass_db *db, const struct mf_pipe_id *pipe, co
                            const struct mf_row *row, int64_t stamp, struct mf_error *err);
 int cass_quarantine_forget_table(struct cass_db *db, const struct mf_pipe_id *pipe, const char *schema,
                                  const char *table, int64_t stamp, struct mf_error *err);
+/* Whether the row is kept there. */
+int cass_quarantine_has(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_table *t,
+                        const struct mf_row *row, bool *ret, struct mf_error *err);
 int cass_quarantine_any(struct cass_db *db, const struct mf_pipe_id *pipe, bool *ret, struct mf_error *err);
 int cass_quarantine_list(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,
                          struct mf_error *err);
 int cass_quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int64_t id, struct mf_error *err);
 
-/* ---- catalog*.c, check*.c, read*.c ---- */
+/* ---- check*.c ---- */
+int cass_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
+                      struct mf_error *err);
+int cass_check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err);
+
 extern const struct mf_source_ops cass_source_ops;
 
 #endif

@@ -60,8 +60,8 @@ static int write_row(struct cass_db *db, const char *migration, const struct mf_
     cass_i64((int64_t)e->epoch, number);
     cass_i64((int64_t)was->epoch, before);
     const char *open = e->open ? "true" : "false", *was_open = was->open ? "true" : "false";
-    const char *fresh[] = {migration, number, e->writer, open}, *later[] = {number, e->writer, open,
-                                                                           migration, before, was_open};
+    const char *fresh[] = {migration, number, e->writer, open},
+               *later[] = {number, e->writer, open, migration, before, was_open};
     return there ? cass_ask(db, CASS_IF,
                             "UPDATE midflight.epoch SET epoch = ?, writer = ?, open = ? WHERE migration = ?"
                             " IF epoch = ? AND open = ?",

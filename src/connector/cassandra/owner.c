@@ -20,11 +20,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LEASE_S  8 /* a run that was killed keeps the next one away so long: less than that one waits */
-#define RENEW_US (1 * MF_US_PER_SEC)
-#define RETRY_US (250 * MF_US_PER_MS)
-#define TRIES    5
-#define TEXT(n)  #n
+#define LEASE_S   8 /* a run that was killed keeps the next one away so long: less than that one waits */
+#define RENEW_US  (1 * MF_US_PER_SEC)
+#define RETRY_US  (250 * MF_US_PER_MS)
+#define TRIES     5
+#define TEXT(n)   #n
 #define NUMBER(n) TEXT(n)
 
 /* ---- owner ---- */
@@ -89,7 +89,7 @@ int cass_owner(struct mf_db *base, const struct mf_pipe_id *pipe, const char *cl
 struct cass_run_lock {
     struct mf_run_lock base;
     char migration[41], holder[33], host[128];
-    pthread_t thread; /* renews: nothing else */
+    pthread_t thread;     /* renews: nothing else */
     pthread_mutex_t lock; /* guards the rest; changed is signalled when it is to end */
     pthread_cond_t changed;
     bool end, lost;
@@ -103,14 +103,15 @@ static int take(struct cass_db *db, struct cass_run_lock *l, bool renew, char *r
     const struct cql_bytes *cells;
     const char *fresh[] = {l->migration, l->holder, l->host}, *again[] = {l->holder, l->host, l->migration, l->holder};
     int64_t asked = mf_now_us();
-    int rc = renew ? cass_ask(db, CASS_IF,
-                              "UPDATE midflight.run_lock USING TTL " NUMBER(LEASE_S) " SET holder = ?, host = ?"
-                              " WHERE migration = ? IF holder = ?",
-                              again, 4, &a, err)
-                   : cass_ask(db, CASS_IF,
-                              "INSERT INTO midflight.run_lock (migration, holder, host) VALUES (?, ?, ?) IF NOT EXISTS"
-                              " USING TTL " NUMBER(LEASE_S),
-                              fresh, 3, &a, err);
+    int rc = renew
+                 ? cass_ask(db, CASS_IF,
+                            "UPDATE midflight.run_lock USING TTL " NUMBER(LEASE_S) " SET holder = ?, host = ?"
+                                                                                   " WHERE migration = ? IF holder = ?",
+                            again, 4, &a, err)
+                 : cass_ask(db, CASS_IF,
+                            "INSERT INTO midflight.run_lock (migration, holder, host) VALUES (?, ?, ?) IF NOT EXISTS"
+                            " USING TTL " NUMBER(LEASE_S),
+                            fresh, 3, &a, err);
     if (rc < 0 || (rc = cass_first(a, &cells, err)) < 0) {
         return -1;
     }
@@ -130,7 +131,8 @@ static int take(struct cass_db *db, struct cass_run_lock *l, bool renew, char *r
         }
     }
     if (strcmp(holder, l->holder) == 0) {
-        return renew ? mf_fail(err, MF_RETRY, "MFLOST", "the right to run was not renewed") : take(db, l, true, ret_who, n, err);
+        return renew ? mf_fail(err, MF_RETRY, "MFLOST", "the right to run was not renewed")
+                     : take(db, l, true, ret_who, n, err);
     }
     snprintf(ret_who, n, "%s", holder[0] ? host : renew ? "nobody" : "?");
     return 0;
@@ -235,9 +237,10 @@ int cass_run_lock_check(struct mf_run_lock *base, struct mf_error *err)
     if (!l->lost && mf_now_us() <= l->good_until_us) {
         return 0;
     }
-    return mf_fail(err, MF_RETRY, "MFLOST",
-                   "the right to run this migration could not be renewed in the cluster of %s within " NUMBER(LEASE_S) " s",
-                   cass_db_of(base->db)->facts.host);
+    return mf_fail(
+        err, MF_RETRY, "MFLOST",
+        "the right to run this migration could not be renewed in the cluster of %s within " NUMBER(LEASE_S) " s",
+        cass_db_of(base->db)->facts.host);
 }
 
 void cass_run_lock_release(struct mf_run_lock *base)

@@ -127,8 +127,6 @@ int my_put_rows(struct my_applier *a, const struct my_shape *s, const struct mf_
 int my_batch_fuzzy(struct my_applier *a, const struct mf_batch_table *b, struct mf_error *err);
 int my_batch_strict(struct my_applier *a, const struct mf_batch_table *b, struct mf_error *err);
 int my_batch_truncate(struct my_applier *a, const struct mf_change *c, struct mf_error *err);
-/* Notes a row (by its new key) to be read again from the source. */
-int my_note_missing(struct my_applier *a, const struct mf_table *t, const struct mf_row *key, struct mf_error *err);
 bool my_same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b);
 
 /* ---- apply_careful.c ---- */

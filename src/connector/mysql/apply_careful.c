@@ -350,14 +350,14 @@ static int update_fuzzy(struct my_applier *a, const struct my_shape *s, const st
         return moves ? rename_entry(a, s->table, old, now, err) : 0;
     }
     if (moves && mf_row_refused(now) < 0) {
-        return remove_row(a, s, old, err) < 0 || my_note_missing(a, s->table, now, err) < 0 ? -1 : 0;
+        return remove_row(a, s, old, err) < 0 || mf_result_missing(a->result, s->table, now, err) < 0 ? -1 : 0;
     }
     struct my_attempt t = {.s = s, .kind = MY_TRY_UPDATE, .old = old, .now = now};
     if (my_attempt(a, &t, &o, &refusal, err) < 0) {
         return -1;
     }
     if (o == MY_MISSING) {
-        return a->result ? my_note_missing(a, s->table, old, err) : 0;
+        return a->result ? mf_result_missing(a->result, s->table, old, err) : 0;
     }
     return o == MY_DONE ? 0 : reject_update(a, s, old, now, &refusal, err);
 }
@@ -404,7 +404,7 @@ static int update_missing(struct my_applier *a, const struct my_shape *s, const 
         return careful_put(a, s, now, 1, err);
     }
     const struct mf_row *key = completed(a, old, now);
-    return key ? my_note_missing(a, s->table, key, err) : no_room(a, err);
+    return key ? mf_result_missing(a->result, s->table, key, err) : no_room(a, err);
 }
 
 static int careful_update(struct my_applier *a, const struct my_shape *s, const struct mf_rowchange *c,

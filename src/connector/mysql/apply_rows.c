@@ -112,34 +112,6 @@ static int new_key(struct mf_arena *arena, const struct mf_table *t, const struc
     return v ? 0 : -1;
 }
 
-int my_note_missing(struct my_applier *a, const struct mf_table *t, const struct mf_row *key, struct mf_error *err)
-{
-    struct mf_window_result *r = a->result;
-    if (!r || !r->arena) {
-        return mf_fail(err, MF_FATAL, "MFBUG", "a missing row has nowhere to be told");
-    }
-    if (r->nmissing == r->cap) {
-        size_t cap = r->cap ? r->cap * 2 : 64;
-        struct mf_missing *more = mf_alloc_array(r->arena, cap, sizeof *more);
-        if (!more) {
-            r->missing_lost = true;
-            return 0;
-        }
-        if (r->nmissing) {
-            memcpy(more, r->missing, r->nmissing * sizeof *more);
-        }
-        r->missing = more;
-        r->cap = cap;
-    }
-    struct mf_row copy;
-    if (new_key(r->arena, t, NULL, key, &copy) < 0) {
-        r->missing_lost = true;
-        return 0;
-    }
-    r->missing[r->nmissing++] = (struct mf_missing){.table = t, .key = copy};
-    return 0;
-}
-
 /* The new key of a partial update waits for the answer that says whether its row was found. */
 static int remember_partial(struct my_applier *a, const struct mf_table *t, const struct mf_rowchange *c,
                             struct mf_error *err)
@@ -180,7 +152,7 @@ static int sort_fuzzy(struct my_applier *a, const struct mf_batch_table *b, stru
             f->whole.rows[f->whole.n++] = &c->new_row;
         } else if (!moves) {
             f->partial[f->npartial++] = c;
-        } else if (my_note_missing(a, b->table, &c->new_row, err) < 0) {
+        } else if (mf_result_missing(a->result, b->table, &c->new_row, err) < 0) {
             return my_wire_fail(a, err);
         }
     }

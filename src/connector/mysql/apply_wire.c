@@ -178,7 +178,7 @@ static int take_rows(struct my_applier *a, const struct my_expect *e, uint64_t r
     const struct mf_table *t = e->shape->table;
     if (e->kind == MY_EXPECT_FOUND && rows == 0) {
         const struct mf_missing *m = &a->partial[e->first];
-        return my_note_missing(a, m->table, &m->key, err);
+        return mf_result_missing(a->result, m->table, &m->key, err);
     }
     if ((e->kind == MY_EXPECT_ROWS || e->kind == MY_EXPECT_COUNT) && rows != e->want) {
         return mf_fail(err, MF_CONFLICT, "MFMISS", "%s %s.%s: found %llu of the %llu rows to change", e->doing,

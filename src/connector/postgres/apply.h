@@ -114,8 +114,6 @@ int pg_send_unquarantine(struct pg_applier *a, const struct pg_shape *s, const s
 int pg_send_hashing(struct pg_applier *a, bool on, struct mf_error *err);
 /* A new statement of the shape's; takes the text. */
 struct pg_stmt *pg_stmt_new(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind kind, struct mf_buf *sql);
-/* Notes a row (by its new key) to be read again from the source. */
-int pg_note_missing(struct pg_applier *a, const struct mf_table *t, const struct mf_row *key, struct mf_error *err);
 bool pg_same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b);
 
 /* One row (or several new ones) through one statement, behind a savepoint. */

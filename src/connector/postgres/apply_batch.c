@@ -133,7 +133,7 @@ static int sort_fuzzy(struct pg_applier *a, const struct mf_batch_table *b, stru
             list_add(whole, NULL, &c->new_row);
         } else if (!u.moves_key) {
             partial[(*npartial)++] = u;
-        } else if (pg_note_missing(a, b->table, &c->new_row, err) < 0) {
+        } else if (mf_result_missing(a->result, b->table, &c->new_row, err) < 0) {
             a->failed = *err;
             return -1;
         }

@@ -302,7 +302,9 @@ static int update_fuzzy(struct pg_applier *a, struct pg_shape *s, const struct m
         return moves ? rename_entry(a, s->table, &c->old_row, &c->new_row, err) : 0;
     }
     if (moves && mf_row_refused(&c->new_row) < 0) {
-        return remove_row(a, s, &c->old_row, err) < 0 || pg_note_missing(a, s->table, &c->new_row, err) < 0 ? -1 : 0;
+        return remove_row(a, s, &c->old_row, err) < 0 || mf_result_missing(a->result, s->table, &c->new_row, err) < 0
+                   ? -1
+                   : 0;
     }
     struct pg_attempt t = {.s = s,
                            .kind = PG_STMT_UPDATE_FOUND,
@@ -350,7 +352,7 @@ static int update_missing(struct pg_applier *a, struct pg_shape *s, const struct
         v[i] = c->new_row.values[i].kind == MF_UNCHANGED && i < old->n ? old->values[i] : c->new_row.values[i];
     }
     struct mf_row key = {.n = c->new_row.n, .values = v};
-    return pg_note_missing(a, s->table, &key, err);
+    return mf_result_missing(a->result, s->table, &key, err);
 }
 
 static int careful_update(struct pg_applier *a, struct pg_shape *s, const struct mf_rowchange *c, struct mf_error *err)

@@ -200,7 +200,7 @@ static int take_found(struct pg_applier *a, const struct pg_expect *e, const PGr
     }
     for (size_t i = 0; i < e->n; i++) {
         const struct mf_missing *m = &a->partial[e->first + i];
-        if (!found[i + 1] && pg_note_missing(a, m->table, &m->key, err) < 0) {
+        if (!found[i + 1] && mf_result_missing(a->result, m->table, &m->key, err) < 0) {
             return -1;
         }
     }

@@ -1,0 +1,120 @@
+/* Chunks of the copy. Every row of a table has the same stamp, older than every change: rows may be there already, from a try before this one, and are
+ * written over by themselves. A chunk's record comes after all of its rows are acknowledged. */
+#include "connector/cassandra/cass.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+#define ROWS_BYTES ((size_t)1 << 30)
+
+struct cass_loader {
+    struct mf_loader base;
+    struct mf_pipe_id pipe;
+    struct cass_gather *gather;
+    struct cass_statements s; /* of the table being loaded */
+    int64_t stamp;
+    struct mf_buf bytes; /* rows as they are bound */
+    struct place {
+        size_t at, len;
+        uint16_t n;
+    } * places;
+    size_t cap;
+};
+
+int cass_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err)
+{
+    (void)err;
+    struct cass_loader *l = mf_xcalloc(1, sizeof *l);
+    l->base.db = db;
+    l->pipe = *pipe;
+    l->gather = cass_gather_new(cass_db_of(db));
+    mf_buf_init(&l->bytes, ROWS_BYTES);
+    *ret = &l->base;
+    return 0;
+}
+
+void cass_loader_close(struct mf_loader *base)
+{
+    struct cass_loader *l = (struct cass_loader *)base;
+    if (l) {
+        cass_gather_free(l->gather);
+        mf_buf_free(&l->bytes);
+        free(l->places);
+        free(l);
+    }
+}
+
+int cass_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape,
+                    int64_t stamp, struct mf_error *err)
+{
+    struct cass_loader *l = (struct cass_loader *)base;
+    (void)source_shape;
+    l->stamp = stamp;
+    return cass_statements(cass_db_of(base->db), t, &l->s, err);
+}
+
+int cass_load_data(struct mf_loader *base, const void *data, size_t len, struct mf_error *err)
+{
+    (void)base, (void)data, (void)len;
+    return mf_fail(err, MF_FATAL, "MFUNSUP", "rows go to Cassandra one by one, not as bytes of another server");
+}
+
+int cass_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, struct mf_error *err)
+{
+    struct cass_loader *l = (struct cass_loader *)base;
+    struct cass_db *db = cass_db_of(base->db);
+    if (n > l->cap) {
+        l->places = mf_xreallocarray(l->places, n, sizeof *l->places);
+        l->cap = n;
+    }
+    mf_buf_reset(&l->bytes);
+    for (size_t i = 0; i < n; i++) {
+        struct cql_values v;
+        size_t at = l->bytes.len;
+        if (cass_bind_insert(db, &l->s, &rows[i], &rows[i], CASS_NULLS_LEFT, l->stamp, &l->bytes, &v, err) < 0) {
+            return -1;
+        }
+        l->places[i] = (struct place){at, v.len, v.n};
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct cql_values v = {(const uint8_t *)l->bytes.data + l->places[i].at, l->places[i].len, l->places[i].n};
+        if (cass_gather_add(l->gather, l->s.insert, &v, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int cass_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_error *err)
+{
+    return cass_load_rows(base, row, 1, err);
+}
+
+int cass_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, struct mf_error *err)
+{
+    struct cass_loader *l = (struct cass_loader *)base;
+    return cass_quarantine_put(cass_db_of(base->db), &l->pipe, q, l->stamp, err);
+}
+
+int cass_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, struct mf_error *err)
+{
+    struct cass_loader *l = (struct cass_loader *)base;
+    return cass_gather_drain(l->gather, err) < 0 || cass_chunk_write(cass_db_of(base->db), &l->pipe, done, err) < 0 ? -1
+                                                                                                                    : 0;
+}
+
+void cass_load_abort(struct mf_loader *base)
+{
+    cass_gather_reset(((struct cass_loader *)base)->gather);
+}
+
+int cass_table_reset(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_table *t, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf sql = {.max = 4096};
+    struct cass_db *db = cass_db_of(base);
+    mf_buf_puts(&sql, "TRUNCATE TABLE ");
+    cass_put_name(&sql, t->schema, t->name);
+    return mf_cql_query(db->cql, mf_buf_str(&sql), NULL, err) < 0 || cass_chunks_forget(db, pipe, t->id, err) < 0 ? -1
+                                                                                                                  : 0;
+}
