@@ -97,8 +97,43 @@ static int read_skew(struct cass_check *k, uint32_t node, int64_t *ret, struct m
     return 0;
 }
 
+static void say_skew(struct cass_check *k, const char *object, int64_t skew, const char *what)
+{
+    int64_t size = skew < 0 ? -skew : skew;
+    if (size > SKEW_NOTED) {
+        cass_say(
+            k, size > SKEW_TOO_MUCH ? MF_BLOCKER : MF_WARNING, "clock-skew", object,
+            "set the clocks (chronyd, ntpd) of the source's server, of all nodes, and of the machine midflight runs "
+            "on",
+            "its clock is %" PRId64 " ms %s ours: the last write wins by its timestamp here, %s", size,
+            skew < 0 ? "behind" : "ahead of", what);
+    }
+}
+
+/* Stamps begin at the source's clock. */
+static int check_source_clock(struct cass_check *k, struct mf_error *err)
+{
+    int64_t theirs = 0, before = mf_wall_us();
+    if (k->source->connector->source->clock(k->source, &theirs, err) < 0) {
+        return -1;
+    }
+    int64_t early = theirs - mf_wall_us(), late = theirs - before;
+    say_skew(
+        k, "the source's server",
+        (early > 0  ? early
+         : late < 0 ? late
+                    : 0) /
+            1000,
+        "and what midflight writes has the source's: what applications write here after a cutover loses against what "
+        "is ahead of it");
+    return 0;
+}
+
 static int check_clocks(struct cass_check *k, struct mf_error *err)
 {
+    if (check_source_clock(k, err) < 0) {
+        return -1;
+    }
     for (size_t i = 0; i < k->nnodes; i++) {
         int64_t skew = 0;
         if (!k->nodes[i].up) {
@@ -107,14 +142,8 @@ static int check_clocks(struct cass_check *k, struct mf_error *err)
         if (read_skew(k, k->nodes[i].id, &skew, err) < 0) {
             return -1;
         }
-        int64_t size = skew < 0 ? -skew : skew;
-        if (size > SKEW_NOTED) {
-            cass_say(k, size > SKEW_TOO_MUCH ? MF_BLOCKER : MF_WARNING, "clock-skew", k->nodes[i].address,
-                     "set the clocks (chronyd, ntpd) of all nodes and of the machine midflight runs on",
-                     "its clock is %" PRId64 " ms %s ours: the last write wins by its timestamp here, and what "
-                     "applications write through a node whose clock is behind loses against what midflight has written",
-                     size, skew < 0 ? "behind" : "ahead of");
-        }
+        say_skew(k, k->nodes[i].address, skew,
+                 "and what applications write through a node whose clock is behind loses against what is there");
     }
     return 0;
 }

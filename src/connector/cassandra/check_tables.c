@@ -175,7 +175,7 @@ static int take_beside(void *ctx, const struct cql_bytes *cells, struct mf_error
     }
     MF_CLEANUP_FREE char *object = table_object(keyspace, table);
     MF_CLEANUP_BUF struct mf_buf todo = {.max = 1024};
-    bool trigger = mf_streq(b->drop, "TRIGGER");
+    bool trigger = strcmp(b->drop, "TRIGGER") == 0;
     mf_buf_printf(&todo, "DROP %s ", b->drop);
     if (!trigger) {
         cass_put_ident(&todo, keyspace);
