@@ -35,6 +35,7 @@ struct mf_rowchange {
     enum mf_rowop op;
     uint32_t count; /* 1, except for identity FULL: so many equal rows */
     int64_t stamp;  /* of the last change that came to this; for targets that keep the last write */
+    bool plain;     /* INSERT: one insert and nothing else, so that none of the row's values was ever another */
     struct mf_row old_row, new_row;
 };
 

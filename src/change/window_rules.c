@@ -85,6 +85,7 @@ static int write_entry(struct mf_window *w, uint32_t table, struct mf_wentry *e,
                        const struct mf_row *row, enum mf_keystate next, enum move m)
 {
     const struct mf_wtable *t = &w->tables[table];
+    bool fresh = !e;
     if (!e) {
         struct mf_row copy;
         if (mf_wcopy_row(w, t, row, m == REMOVE, &copy) < 0 || !(e = mf_wadd_entry(w, table, hash))) {
@@ -96,6 +97,7 @@ static int write_entry(struct mf_window *w, uint32_t table, struct mf_wentry *e,
     }
     e->state = (uint8_t)next;
     e->rc.stamp = w->stamp;
+    e->rc.plain = fresh && m == PUT;
     return 0;
 }
 

@@ -222,8 +222,8 @@ struct mf_target_ops {
      *
      *  begin   writes nothing. mode->fuzzy always: nobody knows what was there, so nothing is ever MFDIVERGED.
      *  batch   rows may be written at once and in any order, with those of other batches of this window and of earlier ones that failed: stamps keep what
-     *          must come last. INSERT writes the values with mf_rowchange.stamp, and no NULLs: what was there under the key was deleted, with a smaller
-     *          stamp. REPLACE, and an UPDATE whose new row is whole: all of the row, NULLs as deletions of the value. An UPDATE that is not whole writes
+     *          must come last. INSERT writes the row with mf_rowchange.stamp; no NULLs where it is plain (what was there under the key was
+     *          deleted, with a smaller stamp), else NULLs as deletions of the value. REPLACE, and an UPDATE whose new row is whole: the same, all of the row. An UPDATE that is not whole writes
      *          what is known of it, MF_UNCHANGED not at all. DELETE deletes the row with its stamp, found or not. An UPDATE that changes the key is a DELETE
      *          of the old one, and of the new one all of the row when it is whole; else nothing is written of that, and it is reported missing, always.
      *          TRUNCATE deletes everything with a smaller stamp. A database that cannot say that waits until what came before is written, and empties the

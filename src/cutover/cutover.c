@@ -276,11 +276,24 @@ static int still_answers(struct mf_cutover *c, struct mf_error *err)
     return 0;
 }
 
+/* Where the side that is left keeps the last write, what comes back to it is later than what was written there. */
+static int stamps_go_on(struct mf_cutover *c, struct mf_error *err)
+{
+    int64_t now;
+    if (!c->o.from->connector->last_write_wins) {
+        return 0;
+    }
+    return c->o.from->connector->source->clock(c->o.from, &now, err) < 0 ||
+                   mf_stamp_raise(c->o.state, c->o.back->id.direction, now, err) < 0
+               ? -1
+               : 0;
+}
+
 static enum mf_step do_decide(struct mf_cutover *c, struct mf_error *err)
 {
     /* The gate stops writes, not CREATE TABLE. And by the rehearsal what others wrote to the new side before it has been seen. */
     if (mf_cutover_others(c, err) < 0 || (c->o.last_guard && c->o.last_guard(c->o.ctx, err) < 0) ||
-        still_answers(c, err) < 0 || in_time(c, "deciding", err) < 0) {
+        still_answers(c, err) < 0 || stamps_go_on(c, err) < 0 || in_time(c, "deciding", err) < 0) {
         return MF_STEP_FAILED;
     }
     struct mf_hold *hold = c->hold;

@@ -100,6 +100,7 @@ struct mf_migration {
     /* lag.c: when both sides were last known to be even (wall clock), and when that was last looked at; read under `lock` elsewhere */
     int64_t even_us, heard_us;
     int64_t even_kept_us;              /* control thread only, as what follows */
+    bool stamps_told;                  /* that they are ahead of the source's clock */
     int64_t wrong_told, wrong_told_us; /* writes on the wrong side that were logged, and when */
     bool beat_failed[2];               /* by enum mf_side: its last heartbeat */
     int64_t diverged_told; /* the last one that was logged, by its number in the state; control thread only */

@@ -70,6 +70,8 @@ static void sample(struct mf_migration *m)
     }
 }
 
+#define STAMP_AHEAD_US (5 * MF_US_PER_SEC)
+
 static void tell_one(void *ctx, int64_t seq, enum mf_direction d, const char *table, const char *key, const char *what)
 {
     struct mf_migration *m = ctx;
@@ -111,6 +113,26 @@ static void tell_wrong_side(struct mf_migration *m, int64_t now)
     m->wrong_told = count;
     m->wrong_told_us = now;
     mf_state_set_int(m->state, "wrong_side_told", count, NULL);
+}
+
+/* The source's clock was set back, or another server took over whose clock stands earlier. Changes keep their order; what is told concerns writes of others. */
+static void tell_stamps(struct mf_migration *m)
+{
+    struct mf_capture_stats c;
+    if (!m->target->connector->last_write_wins || !m->forward->capture) {
+        return;
+    }
+    mf_capture_stats(m->forward->capture, &c);
+    bool ahead = c.stamp_ahead_us > STAMP_AHEAD_US;
+    if (ahead && !m->stamps_told) {
+        mf_log(MF_WARN, "stamps",
+               "the source's clock stands %.1f s before the time it gave to earlier commits: until it has caught up, "
+               "changes are written with later times than "
+               "it says, and what an application writes to the target by itself within that time is taken for older "
+               "than they are",
+               (double)c.stamp_ahead_us / 1e6);
+    }
+    m->stamps_told = ahead;
 }
 
 static void tell_beat(struct mf_migration *m, const struct mf_db *db, bool failed, const struct mf_error *err)
@@ -190,6 +212,7 @@ void mf_idle_beat(struct mf_migration *m)
         sample(m);
         tell_diverged(m);
         tell_wrong_side(m, now);
+        tell_stamps(m);
     }
     if (!m->verify && !m->standing) {
         scheduled_verify(m, now);

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/mem.h"
-#include "pipeline/capture.h"
+#include "pipeline/stamp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -98,9 +98,7 @@ void mf_apply_note_stamp(struct mf_apply *a)
 int64_t mf_apply_stamp(struct mf_apply *a)
 {
     /* Before the first transaction, and after the right to write came back: what capture goes on from. */
-    int64_t first = mf_state_int(a->o.state, mf_stamp_key(a->o.pipe.direction), 0);
-    int64_t floor = mf_state_int(a->o.state, mf_stamp_floor_key(a->o.pipe.direction), 0);
-    floor = floor > first ? floor : first;
+    int64_t floor = mf_stamp_floor(a->o.state, a->o.pipe.direction);
     MF_LOCK_SCOPE(&a->mu);
     return a->stamp > floor ? a->stamp : floor;
 }
@@ -357,6 +355,7 @@ static void undo(struct mf_apply *a)
     if (a->w.begun) {
         a->o.replica->connector->target->window_abort(a->applier);
         a->w.begun = false;
+        a->unfinished = a->w.end;
     }
 }
 

@@ -82,6 +82,7 @@ struct mf_apply {
     struct mf_position released;
     struct mf_position careful_end; /* of the window that failed and is done again carefully; order 0: none */
     int64_t careful_stamp;          /* of it */
+    struct mf_position unfinished;  /* end of a window that was begun and not committed; order 0: none */
     uint64_t
         stop_before; /* order: the window ends before this transaction, whose schema change must wait for it; 0: no */
     uint64_t told;   /* order of reached that was last told (o.moved) */

@@ -199,6 +199,23 @@ static int load_consistency(struct mf_apply *a, struct mf_error *err)
     return 0;
 }
 
+/* Where a window is no transaction the replica may have some of one that was not committed: it is not consistent before it has come to its end. What an earlier
+ * process left was committed on the origin before now. */
+static int pass_unfinished(struct mf_apply *a, bool opening, struct mf_error *err)
+{
+    struct mf_position to = a->unfinished;
+    if (a->o.replica->connector->last_write_wins) {
+        if (opening && a->o.origin->connector->source->position(a->o.origin, &to, err) < 0) {
+            return -1;
+        }
+        if (mf_apply_raise_consistency(a, &to, err) < 0) {
+            return -1;
+        }
+    }
+    a->unfinished.order = 0;
+    return 0;
+}
+
 /* 1: not yet. */
 static int open_all(struct mf_apply *a, struct mf_error *err)
 {
@@ -216,7 +233,7 @@ static int open_all(struct mf_apply *a, struct mf_error *err)
     a->last_txn = checkpoint.order;
     a->reached = checkpoint;
     pthread_mutex_unlock(&a->mu);
-    int owes = mf_apply_recover(a, err);
+    int owes = pass_unfinished(a, true, err) < 0 ? -1 : mf_apply_recover(a, err);
     if (owes != 0) {
         return owes;
     }
@@ -233,7 +250,7 @@ static int open_all(struct mf_apply *a, struct mf_error *err)
 enum mf_step mf_apply_ensure_open(struct mf_apply *a, int timeout_ms, struct mf_error *err)
 {
     if (a->reader) {
-        return MF_STEP_MORE;
+        return a->unfinished.order && pass_unfinished(a, false, err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
     }
     if (!gate(a, timeout_ms)) {
         return MF_STEP_IDLE;

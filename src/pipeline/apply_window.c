@@ -258,7 +258,8 @@ enum ap_end mf_apply_gather(struct mf_apply *a, int timeout_ms, struct mf_error 
     uint64_t changes = 0;
     pthread_mutex_lock(&a->mu);
     a->w.consistency = a->consistency.order;
-    a->w.lenient = a->lenient || a->o.replica->connector->last_write_wins;
+    a->w.fuzzy = a->o.replica->connector->last_write_wins; /* also one with nothing but its checkpoint */
+    a->w.lenient = a->lenient || a->w.fuzzy;
     if (a->want_checkpoint) {
         timeout_ms = timeout_ms < 10 ? timeout_ms : 10;
     }

@@ -30,24 +30,10 @@
 #define BUSY         160 /* messages in BREATH_US */
 #define ENCODED_MAX  ((size_t)4 << 30)
 
-#define STAMP_MAX (INT64_C(1) << 60) /* of clocks: the year 38505 */
-
-const char *mf_stamp_key(enum mf_direction d)
-{
-    return d == MF_FORWARD ? "stamp.forward" : "stamp.reverse";
-}
-
-const char *mf_stamp_floor_key(enum mf_direction d)
-{
-    return d == MF_FORWARD ? "stamp.floor.forward" : "stamp.floor.reverse";
-}
-
 /* Nothing that comes from here on has a stamp up to what the state says. */
 static void raise_stamp(struct mf_capture *c)
 {
-    int64_t first = mf_state_int(c->o.state, mf_stamp_key(c->o.pipe.direction), 0);
-    int64_t floor = mf_state_int(c->o.state, mf_stamp_floor_key(c->o.pipe.direction), 0);
-    floor = floor > first ? floor : first;
+    int64_t floor = mf_stamp_floor(c->o.state, c->o.pipe.direction);
     c->stamp = floor > c->stamp ? floor : c->stamp;
 }
 
@@ -216,16 +202,6 @@ static int write_piece(void *ctx, const void *data, size_t len, struct mf_error 
     return mf_spool_write(ctx, data, len, err);
 }
 
-static int next_stamp(const struct mf_capture *c, const struct mf_item *item, int64_t *ret, struct mf_error *err)
-{
-    int64_t at = item->commit_time_us > 0 && item->commit_time_us < STAMP_MAX ? item->commit_time_us : 0;
-    if (c->stamp < 0 || c->stamp >= 2 * STAMP_MAX) {
-        return mf_fail(err, MF_FATAL, "MFSPOOL", "the spool has an impossible stamp, %lld", (long long)c->stamp);
-    }
-    *ret = at > c->stamp ? at : c->stamp + 1;
-    return 0;
-}
-
 static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item *item, struct mf_error *err)
 {
     struct mf_txn_head head = {.txn = item->shown ? item->shown : item->txn,
@@ -233,8 +209,9 @@ static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item 
                                .commit_time_us = item->commit_time_us,
                                .changes = mf_txnbuf_changes(t->buf),
                                .bytes = mf_txnbuf_bytes(t->buf)};
-    if (next_stamp(c, item, &head.stamp, err) < 0 || mf_spool_begin(c->o.spool, &head, err) < 0 ||
-        mf_txnbuf_stream(t->buf, write_piece, c->o.spool, err) < 0 || mf_spool_end(c->o.spool, err) < 0) {
+    if (mf_stamp_next(c->stamp, item->commit_time_us, &head.stamp, err) < 0 ||
+        mf_spool_begin(c->o.spool, &head, err) < 0 || mf_txnbuf_stream(t->buf, write_piece, c->o.spool, err) < 0 ||
+        mf_spool_end(c->o.spool, err) < 0) {
         return -1;
     }
     if (!c->dirty) {

@@ -10,6 +10,7 @@
 
 #include "connector/connector.h"
 #include "pipeline/dual.h"
+#include "pipeline/stamp.h"
 #include "pipeline/step.h"
 #include "spool/spool.h"
 #include "state/state.h"
@@ -18,11 +19,6 @@ struct mf_capture;
 
 /* State key: 1 from before the first acknowledgement on. */
 const char *mf_spool_used_key(enum mf_direction d);
-
-/* State keys: the stamp of the position where the stream begins (the origin's clock when it was made), with which all rows are loaded; and a stamp after
- * which those are that come once the right to write has come to the origin (again). */
-const char *mf_stamp_key(enum mf_direction d);
-const char *mf_stamp_floor_key(enum mf_direction d);
 
 struct mf_capture_options {
     struct mf_db *db; /* where the changes come from: the source when forward, the target when reverse */

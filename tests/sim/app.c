@@ -75,7 +75,7 @@ static void make(struct world *w, struct made *m, int table, int c)
         }
     } else if (table == 2) { /* no key: equal rows on purpose */
         set(m, c, col->text ? "d" : "", 1 + sim_below(w, 3));
-        if (sim_chance(w, 100)) {
+        if (sim_chance(w, 100) && !(w->stamped && c == 0)) {
             set_null(m, c);
         }
     } else if (sim_chance(w, 100)) {
@@ -105,6 +105,7 @@ void app_create_tables(struct world *w)
         for (int k = 0; k < 4; k++) { /* a row that was refused comes back when the stream has it whole */
             c[k].toast &= !w->refusals;
         }
+        c[0].in_key |= w->stamped; /* rows without a key cannot be there */
         mf_mem_create_table(w->server[MF_SOURCE], "public", sim_tables[i], c, ncolumns[i], &err);
     }
     t = mf_mem_begin(w->server[MF_SOURCE]);

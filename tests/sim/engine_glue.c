@@ -111,7 +111,11 @@ static int open_all(struct engine *e, struct mf_error *err)
     struct world *w = e->w;
     for (int side = 0; side < 2; side++) {
         char url[64];
-        snprintf(url, sizeof url, "%s://%s", mf_mem_knobs(w->server[side])->other ? "memx" : "mem",
+        const struct mf_mem_knobs *k = mf_mem_knobs(w->server[side]);
+        snprintf(url, sizeof url, "%s://%s",
+                 k->other     ? "memx"
+                 : k->stamped ? "mems"
+                              : "mem",
                  mf_mem_name(w->server[side]));
         struct mf_db_options o = {.url = url, .side = (enum mf_side)side};
         if (mf_connector_memory.open(&o, &e->db[side], err) < 0 ||
@@ -123,7 +127,7 @@ static int open_all(struct engine *e, struct mf_error *err)
     if (e->phase > SCHEMA && e->phase < ENDING && open_pipe(e, MF_FORWARD, err) < 0) {
         return -1;
     }
-    if (e->phase == SYNCED && (open_pipe(e, MF_REVERSE, err) < 0 || engine_resume(e, err) < 0)) {
+    if (e->phase == SYNCED && !w->stamped && (open_pipe(e, MF_REVERSE, err) < 0 || engine_resume(e, err) < 0)) {
         return -1;
     }
     return 0;
@@ -345,6 +349,9 @@ static int indexes(struct engine *e, struct mf_error *err)
 
 static int reverse(struct engine *e, struct mf_error *err)
 {
+    if (e->w->stamped) {
+        return 0;
+    }
     if (read_tables(e, MF_TARGET, err) < 0 || prepare_stream(e, MF_REVERSE, err) < 0 ||
         open_pipe(e, MF_REVERSE, err) < 0) {
         return -1;

@@ -306,12 +306,13 @@ static int goal_end(struct engine *e, struct mf_error *err)
         if (rc != 0) {
             return rc < 0 ? -1 : 0;
         }
+        mf_mem_late_writes_arrive(e->w->server[MF_TARGET]);
         check_equal(e->w, "at the end");
         if (!e->w->mended_before) {
             check_nothing_diverged(e->w);
         }
         e->stage = 1;
-        if (e->w->failure[0] || e->w->seed % 8 || e->w->corrupted) {
+        if (e->w->failure[0] || e->w->seed % 8 || e->w->corrupted || e->w->stamped) {
             e->stage = 3;
         }
     }

@@ -103,6 +103,12 @@ static const struct {
     {"repair-nothing", "repair writes nothing", false},
     {"leave-slot", "the end leaves a stream behind", false},
     {"two-appliers", "an applier begins while the commit of one that was killed is still on its way", false},
+    {"load-late", "rows are loaded with a stamp later than that of changes to them", false},
+    {"null-nothing", "a value that became NULL is not deleted where the last write stays", false},
+    {"insert-plain", "a NULL in a row that was inserted and changed in one window is not written", false},
+    {"stamp-of-window", "all changes of a window have one stamp", false},
+    {"delete-early", "a deletion has a stamp earlier than what it deletes", false},
+    {"rows-after", "where a window is no transaction its checkpoint is written before its rows", false},
     {"spool-lost", "a crash loses what the spool had made durable", false},
 };
 

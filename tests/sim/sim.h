@@ -61,6 +61,7 @@ struct world {
     int64_t sequence;
     uint64_t commits, values;
     bool faces;    /* source and target are of different kinds */
+    bool stamped;  /* the target keeps the last write by its stamp: no transactions, no way back */
     bool refusals; /* some values are of one kind only */
     bool large;    /* some transactions of this history are large, and some values */
 

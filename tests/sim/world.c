@@ -142,18 +142,32 @@ static void write_script(struct world *w)
     w->goals[n++] = GOAL_SYNC;
     for (unsigned k = sim_below(w, 5); k > 0 && n < SIM_GOALS - 2; k--) {
         unsigned r = sim_below(w, 100);
-        w->goals[n++] = r < 25 || w->refusals ? GOAL_VERIFY /* who writes where rows are missing meets them one day */
-                        : r < 35              ? GOAL_CORRUPT
-                        : r < 40              ? GOAL_FOREIGN
-                        : r < 70              ? GOAL_CUTOVER
-                        : r < 95              ? GOAL_ROLLBACK
-                                              : GOAL_DRY_RUN;
+        w->goals[n++] = r < 25 || w->refusals || (w->stamped && r >= 35)
+                            ? GOAL_VERIFY /* who writes where rows are missing meets them one day */
+                        : r < 35 ? GOAL_CORRUPT
+                        : r < 40 ? GOAL_FOREIGN
+                        : r < 70 ? GOAL_CUTOVER
+                        : r < 95 ? GOAL_ROLLBACK
+                                 : GOAL_DRY_RUN;
     }
     for (int i = 0; i < n; i++) {
         w->heal |= w->goals[i] == GOAL_FOREIGN;
     }
     w->goals[n++] = GOAL_END;
     w->goals[n] = GOAL_DONE;
+}
+
+/* Breaks that only a target which keeps the last write has. */
+static bool of_stamps(const char *broken)
+{
+    static const char *const names[] = {"load-late",    "insert-plain", "null-nothing",
+                                        "delete-early", "rows-after",   "stamp-of-window"};
+    for (size_t i = 0; broken && i < sizeof names / sizeof names[0]; i++) {
+        if (mf_streq(broken, names[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void world_start(struct world *w, uint64_t seed, bool verbose, const char *broken)
@@ -171,10 +185,12 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
     w->server[MF_TARGET] = mf_mem_server_new("sim-target");
     w->faces = sim_chance(w, 150);
     w->refusals = w->faces && sim_chance(w, 300);
+    w->stamped = !w->faces && (sim_chance(w, 200) || of_stamps(broken));
     unsigned other = sim_below(w, 2); /* which of them is of the other kind */
     for (unsigned i = 0; i < 2; i++) {
         mf_mem_knobs(w->server[i])->other = w->faces && i == other;
     }
+    mf_mem_knobs(w->server[MF_TARGET])->stamped = w->stamped ? 1 + sim_below(w, 1000000) : 0;
     app_create_tables(w);
     check_start(w);
     for (int i = 0; i < 2; i++) {
@@ -238,6 +254,9 @@ static void one_step(struct world *w)
         unsigned s = sim_below(w, 2);
         world_say(w, "%s dies and comes back", mf_mem_name(w->server[s]));
         mf_mem_restart(w->server[s]);
+    }
+    if (w->stamped && sim_chance(w, 5)) { /* the clocks are set, forth and back */
+        mf_mem_knobs(w->server[MF_SOURCE])->clock_us = (int64_t)sim_below(w, 4000) - 2000;
     }
     for (int i = 0; i < 2; i++) {
         if (sim_chance(w, 10)) {

@@ -9,6 +9,8 @@ struct mem_applier {
     struct mem_conn conn;
     struct mf_pipe_id pipe;
     struct mf_mem_txn *txn;
+    bool open; /* where the last write is kept: in a window */
+    struct mem_writes writes;
     struct mf_position checkpoint;
     struct mf_window_mode mode;
     struct mem_pending pending;
@@ -29,6 +31,9 @@ struct mem_step {
 void mem_step_project(const struct mem_step *s, const struct mf_row *row, struct mf_value *ret);
 size_t mem_step_find(const struct mem_step *s, const struct mf_value *row);
 void mem_step_fill(struct mem_step *s);
+
+/* The new row was not made, and is to be read from the source. */
+int mem_report_missing(struct mem_step *s, const struct mf_row *new_row, struct mf_error *err);
 
 /* repair.c: all of these wait for the window's commit */
 void mem_quarantine(struct mem_step *s, const struct mf_rowchange *c, const struct mf_error *why);

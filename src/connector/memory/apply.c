@@ -11,7 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "connector/memory/applier.h"
+#include "connector/memory/stamped.h"
 
 int mem_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err)
 {
@@ -39,6 +39,8 @@ void mem_window_abort(struct mf_applier *base)
     mem_txn_abort(a->txn);
     a->txn = NULL;
     mem_pending_drop(&a->pending);
+    mem_writes_lose(&a->writes, a->conn.server);
+    a->open = false;
     a->failed = false;
 }
 
@@ -50,6 +52,7 @@ void mem_applier_close(struct mf_applier *base)
     MEM_LOCKED;
     mem_window_abort(base);
     free(((struct mem_applier *)base)->pending.q);
+    free(((struct mem_applier *)base)->writes.list);
     free(base);
 }
 
@@ -72,6 +75,10 @@ int mem_window_begin(struct mf_applier *base, const struct mf_position *checkpoi
     mem_window_abort(base);
     a->mode = *mode;
     a->checkpoint = *checkpoint;
+    if (mem_keeps_last(a->conn.server)) {
+        a->open = true;
+        return mode->fuzzy ? 0 : mf_fail(err, MF_FATAL, "MFCALL", "a strict window where nothing is read");
+    }
     a->txn = mem_txn_begin(a->conn.server, true);
     if (mem_broken(a->conn.server, "checkpoint-after")) {
         return 0;
@@ -146,7 +153,7 @@ static bool apart(const struct mem_step *s, const struct mf_value *row, const ch
     return true;
 }
 
-static int report_missing(struct mem_step *s, const struct mf_row *new_row, struct mf_error *err)
+int mem_report_missing(struct mem_step *s, const struct mf_row *new_row, struct mf_error *err)
 {
     struct mf_window_result *r = s->result;
     if (mem_broken(s->a->conn.server, "skip-reread")) {
@@ -207,10 +214,10 @@ static int update_fuzzy(struct mem_step *s, const struct mf_rowchange *c, struct
         if (at != SIZE_MAX && mem_txn_delete(s->a->txn, s->table, at, err)) {
             return -1;
         }
-        return whole(s) ? put(s, err) : report_missing(s, &c->new_row, err);
+        return whole(s) ? put(s, err) : mem_report_missing(s, &c->new_row, err);
     }
     if (mem_step_find(s, s->new_row) == SIZE_MAX && !whole(s)) {
-        return report_missing(s, &c->new_row, err);
+        return mem_report_missing(s, &c->new_row, err);
     }
     return put(s, err);
 }
@@ -261,7 +268,7 @@ static int update_missing(struct mem_step *s, const struct mf_rowchange *c, stru
         }
         return mem_txn_insert(s->a->txn, s->table, s->new_row, err);
     }
-    return whole(s) ? put(s, err) : report_missing(s, &c->new_row, err);
+    return whole(s) ? put(s, err) : mem_report_missing(s, &c->new_row, err);
 }
 
 static int update_one(struct mem_step *s, const struct mf_rowchange *c, struct mf_error *err)
@@ -407,14 +414,14 @@ int mem_window_batch(struct mf_applier *base, const struct mf_batch *b, struct m
     if (mem_enter(&a->conn, "target.window_batch", NULL, err)) {
         return -1;
     }
-    if (!a->txn) {
+    if (!a->txn && !a->open) {
         return mf_fail(err, MF_FATAL, "MFCALL", "window_batch outside a window");
     }
     if (a->failed) {
         return 0;
     }
     struct mf_error e = {0};
-    if (batch(a, b, result, &e) == 0) {
+    if ((a->open ? mem_stamped_batch(a, b, result, &e) : batch(a, b, result, &e)) == 0) {
         return 0;
     }
     if (a->conn.server->knobs.late_errors && !a->mode.careful) {
@@ -439,7 +446,7 @@ int mem_window_commit(struct mf_applier *base, struct mf_error *err)
         }
         return -1;
     }
-    if (!a->txn) {
+    if (!a->txn && !a->open) {
         return mf_fail(err, MF_FATAL, "MFCALL", "window_commit outside a window");
     }
     if (a->failed) {
@@ -447,6 +454,9 @@ int mem_window_commit(struct mf_applier *base, struct mf_error *err)
             *err = a->late;
         }
         return -1;
+    }
+    if (a->open) {
+        return mem_stamped_commit(a, after, err);
     }
     struct mf_mem_txn *t = a->txn;
     a->txn = NULL;

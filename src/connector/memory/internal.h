@@ -142,6 +142,8 @@ struct mem_late {
     struct mf_epoch epoch;
 };
 
+struct mem_stamped;
+
 struct mf_mem_server {
     char name[64];
     struct mf_mem_server *next;
@@ -187,7 +189,22 @@ struct mf_mem_server {
     size_t nquarantined, quarantined_cap;
     struct mem_quarantined *quarantined;
     int64_t next_quarantine;
-    uint64_t answered; /* commits that wait: up to here they would have been answered */
+    uint64_t answered;           /* commits that wait: up to here they would have been answered */
+    struct mem_stamped *stamped; /* NULL: nothing was written by stamps */
+};
+
+/* stamped.h */
+struct mem_write {
+    struct mem_table *table;
+    enum { MEM_PUT, MEM_GONE, MEM_EMPTY } kind;
+    struct mf_value *
+        values; /* owned, with their bytes; PUT, GONE: the key. PUT: UNCHANGED is not written, NULL deletes the value */
+    int64_t stamp;
+};
+
+struct mem_writes {
+    size_t n, cap;
+    struct mem_write *list;
 };
 
 struct mem_conn {
@@ -208,6 +225,12 @@ extern pthread_mutex_t mem_lock;
 static inline bool mem_broken(const struct mf_mem_server *s, const char *name)
 {
     return s->knobs.broken && strcmp(s->knobs.broken, name) == 0;
+}
+
+/* It goes on with the log. */
+static inline int64_t mem_clock(const struct mf_mem_server *s)
+{
+    return INT64_C(1700000000000000) + (int64_t)s->lsn + s->knobs.clock_us;
 }
 
 static inline struct mf_mem_server *mem_server(struct mf_db *db)

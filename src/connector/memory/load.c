@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "connector/memory/internal.h"
+#include "connector/memory/stamped.h"
 
 struct mem_loader {
     struct mf_loader base;
@@ -16,6 +16,9 @@ struct mem_loader {
     const struct mf_table *shape;
     struct mf_buf wire;
     bool by_wire;
+    int64_t stamp;
+    bool open; /* where the last write is kept: in a chunk */
+    struct mem_writes writes;
     struct mem_pending pending;
 };
 
@@ -118,6 +121,8 @@ void mem_load_abort(struct mf_loader *base)
     struct mem_loader *l = (struct mem_loader *)base;
     mem_txn_abort(l->txn);
     l->txn = NULL;
+    mem_writes_lose(&l->writes, l->conn.server);
+    l->open = false;
     mem_pending_drop(&l->pending);
     mf_buf_reset(&l->wire);
 }
@@ -133,13 +138,13 @@ void mem_loader_close(struct mf_loader *base)
     mf_buf_free(&l->wire);
     mf_arena_free(&l->arena);
     free(l->pending.q);
+    free(l->writes.list);
     free(l);
 }
 
 int mem_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape, int64_t stamp,
                    struct mf_error *err)
 {
-    (void)stamp;
     MEM_LOCKED;
     struct mem_loader *l = (struct mem_loader *)base;
     if (mem_enter(&l->conn, "target.load_begin", NULL, err)) {
@@ -154,6 +159,11 @@ int mem_load_begin(struct mf_loader *base, const struct mf_table *t, const struc
     l->shape = mf_table_copy(&l->arena, source_shape);
     l->table = m;
     l->by_wire = false;
+    l->stamp = stamp + (mem_broken(l->conn.server, "load-late") ? 1000000 : 0);
+    l->open = mem_keeps_last(l->conn.server);
+    if (l->open) {
+        return 0;
+    }
     l->txn = mem_txn_begin(l->conn.server, true);
     return mem_txn_lock_table(l->txn, m, err);
 }
@@ -163,7 +173,7 @@ static int usable(struct mem_loader *l, const char *op, struct mf_error *err)
     if (mem_enter(&l->conn, op, NULL, err)) {
         return -1;
     }
-    return l->txn ? 0 : mf_fail(err, MF_FATAL, "MFCALL", "%s outside a chunk", op);
+    return l->txn || l->open ? 0 : mf_fail(err, MF_FATAL, "MFCALL", "%s outside a chunk", op);
 }
 
 int mem_load_data(struct mf_loader *base, const void *data, size_t len, struct mf_error *err)
@@ -184,6 +194,11 @@ static int insert_row(struct mem_loader *l, const struct mf_value *values, struc
     for (uint16_t i = 0; i < to->ncolumns; i++) {
         int at = mem_column_at(l->shape, to->columns[i].name);
         v[i] = at < 0 ? (struct mf_value){.kind = MF_NULL} : values[at];
+        v[i].kind = l->open && v[i].kind == MF_NULL ? MF_UNCHANGED : v[i].kind;
+    }
+    if (l->open) {
+        mem_writes_add(&l->writes, l->table, MEM_PUT, v, l->stamp);
+        return 0;
     }
     return mem_txn_insert(l->txn, l->table, v, err);
 }
@@ -205,10 +220,10 @@ int mem_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, s
     if (usable(l, "target.load_rows", err)) {
         return -1;
     }
-    size_t keep = l->txn->nchanges;
+    size_t keep = l->txn ? l->txn->nchanges : 0;
     for (size_t i = 0; i < n; i++) {
         if (insert_row(l, rows[i].values, err)) {
-            if (!l->txn->dead) {
+            if (l->txn && !l->txn->dead) {
                 mem_txn_rollback_to(l->txn, keep);
             }
             return -1;
@@ -285,12 +300,15 @@ int mem_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, st
     bool after;
     if (mem_enter(&l->conn, "target.load_commit", &after, err)) {
         struct mf_error ignored;
+        if (l->open && l->by_wire) {
+            load_wire(l, &ignored);
+        }
         if (l->txn && !l->txn->dead && (!l->by_wire || load_wire(l, &ignored) == 0) && !recorded(l, done)) {
             mem_shadow_take(s, &l->txn, &l->pending, &l->pipe, done);
         }
         return -1;
     }
-    if (!l->txn) {
+    if (!l->txn && !l->open) {
         return mf_fail(err, MF_FATAL, "MFCALL", "target.load_commit outside a chunk");
     }
     if (l->by_wire && load_wire(l, err)) {
@@ -306,7 +324,9 @@ int mem_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, st
     }
     struct mf_mem_txn *t = l->txn;
     l->txn = NULL;
-    if (mem_txn_commit(t, NULL, err)) {
+    mem_writes_do(&l->writes, s);
+    l->open = false;
+    if (t && mem_txn_commit(t, NULL, err)) {
         return -1;
     }
     mem_chunk_record_add(s, &l->pipe, done);

@@ -16,7 +16,7 @@
 
 #include "connector/connector.h"
 
-extern const struct mf_connector mf_connector_memory, mf_connector_memory_other;
+extern const struct mf_connector mf_connector_memory, mf_connector_memory_other, mf_connector_memory_stamped;
 
 struct mf_mem_server;
 struct mf_mem_txn;
@@ -139,12 +139,17 @@ struct mf_mem_knobs {
     const char *broken;    /* a deliberate break of this server's word (see docs/internals/simulation.md); NULL: none */
     double load;           /* what mf_source_ops.load answers */
     bool other;            /* of the other kind (dialect.c): opened as memx://NAME. To be set before it has tables */
+    uint64_t
+        stamped; /* it keeps the last write (stamped.h), and chance begins with this; opened as mems://NAME. 0: it has transactions */
+    int64_t clock_us;           /* by so much its clock is wrong */
     const char *default_schema; /* what mf_canon_ops.default_schema answers */
 };
 struct mf_mem_knobs *mf_mem_knobs(struct mf_mem_server *s);
 /* A COMMIT was sent, midflight died (or lost the connection), and the server has not come to it yet: the transaction is open, with its locks,
  * until this lets it commit or fail. False when there is none. */
 bool mf_mem_shadow_ends(struct mf_mem_server *s, bool commit);
+/* What was on its way to a server that keeps the last write when a call was lost is there now. */
+void mf_mem_late_writes_arrive(struct mf_mem_server *s);
 /* The server throws a stream's slot away (max_slot_wal_keep_size, failover). */
 void mf_mem_lose_slots(struct mf_mem_server *s);
 

@@ -5,7 +5,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "connector/memory/applier.h"
+#include "connector/memory/stamped.h"
 
 /* ---- quarantine ---- */
 
@@ -152,7 +152,6 @@ static int repair(struct mem_step *s, const struct mf_row *rows, size_t n, const
 int mem_repair_rows(struct mf_applier *base, const struct mf_table *t, const struct mf_row *rows, size_t nwhole,
                     const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err)
 {
-    (void)stamp;
     MEM_LOCKED;
     struct mem_applier *a = (struct mem_applier *)base;
     bool after;
@@ -170,6 +169,15 @@ int mem_repair_rows(struct mf_applier *base, const struct mf_table *t, const str
     }
     if (mem_broken(a->conn.server, "repair-nothing")) {
         return 0;
+    }
+    if (mem_keeps_last(a->conn.server)) {
+        if (mem_stamped_repair(s, rows, nwhole, gone, ngone, stamp, err)) {
+            mem_window_abort(base);
+            return -1;
+        }
+        mem_writes_do(&a->writes, a->conn.server);
+        mem_pending_commit(&a->pending, a->conn.server, &a->pipe);
+        return after ? mem_lost(&a->conn, "target.repair_rows", err) : 0;
     }
     a->txn = mem_txn_begin(a->conn.server, true);
     struct mf_mem_txn *txn = a->txn;

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "connector/memory/internal.h"
+#include "connector/memory/stamped.h"
 
 #define MEM_ARENA_MAX (64u << 20)
 
@@ -65,6 +65,7 @@ void mf_mem_server_free(struct mf_mem_server *s)
         }
     }
     while (mf_mem_shadow_ends(s, false)) {}
+    mem_stamped_free(s->stamped);
     for (size_t i = 0; i < s->nlog; i++) {
         change_free(s->log[i].change);
     }
@@ -224,6 +225,7 @@ int mem_lost(struct mem_conn *c, const char *op, struct mf_error *err)
 
 int mem_enter(struct mem_conn *c, const char *op, bool *ret_after, struct mf_error *err)
 {
+    mem_stamped_chance(c->server);
     struct mf_mem_server *s = c->server;
     enum mf_mem_fate fate = MF_MEM_GO;
     if (!s->midflight_dead && !c->dead && c->generation == s->generation && s->hook) {

@@ -102,6 +102,16 @@ static int load(struct mf_db *db, double *ret, struct mf_error *err)
     return 0;
 }
 
+static int server_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
+{
+    MEM_LOCKED;
+    if (mem_enter_db(db, "source.clock", NULL, err)) {
+        return -1;
+    }
+    *ret_us = mem_clock(mem_server(db));
+    return 0;
+}
+
 static int sequences(struct mf_db *db, const struct mf_filter *filter, mf_sequence_sink *emit, void *ctx,
                      struct mf_error *err)
 {
@@ -139,7 +149,7 @@ const struct mf_source_ops mem_source_ops = {
     .stream_drop = mem_stream_drop,
     .heartbeat = heartbeat,
     .position = position,
-    .clock = mf_default_clock,
+    .clock = server_clock,
     .waits_for = mf_default_waits_for,
     .visible = mf_default_visible,
     .load = load,

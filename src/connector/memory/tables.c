@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "connector/memory/dialect.h"
+#include "connector/memory/stamped.h"
 
 struct mem_table *mem_table_find(const struct mf_mem_server *s, const char *schema, const char *name)
 {
@@ -316,6 +317,9 @@ bool mf_mem_corrupt(struct mf_mem_server *s, const char *schema, const char *nam
         const char *wrong = t->shape->text[c] ? "flipped" : "424242";
         v[c] = corrupted(t->shape, c, wrong, said);
         mem_rows_replace(t->rows, at, mem_row_new(t->shape, v));
+    }
+    if (mem_keeps_last(s)) {
+        mem_stamped_take(s, t);
     }
     return true;
 }

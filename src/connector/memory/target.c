@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "connector/defaults.h"
 #include "connector/memory/dialect.h"
+#include "connector/memory/stamped.h"
 
 static int check(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
                  struct mf_error *err)
@@ -94,6 +95,9 @@ static int schema_apply(struct mf_db *db, struct mf_db *src, const struct mf_sch
         }
         struct mem_table *m = mem_table_need(s, t->schema, t->name, err);
         bool unique = job->stage == MF_SCHEMA_AFTER_SYNC;
+        if (m && mem_keeps_last(s)) {
+            continue; /* it cannot forbid what it does not read */
+        }
         if (!m || mem_add_constraints(m, unique, err)) {
             return -1;
         }
@@ -159,6 +163,9 @@ static int table_reset(struct mf_db *db, const struct mf_pipe_id *pipe, const st
     struct mem_table *m = mem_table_need(s, t->schema, t->name, err);
     if (!m) {
         return -1;
+    }
+    if (mem_keeps_last(s)) {
+        mem_stamped_forget(s, m);
     }
     struct mf_mem_txn *txn = mem_txn_begin(s, true);
     if (mem_txn_truncate(txn, &m, 1, err)) {
@@ -297,10 +304,10 @@ const struct mf_target_ops mem_target_ops = {
 static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err)
 {
     MEM_LOCKED;
-    bool other = mf_starts_with(o->url, "memx://");
-    const char *name = other ? o->url + 7 : mf_starts_with(o->url, "mem://") ? o->url + 6 : "";
+    bool other = mf_starts_with(o->url, "memx://"), stamped = mf_starts_with(o->url, "mems://");
+    const char *name = other || stamped ? o->url + 7 : mf_starts_with(o->url, "mem://") ? o->url + 6 : "";
     struct mf_mem_server *s = mem_server_find(name);
-    if (!s || s->knobs.other != other) {
+    if (!s || s->knobs.other != other || mem_keeps_last(s) != stamped) {
         return mf_fail(err, MF_FATAL, "08001", "no server \"%s\" lives in this process", name);
     }
     struct mem_conn c = mem_connect(s);
@@ -308,7 +315,10 @@ static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_
         return -1;
     }
     struct mem_db *db = mf_xcalloc(1, sizeof *db);
-    db->base = (struct mf_db){.connector = other ? &mf_connector_memory_other : &mf_connector_memory, .side = o->side};
+    db->base = (struct mf_db){.connector = other     ? &mf_connector_memory_other
+                                           : stamped ? &mf_connector_memory_stamped
+                                                     : &mf_connector_memory,
+                              .side = o->side};
     db->server = s;
     *ret = &db->base;
     return 0;
@@ -335,7 +345,8 @@ static int facts(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err
     return 0;
 }
 
-static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"memx", NULL};
+static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"memx", NULL},
+                         *const stamped_schemes[] = {"mems", NULL};
 
 #define MEM_CONNECTOR                                                                                                  \
     .can_source = true, .can_target = true, .commits_can_wait = true, .streams = true, .order_is_bytes = true,         \
@@ -346,3 +357,9 @@ const struct mf_connector mf_connector_memory = {
     .name = "memory", .schemes = schemes, .wire = "memory", .canon = &mem_canon_plain, MEM_CONNECTOR};
 const struct mf_connector mf_connector_memory_other = {
     .name = "memory-other", .schemes = other_schemes, .wire = "memory-other", .canon = &mem_canon_other, MEM_CONNECTOR};
+const struct mf_connector mf_connector_memory_stamped = {.name = "memory-stamped",
+                                                         .schemes = stamped_schemes,
+                                                         .wire = "memory",
+                                                         .canon = &mem_canon_plain,
+                                                         .last_write_wins = true,
+                                                         MEM_CONNECTOR};

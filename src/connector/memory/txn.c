@@ -19,8 +19,7 @@ static struct mem_log *log_add(struct mf_mem_server *s, enum mem_log_kind kind, 
     }
     s->lsn += 8;
     struct mem_log *l = &s->log[s->nlog++];
-    *l = (struct mem_log){
-        .kind = kind, .lsn = s->lsn, .xid = xid, .subxid = subxid, .time_us = 1700000000000000 + (int64_t)s->lsn};
+    *l = (struct mem_log){.kind = kind, .lsn = s->lsn, .xid = xid, .subxid = subxid, .time_us = mem_clock(s)};
     return l;
 }
 

@@ -1,0 +1,22 @@
+/* Stamps, for targets that keep the last write: microseconds that grow over a stream's changes. See docs/internals/stamps.md. */
+#ifndef MF_PIPELINE_STAMP_H
+#define MF_PIPELINE_STAMP_H
+
+#include "change/change.h"
+#include "connector/types.h"
+#include "state/state.h"
+
+/* State key: the stamp of the position where the stream begins, with which all rows are loaded. Set once, before the stream is made, from the origin's
+ * clock. */
+const char *mf_stamp_key(enum mf_direction d);
+
+/* The greatest that no change still to come may have: at first that of the beginning. */
+int64_t mf_stamp_floor(struct mf_state *s, enum mf_direction d);
+/* From the next time on that the right to write comes to the origin of this direction, its changes have greater stamps than this. For a turn of the stream: what
+ * was written on the other side meanwhile has that side's time. Called while the origin may not write. Only grows. */
+int mf_stamp_raise(struct mf_state *s, enum mf_direction d, int64_t stamp, struct mf_error *err);
+
+/* Of the first change of a transaction that was committed at `commit_us` (what the origin says) and comes after the position with the stamp `after`. */
+int mf_stamp_next(int64_t after, int64_t commit_us, int64_t *ret, struct mf_error *err);
+
+#endif
