@@ -75,7 +75,7 @@ int cass_describe(struct mf_db *db, const struct mf_catalog *own, struct mf_sche
 int cass_make(struct mf_db *db, const struct mf_schema *schema, enum mf_schema_stage stage, int jobs,
               struct mf_findings *out, struct mf_buf *plan, struct mf_error *err);
 int cass_make_add_column(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
-                         struct mf_error *err);
+                         int64_t stamp, struct mf_error *err);
 void cass_type_here(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
                     struct mf_buf *ret_type, struct mf_buf *ret_loss);
 const char *cass_default_schema(struct mf_db *db);

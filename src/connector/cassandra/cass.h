@@ -20,6 +20,7 @@ struct cass_db {
     struct mf_cql *cql;
     struct mf_db_facts facts;
     char keyspace[CASS_NAME_MAX];
+    char migration[41];          /* whose books a check looks at; "" of none */
     uint64_t row_max, batch_max; /* bytes of one mutation and of one batch, by the server's settings */
     pthread_mutex_t lock;        /* guards the rest */
     int64_t last_us;             /* the last that cass_now_us gave */

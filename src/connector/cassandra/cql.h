@@ -166,8 +166,9 @@ uint32_t mf_cql_owner(struct mf_cql *c, const char *keyspace, int64_t token);
 
 struct mf_cql_facts {
     char cluster[128], release[32], partitioner[128], local_dc[64];
-    char keyspace[49]; /* the URL's; "" */
-    int protocol;      /* 5 or 4 */
+    char keyspace[49];                /* the URL's; "" */
+    int protocol;                     /* 5 or 4 */
+    enum cql_consistency consistency; /* of requests that do not say their own */
     bool compressed, tls, murmur3;
     size_t nodes, nodes_up;
     uint64_t ring; /* grows whenever nodes, tokens or replication changed */

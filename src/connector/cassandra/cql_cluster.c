@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -64,7 +65,7 @@ static int start(struct mf_cql *c, struct mf_error *err)
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     if (c->epoll < 0 || c->wake < 0 || epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->wake, &e) < 0 ||
         pthread_create(&c->thread, NULL, cql_loop, c) != 0) {
-        return mf_fail(err, MF_FATAL, "MFSYS", "no thread for a cluster's connections: %m");
+        return mf_fail(err, MF_FATAL, "MFSYS", "no thread for a cluster's connections: %s", strerror(errno));
     }
     c->started = true;
     return 0;
@@ -258,6 +259,7 @@ void mf_cql_facts(struct mf_cql *c, struct mf_cql_facts *ret)
     mf_strlcpy(f.keyspace, c->set.keyspace, sizeof(f.keyspace));
     MF_LOCK_SCOPE(&c->lock);
     f.protocol = c->version;
+    f.consistency = c->set.consistency;
     f.compressed = c->lz4;
     mf_strlcpy(f.cluster, c->cluster, sizeof(f.cluster));
     mf_strlcpy(f.release, c->release, sizeof(f.release));

@@ -168,8 +168,9 @@ int cass_make(struct mf_db *db, const struct mf_schema *schema, enum mf_schema_s
 /* ---- a column that comes later ---- */
 
 int cass_make_add_column(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
-                         struct mf_error *err)
+                         int64_t stamp, struct mf_error *err)
 {
+    (void)stamp; /* nothing is written to the rows that are there */
     struct cass_db *d = cass_db_of(db);
     MF_CLEANUP_ARENA struct mf_arena arena = {0};
     MF_CLEANUP_BUF struct mf_buf cql = {.max = 1u << 16};
