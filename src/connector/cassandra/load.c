@@ -53,16 +53,14 @@ int cass_load_begin(struct mf_loader *base, const struct mf_table *t, const stru
                     int64_t stamp, struct mf_error *err)
 {
     struct cass_loader *l = (struct cass_loader *)base;
+    struct mf_table both = *source_shape;
+    both.schema = t->schema;
+    both.name = t->name;
     mf_arena_reset(&l->shapes);
-    struct mf_table *rows = mf_table_copy(&l->shapes, source_shape);
-    if (!rows) {
-        return mf_fail(err, MF_FATAL, "MFBIG", "the shape of table %s.%s is too large", t->schema, t->name);
-    }
-    rows->schema = mf_strdup_a(&l->shapes, t->schema); /* t is the caller's */
-    rows->name = mf_strdup_a(&l->shapes, t->name);
+    const struct mf_table *rows = mf_table_copy(&l->shapes, &both); /* t is the caller's */
     l->stamp = stamp;
-    return rows->schema && rows->name ? cass_statements(cass_db_of(base->db), rows, &l->s, err)
-                                      : mf_fail(err, MF_FATAL, "MFBIG", "the shape of a table is too large");
+    return rows ? cass_statements(cass_db_of(base->db), rows, &l->s, err)
+                : mf_fail(err, MF_FATAL, "MFBIG", "the shape of table %s.%s is too large", t->schema, t->name);
 }
 
 int cass_load_data(struct mf_loader *base, const void *data, size_t len, struct mf_error *err)
