@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "change/bookkeeping.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -425,7 +426,7 @@ static enum mf_step freshen(struct vf_repair *p, struct mf_error *err)
         return MF_STEP_MORE;
     }
     if (mf_position_none(&p->fresh) &&
-        o->connector->source->heartbeat(o, &v->o.pipe->id, NULL, &p->fresh, err) < 0) {
+        o->connector->source->heartbeat(o, &v->o.pipe->id, MF_BEAT_STAMP, &p->fresh, err) < 0) {
         return MF_STEP_FAILED;
     }
     mf_apply_position(v->o.pipe->apply, &at);
