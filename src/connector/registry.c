@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+extern const struct mf_connector mf_connector_cassandra;
 extern const struct mf_connector mf_connector_memory;
 extern const struct mf_connector mf_connector_memory_other;
 extern const struct mf_connector mf_connector_memory_stamped;
@@ -15,7 +16,7 @@ extern const struct mf_connector mf_connector_postgres;
 
 static const struct mf_connector *const connectors[] = {
     &mf_connector_postgres,     &mf_connector_mysql,          &mf_connector_memory,
-    &mf_connector_memory_other, &mf_connector_memory_stamped,
+    &mf_connector_memory_other, &mf_connector_memory_stamped, &mf_connector_cassandra,
 };
 
 const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error *err)
@@ -44,6 +45,12 @@ int mf_connector_pair(const char *source_url, const char *target_url, bool *ret_
     const struct mf_connector *s = mf_connector_for_url(source_url, err);
     const struct mf_connector *t = s ? mf_connector_for_url(target_url, err) : NULL;
     if (!t) {
+        return -1;
+    }
+    if (!s->can_source || !t->can_target) {
+        mf_fail(err, MF_USAGE, "MFPAIR", "a %s database cannot be the %s of a migration", s->can_source ? t->name : s->name,
+                s->can_source ? "target" : "source");
+        mf_hint(err, "it tells nobody of its changes: only where rows go to can it stand");
         return -1;
     }
     *ret_face = s != t;

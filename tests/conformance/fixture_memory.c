@@ -243,7 +243,7 @@ static struct conf_fixture fixture = {.name = "memory",
                                       .residue = residue,
                                       .nextval = nextval};
 
-const struct conf_fixture *conf_memory(bool faces)
+const struct conf_fixture *conf_memory(bool faces, bool stamped)
 {
     server[MF_SOURCE] = mf_mem_server_new("conf-source");
     server[MF_TARGET] = mf_mem_server_new("conf-target");
@@ -251,6 +251,10 @@ const struct conf_fixture *conf_memory(bool faces)
     if (faces) {
         mf_mem_knobs(server[MF_TARGET])->other = fixture.faces = true;
         mf_strlcpy(fixture.url[MF_TARGET], "memx://conf-target", sizeof fixture.url[MF_TARGET]);
+    }
+    if (stamped) {
+        mf_mem_knobs(server[MF_TARGET])->stamped = 1;
+        mf_strlcpy(fixture.url[MF_TARGET], "mems://conf-target", sizeof fixture.url[MF_TARGET]);
     }
     return &fixture;
 }

@@ -1,4 +1,4 @@
-/* conformance memory|faces [TEST_PATTERN] | conformance postgres|mysql|pair SOURCE_URL TARGET_URL [TEST_PATTERN] */
+/* conformance memory|faces|stamped [TEST_PATTERN] | conformance postgres|mysql|pair SOURCE_URL TARGET_URL [TEST_PATTERN] */
 #include "conformance.h"
 
 #include "base/str.h"
@@ -13,9 +13,11 @@ static const struct conf_fixture *conf_one(const char *url)
 
 int main(int argc, char **argv)
 {
-    bool memory = argc >= 2 && (mf_streq(argv[1], "memory") || mf_streq(argv[1], "faces"));
+    bool stamped =
+        argc >= 2 && mf_streq(argv[1], "stamped"); /* the target keeps the last write: what it is asked instead */
+    bool memory = stamped || (argc >= 2 && (mf_streq(argv[1], "memory") || mf_streq(argv[1], "faces")));
     if (memory) {
-        F = conf_memory(mf_streq(argv[1], "faces"));
+        F = conf_memory(mf_streq(argv[1], "faces"), stamped);
     } else if (argc >= 4 && mf_streq(argv[1], "postgres")) {
         F = conf_postgres(argv[2], argv[3]);
     } else if (argc >= 4 && mf_streq(argv[1], "mysql")) {
@@ -23,7 +25,8 @@ int main(int argc, char **argv)
     } else if (argc >= 4 && mf_streq(argv[1], "pair")) {
         F = conf_pair(conf_one(argv[2]), conf_one(argv[3]));
     } else {
-        fprintf(stderr, "usage: conformance memory|faces | postgres|mysql|pair SOURCE_URL TARGET_URL [TEST_PATTERN]\n");
+        fprintf(stderr,
+                "usage: conformance memory|faces|stamped | postgres|mysql|pair SOURCE_URL TARGET_URL [TEST_PATTERN]\n");
         return 2;
     }
     const char *only = argv[argc - 1];
@@ -31,6 +34,9 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(only);
     }
     int failed = 0;
+    if (stamped) {
+        return _cmocka_run_group_tests("stamped", conf_stamped_tests, conf_stamped_count, NULL, NULL) ? 1 : 0;
+    }
     failed += _cmocka_run_group_tests("read", conf_read_tests, conf_read_count, NULL, NULL);
     failed += _cmocka_run_group_tests("stream", conf_stream_tests, conf_stream_count, NULL, NULL);
     failed += _cmocka_run_group_tests("load", conf_load_tests, conf_load_count, NULL, NULL);

@@ -235,8 +235,33 @@ static void a_dropped_stream_is_lost_and_says_so(void **state)
     C->src->stream_close(st);
 }
 
+/* Microseconds since 1970, before the commits that come after it. */
+static void the_clock_goes_on_with_the_commits(void **state)
+{
+    struct conf *C = *state;
+    struct mf_position start;
+    struct mf_item it = {0};
+    struct mf_stream *st;
+    int64_t before = 0, after = 0, commit = 0;
+    OK(C->src->clock(C->db[MF_SOURCE], &before, &C->err));
+    conf_table(C, "t");
+    OK(C->src->stream_prepare(C->db[MF_SOURCE], &C->forward, &C->tables, &start, &C->err));
+    WRITE(MF_SOURCE, "t", "1", "one", "b");
+    OK(C->src->clock(C->db[MF_SOURCE], &after, &C->err));
+    OK(C->src->stream_open(C->db[MF_SOURCE], &C->forward, &start, false, &st, &C->err));
+    for (int i = 0; i < 60000 && !commit; i++) {
+        OK(C->src->stream_next(st, 100, &it, &C->err));
+        commit = it.kind == MF_ITEM_COMMIT ? it.commit_time_us : 0;
+    }
+    C->src->stream_close(st);
+    /* A log may tell the second only, in which the statement began. */
+    assert_true(before > 1600000000 * INT64_C(1000000));
+    assert_true(commit >= before - 2000000 && commit <= after);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, conf_setup, conf_teardown)
 const struct CMUnitTest conf_stream_tests[] = {
+    T(the_clock_goes_on_with_the_commits),
     T(every_kind_of_change),
     T(rolled_back_is_not_there),
     T(resumes_from_what_it_is_asked_and_never_before_the_acknowledged),

@@ -62,8 +62,9 @@ struct world {
     uint64_t commits, values;
     bool faces;    /* source and target are of different kinds */
     bool stamped;  /* the target keeps the last write by its stamp: no transactions, no way back */
-    bool refusals; /* some values are of one kind only */
-    bool large;    /* some transactions of this history are large, and some values */
+    bool unordered; /* the target's rows come in an order of its own, without snapshots: verify joins */
+    bool refusals;  /* some values are of one kind only */
+    bool large;     /* some transactions of this history are large, and some values */
 
     /* states of the data, each as a digest, in the order the application made them */
     uint64_t *history;
@@ -89,7 +90,7 @@ struct world {
     enum sim_goal goals[SIM_GOALS];
     uint64_t cancel_at; /* step at which the operator gives up; 0: never */
     uint64_t spool_budget;
-    size_t transaction_memory, reread_bytes;
+    size_t transaction_memory, reread_bytes, join_memory;
     int goal, attempts;
     int allowance; /* transactions the application still makes before the next goal is reached */
     bool ended;    /* the operator has ended it: gates come down on both sides */

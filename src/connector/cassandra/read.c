@@ -32,20 +32,6 @@ struct cass_reader {
     int page_rows;
 };
 
-int cass_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err)
-{
-    (void)readers, (void)err;
-    struct mf_snapshot *s = mf_xcalloc(1, sizeof *s);
-    s->db = db;
-    *ret = s;
-    return 0;
-}
-
-void cass_snapshot_close(struct mf_snapshot *s)
-{
-    free(s);
-}
-
 int cass_reader_open(struct mf_db *db, const struct mf_snapshot *snapshot, struct mf_reader **ret, struct mf_error *err)
 {
     (void)snapshot, (void)err;

@@ -4,8 +4,6 @@
 
 #include "connector/cassandra/cass.h"
 
-int cass_snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err);
-void cass_snapshot_close(struct mf_snapshot *s);
 int cass_reader_open(struct mf_db *db, const struct mf_snapshot *snapshot, struct mf_reader **ret,
                      struct mf_error *err);
 void cass_reader_close(struct mf_reader *r);

@@ -364,6 +364,7 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .last_write_wins = c->last_write_wins,
                                          .commits_can_wait = c->commits_can_wait,
                                          .streams = c->streams,
+                                         .reads_unordered = c->reads_unordered,
                                          .open = c->open,
                                          .close = close_face,
                                          .facts = facts,

@@ -294,6 +294,68 @@ static void test_what_cascades_shares_its_batch_with_deletes_of_its_table_only(v
     mf_window_free(w);
 }
 
+static enum mf_window_added add_at(struct mf_window *w, int64_t stamp, enum mf_op op, const char *old, const char *new)
+{
+    struct mf_error err = {0};
+    enum mf_window_added added;
+    struct mf_change c = change_of(&table, op, old, new);
+    c.stamp = stamp;
+    assert_mf_ok(mf_window_add(w, &c, &added, &err), &err);
+    return added;
+}
+
+static const struct mf_rowchange *of_row(struct mf_rowchange *const *list, size_t n, const char *id)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct mf_row *r = list[i]->op == MF_ROW_DELETE ? &list[i]->old_row : &list[i]->new_row;
+        if (r->values[0].data[0] == id[0]) {
+            return list[i];
+        }
+    }
+    fail_msg("row %s is not in the batch", id);
+    return list[0];
+}
+
+/* A row has the stamp of the last change that came to it. Plain is an insert to which nothing else came: it may leave NULLs unwritten. */
+static void test_stamps(void **state)
+{
+    (void)state;
+    struct mf_window *w = mf_window_new(1 << 20);
+    mf_window_reset(w, false, true);
+    add_at(w, 10, MF_INSERT, NULL, "1,-,x");
+    add_at(w, 11, MF_INSERT, NULL, "2,-,x");
+    add_at(w, 12, MF_UPDATE, NULL, "2,-,-");
+    add_at(w, 13, MF_UPDATE, NULL, "3,a,~");
+    add_at(w, 14, MF_DELETE, "4,~,~", NULL);
+    add_at(w, 15, MF_UPDATE, NULL, "3,~,b");
+    add_at(w, 16, MF_DELETE, "5,~,~", NULL);
+    add_at(w, 17, MF_INSERT, NULL, "5,n,n");
+    add_at(w, 18, MF_INSERT, NULL, "6,n,n");
+    add_at(w, 19, MF_DELETE, "6,~,~", NULL);
+    add_at(w, 20, MF_UPDATE, "7,~,~", "8,n,n");
+    const struct mf_batch_table *t = mf_window_batch(w)->tables;
+    assert_int_equal(t->ninserts, 3);
+    assert_int_equal(of_row(t->inserts, 3, "1")->stamp, 10);
+    assert_true(of_row(t->inserts, 3, "1")->plain);
+    assert_int_equal(of_row(t->inserts, 3, "2")->stamp, 12);
+    assert_false(of_row(t->inserts, 3, "2")->plain);
+    assert_int_equal(of_row(t->inserts, 3, "8")->stamp, 20);
+    assert_true(of_row(t->inserts, 3, "8")->plain);
+    assert_int_equal(t->nupdates, 2);
+    assert_int_equal(of_row(t->updates, 2, "3")->stamp, 15);
+    assert_int_equal(of_row(t->updates, 2, "5")->stamp, 17);
+    assert_int_equal(of_row(t->updates, 2, "5")->op, MF_ROW_REPLACE);
+    assert_false(of_row(t->updates, 2, "5")->plain);
+    assert_int_equal(t->ndeletes, 3);
+    assert_int_equal(of_row(t->deletes, 3, "4")->stamp, 14);
+    assert_int_equal(of_row(t->deletes, 3, "6")->stamp, 19);
+    assert_int_equal(of_row(t->deletes, 3, "7")->stamp, 20);
+    mf_window_reset(w, false, true);
+    add_at(w, 21, MF_UPDATE, "1,~,~", "2,x,~"); /* not whole: alone */
+    assert_int_equal(mf_window_batch(w)->tables[0].updates[0]->stamp, 21);
+    mf_window_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_keyless_rows_are_counted),
         cmocka_unit_test(test_what_cascades_shares_its_batch_with_deletes_of_its_table_only),
+        cmocka_unit_test(test_stamps),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_changes_that_make_no_sense),
         cmocka_unit_test(test_impossible_orders_end_the_batch),

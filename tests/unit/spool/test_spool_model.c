@@ -57,6 +57,21 @@ static struct mf_position order_of(struct world *w, size_t n)
     return n ? position_at(w->txns[n - 1].order) : (struct mf_position){0};
 }
 
+/* Grows with the order by more than there are changes in one. */
+static int64_t stamp_of(const struct txn *t)
+{
+    return (int64_t)t->order * 1000 - 7;
+}
+
+/* Of the position after the first n. */
+static int64_t stamp_after(const struct world *w, size_t n)
+{
+    while (n && w->txns[n - 1].progress) {
+        n--;
+    }
+    return n ? stamp_of(&w->txns[n - 1]) + (w->txns[n - 1].changes ? w->txns[n - 1].changes : 1) : 0;
+}
+
 static void write_changes(struct world *w, const struct txn *t, bool leave_open)
 {
     struct test_table table;
@@ -67,7 +82,8 @@ static void write_changes(struct world *w, const struct txn *t, bool leave_open)
     struct mf_txn_head head = {.txn = t->order * 10,
                                .position = position_at(t->order),
                                .changes = t->changes,
-                               .commit_time_us = (int64_t)t->order - 50};
+                               .commit_time_us = (int64_t)t->order - 50,
+                               .stamp = stamp_of(t)};
     bool relation_first = random_below(&w->rnd, 2);
     if (relation_first) {
         RETRY(w, mf_spool_relation(w->s, &table.t, &rel, &err_));
@@ -129,6 +145,7 @@ static void check_change(struct world *w, const struct txn *t, unsigned i, const
     make_table(&table, t->table, t->version);
     assert_int_equal(rec->kind, MF_RECORD_CHANGE);
     assert_int_equal(rec->change.table->id, table.t.id);
+    assert_int_equal(rec->change.stamp, stamp_of(t) + i);
     assert_int_equal(mf_table_shape(rec->change.table), mf_table_shape(&table.t));
     encode_insert(&want, rec->change.rel, &table.t, t->seed + i, t->size);
     struct mf_error err;
@@ -165,6 +182,8 @@ static void step_read(struct world *w)
     assert_int_equal(rec.head.txn, t->order * 10);
     assert_int_equal(rec.head.changes, t->changes);
     assert_int_equal(rec.head.commit_time_us, (int64_t)t->order - 50);
+    assert_int_equal(rec.head.stamp, stamp_of(t));
+    assert_int_equal(mf_spool_reader_stamp(w->r), stamp_after(w, w->at));
     for (unsigned i = 0; i < t->changes; i++) {
         if (random_below(&w->rnd, 400) == 0) {
             struct mf_position p = order_of(w, w->at);
@@ -178,6 +197,7 @@ static void step_read(struct world *w)
     assert_int_equal(rec.kind, MF_RECORD_COMMIT);
     assert_int_equal(rec.head.txn, t->order * 10);
     w->at++;
+    assert_int_equal(mf_spool_reader_stamp(w->r), stamp_after(w, w->at));
 }
 
 static void step_rewind(struct world *w)
