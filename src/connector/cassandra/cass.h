@@ -15,6 +15,8 @@
 #define CASS_ROW_MAX   (16u << 20) /* what a server takes at once, where it does not say */
 #define CASS_BATCH_MAX (50u << 10) /* the same, of a batch */
 
+extern const struct mf_connector mf_connector_cassandra;
+
 struct cass_db {
     struct mf_db base;
     struct mf_cql *cql;

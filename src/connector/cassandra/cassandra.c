@@ -67,7 +67,7 @@ static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *
     return unsupported("has no positions", err);
 }
 
-static int read_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
+static int server_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
 {
     MF_CLEANUP_CQL_ANSWER struct mf_cql_answer *a = NULL;
     const struct cql_bytes *cells;
@@ -146,7 +146,7 @@ const struct mf_source_ops cass_source_ops = {
     .position = position,
     .waits_for = mf_default_waits_for,
     .load = mf_default_load,
-    .clock = read_clock,
+    .clock = server_clock,
     .visible = mf_default_visible,
     .snapshot_open = mf_default_snapshot_open,
     .snapshot_now = mf_default_snapshot_now,

@@ -106,7 +106,8 @@ int cass_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error
     const struct mf_cql_options q = {
         .url = o->url, .password = o->password, .connect_timeout_ms = o->connect_timeout_s * MS_PER_S};
     struct cass_db *db = mf_xcalloc(1, sizeof *db);
-    db->base = (struct mf_db){.connector = &mf_connector_cassandra, .side = o->side};
+    db->base.connector = &mf_connector_cassandra;
+    db->base.side = o->side;
     mf_strlcpy(db->migration, o->migration ? o->migration : "", sizeof db->migration);
     pthread_mutex_init(&db->lock, NULL);
     if (mf_cql_open(&q, &db->cql, err) < 0 || fill_facts(db, o, err) < 0) {
