@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -64,7 +65,7 @@ static int start(struct mf_cql *c, struct mf_error *err)
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     if (c->epoll < 0 || c->wake < 0 || epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->wake, &e) < 0 ||
         pthread_create(&c->thread, NULL, cql_loop, c) != 0) {
-        return mf_fail(err, MF_FATAL, "MFSYS", "no thread for a cluster's connections: %m");
+        return mf_fail(err, MF_FATAL, "MFSYS", "no thread for a cluster's connections: %s", strerror(errno));
     }
     c->started = true;
     return 0;
