@@ -3,8 +3,8 @@
  * value has two forms: its bytes on the wire and one text. Pure; fuzzed (tests/fuzz/fuzz_cql_value.c, fuzz_cql_type.c).
  *
  * Bytes become text only when they are a value of the type, and the text becomes the same bytes again, with these exceptions: a boolean that is neither 0
- * nor 1, a NaN with other bits than the usual one, a varint or decimal with needless leading bytes, a tuple or UDT with trailing fields left out, all of
- * which are written in the usual way. NULL is not a text: it is the caller's.
+ * nor 1, a NaN with other bits than the usual one, a varint, decimal or duration with needless leading bytes, a tuple or UDT with trailing fields left out, all
+ * of which are written in the usual way. NULL is not a text: it is the caller's.
  *
  * The texts, close to cqlsh and to what CQL reads as a literal (without its quotes where it stands alone):
  *   ascii, text    as it is; UTF-8 (ascii: below 128)
@@ -31,7 +31,8 @@
  *
  * Texts are read as they are written; besides that: any blanks around brackets, commas and colons; "true" and "NULL" in any case; upper-case hex digits; a
  * timestamp with a blank for "T", with 0 to 9 digits of the fraction (more than milliseconds have room for only if 0) and with "Z", "+00", "+00:00", "+0000" or
- * nothing; a time with 0 to 9 digits or no fraction; a decimal with or without an exponent; leading zeros. Nothing is rounded or cut: what does not fit is
+ * nothing; a time with 0 to 9 digits or no fraction; a decimal with or without an exponent; leading zeros; weeks ("2w") in a duration;
+ * an UDT with fields left out, which are null, in the type's order. Nothing is rounded or cut: what does not fit is
  * refused.
  */
 #ifndef MF_CONNECTOR_CASSANDRA_CQLVALUE_H
@@ -84,7 +85,8 @@ enum cql_kind { /* the protocol's numbers */
 #define CQL_TYPE_DEPTH  32   /* types within types */
 #define CQL_TYPE_PARTS  4096 /* types in one type */
 #define CQL_PLAIN_SCALE 20000
-#define CQL_DIGITS_MAX  131072 /* digits of a varint or decimal: more are refused, both ways */
+#define CQL_DIGITS_MAX                                                                                                 \
+    150000 /* digits of a varint or decimal, more than a numeric of PostgreSQL has: what has more is refused, both ways */
 
 struct cql_type {
     enum cql_kind kind;
@@ -114,10 +116,7 @@ bool cql_type_equal(const struct cql_type *a, const struct cql_type *b);
 
 /* Appends the text of a value's bytes. MF_ROW, MFVALUE: they are no value of the type; b is as it was. Not for NULL. */
 int cql_value_text(const struct cql_type *t, struct cql_bytes v, struct mf_buf *b, struct mf_error *err);
-/* Appends the "[value]", its length and its bytes, that the text means. MF_ROW, MFVALUE: what the text is and why it is no value of the type; b is as it
- * was. Not for NULL: cql_put_null. */
+/* Appends the "[value]", its length and its bytes, that the text means. MF_ROW, MFVALUE: what the text is and why it is no value of the type; MFBIG: b is full.
+ * b is as it was then. Not for NULL: cql_put_null. */
 int cql_value_put(const struct cql_type *t, const char *text, size_t n, struct mf_buf *b, struct mf_error *err);
-/* The bytes are a value of the type: what cql_value_text checks, without the text. */
-int cql_value_check(const struct cql_type *t, struct cql_bytes v, struct mf_error *err);
-
 #endif
