@@ -13,7 +13,7 @@ test_packages=(
     postgresql-15 postgresql-contrib pgcopydb sqlite3 openssl procps
     mariadb-server-core mariadb-client-core libaio1 libnuma1 sysbench
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-psycopg python3-psycopg2 python3-yaml
-    python3-mysqldb
+    python3-mysqldb python3-pip
 )
 bench_packages=(mydumper percona-toolkit) # what MySQL is compared with
 

@@ -11,6 +11,7 @@
 
 #define SAMPLE_US 1000000
 #define BEAT_MS   5000
+#define ANSWER_MS 2000
 
 /* The direction at rest decodes all that we write to its origin. It waits while the live one is further behind than the first of
  * these, until it is nearer than the second. */
@@ -25,11 +26,28 @@ static void hold_back(struct mf_migration *m, bool held)
     }
 }
 
+/* Rows in quarantine, each side asked for its own: that it answers is worth knowing as well. While it serves reads it has not long to do so. */
+static bool count_refused(struct mf_migration *m, enum mf_direction d)
+{
+    struct mf_db *db = d == MF_FORWARD ? m->target : m->source;
+    struct mf_error err = {0};
+    if (m->reads_watched) {
+        db->connector->traffic->hurry(db, ANSWER_MS);
+    }
+    bool counted = mf_quarantine_count(m, d, &m->refused[d], &err) == 0;
+    if (m->reads_watched) {
+        db->connector->traffic->hurry(db, 0);
+    }
+    if (counted) {
+        m->answered_us[db->side] = mf_now_us();
+    }
+    return counted;
+}
+
 static void sample(struct mf_migration *m)
 {
     struct mf_pipe *live = mf_live_pipe(m);
     struct mf_position now = {0};
-    int64_t there = 0, back = 0;
     struct mf_error err = {0};
     if (!live) {
         return; /* not open yet */
@@ -40,11 +58,10 @@ static void sample(struct mf_migration *m)
     }
     mf_lag_heard(m, live);
     uint64_t refused = m->forward ? mf_apply_refused_ticket(m->forward->apply) : 0;
-    bool counted =
-        mf_quarantine_count(m, MF_FORWARD, &there, &err) == 0 && mf_quarantine_count(m, MF_REVERSE, &back, &err) == 0;
-    int64_t quarantined = there + back;
-    if (counted && m->forward) {
-        mf_apply_note_refused(m->forward->apply, refused, (uint64_t)there);
+    bool there = count_refused(m, MF_FORWARD), back = count_refused(m, MF_REVERSE), counted = there && back;
+    int64_t quarantined = m->refused[MF_FORWARD] + m->refused[MF_REVERSE];
+    if (there && m->forward) {
+        mf_apply_note_refused(m->forward->apply, refused, (uint64_t)m->refused[MF_FORWARD]);
     }
     struct mf_apply_stats a;
     mf_apply_stats(live->apply, &a);
@@ -191,6 +208,7 @@ void mf_idle_beat(struct mf_migration *m)
         tell_diverged(m);
         tell_wrong_side(m, now);
     }
+    mf_reads_tend(m); /* after the sample: whoever was long away has looked again before it judges */
     if (!m->verify && !m->standing) {
         scheduled_verify(m, now);
     }
@@ -390,6 +408,7 @@ void mf_serve_request(struct mf_migration *m)
     }
     hold_back(m, false); /* a cutover rehearses both directions; nothing is sampled meanwhile */
     p->rc = carry_out(m, p->request, &p->reply, &p->err);
+    mf_flags_refresh(m); /* before it is answered */
     answer(m, p);
 }
 
