@@ -27,11 +27,9 @@ static const char *side_word(bool target)
 
 static void load(struct mf_state *state, bool on_target, struct mf_reads *ret)
 {
-    char side[16] = "source";
     bool found = false;
     *ret = (struct mf_reads){.percent = on_target ? 100 : 0, .asked = on_target ? 100 : 0};
-    mf_state_get(state, "reads.writer", side, sizeof side, &found, NULL);
-    if (!mf_streq(side, side_word(on_target))) {
+    if (mf_state_int(state, "reads.cutovers", 0) != mf_state_int(state, "cutovers", 0)) {
         return; /* it was set before writes moved */
     }
     ret->percent = (int)mf_state_int(state, "reads_percent", ret->percent);
@@ -42,13 +40,14 @@ static void load(struct mf_state *state, bool on_target, struct mf_reads *ret)
 
 static int keep(struct mf_migration *m, const struct mf_reads *r, struct mf_error *err)
 {
-    char percent[32], asked[32], why_us[32];
+    char percent[32], asked[32], why_us[32], cutovers[32];
     snprintf(percent, sizeof percent, "%d", r->percent);
     snprintf(asked, sizeof asked, "%d", r->asked);
     snprintf(why_us, sizeof why_us, "%" PRId64, r->why_us);
+    snprintf(cutovers, sizeof cutovers, "%" PRId64, mf_state_int(m->state, "cutovers", 0));
     const struct mf_fact facts[] = {
-        {"reads_percent", percent}, {"reads.asked", asked},   {"reads.writer", side_word(mf_writes_on_target(m))},
-        {"reads.why", r->why},      {"reads.why_us", why_us},
+        {"reads_percent", percent}, {"reads.asked", asked},       {"reads.why", r->why},
+        {"reads.why_us", why_us},   {"reads.cutovers", cutovers},
     };
     return mf_state_set_all(m->state, facts, MF_ARRAY_LEN(facts), err);
 }

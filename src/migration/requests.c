@@ -10,8 +10,7 @@
 #include "base/log.h"
 
 #define SAMPLE_US 1000000
-#define BEAT_MS   5000
-#define ANSWER_MS 2000
+#define BEAT_MS   5000 /* this thread must not wait for a database for long: others wait for it */
 
 /* The direction at rest decodes all that we write to its origin. It waits while the live one is further behind than the first of
  * these, until it is nearer than the second. */
@@ -26,18 +25,14 @@ static void hold_back(struct mf_migration *m, bool held)
     }
 }
 
-/* Rows in quarantine, each side asked for its own: that it answers is worth knowing as well. While it serves reads it has not long to do so. */
+/* Rows in quarantine, each side asked for its own: that it answers is worth knowing as well. */
 static bool count_refused(struct mf_migration *m, enum mf_direction d)
 {
     struct mf_db *db = d == MF_FORWARD ? m->target : m->source;
     struct mf_error err = {0};
-    if (m->reads_watched) {
-        db->connector->traffic->hurry(db, ANSWER_MS);
-    }
+    db->connector->traffic->hurry(db, BEAT_MS);
     bool counted = mf_quarantine_count(m, d, &m->refused[d], &err) == 0;
-    if (m->reads_watched) {
-        db->connector->traffic->hurry(db, 0);
-    }
+    db->connector->traffic->hurry(db, 0);
     if (counted) {
         m->answered_us[db->side] = mf_now_us();
     }
@@ -53,7 +48,10 @@ static void sample(struct mf_migration *m)
         return; /* not open yet */
     }
     mf_lag_begin(m);
-    if (live->origin->connector->source->position(live->origin, &now, &err) < 0) {
+    live->origin->connector->traffic->hurry(live->origin, BEAT_MS);
+    int rc = live->origin->connector->source->position(live->origin, &now, &err);
+    live->origin->connector->traffic->hurry(live->origin, 0);
+    if (rc < 0) {
         return; /* the stream's own thread reports a dead server */
     }
     mf_lag_heard(m, live);
@@ -150,8 +148,7 @@ static void beat(struct mf_migration *m)
             continue;
         }
         struct mf_db *db = pipes[i]->origin;
-        /* With dual writes its commit waits for the target, and this thread must not for long. */
-        db->connector->traffic->hurry(db, mf_capture_dual(pipes[i]->capture) ? BEAT_MS : 0);
+        db->connector->traffic->hurry(db, BEAT_MS); /* with dual writes its commit waits for the target */
         tell_beat(m, db, db->connector->source->heartbeat(db, &pipes[i]->id, NULL, NULL, &err) < 0, &err);
         db->connector->traffic->hurry(db, 0);
     }
