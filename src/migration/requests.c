@@ -48,6 +48,12 @@ static void sample(struct mf_migration *m)
         return; /* not open yet */
     }
     mf_lag_begin(m);
+    uint64_t refused = m->forward ? mf_apply_refused_ticket(m->forward->apply) : 0;
+    bool there = count_refused(m, MF_FORWARD), back = count_refused(m, MF_REVERSE), counted = there && back;
+    int64_t quarantined = m->refused[MF_FORWARD] + m->refused[MF_REVERSE];
+    if (there && m->forward) {
+        mf_apply_note_refused(m->forward->apply, refused, (uint64_t)m->refused[MF_FORWARD]);
+    }
     live->origin->connector->traffic->hurry(live->origin, BEAT_MS);
     int rc = live->origin->connector->source->position(live->origin, &now, &err);
     live->origin->connector->traffic->hurry(live->origin, 0);
@@ -55,12 +61,6 @@ static void sample(struct mf_migration *m)
         return; /* the stream's own thread reports a dead server */
     }
     mf_lag_heard(m, live);
-    uint64_t refused = m->forward ? mf_apply_refused_ticket(m->forward->apply) : 0;
-    bool there = count_refused(m, MF_FORWARD), back = count_refused(m, MF_REVERSE), counted = there && back;
-    int64_t quarantined = m->refused[MF_FORWARD] + m->refused[MF_REVERSE];
-    if (there && m->forward) {
-        mf_apply_note_refused(m->forward->apply, refused, (uint64_t)m->refused[MF_FORWARD]);
-    }
     struct mf_apply_stats a;
     mf_apply_stats(live->apply, &a);
     uint64_t behind = mf_pipe_behind(live, now.order);

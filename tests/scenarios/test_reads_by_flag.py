@@ -72,6 +72,32 @@ class Flags:
         return [n for n, value in answers.items() if value]
 
 
+class Events:
+    """What /v1/events tells, as it comes."""
+
+    def __init__(self, port: int):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+        self.connection.request("GET", "/v1/events", headers={"Authorization": f"Bearer {TOKEN}"})
+        self.answer = self.connection.getresponse()
+        self.seen: list[tuple[str, dict]] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        name = ""
+        try:
+            for line in self.answer:
+                word, _, rest = line.decode().strip().partition(": ")
+                if word == "event":
+                    name = rest
+                elif word == "data":
+                    self.seen.append((name, json.loads(rest)))
+        except (OSError, http.client.HTTPException, ValueError):
+            pass  # the run has ended
+
+    def of(self, name: str) -> list[dict]:
+        return [facts for event, facts in list(self.seen) if event == name]
+
+
 class App:
     """The sample application; its lines as they come."""
 
@@ -236,6 +262,7 @@ def test_the_share_is_refused_with_its_reason(shop):
 def test_reads_are_taken_back_by_themselves_from_a_target_that_lags(shop):
     m = shop.run(reads={"max_lag": "3s"})
     app = shop.app()
+    told = Events(shop.port)
     m.call("verify")
     m.call("reads", "20")
     assert app.next_round()["from_target"] == expected(20)
@@ -245,6 +272,7 @@ def test_reads_are_taken_back_by_themselves_from_a_target_that_lags(shop):
         assert why["asked_percent"] == 20 and "reads.max_lag allows 3.0 s" in why["taken_back"], why
         assert app.next_round()["reads"]["target"] == 0
     m.wait_log("taken back: 0 % of reads on the target")
+    wait_for(lambda: any(e["reads_percent"] == 0 and "reads.max_lag" in (e["taken_back"] or "") for e in told.of("reads")), 60, "the event")
     m.wait(lambda s: s["stream"]["lag_seconds"] < 1, 60, "to catch up")
     assert "taken back from 20 %" in m.call("status").out
     looks = m.metrics()["midflight_transactions_applied_total"]
@@ -278,6 +306,36 @@ def test_a_target_that_does_not_answer_serves_nothing_though_the_control_thread_
     m.wait(lambda s: s["reads_percent"] == 20, 90, "the share to come back")
     assert shop.flags.readers_of_target() == expected(20)
     assert "given back: 20 % of reads on the target" in m.log_text()
+
+
+def test_a_rollback_takes_reads_back_from_a_target_that_does_not_answer(shop):
+    """At once for the application, and the command ends."""
+    m = shop.run(reads={"max_lag": "1h"})
+    m.call("verify")
+    m.call("reads", "20")
+    assert shop.flags.readers_of_target() == expected(20)
+    shop.target.server.pause()
+    m.call("rollback")
+    assert shop.flags.readers_of_target() == [] and m.status()["reads_percent"] == 0
+    shop.target.server.resume()
+    m.call("reads", "20")
+
+
+def test_after_a_cutover_the_source_is_the_side_that_follows(shop):
+    m = shop.run()
+    m.call("verify")
+    m.call("cutover")
+    assert "have not been compared" in m.call("reads", "80", expect=REFUSED).err  # in this direction
+    m.call("verify")
+    m.call("reads", "80")
+    assert shop.flags.readers_of_target() == expected(80)
+    m.call("reads", "100")
+    assert len(shop.flags.readers_of_target()) == CUSTOMERS
+    m.call("reads", "80")
+    m.call("rollback")
+    assert shop.flags.readers_of_target() == [] and m.status()["reads_percent"] == 0
+    m.call("cutover")  # what was asked for before writes moved is forgotten
+    assert len(shop.flags.readers_of_target()) == CUSTOMERS and m.status()["reads"]["asked_percent"] == 100
 
 
 def test_a_proof_gone_bad_takes_reads_back(shop):
