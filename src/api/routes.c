@@ -46,7 +46,8 @@ const struct mf_route mf_routes[] = {
     {false, "/v1/status", MF_ROUTE_STATUS, 0, none, false, "The status document.",
      "as `midflight status --json` prints it"},
     {false, "/v1/events", MF_ROUTE_EVENTS, 0, none, false,
-     "Server-sent events: phase changes, steps of a cutover, errors, and the status every second.",
+     "Server-sent events: phase changes, steps of a cutover, reads set and taken back, errors, and the status every "
+     "second.",
      "a stream; `Last-Event-ID` brings back what was missed, as far as it is kept"},
     {true, "/v1/verify", MF_ROUTE_REQUEST, MF_REQ_VERIFY, verify_fields, false,
      "Compares both sides; answers when it is done.",

@@ -102,7 +102,7 @@ class App:
     """The sample application; its lines as they come."""
 
     def __init__(self, port: int, source: str, target: str, directory):
-        env = {**os.environ, "PYTHONPATH": str(openfeature()), "MIDFLIGHT_TOKEN": TOKEN}
+        env = {**os.environ, "PYTHONPATH": str(openfeature()), "MIDFLIGHT_TOKEN": TOKEN, "NO_PROXY": "127.0.0.1"}
         self.errors = open(directory / "app.err", "wb")
         self.process = subprocess.Popen(
             [sys.executable, str(TOP / "examples" / "reads-by-flag" / "app.py"), "--flags", f"http://127.0.0.1:{port}",
@@ -390,6 +390,36 @@ def test_who_may_write_is_not_guessed(shop):
     wait_for(answered, 90, "an answer")
     assert seen <= {("GENERAL", "GENERAL"), ("GENERAL", True), ("target", True)}, seen
     assert ("GENERAL", "GENERAL") in seen, seen
+
+
+def test_between_the_decision_and_its_end_there_is_no_answer(shop, tmp_path):
+    """The source has lost the right to write, the target cannot be opened yet: whoever were told one of them might be wrong."""
+    m = shop.run()
+    m.call("verify")
+    at_hook, go_on = tmp_path / "at_hook", tmp_path / "go_on"
+    shop.m.stop()
+    m.hook("on_cutover", f"touch {at_hook}; while [ ! -e {go_on} ]; do sleep 0.02; done")
+    m.start()
+    m.wait_phase("synced")
+    m.call("reads", "20")
+    done = []
+    moving = threading.Thread(target=lambda: done.append(m.call("cutover", expect=None)))
+    moving.start()
+    try:
+        wait_for(at_hook.exists, 60, "the hook")
+        assert shop.flags.one("midflight.writes") == "source" and shop.flags.readers_of_target() == expected(20)
+        with shop.target.connect() as c, c.transaction():
+            c.execute("SELECT * FROM midflight.epoch FOR UPDATE")  # the decision is not made there
+            go_on.touch()
+            wait_for(lambda: shop.flags.one("midflight.writes") == "GENERAL", 60, "no answer")
+            assert m.http("/v1/status")[0] == 200
+            assert [shop.flags.one(f"midflight.{f}") for f in ("writes", "writes-on-target", "reads")] == ["GENERAL"] * 3
+        wait_for(lambda: shop.flags.one("midflight.writes") == "target", 60, "the answer")
+        assert len(shop.flags.readers_of_target()) == CUSTOMERS
+    finally:
+        go_on.touch()
+        moving.join(120)
+    assert done[0].exit == OK, str(done[0])
 
 
 def _listens(shop) -> bool:
