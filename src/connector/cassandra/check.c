@@ -43,6 +43,7 @@ int cass_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filte
     struct cass_check k = {.db = cass_db_of(db), .source = src, .filter = filter, .out = out};
     int rc = open_check(&k, err);
     rc = rc < 0 ? -1 : mf_conversion_read(db, src, filter, &k.schema, &k.tables, err);
+    rc = rc < 0 ? -1 : cass_catalog_read(k.db->cql, NULL, false, &k.here, err);
     if (rc == 0) {
         rc = cass_check_nodes(&k, err) < 0 || cass_check_keyspaces(&k, err) < 0 || cass_check_rights(&k, err) < 0 ||
                      cass_check_schema(&k, err) < 0 || cass_check_contents(&k, err) < 0
