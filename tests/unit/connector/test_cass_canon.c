@@ -104,6 +104,9 @@ static void values_go_both_ways(void **state)
             fail_msg("%s of %s: %s", both_ways[i].canon, both_ways[i].type, err.text);
         }
         assert_value(both_ways[i].type, &back, both_ways[i].back ? both_ways[i].back : both_ways[i].own);
+        if (!cass_test_has_bytes(both_ways[i].type, &back)) {
+            fail_msg("%.*s has no bytes of %s", (int)back.len, back.data, both_ways[i].type);
+        }
     }
 }
 
