@@ -16,6 +16,9 @@
 
 enum mf_book { MF_BOOK_NONE, MF_BOOK_CHECKPOINT, MF_BOOK_HEARTBEAT, MF_BOOK_EPOCH, MF_BOOK_OTHER };
 
+/* The marker of a beat whose transaction is spooled, empty as it is: with it the stamps come to the time of its commit (docs/internals/stamps.md). */
+#define MF_BEAT_STAMP "stamp"
+
 /* Which of our tables this is; MF_BOOK_NONE for a user's table. */
 enum mf_book mf_bookkeeping(const struct mf_table *t);
 

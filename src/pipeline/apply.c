@@ -315,11 +315,13 @@ static void left_out(struct mf_apply *a)
 /* The barrier may be another than the one the window ended at: then what ended it says nothing about this one. */
 static void judge_barrier(struct mf_apply *a)
 {
+    /* A crash may have taken from the spool what the replica has: where stamps count, the source must have sent it again, or that of this place is not known. */
+    bool known = !a->o.replica->connector->last_write_wins || mf_spool_reader_seen(a->reader) >= a->applied.order;
     pthread_mutex_lock(&a->mu);
     a->reached = a->seen_to;
     mf_apply_note_stamp(a);
     a->stats.caught_up_us = a->w.blocked_by ? a->stats.caught_up_us : mf_wall_us();
-    if (a->barrier.order && (a->w.blocked_by == a->barrier.order || a->seen_to.order >= a->barrier.order)) {
+    if (a->barrier.order && known && (a->w.blocked_by == a->barrier.order || a->seen_to.order >= a->barrier.order)) {
         a->passed = a->barrier;
     }
     pthread_mutex_unlock(&a->mu);

@@ -249,7 +249,7 @@ static int take_transaction(struct mf_capture *c, struct cap_txn *t, const struc
     if (t->writer[0] && take_epoch(c, t->writer, &item->position, err) < 0) {
         return -1;
     }
-    if (!mf_txnbuf_changes(t->buf)) {
+    if (!mf_txnbuf_changes(t->buf) && !(t->marks && right)) {
         return 0;
     }
     if (right) {

@@ -24,6 +24,7 @@ struct cap_txn {
     uint64_t id;
     struct mf_txnbuf *buf;
     bool own;        /* holds a row only midflight writes in transactions of its own: dropped whole */
+    bool marks;      /* a beat that asked to be spooled (MF_BEAT_STAMP), though there is nothing in it */
     char writer[16]; /* of an epoch row of this migration in it; "" none */
     struct cap_txn *next;
 };

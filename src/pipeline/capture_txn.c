@@ -128,7 +128,7 @@ void mf_capture_put_back(struct mf_capture *c, struct cap_txn *t)
         return;
     }
     mf_txnbuf_reset(t->buf);
-    t->own = false;
+    t->own = t->marks = false;
     t->writer[0] = '\0';
     t->next = c->spare;
     c->spare = t;
@@ -188,6 +188,8 @@ static void bookkeeping(struct mf_capture *c, struct cap_txn *t, const struct ca
         return;
     }
     if (r->book == MF_BOOK_HEARTBEAT) {
+        char marker[32];
+        t->marks |= mf_book_text(&seen, "marker", marker, sizeof marker) == 0 && strcmp(marker, MF_BEAT_STAMP) == 0;
         return;
     }
     if (r->book == MF_BOOK_EPOCH) {

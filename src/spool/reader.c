@@ -363,6 +363,11 @@ int64_t mf_spool_reader_stamp(const struct mf_spool_reader *r)
     return r->stamp;
 }
 
+uint64_t mf_spool_reader_seen(const struct mf_spool_reader *r)
+{
+    return r->seen;
+}
+
 /* ---- open and rewind ---- */
 
 /* The latest segment from which everything after the position can be read. */

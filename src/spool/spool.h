@@ -91,6 +91,8 @@ int mf_spool_read(struct mf_spool_reader *r, int timeout_ms, struct mf_record *r
 int mf_spool_rewind(struct mf_spool_reader *r, const struct mf_position *after, struct mf_error *err);
 /* The stamp of the position after the last transaction that was read or passed over; 0: none was. */
 int64_t mf_spool_reader_stamp(const struct mf_spool_reader *r);
+/* The order of the last transaction or progress that was. */
+uint64_t mf_spool_reader_seen(const struct mf_spool_reader *r);
 /* The reader waits for what the source must send again, and will release nothing before: meanwhile there is always room. */
 void mf_spool_want(struct mf_spool *s, bool more);
 /* Head of the next transaction without consuming it: kind BEGIN, PROGRESS or NONE. */

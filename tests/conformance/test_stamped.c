@@ -224,6 +224,44 @@ static void a_repair_is_later_than_what_came_and_earlier_than_what_comes(void **
     close_stamped(C, &t);
 }
 
+static int count_kept(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    (void)err;
+    assert_string_equal(q->table, "t");
+    ++*(int *)ctx;
+    return 0;
+}
+
+/* However often its window comes again. Its old version is not left in its place. */
+static void a_refused_row_is_kept_once(void **state)
+{
+    struct conf *C = *state;
+    struct stamped t;
+    struct mf_window_mode mode = {.fuzzy = true, .careful = true, .keep_rejected = true, .stamp = 1000};
+    int kept = 0;
+    open_stamped(C, &t);
+    load(C, 5, "1", "short", "b");
+    F->narrow(MF_TARGET, "t", "a", 5);
+    for (int i = 0; i < 3; i++) {
+        struct mf_position p = place(1001);
+        conf_batch_start(&t.b, conf_there(C, "t"));
+        add(&t, 11, MF_ROW_UPDATE, V("1", ".", "."), V("1", "much too long", "."));
+        t.result.quarantined = 0;
+        OK(ops(C)->window_begin(t.a, &p, &mode, &C->err));
+        OK(ops(C)->window_batch(t.a, &t.b.batch, &t.result, &C->err));
+        assert_int_equal(t.result.quarantined, 1);
+        if (i == 0) {
+            ops(C)->window_abort(t.a);
+        } else {
+            OK(ops(C)->window_commit(t.a, &C->err));
+        }
+    }
+    OK(ops(C)->quarantine_list(C->db[MF_TARGET], &C->forward, count_kept, &kept, &C->err));
+    assert_int_equal(kept, 1);
+    conf_expect(MF_TARGET, "t", "");
+    close_stamped(C, &t);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, conf_setup, conf_teardown)
 
 const struct CMUnitTest conf_stamped_tests[] = {
@@ -233,6 +271,7 @@ const struct CMUnitTest conf_stamped_tests[] = {
     T(a_window_that_was_lost_comes_again),
     T(a_key_that_changes_is_deleted_and_made_or_reported),
     T(a_truncate_takes_what_came_before),
+    T(a_refused_row_is_kept_once),
     T(a_repair_is_later_than_what_came_and_earlier_than_what_comes),
 };
 const size_t conf_stamped_count = sizeof conf_stamped_tests / sizeof conf_stamped_tests[0];

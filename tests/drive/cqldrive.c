@@ -72,6 +72,11 @@ static int answer_json(struct mf_cql_answer *a, json_t *reply, struct mf_error *
     json_object_set_new(reply, "node", json_integer(a->node));
     json_object_set_new(reply, "retries", json_integer(a->retries));
     json_object_set_new(reply, "took_us", json_integer(a->took_us));
+    char trace[33] = "";
+    for (int i = 0; i < 16; i++) {
+        snprintf(trace + 2 * i, 3, "%02x", a->trace_id[i]);
+    }
+    json_object_set_new(reply, "trace", json_string(trace));
     json_object_set_new(reply, "warnings", a->warnings ? json_string(a->warnings) : json_null());
     return rows_json(a, rows, err);
 }
@@ -172,7 +177,7 @@ static int do_select(const json_t *o, json_t *reply, struct mf_error *err)
         }
         pages++;
         free(state);
-        state = a->paging_state.p ? mf_xmemdup(a->paging_state.p, (size_t)a->paging_state.n) : NULL;
+        state = a->paging_state.p ? (uint8_t *)mf_xmemdup(a->paging_state.p, (size_t)a->paging_state.n) : NULL;
         r.paging_state = (struct cql_bytes){.p = state, .n = a->paging_state.n};
     } while (r.paging_state.p);
     json_object_set_new(reply, "pages", json_integer(pages));

@@ -21,7 +21,7 @@ class Into:
 
     def __init__(self, server, name: str):
         self.server, self.name = server, name
-        self.session = server.connect()
+        self.session = server.connect().connect()
 
     def url(self, **options) -> str:
         return self.server.url(self.name, **options)
@@ -35,6 +35,11 @@ def into(keyspace):
     return make
 
 
+def begin(migration, source, there, **config):
+    """The cluster is shared by tests, and so is its keyspace midflight: each migration has a name of its own."""
+    return migration(source, there, config={"migration": there.name[-30:], **config})
+
+
 def check(source, into, tables=COLUMNS) -> None:
     with source.connect() as connection:
         for table, (columns, key) in tables.items():
@@ -42,15 +47,10 @@ def check(source, into, tables=COLUMNS) -> None:
             assert verdict.equal, f"{table}: {verdict}"
 
 
-def caught_up(m, source) -> None:
-    source.execute("CREATE TABLE IF NOT EXISTS public.nothing (); ")
-    m.wait(lambda s: s["stream"]["lag_bytes"] == 0 and s["stream"]["lag_seconds"] == 0, 60, "caught up")
-
-
 def test_rows_and_changes_arrive(source, migration, into):
     there = into()
     source.execute(ORDERS.format(rows=3000))
-    m = migration(source, there)
+    m = begin(migration, source, there)
     m.start()
     m.wait_phase("synced")
     check(source, there)
@@ -68,3 +68,29 @@ def _same(source, there) -> bool:
     except AssertionError:
         return False
     return True
+
+
+def test_proven_moved_and_completed(source, migration, into):
+    there = into()
+    source.execute(ORDERS.format(rows=2000))
+    m = begin(migration, source, there, cutover={"max_pause": "20s", "one_way": True}, heartbeat="1s")
+    m.start()
+    m.wait_phase("synced")
+    reply = m.call("verify", "--json").json
+    assert reply["rows_compared"] == 8000 and reply["rows_differing"] == 0
+    there.session.execute(f"UPDATE {there.name}.orders SET note = 'by somebody' WHERE id = 17")
+    there.session.execute(f"DELETE FROM {there.name}.lines WHERE order_id = 18 AND line = 2")
+    there.session.execute(f"INSERT INTO {there.name}.lines (order_id, line, what) VALUES (18, 99, 'surplus')")
+    reply = m.call("verify", "--json", expect=4).json
+    assert reply["rows_differing"] == 3, reply
+    m.call("cutover", expect=3)
+    m.call("verify", "--repair")
+    check(source, there)
+    m.call("cutover")
+    assert m.status()["writes"] == "target"
+    m.call("rollback", expect=3)
+    m.call("complete")
+    m.wait_exit()
+    assert not [t for t in ("settings", "epoch") for row in there.session.execute(f"SELECT migration FROM midflight.{t}") if row[0] == m.config["migration"]]
+    check(source, there)
+

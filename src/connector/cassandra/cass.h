@@ -143,6 +143,7 @@ int cass_gather_drain(struct cass_gather *g, struct mf_error *err);
 void cass_gather_reset(struct cass_gather *g);
 
 /* ---- load.c, apply.c, quarantine.c: as in connector.h ---- */
+extern const struct mf_connector mf_connector_cassandra;
 extern const struct mf_target_ops cass_target_ops;
 int cass_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err);
 void cass_loader_close(struct mf_loader *l);

@@ -159,6 +159,7 @@ struct cql_conn {
     bool want_out, tls_wants_write; /* epoll is told of */
     bool tls_more;                  /* TLS has bytes that the socket does not tell of */
     struct cql_wire wire;
+    bool lz4; /* asked for by STARTUP */
     struct cql_reader *reader;
     struct mf_buf frames, out; /* whole frames; what goes over the wire */
     size_t out_at;

@@ -48,9 +48,13 @@ static bool listed(const char *const *list, const char *word)
 static void startup(struct cql_conn *k, const struct cql_supported *s)
 {
     struct mf_error err;
-    k->wire.lz4 = k->c->set.lz4 && listed(cql_supported_values(s, "COMPRESSION"), "lz4");
-    sent(k, cql_put_startup(&k->frames, k->wire.version, 0, k->wire.lz4 ? "lz4" : NULL, "midflight", &err),
-         CQL_C_STARTUP, &err);
+    k->lz4 = k->c->set.lz4 && listed(cql_supported_values(s, "COMPRESSION"), "lz4");
+    if (k->wire.version < 5) { /* its answer may be compressed already; STARTUP itself is not */
+        struct cql_wire answers = {.version = k->wire.version, .lz4 = k->lz4};
+        cql_reader_speak(k->reader, &answers);
+    }
+    sent(k, cql_put_startup(&k->frames, k->wire.version, 0, k->lz4 ? "lz4" : NULL, "midflight", &err), CQL_C_STARTUP,
+         &err);
 }
 
 static void ready(struct cql_conn *k)
@@ -105,6 +109,7 @@ static void authenticate(struct cql_conn *k)
 static void started(struct cql_conn *k, bool authenticated_already)
 {
     k->wire.segments = k->wire.version >= 5;
+    k->wire.lz4 = k->lz4;
     cql_reader_speak(k->reader, &k->wire);
     if (authenticated_already) {
         authenticated(k);

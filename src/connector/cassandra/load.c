@@ -6,13 +6,15 @@
 
 #include <stdlib.h>
 
-#define ROWS_BYTES ((size_t)1 << 30)
+#define ROWS_BYTES  ((size_t)1 << 30)
+#define SHAPE_BYTES ((size_t)64 << 20)
 
 struct cass_loader {
     struct mf_loader base;
     struct mf_pipe_id pipe;
     struct cass_gather *gather;
-    struct cass_statements s; /* of the table being loaded */
+    struct mf_arena shapes;   /* of one table */
+    struct cass_statements s; /* of the table being loaded, with its columns in the order that rows have */
     int64_t stamp;
     struct mf_buf bytes; /* rows as they are bound */
     struct place {
@@ -30,6 +32,7 @@ int cass_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_
     l->pipe = *pipe;
     l->gather = cass_gather_new(cass_db_of(db));
     mf_buf_init(&l->bytes, ROWS_BYTES);
+    mf_arena_init(&l->shapes, SHAPE_BYTES);
     *ret = &l->base;
     return 0;
 }
@@ -40,6 +43,7 @@ void cass_loader_close(struct mf_loader *base)
     if (l) {
         cass_gather_free(l->gather);
         mf_buf_free(&l->bytes);
+        mf_arena_free(&l->shapes);
         free(l->places);
         free(l);
     }
@@ -49,9 +53,14 @@ int cass_load_begin(struct mf_loader *base, const struct mf_table *t, const stru
                     int64_t stamp, struct mf_error *err)
 {
     struct cass_loader *l = (struct cass_loader *)base;
-    (void)source_shape;
+    struct mf_table both = *source_shape;
+    both.schema = t->schema;
+    both.name = t->name;
+    mf_arena_reset(&l->shapes);
+    const struct mf_table *rows = mf_table_copy(&l->shapes, &both); /* t is the caller's */
     l->stamp = stamp;
-    return cass_statements(cass_db_of(base->db), t, &l->s, err);
+    return rows ? cass_statements(cass_db_of(base->db), rows, &l->s, err)
+                : mf_fail(err, MF_FATAL, "MFBIG", "the shape of table %s.%s is too large", t->schema, t->name);
 }
 
 int cass_load_data(struct mf_loader *base, const void *data, size_t len, struct mf_error *err)

@@ -10,7 +10,7 @@
 
 static struct cql_verdict server(int32_t code, bool idempotent, int retries)
 {
-    struct cql_server_error e = {.code = code, .message = ""};
+    struct cql_server_error e = {.code = code, .message = "", .required = 1};
     return cql_verdict(
         &(struct cql_trouble){.kind = CQL_T_SERVER, .error = &e, .idempotent = idempotent, .retries = retries});
 }
