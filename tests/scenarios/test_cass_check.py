@@ -126,6 +126,16 @@ def test_rights(database, own_cassandra, check_target):
     assert ("<all keyspaces>", "CREATE") in listed and {("<table k.there>", p) for p in ("SELECT", "MODIFY", "ALTER")} <= listed
 
 
+def test_what_a_commit_that_waits_is_worth(database, into, own_cassandra, check_target):
+    source, target = database("source"), into()
+    source.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    lost = check_target(source, target, durable=True)["commitlog-sync", target.name]
+    assert lost["severity"] == BLOCKER and "LOCAL_QUORUM" in lost["reason"]
+    durable = own_cassandra(durable=True)
+    found = check_target(source, Keyspace(durable, durable.create_keyspace("k")), durable=True)
+    assert codes(found) == {"one-copy"} and codes(found, BLOCKER) == set()
+
+
 def test_guardrails_on_timestamps(database, own_cassandra, check_target):
     source = database("source")
     source.execute("CREATE TABLE t (id int PRIMARY KEY)")
