@@ -165,8 +165,7 @@ static int change(struct cass_applier *a, const struct cass_statements *s, const
     case MF_ROW_REPLACE:
         break;
     }
-    /* One that was read again from the source may be over an older one: careful windows write its NULLs. */
-    enum cass_nulls nulls = c->op == MF_ROW_INSERT && !a->mode.careful ? CASS_NULLS_LEFT : CASS_NULLS_WRITTEN;
+    enum cass_nulls nulls = c->op == MF_ROW_INSERT && c->plain ? CASS_NULLS_LEFT : CASS_NULLS_WRITTEN;
     return write_row(a, s, &c->new_row, &c->new_row, nulls, c->stamp, err) < 0 ||
                    forget(a, s->table, &c->new_row, c->stamp, err) < 0
                ? -1
