@@ -203,6 +203,9 @@ static void dispatch(struct evhttp_request *req, void *arg)
     case MF_ROUTE_EVENTS:
         mf_events_attach(api, req);
         break;
+    case MF_ROUTE_FENCE:
+        mf_fence_take(api, req);
+        break;
     case MF_ROUTE_REQUEST:
     case MF_ROUTE_QUARANTINE:
         mf_jobs_take(api, req, route);
@@ -307,6 +310,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     mf_jobs_answer(api);
+    mf_fence_answer(api);
     mf_events_send(api);
     if (atomic_load(&api->stopping) && api->nworkers == 0) {
         const struct timeval patience = {2, 0};
@@ -367,8 +371,10 @@ static void free_event(struct event *e)
 static void api_free(struct mf_api *api)
 {
     mf_jobs_stop(api);
+    mf_fence_stop(api);
     if (api->base) {
         mf_jobs_answer(api);
+        mf_fence_answer(api);
     }
     if (api->unix_listener.http) {
         evhttp_free(api->unix_listener.http);
@@ -391,6 +397,7 @@ static void api_free(struct mf_api *api)
         close(api->socket_dirfd);
     }
     pthread_mutex_destroy(&api->lock);
+    pthread_cond_destroy(&api->fence.come);
     free(api);
 }
 
@@ -403,12 +410,15 @@ int mf_api_start(const struct mf_api_backend *b, const struct mf_config *c, stru
     api->next_event = (uint64_t)mf_wall_us() / 1000;
     api->seen_event = api->next_event;
     pthread_mutex_init(&api->lock, NULL);
+    pthread_cond_init(&api->fence.come, NULL);
     if (make_loop(api, err) < 0 || listen_unix(api, err) < 0 || listen_tcp(api, err) < 0 ||
-        mf_jobs_start(api, err) < 0) {
+        mf_jobs_start(api, err) < 0 || mf_fence_start(api, err) < 0) {
+        atomic_store(&api->stopping, true);
         api_free(api);
         return -1;
     }
     if (pthread_create(&api->loop, NULL, run_loop, api) != 0) {
+        atomic_store(&api->stopping, true);
         api_free(api);
         return mf_fail(err, MF_FATAL, "MFOS", "cannot start a thread for the API");
     }
@@ -423,6 +433,7 @@ void mf_api_stop(struct mf_api *api)
         return;
     }
     atomic_store(&api->stopping, true);
+    mf_fence_stop(api);
     mf_jobs_stop(api); /* when it returns, nworkers is 0 and every answer is on the list */
     event_active(api->wake, EV_READ, 0);
     pthread_join(api->loop, NULL);
@@ -451,8 +462,29 @@ static int migration_quarantine(void *ctx, json_t **ret, struct mf_error *err)
     return mf_migration_quarantine(ctx, ret, err);
 }
 
+static int migration_fence(void *ctx, struct mf_fence *ret, struct mf_error *err)
+{
+    return mf_migration_fence(ctx, ret, err);
+}
+
+static int migration_fence_passed(void *ctx, const struct mf_fence *f, bool *ret, uint64_t *ret_refused,
+                                  struct mf_error *err)
+{
+    return mf_migration_fence_passed(ctx, f, ret, ret_refused, err);
+}
+
+static void migration_fence_nudge(void *ctx)
+{
+    mf_migration_fence_nudge(ctx);
+}
+
 void mf_api_for_migration(struct mf_migration *m, struct mf_api_backend *ret)
 {
-    *ret = (struct mf_api_backend){
-        .ctx = m, .status = migration_status, .request = migration_request, .quarantine = migration_quarantine};
+    *ret = (struct mf_api_backend){.ctx = m,
+                                   .status = migration_status,
+                                   .request = migration_request,
+                                   .quarantine = migration_quarantine,
+                                   .fence = migration_fence,
+                                   .fence_passed = migration_fence_passed,
+                                   .fence_nudge = migration_fence_nudge};
 }

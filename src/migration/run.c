@@ -102,6 +102,10 @@ void mf_stop_streams(struct mf_migration *m)
     m->forward = m->reverse = NULL;
     m->forward_runs = m->reverse_runs = m->writers_known = m->open = false;
     pthread_mutex_unlock(&m->lock);
+    if (forward) {
+        mf_pipe_stop(forward);
+        mf_dual_tell(m, mf_capture_dual(forward->capture));
+    }
     mf_pipe_close(forward);
     mf_pipe_close(reverse);
 }
