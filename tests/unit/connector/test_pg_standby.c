@@ -1,4 +1,5 @@
 /* synchronous_standby_names: read, changed, written. */
+#include "base/cleanup.h"
 #include "mf_test.h"
 
 #include "connector/postgres/standby_names.h"

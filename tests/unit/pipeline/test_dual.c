@@ -174,7 +174,11 @@ static bool run(uint64_t seed, int trouble)
 {
     struct world w;
     bool was_on = false;
+    /* Half of them with an origin that forgets what is confirmed, as PostgreSQL does. */
+    struct mf_connector acknowledges = mf_connector_memory;
+    acknowledges.confirms_acknowledge = true;
     world_new(&w, seed, trouble);
+    w.connector = seed / 2 % 2 ? &acknowledges : NULL;
     w.wait = seed % 2 ? &degrade : &patient;
     world_run(&w);
     for (int i = 0; i < 6000; i++) {
