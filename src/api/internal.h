@@ -158,7 +158,8 @@ void mf_jobs_answer(struct mf_api *api); /* loop thread: sends what is done */
 
 /* Fences (fence.c). */
 int mf_fence_start(struct mf_api *api, struct mf_error *err);
-void mf_fence_stop(struct mf_api *api); /* when stopping is set: ends its thread, every call is on the list of those done */
+void mf_fence_stop(
+    struct mf_api *api); /* when stopping is set: ends its thread, every call is on the list of those done */
 void mf_fence_take(struct mf_api *api, struct evhttp_request *req);
 void mf_fence_answer(struct mf_api *api); /* loop thread */
 

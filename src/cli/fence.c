@@ -18,8 +18,8 @@ int mf_cmd_fence(const struct mf_args *a)
         mf_fail(&err, MF_USAGE, "MFUSAGE", "--timeout takes a time, such as 500ms or 5s");
         return mf_cli_fail(a, &err);
     }
-    MF_CLEANUP_FREE char *path = timeout ? mf_xasprintf("/v1/fence?timeout=%" PRId64 "ms", us / MF_US_PER_MS)
-                                         : mf_xstrdup("/v1/fence");
+    MF_CLEANUP_FREE char *path =
+        timeout ? mf_xasprintf("/v1/fence?timeout=%" PRId64 "ms", us / MF_US_PER_MS) : mf_xstrdup("/v1/fence");
     if (mf_cli_state_dir(a, &dir, &err) < 0 || mf_control(dir, "GET", path, NULL, &reply, &err) < 0) {
         return mf_cli_fail(a, &err);
     }

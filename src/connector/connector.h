@@ -328,7 +328,7 @@ struct mf_connector {
     bool can_source, can_target; /* both: the pipe can turn round */
     bool order_is_bytes;         /* positions count bytes of the log; else commits */
     bool commits_can_wait;       /* as a source it can let commits wait for a stream */
-    bool confirms_acknowledge;   /* stream_confirm is stream_ack as well: what is confirmed must be durable on our side */
+    bool confirms_acknowledge; /* stream_confirm is stream_ack as well: what is confirmed must be durable on our side */
     int (*open)(const struct mf_db_options *o, struct mf_db **ret,
                 struct mf_error *err); /* connects once to see that it can */
     void (*close)(struct mf_db *db);

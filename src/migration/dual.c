@@ -92,6 +92,7 @@ void mf_dual_tell(struct mf_migration *m, struct mf_dual *d)
     struct mf_dual_status s;
     while (d && mf_dual_next_change(d, &s)) {
         const char *word = mf_dual_word(s.state);
+        mf_state_set(m->state, "dual.state", word, NULL);
         mf_log(s.state == MF_DUAL_DEGRADED ? MF_WARN : MF_INFO, "dual-writes", "%s%s%s", word, s.why[0] ? ": " : "",
                s.why);
         if (s.state == MF_DUAL_ON && s.release[0] && !m->dual_warned) {
@@ -118,12 +119,30 @@ static void nudge(struct mf_migration *m, struct mf_dual *d)
     }
 }
 
+/* Commits that were answered since a run was killed may not have waited: that stretch is told of, too. */
+static void remember_last_run(struct mf_migration *m, struct mf_dual *d)
+{
+    char word[32] = "";
+    bool found = false;
+    if (m->dual_remembered) {
+        return;
+    }
+    m->dual_remembered = true;
+    mf_state_get(m->state, "dual.state", word, sizeof word, &found, NULL);
+    if (found && mf_streq(word, mf_dual_word(MF_DUAL_ON))) {
+        mf_dual_closed(d, MF_DUAL_DEGRADED,
+                       "the run before ended while dual writes were on, without leaving them: commits that were "
+                       "answered since then may not have waited for the target");
+    }
+}
+
 void mf_dual_tend(struct mf_migration *m)
 {
     struct mf_dual *d = dual_of(m);
     if (!d) {
         return;
     }
+    remember_last_run(m, d);
     if (!due(m)) {
         m->dual_ready = false;
         m->dual_check_us = 0;

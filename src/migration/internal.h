@@ -79,6 +79,7 @@ struct mf_migration {
     int64_t dual_check_us; /* dual writes: when to look again at what is in their way; 0: nothing is known to be */
     int64_t dual_nudge_us;
     bool dual_ready;                        /* looked at; control thread only */
+    bool dual_remembered;                   /* how the run before ended was looked at; control thread only */
     bool dual_warned;                       /* of what waits when we are killed; control thread only */
     bool cascades_known;                    /* compared with what an earlier run knew */
     int64_t watch_due_us;                   /* the schema watch: the next look */
@@ -91,7 +92,7 @@ struct mf_migration {
     struct mf_crew copy_crew, verify_crew;
     struct mf_job job;
     struct mf_findings *findings; /* of schema stages */
-    atomic_bool beat_wanted; /* any thread: a fence waits for one */
+    atomic_bool beat_wanted;      /* any thread: a fence waits for one */
     int64_t next_beat_us, verify_due_us, retry_since_us, last_reported_us,
         waited_since_us; /* when to tell of a wait next */
     int64_t next_sample_us, sampled_us;

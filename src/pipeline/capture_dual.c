@@ -93,8 +93,7 @@ void mf_capture_gate_closing(struct mf_capture *c, const struct mf_error *err)
     }
     set_awake(c, NULL);
     /* Else they wait as long as the origin lets them. */
-    if ((!err || alone || err->cls != MF_RETRY) &&
-        c->o.db->connector->source->stream_leave(c->stream, &left) < 0) {
+    if ((!err || alone || err->cls != MF_RETRY) && c->o.db->connector->source->stream_leave(c->stream, &left) < 0) {
         mf_dual_said(c->dual, left.text);
     }
     if (alone) {

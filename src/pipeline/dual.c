@@ -234,7 +234,7 @@ static void judge_state(struct mf_dual *d, const struct mf_held *h)
                  h->refused, h->refused == 1 ? "" : "s");
         enter(d, MF_DUAL_DEGRADED, why);
     } else {
-        enter(d, MF_DUAL_ON, "");
+        enter(d, MF_DUAL_ON, d->answer.note);
     }
 }
 

@@ -289,6 +289,8 @@ def test_a_killed_midflight_is_let_go_by_its_next_run(pair, migration):
     assert not hung.is_alive()
     m.wait_phase("synced")
     wait_on(m)
+    assert any(line["area"] == "dual-writes" and "may not have waited" in line["message"] for line in lines(m))  # the stretch is told of
+    assert m.status()["dual_writes"]["degraded_times"] >= 1
     m.kill()
     hung = hangs(source)
     release = [line["message"] for line in lines(m) if line["area"] == "dual-writes-wait"][0].rpartition("on the source: ")[2]
@@ -471,6 +473,25 @@ def test_what_the_target_does_not_get_is_answered_too(pair, migration):
     wait_on(m)
 
 
+def test_only_the_transactions_that_ask_for_it(pair, migration):
+    """The default stays local, and a transaction says remote_apply."""
+    source, target = pair
+    source.execute("ALTER DATABASE shop SET synchronous_commit = local")
+    m = begin(migration, pair, on_sick_target="wait")
+    assert "ask for it" in m.status()["dual_writes"]["why"] and "dual writes on: for transactions" in m.call("status").out
+    target.server.pause()
+    try:
+        source.execute("INSERT INTO t (v) VALUES ('not waited for')")
+        asks = threading.Thread(target=lambda: source.execute("BEGIN; SET LOCAL synchronous_commit = remote_apply; INSERT INTO t (v) VALUES ('waited for'); COMMIT"), daemon=True)
+        asks.start()
+        wait_for(lambda: source.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") > 0, 60, "a COMMIT that waits")
+        assert source.value("SELECT count(*) FROM t WHERE v = 'waited for'") == 0
+    finally:
+        target.server.resume()
+    asks.join(60)
+    assert target.value("SELECT count(*) FROM t WHERE v = 'waited for'") == 1
+
+
 def test_a_fence_with_dual_writes(pair, migration):
     source, target = pair
     m = begin(migration, pair)
@@ -526,16 +547,16 @@ def test_check_blocks_what_would_make_the_promise_empty(pair, migration):
     said = m.call("check").out
     assert "standby-no-timeout" in said and "ALTER SYSTEM RESET synchronous_standby_names" in said
     for statement, undo, code in (
-            ("ALTER DATABASE shop SET synchronous_commit = off", "ALTER DATABASE shop RESET synchronous_commit", "synchronous-commit"),
-            ("ALTER SYSTEM SET synchronous_commit = local", "ALTER SYSTEM RESET synchronous_commit", "synchronous-commit"),
+            ("ALTER DATABASE shop SET synchronous_commit = off", "ALTER DATABASE shop RESET synchronous_commit", "database shop"),
+            ("ALTER SYSTEM SET synchronous_commit = local", "ALTER SYSTEM RESET synchronous_commit", "synchronous_commit=local"),
             ("ALTER SYSTEM SET synchronous_standby_names = '*'", "ALTER SYSTEM RESET synchronous_standby_names", "standby-names")):
         with source.connect() as c:
             c.execute("SET synchronous_commit = local")
             c.execute(statement)
             c.execute("SELECT pg_reload_conf()")
-            time.sleep(0.2)
             try:
-                assert code in m.call("check", expect=REFUSED).out, statement
+                wait_for(lambda: code in m.call("check", expect=(0, REFUSED)).out, 30, statement)
+                assert ("standby-names" == code) == (m.call("check", expect=(0, REFUSED)).exit == REFUSED)
             finally:
                 c.execute(undo)
                 c.execute("SELECT pg_reload_conf()")

@@ -23,10 +23,9 @@ int pg_standby_read(PGconn *c, struct pg_standby_setting *ret, struct mf_error *
 {
     PG_CLEANUP_RESULT PGresult *r = NULL;
     MF_CLEANUP_BUF struct mf_buf b = {.max = 4096};
-    mf_buf_puts(&b,
-                "SELECT setting, coalesce(sourcefile LIKE '%postgresql.auto.conf', false),"
-                " source = 'default' OR (sourcefile IS NOT NULL AND sourcefile NOT LIKE '%postgresql.auto.conf'),"
-                " ((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)");
+    mf_buf_puts(&b, "SELECT setting, coalesce(sourcefile LIKE '%postgresql.auto.conf', false),"
+                    " source = 'default' OR (sourcefile IS NOT NULL AND sourcefile NOT LIKE '%postgresql.auto.conf'),"
+                    " ((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)");
     if (PQserverVersion(c) >= 150000) {
         mf_buf_puts(&b, " OR pg_catalog.has_parameter_privilege('synchronous_standby_names', 'ALTER SYSTEM')");
     }
@@ -58,10 +57,8 @@ static int change(PGconn *c, const char *value, struct mf_error *err)
     } else {
         mf_buf_puts(&b, "RESET synchronous_standby_names");
     }
-    return !pg_sql(&b, err) || pg_exec(c, err, mf_buf_str(&b)) < 0 || MF_FAULT(err, "postgres.standby_changed") ||
-                   pg_exec(c, err, "SELECT pg_catalog.pg_reload_conf()") < 0
-               ? -1
-               : 0;
+    return !pg_sql(&b, err) || pg_exec(c, err, mf_buf_str(&b)) < 0 || MF_FAULT(err, "postgres.standby_changed")
+    || pg_exec(c, err, "SELECT pg_catalog.pg_reload_conf()") < 0 ? -1 : 0;
 }
 
 /* Until this session shows it; *ret: it does. */
@@ -137,8 +134,8 @@ static int forget(PGconn *c, const struct mf_pipe_id *pipe, struct mf_error *err
 {
     const char *const values[] = {pipe->migration};
     PG_CLEANUP_RESULT PGresult *r = NULL;
-    return pg_query_params(c, &r, err,
-                           "DELETE FROM midflight.settings WHERE migration = $1 AND kind = 'standby names'", 1, values);
+    return pg_query_params(c, &r, err, "DELETE FROM midflight.settings WHERE migration = $1 AND kind = 'standby names'",
+                           1, values);
 }
 
 /* ---- putting back ---- */
@@ -202,7 +199,8 @@ static int end(PGconn *c, const struct mf_pipe_id *pipe, char *ret_said, size_t 
         snprintf(ret_said, n, "synchronous_standby_names was changed meanwhile, to '%.150s', and is left as it is",
                  now.text);
     }
-    return MF_FAULT(err, "postgres.standby_restored") ? -1 : forget(c, pipe, err);
+    return MF_FAULT(err, "postgres.standby_restored")
+    ? -1 : forget(c, pipe, err);
 }
 
 int pg_waits_end(struct mf_db *base, const struct mf_pipe_id *pipe, char *ret_said, size_t n, struct mf_error *err)
@@ -272,6 +270,6 @@ void pg_standby_statement(const struct pg_standby_setting *s, const char *name, 
     pg_standby_names_put(&b, &names);
     pg_put_literal(&q, mf_buf_str(&b));
     bool reset = !with && names.n == 0;
-    snprintf(ret, n, "ALTER SYSTEM %s synchronous_standby_names%s%s; SELECT pg_reload_conf();",
-             reset ? "RESET" : "SET", reset ? "" : " = ", reset ? "" : mf_buf_str(&q));
+    snprintf(ret, n, "ALTER SYSTEM %s synchronous_standby_names%s%s; SELECT pg_reload_conf();", reset ? "RESET" : "SET",
+             reset ? "" : " = ", reset ? "" : mf_buf_str(&q));
 }

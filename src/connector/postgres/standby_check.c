@@ -55,19 +55,21 @@ static void check_names(struct asked *a)
                         "`midflight run` answers");
     }
     if (!named && !a->s.may) {
-        mf_findings_add(k->out, MF_WARNING, k->side, "standby-rights", object, with,
-                        "role %s may not put midflight into it: whoever may does so while midflight runs and is synced, "
-                        "and takes it out again before midflight is stopped (%s)%s",
-                        k->db->facts.user, without,
-                        k->db->version >= 150000 ? ". Or: GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names, "
-                                                   "and EXECUTE ON FUNCTION pg_reload_conf()"
-                                                 : "");
+        mf_findings_add(
+            k->out, MF_WARNING, k->side, "standby-rights", object, with,
+            "role %s may not put midflight into it: whoever may does so while midflight runs and is synced, "
+            "and takes it out again before midflight is stopped (%s)%s",
+            k->db->facts.user, without,
+            k->db->version >= 150000 ? ". Or: GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names, "
+                                       "and EXECUTE ON FUNCTION pg_reload_conf()"
+                                     : "");
     }
-    mf_findings_add(k->out, MF_WARNING, k->side, "standby-no-timeout", object,
-                    "let a supervisor start midflight again at once (systemd: Restart=always)",
-                    "PostgreSQL waits for a standby without a limit, in every database of the server: when midflight is "
-                    "killed, each COMMIT waits until it runs again, or until: %s",
-                    without);
+    mf_findings_add(
+        k->out, MF_WARNING, k->side, "standby-no-timeout", object,
+        "let a supervisor start midflight again at once (systemd: Restart=always)",
+        "PostgreSQL waits for a standby without a limit, in every database of the server: when midflight is "
+        "killed, each COMMIT waits until it runs again, or until: %s",
+        without);
 }
 
 /* Commits that ask for less than a standby's word. */
@@ -75,33 +77,34 @@ static int check_commits(struct asked *a, struct mf_error *err)
 {
     struct pg_check *k = &a->k;
     PG_CLEANUP_RESULT PGresult *r = NULL;
-    if (pg_query(k->c, &r, err,
-                 "SELECT CASE WHEN s.setdatabase = 0 THEN '' ELSE 'database ' || pg_catalog.quote_ident(d.datname) END"
-                 " || CASE WHEN s.setrole <> 0 AND s.setdatabase <> 0 THEN ', ' ELSE '' END"
-                 " || CASE WHEN s.setrole = 0 THEN '' ELSE 'role ' || pg_catalog.quote_ident(r.rolname) END,"
-                 " c.v, s.setrole = 0,"
-                 " CASE WHEN s.setrole = 0 THEN pg_catalog.format('ALTER DATABASE %I RESET synchronous_commit;', d.datname)"
-                 " WHEN s.setdatabase = 0 THEN pg_catalog.format('ALTER ROLE %I RESET synchronous_commit;', r.rolname)"
-                 " ELSE pg_catalog.format('ALTER ROLE %I IN DATABASE %I RESET synchronous_commit;', r.rolname, d.datname)"
-                 " END FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase"
-                 " LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole"
-                 " CROSS JOIN LATERAL unnest(s.setconfig) c(v)"
-                 " WHERE (s.setdatabase = 0 OR d.datname = pg_catalog.current_database())"
-                 " AND c.v ~ '^synchronous_commit=(off|local|false|no|0)$'"
-                 " UNION ALL SELECT 'synchronous_commit', 'synchronous_commit=' || reset_val, true,"
-                 " 'ALTER SYSTEM SET synchronous_commit = ''on''; SELECT pg_reload_conf();' FROM pg_catalog.pg_settings"
-                 " WHERE name = 'synchronous_commit' AND reset_val IN ('off', 'local')"
-                 " AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) c(v)"
-                 " WHERE c.v LIKE 'synchronous_commit=%' AND (s.setrole = 0 OR s.setrole = (SELECT oid FROM"
-                 " pg_catalog.pg_roles WHERE rolname = session_user)) AND s.setdatabase IN (0, (SELECT oid FROM"
-                 " pg_catalog.pg_database WHERE datname = pg_catalog.current_database())))") < 0) {
+    if (pg_query(
+            k->c, &r, err,
+            "SELECT CASE WHEN s.setdatabase = 0 THEN '' ELSE 'database ' || pg_catalog.quote_ident(d.datname) END"
+            " || CASE WHEN s.setrole <> 0 AND s.setdatabase <> 0 THEN ', ' ELSE '' END"
+            " || CASE WHEN s.setrole = 0 THEN '' ELSE 'role ' || pg_catalog.quote_ident(r.rolname) END,"
+            " c.v, s.setrole = 0,"
+            " CASE WHEN s.setrole = 0 THEN pg_catalog.format('ALTER DATABASE %I RESET synchronous_commit;', d.datname)"
+            " WHEN s.setdatabase = 0 THEN pg_catalog.format('ALTER ROLE %I RESET synchronous_commit;', r.rolname)"
+            " ELSE pg_catalog.format('ALTER ROLE %I IN DATABASE %I RESET synchronous_commit;', r.rolname, d.datname)"
+            " END FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase"
+            " LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole"
+            " CROSS JOIN LATERAL unnest(s.setconfig) c(v)"
+            " WHERE (s.setdatabase = 0 OR d.datname = pg_catalog.current_database())"
+            " AND c.v ~ '^synchronous_commit=(off|local|false|no|0)$'"
+            " UNION ALL SELECT 'synchronous_commit', 'synchronous_commit=' || reset_val, true,"
+            " 'ALTER SYSTEM SET synchronous_commit = ''on''; SELECT pg_reload_conf();' FROM pg_catalog.pg_settings"
+            " WHERE name = 'synchronous_commit' AND reset_val IN ('off', 'local')"
+            " AND NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) c(v)"
+            " WHERE c.v LIKE 'synchronous_commit=%' AND (s.setrole = 0 OR s.setrole = (SELECT oid FROM"
+            " pg_catalog.pg_roles WHERE rolname = session_user)) AND s.setdatabase IN (0, (SELECT oid FROM"
+            " pg_catalog.pg_database WHERE datname = pg_catalog.current_database())))") < 0) {
         return -1;
     }
     for (int i = 0; i < PQntuples(r); i++) {
-        bool all = pg_get_bool(r, i, 2);
-        mf_findings_add(k->out, all ? MF_BLOCKER : MF_WARNING, k->side, "synchronous-commit", PQgetvalue(r, i, 0),
-                        PQgetvalue(r, i, 3), "%s: %s would not wait for the target", PQgetvalue(r, i, 1),
-                        all ? "commits" : "this role's commits");
+        mf_findings_add(k->out, MF_WARNING, k->side, "synchronous-commit", PQgetvalue(r, i, 0), PQgetvalue(r, i, 3),
+                        "%s: %s do not wait for the target, but in transactions that ask for it (SET LOCAL "
+                        "synchronous_commit = remote_apply)",
+                        PQgetvalue(r, i, 1), pg_get_bool(r, i, 2) ? "commits" : "this role's commits");
     }
     return 0;
 }
@@ -157,9 +160,10 @@ int pg_check_durable(struct mf_db *base, struct mf_findings *out, struct mf_erro
         char remedy[120];
         const char *name = PQgetvalue(r, i, 0);
         snprintf(remedy, sizeof remedy, "ALTER SYSTEM SET %s = 'on'; SELECT pg_reload_conf();", name);
-        mf_findings_add(out, MF_BLOCKER, k.side, "target-durability", name, remedy,
-                        "it is off: a commit that has returned may be lost in a crash, and dual_writes promises that it "
-                        "is not");
+        mf_findings_add(
+            out, MF_BLOCKER, k.side, "target-durability", name, remedy,
+            "it is off: a commit that has returned may be lost in a crash, and dual_writes promises that it "
+            "is not");
     }
     return 0;
 }

@@ -22,7 +22,7 @@
 
 struct asked {
     struct pg_standby_setting s;
-    char name[PG_STANDBY_NAME], loaded[64];
+    char name[PG_STANDBY_NAME], loaded[64], commit[16];
     struct mf_position at;
     PGresult *walsenders;
 };
@@ -63,6 +63,9 @@ static int read_all(PGconn *c, const struct mf_pipe_id *pipe, struct asked *ret,
                                    "NOT NULL FROM pg_catalog.pg_stat_replication r LEFT JOIN "
                                    "pg_catalog.pg_replication_slots s ON s.active_pid = r.pid AND s.slot_name = $1",
                                    1, values) < 0 ||
+                   pg_query_text(c, ret->commit, sizeof ret->commit, err,
+                                 "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit'") <
+                       0 ||
                    read_position(c, &ret->at, ret->loaded, sizeof ret->loaded, err) < 0
                ? -1
                : 0;
@@ -103,8 +106,8 @@ static void look_at(const struct asked *a, int row, struct seen *seen)
     seen->settling |= priority != named;
     if (ours) {
         const char *count = PQgetvalue(r, row, 2);
-        seen->settling |= !mf_streq(PQgetvalue(r, row, 1), "streaming") ||
-                          (!mf_streq(count, "sync") && !mf_streq(count, "quorum"));
+        seen->settling |=
+            !mf_streq(PQgetvalue(r, row, 1), "streaming") || (!mf_streq(count, "sync") && !mf_streq(count, "quorum"));
     }
 }
 
@@ -192,8 +195,7 @@ static int open_asker(struct pg_db *db, struct mf_error *err)
     PQfinish(db->asker);
     db->asker = NULL;
     db->loaded[0] = '\0'; /* what was reloaded meanwhile it does not know */
-    return pg_connect(db, "ask", pg_local(db), &db->asker, err) < 0 ||
-                   pg_set_timeouts(db->asker, ANSWER_MS, 0, err) < 0
+    return pg_connect(db, "ask", pg_local(db), &db->asker, err) < 0 || pg_set_timeouts(db->asker, ANSWER_MS, 0, err) < 0
                ? -1
                : 0;
 }
@@ -221,6 +223,11 @@ static int ask(struct pg_db *db, const struct mf_pipe_id *pipe, struct mf_commit
         w.waits = db->wait_seen && mf_streq(a.loaded, db->loaded);
     }
     w.lapses = db->reloads;
+    if (mf_streq(a.commit, "off") || mf_streq(a.commit, "local")) {
+        snprintf(w.note, sizeof w.note,
+                 "for transactions that ask for it (SET LOCAL synchronous_commit = remote_apply): the default is %s",
+                 a.commit);
+    }
     pg_standby_statement(&a.s, a.name, false, w.release, sizeof w.release);
     *ret = w;
     return 0;

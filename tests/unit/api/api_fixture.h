@@ -149,8 +149,8 @@ UNUSED static void server_start(struct server *s, const char *listen, const char
     if (token) {
         assert_mf_ok(mf_config_set(s->config, "api.token", token, &err), &err);
     }
-    struct mf_api_backend b = {&s->backend,      fake_status,       fake_request,    fake_quarantine,
-                               fake_fence, fake_fence_passed, fake_fence_nudge};
+    struct mf_api_backend b = {&s->backend, fake_status,       fake_request,    fake_quarantine,
+                               fake_fence,  fake_fence_passed, fake_fence_nudge};
     assert_mf_ok(mf_api_start(&b, s->config, &s->api, &err), &err);
 }
 

@@ -22,9 +22,8 @@ static void it_answers_when_the_other_side_is_there(void **state)
 
 static void the_timeout_is_read_strictly(void **state)
 {
-    static const char *const bad[] = {"timeout=",   "timeout=5",    "timeout=0s", "timeout=61s", "timeout=-1s",
-                                      "wait=5s",    "timeout=1s&x", "timeout=5x", "timeout=1s&timeout=2h",
-                                      "timeout=1us"};
+    static const char *const bad[] = {"timeout=", "timeout=5",    "timeout=0s", "timeout=61s",           "timeout=-1s",
+                                      "wait=5s",  "timeout=1s&x", "timeout=5x", "timeout=1s&timeout=2h", "timeout=1us"};
     (void)state;
     struct server s;
     server_start(&s, NULL, NULL);
@@ -100,7 +99,8 @@ static void more_than_there_is_room_for_are_refused(void **state)
             break;
         }
     }
-    for (int i = 0; i < ROOM / 2; i++) { /* clients that go give their room back, at the latest when their time is over */
+    for (int i = 0; i < ROOM / 2;
+         i++) { /* clients that go give their room back, at the latest when their time is over */
         close(fds[i]);
     }
     mf_api_stop(s.api); /* the others are told */

@@ -61,9 +61,13 @@ static void what_is_written_is_read(void **state)
 
 static void what_is_not_such_a_text_is_refused(void **state)
 {
-    static const char *const bad[] = {",",      "a,",      "a b",      "FIRST 2 (a",   "ANY 0 (a)", "FIRST 1 ()", "\"a",
-                                      "1 (a) b", "a; b", "FIRST 2 (a b)", "(a)",
-                                      "a1234567890123456789012345678901234567890123456789012345678901234567890"};
+    static const char *const bad[] = {
+        ",",         "a,",
+        "a b",       "FIRST 2 (a",
+        "ANY 0 (a)", "FIRST 1 ()",
+        "\"a",       "1 (a) b",
+        "a; b",      "FIRST 2 (a b)",
+        "(a)",       "a1234567890123456789012345678901234567890123456789012345678901234567890"};
     struct pg_standby_names s;
     (void)state;
     for (size_t i = 0; i < MF_ARRAY_LEN(bad); i++) {

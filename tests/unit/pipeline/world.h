@@ -34,7 +34,7 @@ struct world {
     bool keep_rejected, heal;
     int64_t max_quarantined, retry_ms;
     double max_load;
-    const struct mf_wait_policy *wait;   /* dual writes */
+    const struct mf_wait_policy *wait;    /* dual writes */
     const struct mf_connector *connector; /* of the source; NULL: memory's own */
 };
 
