@@ -164,7 +164,9 @@ int mf_own_keep(struct mf_migration *m, struct mf_error *err)
 void mf_own_end(struct mf_migration *m)
 {
     if (m->run_lock) {
-        end_waits(m); /* a stream that broke could not leave */
+        if (m->config->dual_writes == MF_DUAL_WRITES_ON) {
+            end_waits(m); /* a stream that broke could not leave */
+        }
         m->target->connector->traffic->run_lock_release(m->run_lock);
         m->run_lock = NULL;
     }

@@ -495,9 +495,5 @@ int mem_stream_confirm(struct mf_stream *base, const struct mf_position *upto, s
     }
     uint64_t *answered = &st->conn.server->answered;
     *answered = upto->order > *answered ? upto->order : *answered;
-    struct mem_slot *slot = slot_find(st->conn.server, &st->pipe);
-    if (base->db->connector->confirms_acknowledge && slot && upto->order > slot->confirmed) {
-        slot->confirmed = upto->order;
-    }
     return after ? mem_lost(&st->conn, "source.stream_confirm", err) : 0;
 }

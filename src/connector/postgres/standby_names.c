@@ -115,9 +115,13 @@ bool pg_standby_names_parse(const char *text, struct pg_standby_names *ret)
         return take_names(&s, '\0', ret);
     }
     ret->any = any;
-    ret->num = atoi(number.word);
+    uint64_t num = 0;
+    if (!mf_parse_u64(number.word, &num) || num == 0 || num > INT_MAX) {
+        return false;
+    }
+    ret->num = (int)num;
     next(&ahead);
-    return take_names(&ahead, ')', ret) && ret->num > 0;
+    return take_names(&ahead, ')', ret);
 }
 
 static void put_name(struct mf_buf *b, const char *name)

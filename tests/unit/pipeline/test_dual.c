@@ -178,12 +178,21 @@ static bool durable(struct world *w)
     return !w->connector || s.durable.order >= mf_mem_answered(w->src);
 }
 
+static int confirm_and_forget(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err)
+{
+    const struct mf_source_ops *own = mf_connector_memory.source;
+    return own->stream_confirm(st, upto, err) < 0 ? -1 : own->stream_ack(st, upto, err);
+}
+
 static bool run(uint64_t seed, int trouble)
 {
     struct world w;
     bool was_on = false;
     /* Half of them with an origin that forgets what is confirmed, as PostgreSQL does. */
+    struct mf_source_ops ops = *mf_connector_memory.source;
     struct mf_connector acknowledges = mf_connector_memory;
+    ops.stream_confirm = confirm_and_forget;
+    acknowledges.source = &ops;
     acknowledges.confirms_acknowledge = true;
     world_new(&w, seed, trouble);
     w.connector = seed / 4 % 2 ? &acknowledges : NULL;
