@@ -118,3 +118,7 @@ MF_FAULT_POINT("native.promoted", "the target follows nobody; the stream is not 
 MF_FAULT_POINT("mysql.trigger_up", "a trigger is about to be made on the side that will take the writes")
 MF_FAULT_POINT("mysql.trigger_down",
                "a trigger is remembered, and about to be dropped on the side that takes no writes")
+MF_FAULT_POINT("postgres.standby_remembered", "what synchronous_standby_names was is recorded; it is not changed yet")
+MF_FAULT_POINT("postgres.standby_changed", "synchronous_standby_names is written; the server has not been told")
+MF_FAULT_POINT("postgres.standby_restored",
+               "synchronous_standby_names is as it was; that it was changed is still recorded")
