@@ -2,14 +2,13 @@
  * A cluster as callers of connector/cassandra/cql.h see it, driven by lines of JSON on standard input; each is answered by a line of JSON. For
  * tests only. Values are texts (cqlvalue.h), null, or {} (unset).
  */
+#include "cqldrive.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "connector/cassandra/cql.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,14 +17,14 @@
 
 #define VALUES_MAX (600u << 20)
 
-static struct mf_cql *cluster;
+struct mf_cql *cluster;
 
-static const char *text(const json_t *o, const char *name)
+const char *cd_text(const json_t *o, const char *name)
 {
     return json_string_value(json_object_get(o, name));
 }
 
-static int64_t number(const json_t *o, const char *name, int64_t otherwise)
+int64_t cd_number(const json_t *o, const char *name, int64_t otherwise)
 {
     const json_t *v = json_object_get(o, name);
     return json_is_integer(v) ? json_integer_value(v) : otherwise;
@@ -105,16 +104,16 @@ static int put_values(const struct mf_cql_prepared *p, const json_t *values, str
 static struct mf_cql_request request_of(const json_t *o)
 {
     enum cql_consistency c = 0;
-    cql_consistency_of(text(o, "consistency") ? text(o, "consistency") : "", &c);
+    cql_consistency_of(cd_text(o, "consistency") ? cd_text(o, "consistency") : "", &c);
     return (struct mf_cql_request){.consistency = c,
                                    .idempotent = flag(o, "idempotent"),
                                    .has_token = json_object_get(o, "token") != NULL,
-                                   .token = number(o, "token", 0),
-                                   .keyspace = text(o, "keyspace"),
-                                   .node = (uint32_t)number(o, "node", 0),
+                                   .token = cd_number(o, "token", 0),
+                                   .keyspace = cd_text(o, "keyspace"),
+                                   .node = (uint32_t)cd_number(o, "node", 0),
                                    .only_node = flag(o, "only_node"),
-                                   .timeout_ms = (int)number(o, "timeout_ms", 0),
-                                   .page_size = (int)number(o, "page_size", 0),
+                                   .timeout_ms = (int)cd_number(o, "timeout_ms", 0),
+                                   .page_size = (int)cd_number(o, "page_size", 0),
                                    .trace = flag(o, "trace")};
 }
 
@@ -122,7 +121,7 @@ static int do_query(const json_t *o, json_t *reply, struct mf_error *err)
 {
     struct mf_cql_answer *a MF_CLEANUP(mf_cql_answer_free_p) = NULL;
     struct mf_cql_request r = request_of(o);
-    r.text = text(o, "text");
+    r.text = cd_text(o, "text");
     return mf_cql_call(cluster, &r, &a, err) < 0 ? -1 : answer_json(a, reply, err);
 }
 
@@ -136,7 +135,7 @@ static int do_execute(const json_t *o, json_t *reply, struct mf_error *err)
     size_t n = batch ? json_array_size(batch) : 1;
     MF_CLEANUP_FREE struct mf_cql_bound *bound = mf_xcalloc(n + 1, sizeof(*bound));
     const struct mf_cql_prepared *p;
-    if (mf_cql_prepare(cluster, text(o, "text"), &p, err) < 0) {
+    if (mf_cql_prepare(cluster, cd_text(o, "text"), &p, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
@@ -168,7 +167,7 @@ static int do_select(const json_t *o, json_t *reply, struct mf_error *err)
     MF_CLEANUP_FREE uint8_t *state = NULL;
     int pages = 0;
     json_object_set_new(reply, "rows", rows);
-    r.text = text(o, "text");
+    r.text = cd_text(o, "text");
     r.idempotent = true;
     do {
         struct mf_cql_answer *a MF_CLEANUP(mf_cql_answer_free_p) = NULL;
@@ -187,14 +186,14 @@ static int do_select(const json_t *o, json_t *reply, struct mf_error *err)
 static int do_schema(const json_t *o, json_t *reply, struct mf_error *err)
 {
     (void)reply;
-    return mf_cql_schema(cluster, text(o, "text"), (int)number(o, "wait_ms", 60000), err);
+    return mf_cql_schema(cluster, cd_text(o, "text"), (int)cd_number(o, "wait_ms", 60000), err);
 }
 
 static int do_prepare(const json_t *o, json_t *reply, struct mf_error *err)
 {
     const struct mf_cql_prepared *p;
     const uint16_t *key;
-    if (mf_cql_prepare(cluster, text(o, "text"), &p, err) < 0) {
+    if (mf_cql_prepare(cluster, cd_text(o, "text"), &p, err) < 0) {
         return -1;
     }
     json_t *params = json_array(), *markers = json_array();
@@ -309,20 +308,20 @@ static void take_one(struct load *l, int timeout_ms)
 
 static int do_load(const json_t *o, json_t *reply, struct mf_error *err)
 {
-    struct load l = {.first = number(o, "first", 0),
-                     .n = number(o, "n", 1000),
-                     .batch = number(o, "batch_size", 1),
-                     .size = number(o, "size", 0),
-                     .until = text(o, "until"),
-                     .progress = text(o, "progress"),
+    struct load l = {.first = cd_number(o, "first", 0),
+                     .n = cd_number(o, "n", 1000),
+                     .batch = cd_number(o, "batch_size", 1),
+                     .size = cd_number(o, "size", 0),
+                     .until = cd_text(o, "until"),
+                     .progress = cd_text(o, "progress"),
                      .idempotent = !flag(o, "not_idempotent"),
                      .lost = json_array()};
-    if (mf_cql_prepare(cluster, text(o, "text"), &l.p, err) < 0) {
+    if (mf_cql_prepare(cluster, cd_text(o, "text"), &l.p, err) < 0) {
         return -1;
     }
     l.three = mf_cql_prepared_params(l.p)->n == 3;
     mf_buf_init(&l.b, VALUES_MAX);
-    l.in = mf_cql_inbox_new((size_t)number(o, "in_flight", 512), 256u << 20);
+    l.in = mf_cql_inbox_new((size_t)cd_number(o, "in_flight", 512), 256u << 20);
     int64_t from = mf_now_us();
     int rc = 0;
     while (rc >= 0 && goes_on(&l)) {
@@ -347,118 +346,21 @@ static int do_load(const json_t *o, json_t *reply, struct mf_error *err)
     return rc < 0 ? -1 : 0;
 }
 
-/* ---- the ring */
-
-static int do_nodes(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    (void)o;
-    struct mf_cql_node *nodes = NULL;
-    size_t n = 0;
-    json_t *list = json_array();
-    json_object_set_new(reply, "nodes", list);
-    if (mf_cql_nodes(cluster, &nodes, &n, err) < 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < n; i++) {
-        json_array_append_new(list, json_pack("{sisssssisssssssbsb}", "id", (int)nodes[i].id, "host_id", nodes[i].host_id,
-                                              "address", nodes[i].address, "port", (int)nodes[i].port, "dc", nodes[i].dc,
-                                              "rack", nodes[i].rack, "release", nodes[i].release, "up", nodes[i].up,
-                                              "local", nodes[i].local));
-    }
-    free(nodes);
-    return 0;
-}
-
-static int do_ranges(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    struct mf_cql_range *ranges = NULL;
-    size_t n = 0;
-    json_t *list = json_array();
-    json_object_set_new(reply, "ranges", list);
-    if (mf_cql_ranges(cluster, text(o, "keyspace"), &ranges, &n, err) < 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < n; i++) {
-        json_array_append_new(list, json_pack("[IIi]", (json_int_t)ranges[i].after, (json_int_t)ranges[i].upto,
-                                              (int)ranges[i].owner));
-    }
-    free(ranges);
-    return 0;
-}
-
-static int do_replicas(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    (void)err;
-    uint32_t ids[16];
-    size_t n = mf_cql_replicas(cluster, text(o, "keyspace"), number(o, "token", 0), ids, MF_ARRAY_LEN(ids));
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++) {
-        json_array_append_new(list, json_integer(ids[i]));
-    }
-    json_object_set_new(reply, "replicas", list);
-    json_object_set_new(reply, "owner",
-                        json_integer(mf_cql_owner(cluster, text(o, "keyspace"), number(o, "token", 0))));
-    return 0;
-}
-
-static int do_facts(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    (void)o;
-    (void)err;
-    struct mf_cql_facts f;
-    struct mf_cql_stats s;
-    mf_cql_facts(cluster, &f);
-    mf_cql_stats(cluster, &s);
-    json_object_set_new(
-        reply, "facts",
-        json_pack("{sssssssssssisbsbsbsIsIsI}", "cluster", f.cluster, "release", f.release, "partitioner", f.partitioner,
-                  "local_dc", f.local_dc, "keyspace", f.keyspace, "protocol", f.protocol, "compressed", f.compressed,
-                  "tls", f.tls, "murmur3", f.murmur3, "nodes", (json_int_t)f.nodes, "nodes_up",
-                  (json_int_t)f.nodes_up, "ring", (json_int_t)f.ring));
-    const struct {
-        const char *name;
-        uint64_t v;
-    } all[] = {{"requests", s.requests},
-               {"answers", s.answers},
-               {"errors", s.errors},
-               {"retries", s.retries},
-               {"overloaded", s.overloaded},
-               {"timeouts", s.timeouts},
-               {"unprepared", s.unprepared},
-               {"speculative", s.speculative},
-               {"connects", s.connects},
-               {"connects_failed", s.connects_failed},
-               {"connections_lost", s.connections_lost},
-               {"events_topology", s.events_topology},
-               {"events_status", s.events_status},
-               {"events_schema", s.events_schema},
-               {"to_replica", s.to_replica},
-               {"to_other", s.to_other},
-               {"bytes_out", s.bytes_out},
-               {"bytes_in", s.bytes_in},
-               {"window", s.window}};
-    json_t *stats = json_object();
-    for (size_t i = 0; i < MF_ARRAY_LEN(all); i++) {
-        json_object_set_new(stats, all[i].name, json_integer((json_int_t)all[i].v));
-    }
-    json_object_set_new(reply, "stats", stats);
-    return 0;
-}
-
 static int do_hurry(const json_t *o, json_t *reply, struct mf_error *err)
 {
     (void)reply;
     (void)err;
-    mf_cql_hurry(cluster, (int)number(o, "within_ms", 0));
+    mf_cql_hurry(cluster, (int)cd_number(o, "within_ms", 0));
     return 0;
 }
 
 /* Requests are submitted and the cluster is closed with their answers on their way: how many came, and how. */
 static int do_close_with(const json_t *o, json_t *reply, struct mf_error *err)
 {
-    int64_t n = number(o, "n", 100), closed = 0, good = 0;
-    struct mf_cql_inbox *in = mf_cql_inbox_new((size_t)n, 256u << 20), *dropped = mf_cql_inbox_new((size_t)n, 256u << 20);
-    struct mf_cql_request r = {.text = text(o, "text"), .idempotent = true};
+    int64_t n = cd_number(o, "n", 100), closed = 0, good = 0;
+    struct mf_cql_inbox *in = mf_cql_inbox_new((size_t)n, 256u << 20),
+                        *dropped = mf_cql_inbox_new((size_t)n, 256u << 20);
+    struct mf_cql_request r = {.text = cd_text(o, "text"), .idempotent = true};
     for (int64_t i = 0; i < n; i++) {
         if (mf_cql_submit(cluster, i % 2 ? dropped : in, &r, (uint64_t)i, err) != 0) {
             return -1;
@@ -514,9 +416,10 @@ static int do_callers(const json_t *o, json_t *reply, struct mf_error *err)
 {
     (void)err;
     struct caller w[16];
-    int64_t threads = number(o, "threads", 4), good = 0;
+    int64_t threads = cd_number(o, "threads", 4), good = 0;
     for (int64_t i = 0; i < threads; i++) {
-        w[i] = (struct caller){.text = text(o, "text"), .n = number(o, "n", 100), .first = i * number(o, "n", 100)};
+        w[i] = (struct caller){
+            .text = cd_text(o, "text"), .n = cd_number(o, "n", 100), .first = i * cd_number(o, "n", 100)};
         pthread_create(&w[i].thread, NULL, calls, &w[i]);
     }
     for (int64_t i = 0; i < threads; i++) {
@@ -531,10 +434,9 @@ static const struct {
     const char *op;
     int (*run)(const json_t *o, json_t *reply, struct mf_error *err);
 } commands[] = {
-    {"query", do_query},   {"execute", do_execute},   {"select", do_select},
-    {"schema", do_schema}, {"prepare", do_prepare},   {"load", do_load},
-    {"nodes", do_nodes},   {"ranges", do_ranges},     {"replicas", do_replicas},
-    {"facts", do_facts},   {"hurry", do_hurry},       {"close_with", do_close_with},
+    {"query", do_query},       {"execute", do_execute}, {"select", do_select}, {"schema", do_schema},
+    {"prepare", do_prepare},   {"load", do_load},       {"nodes", cd_nodes},   {"ranges", cd_ranges},
+    {"replicas", cd_replicas}, {"facts", cd_facts},     {"hurry", do_hurry},   {"close_with", do_close_with},
     {"callers", do_callers},
 };
 
@@ -559,7 +461,7 @@ static void answer(const char *line)
     json_t *reply = json_object(), *o = json_loads(line, JSON_ALLOW_NUL, NULL);
     int rc = mf_fail(&err, MF_USAGE, "MFTEST", "unknown command");
     for (size_t i = 0; i < MF_ARRAY_LEN(commands); i++) {
-        if (mf_streq(text(o, "op"), commands[i].op)) {
+        if (mf_streq(cd_text(o, "op"), commands[i].op)) {
             rc = commands[i].run(o, reply, &err);
         }
     }
