@@ -168,7 +168,7 @@ struct cql_conn {
     int16_t nslots, free, fresh;     /* -1: none */
     int used, orphans;
     bool probing, dirty;
-    int64_t opened_us, heard_us;
+    int64_t opened_us, heard_us, probed_us;
     bool dead;
 };
 
@@ -242,8 +242,8 @@ struct mf_cql {
     size_t control_turn;
     int control_failures;
     int64_t control_retry_us, refresh_us, tick_us; /* refresh 0: none is due */
-    int64_t refreshed_us;
     bool refresh_again;
+    unsigned refreshes;             /* since the last event */
     struct cql_refresh *refreshing; /* NULL: none is */
     struct cql_list homeless;       /* no node that could take them has a connection */
     struct cql_op **timers;
@@ -330,6 +330,8 @@ void cql_conn_break(struct cql_conn *conn, const struct mf_error *err);
 void cql_conn_free(struct cql_conn *conn);
 void cql_conn_event(struct cql_conn *conn, uint32_t events, int64_t now);
 void cql_conn_tick(struct cql_conn *conn, int64_t now);
+/* Asks whether it is there still, if it is not being asked. */
+void cql_conn_probe(struct cql_conn *conn, int64_t now);
 /* Tells epoll what it waits for; how: EPOLL_CTL_*. */
 void cql_conn_watch(struct cql_conn *conn, int how);
 /* The op does not wait for this stream any more. */
