@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harness.cassandra import ADMIN, APP
-from harness.cqldrive import Cql, Load
+from harness.cqlcluster import Cql, Load
 from harness.pgdrive import Refused
 from harness.servers import PASSWORD, free_port, wait_for
 from harness.wire import Wire

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness.cassandra import driver
-from harness.cqldrive import Cql, Load
+from harness.cqlcluster import Cql, Load
 from harness.pgdrive import Refused
 from harness.servers import wait_for
 

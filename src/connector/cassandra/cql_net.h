@@ -296,6 +296,8 @@ void cql_request_error(const struct cql_server_error *e, bool bound, struct mf_e
 
 /* ---- cql_inbox.c */
 
+/* until, or the moment by which the calling thread wants to be done (mf_cql_hurry). */
+int64_t cql_hurried(struct mf_cql *c, int64_t until);
 void cql_inbox_put(struct mf_cql_inbox *in, struct cql_reply *r); /* and gives back the op's reference */
 
 /* ---- cql_route.c: which node, and when */

@@ -1,6 +1,6 @@
 /* What a cluster tells of itself, as JSON: nodes, ranges, replicas, facts and figures. */
 #include "base/cleanup.h"
-#include "cqldrive.h"
+#include "cqlcluster.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
  * A cluster as callers of connector/cassandra/cql.h see it, driven by lines of JSON on standard input; each is answered by a line of JSON. For
  * tests only. Values are texts (cqlvalue.h), null, or {} (unset).
  */
-#include "cqldrive.h"
+#include "cqlcluster.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -469,7 +469,7 @@ static void answer(const char *line)
     json_decref(o);
 }
 
-/* cqldrive URL [CONNECT-TIMEOUT-MS REQUEST-TIMEOUT-MS]; the first answer is that of opening. */
+/* cqlcluster URL [CONNECT-TIMEOUT-MS REQUEST-TIMEOUT-MS]; the first answer is that of opening. */
 int main(int argc, char **argv)
 {
     char *line = NULL;

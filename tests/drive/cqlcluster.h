@@ -1,6 +1,6 @@
-/* What the files of cqldrive share. */
-#ifndef MF_TESTS_CQLDRIVE_H
-#define MF_TESTS_CQLDRIVE_H
+/* What the files of cqlcluster share. */
+#ifndef MF_TESTS_CQLCLUSTER_H
+#define MF_TESTS_CQLCLUSTER_H
 
 #include "connector/cassandra/cql.h"
 

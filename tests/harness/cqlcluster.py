@@ -1,4 +1,4 @@
-"""The CQL client, driven without the rest of midflight (tests/drive/cqldrive.c)."""
+"""The CQL client, driven without the rest of midflight (tests/drive/cqlcluster.c)."""
 from __future__ import annotations
 
 import json
@@ -15,7 +15,7 @@ class Cql:
 
     def __init__(self, url: str, *, connect_ms: int = 20000, request_ms: int = 60000):
         build = Path(os.environ.get("MIDFLIGHT_BUILD", TOP / "build"))
-        self.process = subprocess.Popen([str(build / "tests/drive/cqldrive"), url, str(connect_ms), str(request_ms)],
+        self.process = subprocess.Popen([str(build / "tests/drive/cqlcluster"), url, str(connect_ms), str(request_ms)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:
             self.answer()
@@ -30,7 +30,7 @@ class Cql:
     def answer(self) -> dict:
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"cqldrive ended with {self.process.wait()}")
+            raise RuntimeError(f"cqlcluster ended with {self.process.wait()}")
         reply = json.loads(line)
         if not reply["ok"]:
             raise Refused(reply)
@@ -73,7 +73,7 @@ class Cql:
 
     def __exit__(self, kind, *_) -> None:
         code = self.close()
-        assert kind or code == 0, f"cqldrive ended with {code}"
+        assert kind or code == 0, f"cqlcluster ended with {code}"
 
 
 class Load:
