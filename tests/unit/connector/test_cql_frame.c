@@ -179,6 +179,8 @@ static void what_is_not_ours_is_refused(void **state)
 static void segments_that_lie_are_refused(void **state)
 {
     (void)state;
+    static const char *const why[] = {"longer than its segment", "another segment before", "a segment of nothing",
+                                      "longer than their frame"};
     struct mf_error err = {0};
     struct cql_frame f;
     size_t room;
@@ -229,6 +231,7 @@ static void segments_that_lie_are_refused(void **state)
         assert_int_equal(rc, -1);
         assert_int_equal(err.cls, MF_RETRY);
         assert_string_equal(err.code, "MFPROTO");
+        assert_non_null(strstr(err.text, why[what]));
     }
 }
 
