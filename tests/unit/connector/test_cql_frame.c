@@ -207,8 +207,9 @@ static void segments_that_lie_are_refused(void **state)
                 mf_put_u32le(second + 6, cql_crc32("", 0));
             } else { /* it comes twice */
                 size_t n = (size_t)(w + wire.len - second);
-                assert_int_equal(mf_buf_append(&wire, second, n), 0);
+                assert_int_equal(mf_buf_reserve(&wire, n), 0);
                 second = (uint8_t *)wire.data + 6 + CQL_SEGMENT_MAX + 4;
+                assert_int_equal(mf_buf_append(&wire, second, n), 0);
                 mf_put_u32be(wire.data + 6 + 5, (uint32_t)body + 100);
                 mf_put_u32le(second - 4, cql_crc32(wire.data + 6, CQL_SEGMENT_MAX));
             }
