@@ -65,6 +65,8 @@ int64_t cql_token(const void *routing_key, size_t n)
     return (int64_t)h1 == INT64_MIN ? INT64_MAX : (int64_t)h1;
 }
 
+#define KEY_MAX UINT16_MAX /* bytes of a partition key */
+
 int cql_routing_key(struct mf_buf *b, const struct cql_bytes *parts, size_t n, struct mf_error *err)
 {
     size_t before = b->len;
@@ -84,17 +86,22 @@ int cql_routing_key(struct mf_buf *b, const struct cql_bytes *parts, size_t n, s
             mf_buf_put_u8(b, 0);
         }
     }
-    if (!mf_buf_ok(b)) {
-        b->failed = false;
-        b->len = before;
-        return mf_fail(err, MF_ROW, "MFBIG", "a partition key has more than %zu bytes", b->max);
+    size_t len = b->len - before;
+    if (mf_buf_ok(b) && len > 0 && len <= KEY_MAX) {
+        return 0;
     }
-    return 0;
+    bool full = !mf_buf_ok(b);
+    b->failed = false;
+    b->len = before;
+    if (full) {
+        return mf_fail(err, MF_ROW, "MFBIG", "a partition key has no room in %zu bytes", b->max);
+    }
+    return mf_fail(err, MF_ROW, "MFVALUE", "a partition key has %zu bytes; it may have 1 to %d", len, KEY_MAX);
 }
 
 int cql_values_token(const struct cql_values *v, const uint16_t *pk, uint16_t npk, int64_t *ret, struct mf_error *err)
 {
-    MF_CLEANUP_BUF struct mf_buf key = {.max = 1 << 22};
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 64 * (KEY_MAX + 3)};
     struct cql_bytes parts[64];
     if (npk == 0 || npk > MF_ARRAY_LEN(parts)) {
         return mf_fail(err, MF_FATAL, "MFBUG", "a partition key of %d values", npk);
@@ -105,7 +112,7 @@ int cql_values_token(const struct cql_values *v, const uint16_t *pk, uint16_t np
                            "value %d of a statement is part of the partition key and is not there", pk[i] + 1);
         }
     }
-    if (npk == 1 && parts[0].n >= 0 && parts[0].n <= UINT16_MAX) {
+    if (npk == 1 && parts[0].n > 0 && parts[0].n <= KEY_MAX) {
         *ret = cql_token(parts[0].p, (size_t)parts[0].n);
         return 0;
     }
