@@ -2,7 +2,7 @@
 import pytest
 
 from harness.pgdrive import Drive, Refused
-from test_conversion import BLOCKER, MYSQL, POSTGRES, STAGES, mysql_script, plan
+from test_conversion import BLOCKER, MYSQL, POSTGRES, STAGES, mysql_script, plan, run_with_kills
 
 KEYLESS = ["*.nokey"]
 
@@ -159,3 +159,12 @@ def test_a_keyspace_that_is_not_there_is_the_owners_to_make(database, into, driv
         assert not [f for f in d("check")["findings"] if f["code"] == "keyspace"]
     finally:
         target.cql("DROP KEYSPACE sales_of_test")
+
+
+def test_kills_between_tables(database, into, drive):
+    source, whole, killed = database("source"), into(), into()
+    source.execute("".join(f"CREATE TABLE t{i} (id int PRIMARY KEY, v text);" for i in range(5)))
+    for stage in STAGES:
+        drive(source, whole)("schema", stage=stage)
+    assert run_with_kills(drive, source, killed, "cassandra.schema_entry") == 5
+    assert {t: killed.columns(t) for t in killed.tables()} == {t: whole.columns(t) for t in whole.tables()}
