@@ -101,6 +101,7 @@ MF_FAULT_POINT("adopt.record", "the new table is whole on the other side; this i
 MF_FAULT_POINT("adopt.reverse", "the new table is recorded; the stream back does not have it yet")
 MF_FAULT_POINT("adopt.done", "the new table is in both streams; apply still stands")
 MF_FAULT_POINT("mysql.schema_entry", "before an object of the schema is made on a MySQL target")
+MF_FAULT_POINT("cassandra.schema_entry", "before a table is made on a Cassandra target")
 MF_FAULT_POINT("mysql.window_begin", "before a window begins on a MySQL target")
 MF_FAULT_POINT("mysql.window_commit", "a window's rows are in a MySQL target, its COMMIT is not sent")
 MF_FAULT_POINT("mysql.window_committed", "a window is committed in a MySQL target, nobody knows yet")

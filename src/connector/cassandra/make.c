@@ -8,6 +8,7 @@
  */
 #include "connector/cassandra/make.h"
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "connector/cassandra/cass.h"
@@ -99,7 +100,8 @@ static int make_table(struct making *m, const struct mf_schema_table *t, bool on
         mf_buf_printf(m->plan, "%s;\n\n", mf_buf_str(&cql));
         return 0;
     }
-    if (mf_cql_schema(m->db->cql, mf_buf_str(&cql), CASS_AGREE_MS, err) < 0) {
+    if (MF_FAULT(err, "cassandra.schema_entry") ||
+        mf_cql_schema(m->db->cql, mf_buf_str(&cql), CASS_AGREE_MS, err) < 0) {
         mf_error_prefix(err, "making table %s.%s", t->schema, t->name);
         return -1;
     }
