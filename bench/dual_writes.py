@@ -164,12 +164,11 @@ def pg_native(report, source_server, a, turn: int) -> None:
 
 
 def main() -> int:
-    p = parser("the latency that dual writes add to a commit", runs=3)
+    p = parser("the latency that dual writes add to a commit", runs=3, engines=("mariadb", "postgres"))
     p.add_argument("--seconds", type=float, default=10)
     p.add_argument("--clients", type=int, default=16)
-    p.add_argument("--engine", choices=("mariadb", "postgres"), default="mariadb")
     a = p.parse_args()
-    report = Report("dual_writes" if a.engine == "mariadb" else "dual_writes_postgres", a)
+    report = Report("dual_writes", a)
     if a.engine == "postgres":
         with Server(15, name="source", fsync=True).start() as source, Server(15, name="target", fsync=True).start() as target:
             for turn in range(a.runs):

@@ -364,7 +364,7 @@ def test_another_semi_synchronous_replica_may_not_answer_in_our_place(pair, own_
 
 
 def test_what_cannot_be_configured_is_said(migration, tmp_path):
-    m = migration("mysql://u@127.0.0.1:1/a", "mysql://u@127.0.0.1:1/a", config={"on_sick_target": "degrade after a while"})
+    m = migration("mysql://u@127.0.0.1:1/a", "mysql://u@127.0.0.1:2/a", config={"on_sick_target": "degrade after a while"})
     assert "degrade after 2s" in (said := m.call("run", expect=USAGE)).err + said.out
     m.configure(dual_writes="on", on_sick_target="wait", mode="native")
     assert "not with mode: native" in (said := m.call("run", expect=USAGE)).err + said.out
