@@ -114,6 +114,7 @@ int main(int argc, char **argv)
 {
     uint64_t rows = argc > 1 ? strtoull(argv[1], NULL, 10) : 1u << 21;
     const char *dir = argc > 2 ? argv[2] : "/tmp";
+    setvbuf(stdout, NULL, _IOLBF, 0);
     rows &= ~(uint64_t)0xffff; /* so that the two orders have the same rows */
     for (int jobs = 1; jobs <= 2; jobs++) {
         printf("%llu rows a side, 64 MB of memory\n", (unsigned long long)rows);
