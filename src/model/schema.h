@@ -24,10 +24,13 @@ struct mf_schema_column {
     bool counter;       /* identity, serial, AUTO_INCREMENT */
     bool on_update_now; /* MySQL's ON UPDATE CURRENT_TIMESTAMP: reported where it cannot be made */
     bool generated;     /* left out of the target, reported */
+    bool is_static;     /* one value for all rows of a partition; only where npartition means something */
     bool ignores_case;  /* texts that differ in case (or accents) only are equal there (a _ci collation, citext) */
     enum mf_default_kind defaulted;
     const char *default_text;
     const char *comment; /* NULL: none */
+    /* The type it is to get, in the making engine's own words, because the config says so; NULL: what the engine gives by itself. */
+    const char *wanted_type;
 };
 
 struct mf_schema_index_column {
@@ -66,6 +69,9 @@ struct mf_schema_table {
     struct mf_schema_index *indexes;
     size_t nforeign;
     struct mf_schema_foreign *foreign;
+    /* Of the columns of the key (the index that is_key, or else the primary one), the first so many say on which node a row is; rows that agree in them
+     * are kept in the order of the others, which may be `descending`. 0: the engine's default. Only for engines that spread rows. */
+    uint16_t npartition;
 };
 
 /* Something the model cannot express: a view, a trigger, a CHECK, an index by an expression. */
