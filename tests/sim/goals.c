@@ -311,7 +311,7 @@ static int goal_end(struct engine *e, struct mf_error *err)
             check_nothing_diverged(e->w);
         }
         e->stage = 1;
-        if (e->w->failure[0] || e->w->seed % 8 || e->w->corrupted) {
+        if (e->w->failure[0] || e->w->seed % 8 || e->w->corrupted || e->w->mapped) {
             e->stage = 3;
         }
     }
