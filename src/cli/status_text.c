@@ -177,8 +177,21 @@ static void print_last_full(const json_t *s, FILE *out)
             mf_format_utc((int64_t)(mf_json_num(s, "verify.last_full.finished_at") * 1e6), utc, sizeof(utc)));
 }
 
+/* While both sides are read before they are joined. */
+static const char *verify_read(const json_t *s, char *out, size_t n)
+{
+    char rows[32];
+    int64_t read = mf_json_int(s, "verify.rows_read");
+    out[0] = '\0';
+    if (read) {
+        snprintf(out, n, " (%s read)", mf_format_count(read, rows, sizeof(rows)));
+    }
+    return out;
+}
+
 static void print_verify(const json_t *s, FILE *out)
 {
+    char read[48];
     char part[400];
     char rows[32];
     char differing[32];
@@ -188,10 +201,11 @@ static void print_verify(const json_t *s, FILE *out)
         fputs("  verify      not done yet\n", out);
         return;
     }
-    fprintf(out, "  verify      %s%s: %lld tables equal, %lld differ; %s rows compared, %s differ%s%s\n",
+    fprintf(out, "  verify      %s%s: %lld tables equal, %lld differ; %s rows compared%s, %s differ%s%s\n",
             mf_json_str(s, "verify.state"), verify_part(s, part, sizeof(part)),
             (long long)mf_json_int(s, "verify.tables_equal"), (long long)mf_json_int(s, "verify.tables_differing"),
             mf_format_count(mf_json_int(s, "verify.rows_compared"), rows, sizeof(rows)),
+            verify_read(s, read, sizeof(read)),
             mf_format_count(mf_json_int(s, "verify.rows_differing"), differing, sizeof(differing)), at ? ", at " : "",
             at ? mf_format_utc(at, utc, sizeof(utc)) : "");
     if (json_is_object(mf_json_at(s, "verify.last_full")) &&

@@ -56,7 +56,8 @@ struct mf_config {
     struct {
         int64_t every_ms; /* 0: only when asked */
         int64_t jobs;
-        int64_t snapshot_ms; /* snapshots are renewed after this */
+        int64_t snapshot_ms;              /* snapshots are renewed after this */
+        int64_t memory_bytes, disk_bytes; /* for joining the two sides */
     } verify;
     struct {
         int64_t max_pause_ms, max_lag_bytes, lock_ms, prepare_ms, verified_within_ms;

@@ -113,6 +113,13 @@ const struct mf_option mf_options[] = {
     {"verify.jobs", MF_OPT_COUNT, AT(verify.jobs), "4", 1, 16, NULL, "How many chunks are compared at the same time."},
     {"verify.snapshot", MF_OPT_TIME, AT(verify.snapshot_ms), "5m", SECOND, 6 * HOUR, NULL,
      "Snapshots are renewed after this, so that a long comparison holds back neither side's vacuum."},
+    {"verify.memory", MF_OPT_SIZE, AT(verify.memory_bytes), "64MB", MB, 4 * GB, NULL,
+     "Where both sides are read whole and joined by key (a target that gives its rows by token): keys and digests of "
+     "so "
+     "many bytes are kept in memory, the rest in a temporary file in the state directory."},
+    {"verify.disk", MF_OPT_SIZE, AT(verify.disk_bytes), "32GB", MB, 1024 * TB, NULL,
+     "The largest that file may become: about 50 bytes a row of each side, of one table at a time. A comparison that "
+     "needs more is given up and says so."},
     {"cutover.max_pause", MF_OPT_TIME, AT(cutover.max_pause_ms), "5s", 10, HOUR, NULL,
      "The longest that writers may be held. Past it the cutover is abandoned and everything is as it was before."},
     {"cutover.max_lag", MF_OPT_SIZE, AT(cutover.max_lag_bytes), "16MB", 0, TB, NULL,

@@ -242,6 +242,9 @@ static int open_verify(struct mf_migration *m, const struct mf_request *r, struc
                                   .repair = r->repair,
                                   .snapshot_ms = m->config->verify.snapshot_ms,
                                   .chunk_rows = 50000,
+                                  .dir = m->config->state_dir,
+                                  .memory = (uint64_t)m->config->verify.memory_bytes,
+                                  .disk = (uint64_t)m->config->verify.disk_bytes,
                                   .jobs = (int)m->config->verify.jobs,
                                   .not_before_us = oldest_to_resume(m)};
     struct mf_verify *v = NULL;

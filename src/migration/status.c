@@ -87,7 +87,7 @@ static json_t *last_full_json(struct mf_state *state)
 static json_t *verify_json(struct mf_state *state, struct mf_verify *running)
 {
     struct mf_verify_summary last = {.sample = 1};
-    int64_t tables = 0;
+    int64_t tables = 0, read = 0;
     bool found = false;
     mf_state_verify_last(state, &last, &found, NULL);
     mf_state_tables(state, count_table, &tables, NULL);
@@ -102,6 +102,7 @@ static json_t *verify_json(struct mf_state *state, struct mf_verify *running)
         last.tables_equal = s.tables_equal;
         last.tables_differing = s.tables_differing;
         last.rows = s.rows_compared;
+        read = s.rows_read;
         last.differing = s.rows_differing;
         last.finished_us = 0;
     }
@@ -110,6 +111,9 @@ static json_t *verify_json(struct mf_state *state, struct mf_verify *running)
                           "rows_compared", (json_int_t)last.rows, "rows_differing", (json_int_t)last.differing,
                           "sample", last.sample, "table", last.table[0] ? last.table : NULL, "tables_total",
                           (json_int_t)tables, "last_full", last_full_json(state));
+    if (read) {
+        json_object_set_new(v, "rows_read", json_integer(read));
+    }
     json_object_set_new(v, "finished_at", last.finished_us ? json_real((double)last.finished_us / 1e6) : json_null());
     return v;
 }

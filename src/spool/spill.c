@@ -29,7 +29,7 @@ int mf_disk_error(struct mf_error *err, int errnum, const char *doing, const cha
     return -1;
 }
 
-int mf_spill_open(const char *dir, struct mf_error *err)
+int mf_spill_make(const char *dir)
 {
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT)) {
@@ -40,7 +40,7 @@ int mf_spill_open(const char *dir, struct mf_error *err)
         }
         free(path);
     }
-    return fd < 0 ? mf_disk_error(err, errno, "cannot make a temporary file in", dir) : fd;
+    return fd < 0 ? -errno : fd;
 }
 
 void mf_spill_close(int fd)
@@ -50,34 +50,56 @@ void mf_spill_close(int fd)
     }
 }
 
-int mf_spill_write(int fd, const char *dir, uint64_t at, const void *data, size_t len, struct mf_error *err)
+int mf_spill_put(int fd, uint64_t at, const void *data, size_t len)
 {
-    if (MF_FAULT(err, "spool.spill")) {
-        return -1;
-    }
     for (size_t done = 0; done < len;) {
         ssize_t n = pwrite(fd, (const char *)data + done, len - done, (off_t)(at + done));
         if (n < 0 && errno != EINTR) {
-            return mf_disk_error(err, errno, "cannot write a large transaction to a temporary file in", dir);
+            return errno;
         }
         done += n > 0 ? (size_t)n : 0;
     }
     return 0;
 }
 
-int mf_spill_read(int fd, uint64_t at, void *out, size_t len, struct mf_error *err)
+int mf_spill_get(int fd, uint64_t at, void *out, size_t len)
 {
     for (size_t done = 0; done < len;) {
         ssize_t n = pread(fd, (char *)out + done, len - done, (off_t)(at + done));
         if (n == 0) {
-            return mf_fail(err, MF_RETRY, "MFSPILL", "the temporary file of a large transaction ends too early");
+            return -1;
         }
         if (n < 0 && errno != EINTR) {
-            char text[128];
-            return mf_fail(err, MF_RETRY, "MFSPILL", "cannot read back a large transaction: %s",
-                           strerror_r(errno, text, sizeof(text)));
+            return errno;
         }
         done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+int mf_spill_open(const char *dir, struct mf_error *err)
+{
+    int fd = mf_spill_make(dir);
+    return fd < 0 ? mf_disk_error(err, -fd, "cannot make a temporary file in", dir) : fd;
+}
+
+int mf_spill_write(int fd, const char *dir, uint64_t at, const void *data, size_t len, struct mf_error *err)
+{
+    int rc = MF_FAULT(err, "spool.spill")
+    ? -1 : mf_spill_put(fd, at, data, len);
+    return rc > 0 ? mf_disk_error(err, rc, "cannot write a large transaction to a temporary file in", dir) : rc;
+}
+
+int mf_spill_read(int fd, uint64_t at, void *out, size_t len, struct mf_error *err)
+{
+    int rc = mf_spill_get(fd, at, out, len);
+    if (rc < 0) {
+        return mf_fail(err, MF_RETRY, "MFSPILL", "the temporary file of a large transaction ends too early");
+    }
+    if (rc > 0) {
+        char text[128];
+        return mf_fail(err, MF_RETRY, "MFSPILL", "cannot read back a large transaction: %s",
+                       strerror_r(rc, text, sizeof(text)));
     }
     return 0;
 }

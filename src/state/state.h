@@ -117,6 +117,8 @@ int mf_state_verify_get(struct mf_state *s, int64_t run, const char *schema, con
 int mf_state_verify_difference(
     struct mf_state *s, int64_t run, const char *table, const char *key, const char *kind,
     struct mf_error *err); /* kind: missing | extra | differs | quarantined | repaired; 10,000 kept */
+/* What was told of that table in this run: it is compared again. */
+int mf_state_verify_forget(struct mf_state *s, int64_t run, const char *table, struct mf_error *err);
 /* A full run that found (or made) both sides equal settles the writes on the wrong side that were seen before it began. */
 int mf_state_verify_end(struct mf_state *s, int64_t run, int64_t rows, int64_t differing, struct mf_error *err);
 typedef int mf_difference_sink(void *ctx, const char *table, const char *key, const char *kind);

@@ -98,6 +98,12 @@ int mf_state_verify_difference(struct mf_state *s, int64_t run, const char *tabl
                         "isss", run, table, key, kind);
 }
 
+int mf_state_verify_forget(struct mf_state *s, int64_t run, const char *table, struct mf_error *err)
+{
+    MF_LOCK_SCOPE(&s->lock);
+    return mf_state_run(s, err, "DELETE FROM verify_difference WHERE run=? AND tab=?", "is", run, table);
+}
+
 int mf_state_verify_end(struct mf_state *s, int64_t run, int64_t rows, int64_t differing, struct mf_error *err)
 {
     MF_LOCK_SCOPE(&s->lock);

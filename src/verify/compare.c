@@ -157,16 +157,7 @@ static int settle_full(struct mf_verify *v, struct pass *p, int64_t *ret_differi
         if (!e->used || e->count == 0) {
             continue;
         }
-        char text[VF_KEY_TEXT];
-        int64_t n = e->count < 0 ? -e->count : e->count;
-        snprintf(text, sizeof(text), "a row without key, digest %016llx%016llx, %lld copies",
-                 (unsigned long long)e->digest.lane1, (unsigned long long)e->digest.lane2, (long long)n);
-        pthread_mutex_lock(&v->mu);
-        p->t->keyless_differs = true;
-        v->stats.rows_differing += n - 1; /* the difference itself counts one */
-        pthread_mutex_unlock(&v->mu);
-        *ret_differing += n;
-        if (vf_difference(v, p->t, NULL, text, e->count > 0 ? "missing" : "extra", err) < 0) {
+        if (vf_difference_full(v, p->t, &e->digest, e->count, ret_differing, err) < 0) {
             return -1;
         }
     }

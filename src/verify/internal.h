@@ -2,6 +2,8 @@
 #define MF_VERIFY_INTERNAL_H
 
 #include "base/arena.h"
+#include "base/buf.h"
+#include "verify/store.h"
 #include "verify/verify.h"
 
 #include <pthread.h>
@@ -51,9 +53,14 @@ enum vf_round_state { VF_NO_ROUND, VF_OPENING, VF_WAITING, VF_CLOSING_IN, VF_REA
 struct vf_slot { /* one worker's */
     struct mf_reader *o, *r;
     uint64_t round; /* the round its readers are in */
+    /* The join's. */
+    struct vf_writer writer;
+    struct mf_buf key; /* of the row at hand */
+    int64_t read;      /* rows that the statistics do not have yet */
 };
 
 struct vf_repair;
+struct vf_join;
 
 struct mf_verify {
     struct mf_verify_options o; /* constant */
@@ -67,12 +74,14 @@ struct mf_verify {
     /* The round. Whoever is in OPENING or CLOSING_IN is one worker; the others are idle meanwhile. */
     enum vf_round_state round_state;
     uint64_t round;
+    bool reads[2]; /* which sides it is of, by vf_side */
     struct mf_snapshot *origin, *replica;
     bool broken;   /* a reader failed: new snapshots are taken before going on */
     bool holding;  /* apply's barrier is ours */
     int32_t users; /* workers inside the round */
     int64_t opened_us, deadline_us, nudged_us;
-    int32_t given_up; /* rounds whose barrier was not reached in time, one after the other */
+    int32_t given_up;     /* rounds whose barrier was not reached in time, one after the other */
+    struct vf_join *join; /* NULL: chunk by chunk */
     struct vf_repair *repair;
     bool in_repair; /* comparing is over, the repair is under way */
     bool repairing; /* a worker is at the repair or at the end */
@@ -83,8 +92,14 @@ struct mf_verify {
 /* tables.c */
 int vf_tables_load(struct mf_verify *v, struct mf_error *err);
 int vf_table_plan(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, struct mf_error *err);
+/* The chunks of t on one side, as that side cuts them; in place of those it had. */
+int vf_table_cut(struct mf_verify *v, struct vf_table *t, enum vf_side side, struct mf_reader *r, struct mf_error *err);
+int vf_table_shape(struct mf_verify *v, struct mf_reader *origin, const struct vf_table *t, struct mf_error *err);
+/* What was found of it so far is forgotten. */
+int vf_table_again(struct mf_verify *v, struct vf_table *t, struct mf_error *err);
 void vf_table_free(struct vf_table *t);
 void vf_chunk_of(const struct vf_table *t, const struct vf_chunk *k, struct mf_chunk *ret);
+int vf_table_finish(struct mf_verify *v, struct vf_table *t, struct mf_error *err);
 int vf_table_record(struct mf_verify *v, struct vf_table *t, bool finished, struct mf_error *err);
 /* What is still in quarantine and was not found by comparing counts too. */
 int vf_table_quarantine(struct mf_verify *v, struct vf_table *t, int64_t *ret_found, struct mf_error *err);
@@ -95,11 +110,17 @@ const char *vf_key_text(const struct mf_table *t, const struct mf_row *row, char
 int vf_round_open(struct mf_verify *v, bool barrier, struct mf_error *err);
 /* Is apply at the barrier? Gives the round up (VF_NO_ROUND) when it is not in time. */
 int vf_round_poll(struct mf_verify *v, bool *ret_at, struct mf_error *err);
+/* One side alone: the origin in an exact snapshot, the replica as it stands. By whoever has the join to itself; leaves VF_READY. */
+int vf_round_side(struct mf_verify *v, enum vf_side side, struct mf_error *err);
+/* Both sides at the barrier, where apply stands: the replica has no snapshot. Leaves VF_READY. */
+void vf_round_stand(struct mf_verify *v);
 int vf_round_wait(struct mf_verify *v, struct mf_error *err); /* in VF_CLOSING_IN; leaves it VF_WAITING or VF_READY */
 void vf_round_close(struct mf_verify *v);                     /* by whoever set VF_CLOSING_IN, without users */
 void vf_release_apply(struct mf_verify *v);
 int vf_slot_enter(struct mf_verify *v, struct vf_slot *s, struct mf_error *err);
 void vf_slot_leave(struct mf_verify *v, struct vf_slot *s);
+/* Apply must pass a position: false when it has not yet. Something is committed on the origin now and then, so that it is seen to. */
+int vf_round_passed(struct mf_verify *v, const struct mf_position *p, bool *ret, struct mf_error *err);
 
 /* compare.c */
 int vf_compare_chunk(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_chunk *c,
@@ -121,6 +142,17 @@ int vf_confirm(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const
                int64_t *ret_differing, struct mf_error *err);
 int vf_difference(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, const char *key_text,
                   const char *kind, struct mf_error *err);
+
+/* A row without a key of which one side has `count` copies more (the origin) or less. */
+int vf_difference_full(struct mf_verify *v, struct vf_table *t, const struct mf_digest *d, int64_t count,
+                       int64_t *ret_differing, struct mf_error *err);
+
+/* join.c */
+bool vf_join_wanted(const struct mf_verify *v);
+void vf_join_new(struct mf_verify *v);
+bool vf_join_active(struct mf_verify *v); /* there are tables left; under mu */
+enum mf_step vf_join_step(struct mf_verify *v, int worker, struct mf_error *err);
+void vf_join_free(struct mf_verify *v);
 
 /* repair.c */
 enum mf_step vf_repair_step(struct mf_verify *v, struct mf_error *err); /* by one worker at a time */

@@ -48,6 +48,7 @@ static void leave(struct mf_verify *v, enum vf_round_state state)
     pthread_mutex_lock(&v->mu);
     v->round_state = state;
     if (state == VF_READY) {
+        v->reads[VF_ORIGIN] = v->reads[VF_REPLICA] = true;
         v->round++;
         v->broken = false;
         v->given_up = 0;
@@ -154,17 +155,19 @@ int vf_round_open(struct mf_verify *v, bool barrier, struct mf_error *err)
     return 0;
 }
 
-static int too_slow(struct mf_verify *v, struct mf_error *err)
+static int given_up(struct mf_error *err)
 {
-    give_back(v);
-    if (++v->given_up < GIVE_UP) {
-        return 0;
-    }
     mf_fail(err, MF_ABANDONED, "MFLAG",
             "the stream did not reach the position of the snapshot within %d minutes, %d times",
             (int)(BARRIER_US / MF_US_PER_SEC / 60), GIVE_UP);
     mf_hint(err, "verify again when the lag is small");
     return -1;
+}
+
+static int too_slow(struct mf_verify *v, struct mf_error *err)
+{
+    give_back(v);
+    return ++v->given_up < GIVE_UP ? 0 : given_up(err);
 }
 
 int vf_round_poll(struct mf_verify *v, bool *ret_at, struct mf_error *err)
@@ -207,6 +210,52 @@ int vf_round_wait(struct mf_verify *v, struct mf_error *err)
     return 0;
 }
 
+/* ---- rounds of the join ---- */
+
+int vf_round_side(struct mf_verify *v, enum vf_side side, struct mf_error *err)
+{
+    struct mf_db *o = v->o.pipe->origin;
+    const struct mf_source_ops *ops = o->connector->source;
+    if (side == VF_ORIGIN) {
+        int rc = !v->o.writers_held               ? ops->snapshot_open(o, &v->o.pipe->id, readers(v), &v->origin, err)
+                 : !o->connector->reads_unordered ? ops->snapshot_now(o, readers(v), &v->origin, err)
+                                                  : 0;
+        if (rc < 0) {
+            mf_error_prefix(err, "taking a snapshot to verify at");
+            return give_back(v);
+        }
+    }
+    leave(v, VF_READY);
+    pthread_mutex_lock(&v->mu);
+    v->reads[!side] = false;
+    pthread_mutex_unlock(&v->mu);
+    return 0;
+}
+
+void vf_round_stand(struct mf_verify *v)
+{
+    leave(v, VF_READY);
+}
+
+int vf_round_passed(struct mf_verify *v, const struct mf_position *p, bool *ret, struct mf_error *err)
+{
+    struct mf_held at;
+    int64_t now = mf_now_us();
+    mf_apply_how_far(v->o.pipe->apply, &at);
+    *ret = at.upto.order >= p->order;
+    if (*ret) {
+        return 0;
+    }
+    if (v->deadline_us == 0) {
+        v->deadline_us = now + GIVE_UP * BARRIER_US;
+        v->nudged_us = now - NUDGE_US + FIRST_NUDGE_US;
+    }
+    if (now >= v->deadline_us) {
+        return given_up(err);
+    }
+    return now - v->nudged_us >= NUDGE_US ? nudge(v, err) : 0;
+}
+
 void vf_round_close(struct mf_verify *v)
 {
     drop_snapshots(v);
@@ -243,15 +292,17 @@ int vf_slot_enter(struct mf_verify *v, struct vf_slot *s, struct mf_error *err)
     struct mf_db *o = v->o.pipe->origin, *r = v->o.pipe->replica;
     pthread_mutex_lock(&v->mu);
     uint64_t round = v->round;
+    bool of_origin = v->reads[VF_ORIGIN], of_replica = v->reads[VF_REPLICA];
     pthread_mutex_unlock(&v->mu);
-    if (s->o && s->r && s->round == round) {
+    if ((s->o || !of_origin) && (s->r || !of_replica) && s->round == round) {
         return 0;
     }
     vf_slot_leave(v, s);
     s->round = round;
-    if (o->connector->source->reader_open(o, v->origin, &s->o, err) < 0 ||
-        r->connector->source->reader_open(r, v->replica, &s->r, err) < 0 || introduce(r, s->o, err) < 0 ||
-        introduce(o, s->r, err) < 0) {
+    if ((of_origin &&
+         (o->connector->source->reader_open(o, v->origin, &s->o, err) < 0 || introduce(r, s->o, err) < 0)) ||
+        (of_replica &&
+         (r->connector->source->reader_open(r, v->replica, &s->r, err) < 0 || introduce(o, s->r, err) < 0))) {
         vf_slot_leave(v, s);
         if (err->cls != MF_CRASH) {
             err->cls = MF_RETRY; /* the snapshot may be gone: others will be taken */

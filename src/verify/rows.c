@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define AT_ONCE     500
@@ -101,6 +102,21 @@ int vf_difference(struct mf_verify *v, struct vf_table *t, const struct mf_row *
                                       kind, err);
 }
 
+int vf_difference_full(struct mf_verify *v, struct vf_table *t, const struct mf_digest *d, int64_t count,
+                       int64_t *ret_differing, struct mf_error *err)
+{
+    char text[VF_KEY_TEXT];
+    int64_t n = count < 0 ? -count : count;
+    snprintf(text, sizeof(text), "a row without key, digest %016llx%016llx, %lld copies", (unsigned long long)d->lane1,
+             (unsigned long long)d->lane2, (long long)n);
+    pthread_mutex_lock(&v->mu);
+    t->keyless_differs = true;
+    v->stats.rows_differing += n - 1; /* the difference itself counts one */
+    pthread_mutex_unlock(&v->mu);
+    *ret_differing += n;
+    return vf_difference(v, t, NULL, text, count > 0 ? "missing" : "extra", err);
+}
+
 /* ---- confirming ---- */
 
 static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, const struct mf_row *a,
@@ -110,7 +126,8 @@ static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *k
         return 0; /* the two sides order the key differently: it was in another range */
     }
     if (!a && !b && mf_row_refused(key) < 0) {
-        return 0; /* the key is spelled in another way where it was found; that spelling is a candidate of its own */
+        return 0; /* the key is spelled in another way where it was found, and that spelling is a candidate of its own; or (joined) it was there
+                   * when it was read and is on neither side now */
     }
     char text[VF_KEY_TEXT];
     ++*ret_differing;

@@ -25,12 +25,18 @@ const char *vf_key_text(const struct mf_table *t, const struct mf_row *row, char
     return out;
 }
 
-void vf_table_free(struct vf_table *t)
+static void forget_chunks(struct vf_table *t)
 {
     for (uint32_t i = 0; i < t->nchunks; i++) {
         free(t->chunks[i].lower);
         free(t->chunks[i].upper);
     }
+    t->nchunks = t->next = 0;
+}
+
+void vf_table_free(struct vf_table *t)
+{
+    forget_chunks(t);
     free(t->chunks);
     for (size_t i = 0; i < t->nquarantined; i++) {
         free(t->quarantined[i]);
@@ -88,14 +94,16 @@ static int store_plan(struct mf_verify *v, struct vf_table *t, struct mf_error *
 }
 
 /* A table without a key is one range: nothing else names the same rows on both sides. */
-static int make_plan(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, struct mf_error *err)
+int vf_table_cut(struct mf_verify *v, struct vf_table *t, enum vf_side side, struct mf_reader *r, struct mf_error *err)
 {
+    struct mf_db *db = side == VF_ORIGIN ? v->o.pipe->origin : v->o.pipe->replica;
+    const struct mf_table *here = side == VF_ORIGIN ? t->ot : t->rt;
+    forget_chunks(t);
     if (t->ot->identity == MF_IDENTITY_FULL) {
         static const struct mf_chunk whole;
         return take_chunk(t, &whole, err);
     }
-    if (v->o.pipe->origin->connector->source->chunk_plan(s->o, t->ot, v->o.chunk_rows, CHUNK_BYTES, take_chunk, t,
-                                                         err) < 0) {
+    if (db->connector->source->chunk_plan(r, here, v->o.chunk_rows, CHUNK_BYTES, take_chunk, t, err) < 0) {
         mf_error_prefix(err, "planning the verification of table %s.%s", t->named->schema, t->named->name);
         return -1;
     }
@@ -104,11 +112,11 @@ static int make_plan(struct mf_verify *v, struct vf_slot *s, struct vf_table *t,
 
 /* Only columns that both sides have are compared. One that was added to the origin and of which the stream has not told yet,
  * because no row was written since, would not be missed. */
-static int check_shape(struct mf_verify *v, struct vf_slot *s, const struct vf_table *t, struct mf_error *err)
+int vf_table_shape(struct mf_verify *v, struct mf_reader *origin, const struct vf_table *t, struct mf_error *err)
 {
     const struct mf_table *o = mf_map_origin(v->o.map, t->named);
     if (!o || mf_map_policy(v->o.map) == MF_DDL_IGNORE ||
-        v->o.pipe->origin->connector->source->shape_same(s->o, o, err) == 0) {
+        v->o.pipe->origin->connector->source->shape_same(origin, o, err) == 0) {
         return 0;
     }
     mf_error_prefix(err, "the sides cannot be equal");
@@ -119,17 +127,30 @@ static int check_shape(struct mf_verify *v, struct vf_slot *s, const struct vf_t
     return -1;
 }
 
+int vf_table_again(struct mf_verify *v, struct vf_table *t, struct mf_error *err)
+{
+    char label[300];
+    pthread_mutex_lock(&v->mu);
+    v->stats.rows_compared -= t->rows;
+    v->stats.rows_differing -= t->differing;
+    t->rows = t->differing = 0;
+    t->faults = NULL; /* the memory goes with the verification */
+    t->nfaults = 0;
+    t->keyless_differs = false;
+    for (size_t i = 0; i < t->nquarantined; i++) {
+        t->quarantined_seen[i] = false;
+    }
+    pthread_mutex_unlock(&v->mu);
+    return mf_state_verify_forget(v->o.state, v->run, mf_table_label(t->named, label, sizeof(label)), err);
+}
+
 /* The worker owns the table meanwhile (VF_PLANNING). */
 int vf_table_plan(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, struct mf_error *err)
 {
-    if (check_shape(v, s, t, err) < 0) {
+    if (vf_table_shape(v, s->o, t, err) < 0) {
         return -1;
     }
-    for (uint32_t i = 0; i < t->nchunks; i++) { /* of a try that failed */
-        free(t->chunks[i].lower);
-        free(t->chunks[i].upper);
-    }
-    t->nchunks = 0;
+    forget_chunks(t); /* of a try that failed */
     if (t->resume && mf_state_chunks(v->o.state, plan_id(v, t), take_chunk, t, err) < 0) {
         return -1;
     }
@@ -140,8 +161,7 @@ int vf_table_plan(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, st
         v->stats.rows_differing -= t->differing;
         t->rows = t->differing = 0;
         pthread_mutex_unlock(&v->mu);
-        t->nchunks = 0;
-        if (make_plan(v, s, t, err) < 0 || store_plan(v, t, err) < 0) {
+        if (vf_table_cut(v, t, VF_ORIGIN, s->o, err) < 0 || store_plan(v, t, err) < 0) {
             return -1;
         }
     }
@@ -206,6 +226,26 @@ int vf_table_quarantine(struct mf_verify *v, struct vf_table *t, int64_t *ret_fo
     }
     *ret_found = found;
     return 0;
+}
+
+int vf_table_finish(struct mf_verify *v, struct vf_table *t, struct mf_error *err)
+{
+    int64_t found = 0;
+    int rc = vf_table_quarantine(v, t, &found, err);
+    pthread_mutex_lock(&v->mu);
+    t->differing += found;
+    v->stats.rows_quarantined += found;
+    pthread_mutex_unlock(&v->mu);
+    rc = rc < 0 ? -1 : vf_table_record(v, t, true, err);
+    pthread_mutex_lock(&v->mu);
+    t->state = rc < 0 ? VF_COMPARE : VF_FINISHED;
+    if (rc == 0) {
+        v->nfinished++;
+        v->stats.tables_equal += t->differing == 0;
+        v->stats.tables_differing += t->differing != 0;
+    }
+    pthread_mutex_unlock(&v->mu);
+    return rc;
 }
 
 /* ---- at the start ---- */

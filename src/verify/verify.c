@@ -26,6 +26,9 @@ int mf_verify_new(const struct mf_verify_options *o, struct mf_verify **ret, str
         mf_verify_free(v);
         return -1;
     }
+    if (vf_join_wanted(v)) {
+        vf_join_new(v);
+    }
     *ret = v;
     return 0;
 }
@@ -44,7 +47,10 @@ void mf_verify_free(struct mf_verify *v)
     }
     for (int i = 0; i < VF_WORKERS; i++) {
         vf_slot_leave(v, &v->slots[i]);
+        vf_writer_free(&v->slots[i].writer);
+        mf_buf_free(&v->slots[i].key);
     }
+    vf_join_free(v);
     vf_repair_free(v);
     vf_release_apply(v);
     vf_round_close(v);
@@ -272,26 +278,6 @@ static int do_chunk(struct mf_verify *v, struct vf_slot *s, const struct work *w
     return record ? vf_table_record(v, t, false, err) : 0;
 }
 
-static int do_finish(struct mf_verify *v, struct vf_table *t, struct mf_error *err)
-{
-    int64_t found = 0;
-    int rc = vf_table_quarantine(v, t, &found, err);
-    pthread_mutex_lock(&v->mu);
-    t->differing += found;
-    v->stats.rows_quarantined += found;
-    pthread_mutex_unlock(&v->mu);
-    rc = rc < 0 ? -1 : vf_table_record(v, t, true, err);
-    pthread_mutex_lock(&v->mu);
-    t->state = rc < 0 ? VF_COMPARE : VF_FINISHED;
-    if (rc == 0) {
-        v->nfinished++;
-        v->stats.tables_equal += t->differing == 0;
-        v->stats.tables_differing += t->differing != 0;
-    }
-    pthread_mutex_unlock(&v->mu);
-    return rc;
-}
-
 static int do_repair(struct mf_verify *v, struct mf_error *err, enum mf_step *ret)
 {
     *ret = vf_repair_step(v, err);
@@ -338,7 +324,7 @@ static int in_slot(struct mf_verify *v, struct vf_slot *s, const struct work *w,
     } else if (rc == 0 && w->kind == VF_DO_CHUNK) {
         rc = do_chunk(v, s, w, err);
     } else if (rc == 0) {
-        rc = do_finish(v, w->t, err);
+        rc = vf_table_finish(v, w->t, err);
     } else { /* give the work back */
         pthread_mutex_lock(&v->mu);
         if (w->kind == VF_DO_CHUNK) {
@@ -362,7 +348,7 @@ static int in_slot(struct mf_verify *v, struct vf_slot *s, const struct work *w,
 static void leave_old_round(struct mf_verify *v, struct vf_slot *s)
 {
     pthread_mutex_lock(&v->mu);
-    bool stale = s->o && (v->round_state != VF_READY || v->round != s->round);
+    bool stale = (s->o || s->r) && (v->round_state != VF_READY || v->round != s->round);
     pthread_mutex_unlock(&v->mu);
     if (stale) {
         vf_slot_leave(v, s);
@@ -377,6 +363,10 @@ enum mf_step mf_verify_step(struct mf_verify *v, int worker, struct mf_error *er
     int rc = 0;
     leave_old_round(v, s);
     pthread_mutex_lock(&v->mu);
+    if (vf_join_active(v)) {
+        pthread_mutex_unlock(&v->mu);
+        return vf_join_step(v, worker, err);
+    }
     choose(v, &w);
     pthread_mutex_unlock(&v->mu);
     switch (w.kind) {

@@ -3,7 +3,10 @@
  * Round: snapshot of the origin at exact position P; apply stops exactly at P; snapshot of the replica; apply goes on. Workers compare digests
  * of the same key range in both snapshots; ranges that differ are split until the rows are found; rows found by digest are confirmed by key on
  * both sides (a collation that orders differently cannot make a false difference or hide a true one). After snapshot_ms a new round with new
- * snapshots goes on with the chunks left. Chunks done are recorded: a stopped verification resumes. */
+ * snapshots goes on with the chunks left. Chunks done are recorded: a stopped verification resumes.
+ *
+ * Where a side's rows have no order that the other knows (mf_connector.reads_unordered) both are read whole, each in its own order, and joined
+ * by key (join.c). Table by table: one that was stopped is begun again. */
 #ifndef MF_VERIFY_VERIFY_H
 #define MF_VERIFY_VERIFY_H
 
@@ -17,9 +20,11 @@ struct mf_verify_options {
     struct mf_map *map;
     const struct mf_catalog *tables; /* the origin's */
     const char *table;               /* schema.name, or NULL for all */
-    double sample;                   /* 0 < sample <= 1: share of chunks compared */
+    double sample;                   /* 0 < sample <= 1: share of chunks compared; joined: of rows, by key */
     bool repair; /* write the origin's rows over the replica's differing ones, then compare them again */
     int64_t snapshot_ms, chunk_rows;
+    const char *dir;       /* for a file of what is to be joined; NULL: memory alone */
+    uint64_t memory, disk; /* bytes of it; 0: the defaults of the configuration */
     int jobs;              /* worker threads that will call mf_verify_step; 0: as many as may */
     int64_t not_before_us; /* wall clock: an unfinished verification that began earlier is not resumed; 0: any is */
     bool writers_held;     /* nobody writes: snapshots of now are exact (cutover's last look) */
@@ -34,6 +39,7 @@ void mf_verify_free(struct mf_verify *v); /* after the workers; lets apply go if
 struct mf_verify_stats {
     int64_t rows_compared, rows_differing, rows_repaired;
     int64_t rows_quarantined; /* of those that differ: known from the quarantine alone, equal otherwise */
+    int64_t rows_read;        /* joined: of both sides, of the table at hand too */
     int32_t tables, tables_equal, tables_differing, tables_left;
     bool finished;
 };

@@ -41,7 +41,9 @@ static int open_verify(struct engine *e, bool repair, struct mf_error *err)
                                   .sample = 1,
                                   .repair = repair,
                                   .snapshot_ms = sim_chance(e->w, 300) ? 3 : 60000,
-                                  .chunk_rows = 1 + sim_below(e->w, 8)};
+                                  .chunk_rows = 1 + sim_below(e->w, 8),
+                                  .dir = "/tmp", /* of what is joined, in an unlinked file */
+                                  .memory = e->w->join_memory};
     return mf_verify_new(&o, &e->verify, err);
 }
 

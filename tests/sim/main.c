@@ -100,6 +100,7 @@ static const struct {
     {"epoch-hidden", "the stream does not show who may write", false},
     {"no-sequences", "sequences are not carried over", false},
     {"digest-blind", "the digest of a chunk counts rows and does not look at them", false},
+    {"digest-rows-blind", "what a row is joined by does not depend on the row", false},
     {"repair-nothing", "repair writes nothing", false},
     {"leave-slot", "the end leaves a stream behind", false},
     {"two-appliers", "an applier begins while the commit of one that was killed is still on its way", false},

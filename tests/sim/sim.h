@@ -61,8 +61,9 @@ struct world {
     int untouched; /* table the application leaves alone; -1 none */
     int64_t sequence;
     uint64_t commits, values;
-    bool faces;  /* source and target are of different kinds */
-    bool mapped; /* the target has query tables (mapped.c) */
+    bool faces;     /* source and target are of different kinds */
+    bool unordered; /* the target's rows come in an order of its own, without snapshots: verify joins */
+    bool mapped;    /* the target has query tables (mapped.c) */
     unsigned chosen;
     struct mf_config *config; /* its map */
     bool refusals;            /* some values are of one kind only */
@@ -92,7 +93,7 @@ struct world {
     enum sim_goal goals[SIM_GOALS];
     uint64_t cancel_at; /* step at which the operator gives up; 0: never */
     uint64_t spool_budget;
-    size_t transaction_memory, reread_bytes;
+    size_t transaction_memory, reread_bytes, join_memory;
     int goal, attempts;
     int allowance; /* transactions the application still makes before the next goal is reached */
     bool ended;    /* the operator has ended it: gates come down on both sides */

@@ -179,6 +179,9 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
     for (unsigned i = 0; i < 2; i++) {
         mf_mem_knobs(w->server[i])->other = w->faces && i == other;
     }
+    w->unordered = sim_chance(w, 250);
+    w->join_memory = sim_chance(w, 300) ? 1 + sim_below(w, 2000) : 0;
+    mf_mem_knobs(w->server[MF_TARGET])->unordered = w->unordered;
     app_create_tables(w);
     check_start(w);
     for (int i = 0; i < 2; i++) {

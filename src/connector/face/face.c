@@ -356,6 +356,7 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .order_is_bytes = c->order_is_bytes,
                                          .commits_can_wait = c->commits_can_wait,
                                          .streams = c->streams,
+                                         .reads_unordered = c->reads_unordered,
                                          .open = c->open,
                                          .close = close_face,
                                          .facts = facts,

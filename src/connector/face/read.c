@@ -81,6 +81,12 @@ int face_shape_same(struct mf_reader *base, const struct mf_table *t, struct mf_
 
 /* ---- chunks ---- */
 
+/* The bounds are no values of the key: they pass as they are, and only this very database reads them. */
+static bool opaque(const struct face_reader *r, const struct mf_chunk *c)
+{
+    return c->by_heap || r->own->db->connector->reads_unordered;
+}
+
 static int side_own(struct face_reader *r, const struct mf_table *shown, const struct mf_table *own, const char *bound,
                     bool exact, char *ret, bool *ret_has, struct mf_error *err)
 {
@@ -100,7 +106,7 @@ int face_chunk_own(struct face_reader *r, const struct mf_table *shown, const st
                    const struct mf_chunk *c, bool exact, struct mf_chunk *ret, struct mf_error *err)
 {
     *ret = *c;
-    if (c->by_heap || face_is_book(shown->schema)) { /* within one snapshot of this very database */
+    if (opaque(r, c) || face_is_book(shown->schema)) {
         return 0;
     }
     return (c->has_lower && side_own(r, shown, own, c->lower, exact, ret->lower, &ret->has_lower, err) < 0) ||
@@ -125,14 +131,14 @@ static int take_chunk(void *ctx, const struct mf_chunk *own, struct mf_error *er
 {
     struct joining *j = ctx;
     const struct face_db *f = face_of(j->r->base.db);
-    bool fits = true;
+    bool fits = true, as_it_is = opaque(j->r, own);
     if (!j->open) {
         bool first = j->ordinal == 0;
         j->c.table_id = j->shown->id;
         j->c.by_heap = own->by_heap;
         j->c.rows_estimate = 0;
         j->c.has_lower = own->has_lower;
-        if (own->by_heap) {
+        if (as_it_is) {
             mf_strlcpy(j->c.lower, own->lower, sizeof j->c.lower);
         } else if (first && own->has_lower && j->whole) {
             mf_strlcpy(j->c.lower, j->whole->lower, sizeof j->c.lower);
@@ -144,7 +150,7 @@ static int take_chunk(void *ctx, const struct mf_chunk *own, struct mf_error *er
     j->c.rows_estimate += own->rows_estimate > 0 ? own->rows_estimate : 0;
     j->c.has_upper = own->has_upper;
     j->c.upper[0] = '\0';
-    if (own->has_upper && own->by_heap) {
+    if (own->has_upper && as_it_is) {
         mf_strlcpy(j->c.upper, own->upper, sizeof j->c.upper);
     } else if (own->has_upper && face_bound_shown(f, j->shown, j->own, own->upper, j->c.upper, &fits, err) < 0) {
         return -1;

@@ -182,7 +182,8 @@ int mem_digest_rows(struct mf_reader *base, const struct mf_table *t, const stru
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < n; i++) {
         struct mf_value v[MF_MEM_MAX_COLUMNS];
-        struct mf_digest d = digest_of(mem_row_hash(rows[i], h.shape, t));
+        struct mf_digest d =
+            digest_of(mem_broken(r->conn.server, "digest-rows-blind") ? 1 : mem_row_hash(rows[i], h.shape, t));
         mem_project(h.shape, rows[i]->v, t, v);
         for (uint16_t k = 0; k < t->ncolumns; k++) {
             if (!t->columns[k].in_key) {

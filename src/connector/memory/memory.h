@@ -138,6 +138,7 @@ struct mf_mem_knobs {
     bool late_errors;      /* an error of window_batch surfaces at window_commit */
     const char *broken;    /* a deliberate break of this server's word (see docs/internals/simulation.md); NULL: none */
     double load;           /* what mf_source_ops.load answers */
+    bool unordered;        /* mf_connector.reads_unordered (unordered.h). To be set before it is opened */
     bool other;            /* of the other kind (dialect.c): opened as memx://NAME. To be set before it has tables */
     const char *default_schema; /* what mf_canon_ops.default_schema answers */
 };

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "connector/memory/dialect.h"
 #include "connector/memory/read.h"
+#include "connector/memory/unordered.h"
 
 static size_t hold_tables(struct mf_mem_server *s, struct held_table *to)
 {
@@ -29,6 +30,9 @@ static int snapshot_make(struct mf_db *db, const char *op, bool exact, struct mf
         return -1;
     }
     struct mf_mem_server *s = mem_server(db);
+    if (s->knobs.unordered && !exact) {
+        return mf_fail(err, MF_FATAL, "MFUNSUP", "%s has no snapshots", s->name);
+    }
     struct mem_snapshot *h = mf_xcalloc(1, sizeof *h);
     h->base.db = db;
     h->base.position = exact ? mem_position(s->lsn) : (struct mf_position){0};
@@ -175,8 +179,9 @@ int mem_same_shape(const struct mem_shape *shape, const struct mf_table *t, bool
 /* ---- ranges ---- */
 
 struct range {
-    bool has_lower, has_upper, heap;
-    size_t first, last; /* heap */
+    bool has_lower, has_upper, heap, tokens;
+    size_t first, last;  /* heap */
+    uint64_t from, upto; /* tokens */
     struct mf_value lower[MF_MEM_MAX_COLUMNS], upper[MF_MEM_MAX_COLUMNS];
 };
 
@@ -233,6 +238,13 @@ static int range_read(const struct mem_reader *r, const struct mem_shape *h, con
                    ? -1
                    : 0;
     }
+    ret->tokens = r->conn.server->knobs.unordered;
+    if (ret->tokens) {
+        return (c->has_lower && mem_token_read(h, c->lower, &ret->from, err)) ||
+                       (c->has_upper && mem_token_read(h, c->upper, &ret->upto, err))
+                   ? -1
+                   : 0;
+    }
     return (c->has_lower && bound_read(c->lower, h, ret->lower, err)) ||
                    (c->has_upper && bound_read(c->upper, h, ret->upper, err))
                ? -1
@@ -243,6 +255,10 @@ static bool in_range(const struct mem_shape *h, const struct range *g, const str
 {
     if (g->heap) {
         return i >= g->first && i < g->last;
+    }
+    if (g->tokens) {
+        uint64_t token = mem_token(h, row);
+        return (!g->has_lower || token >= g->from) && (!g->has_upper || token < g->upto);
     }
     return (!g->has_lower || mem_compare_key(h, row->v, g->lower) >= 0) &&
            (!g->has_upper || mem_compare_key(h, row->v, g->upper) < 0);
@@ -270,7 +286,9 @@ int mem_rows_of(struct mem_reader *r, const struct held_table *h, const struct m
             rows[n++] = h->rows->rows[i];
         }
     }
-    if (h->shape->table.nkey) {
+    if (g->tokens) {
+        mem_token_sort(h->shape, rows, n);
+    } else if (h->shape->table.nkey) {
         sort_shape = h->shape;
         qsort(rows, n, sizeof(struct mem_row *), by_key);
     }
@@ -284,6 +302,10 @@ static void bound_write(const struct mem_reader *r, const struct mem_shape *h, c
 {
     if (heap) {
         snprintf(out, MF_CHUNK_BOUND, "@%s:%zu", r->conn.server->name, i);
+        return;
+    }
+    if (r->conn.server->knobs.unordered) {
+        mem_token_bound(mem_token(h, row), out);
         return;
     }
     size_t at = 0;

@@ -294,6 +294,8 @@ const struct mf_target_ops mem_target_ops = {
 
 /* ---- the connector ---- */
 
+static const struct mf_connector unordered, other_unordered; /* of servers with that knob */
+
 static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err)
 {
     MEM_LOCKED;
@@ -308,7 +310,9 @@ static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_
         return -1;
     }
     struct mem_db *db = mf_xcalloc(1, sizeof *db);
-    db->base = (struct mf_db){.connector = other ? &mf_connector_memory_other : &mf_connector_memory, .side = o->side};
+    const struct mf_connector *kinds[] = {&mf_connector_memory, &mf_connector_memory_other, &unordered,
+                                          &other_unordered};
+    db->base = (struct mf_db){.connector = kinds[other + 2 * s->knobs.unordered], .side = o->side};
     db->server = s;
     *ret = &db->base;
     return 0;
@@ -342,7 +346,10 @@ static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"m
     .open = open_db, .close = close_db, .facts = facts, .source = &mem_source_ops, .target = &mem_target_ops,          \
     .traffic = &mem_traffic_ops, .replication = &mf_default_replication
 
-const struct mf_connector mf_connector_memory = {
-    .name = "memory", .schemes = schemes, .wire = "memory", .canon = &mem_canon_plain, MEM_CONNECTOR};
-const struct mf_connector mf_connector_memory_other = {
-    .name = "memory-other", .schemes = other_schemes, .wire = "memory-other", .canon = &mem_canon_other, MEM_CONNECTOR};
+#define MEM_PLAIN .name = "memory", .schemes = schemes, .wire = "memory", .canon = &mem_canon_plain
+#define MEM_OTHER .name = "memory-other", .schemes = other_schemes, .wire = "memory-other", .canon = &mem_canon_other
+
+const struct mf_connector mf_connector_memory = {MEM_PLAIN, MEM_CONNECTOR};
+const struct mf_connector mf_connector_memory_other = {MEM_OTHER, MEM_CONNECTOR};
+static const struct mf_connector unordered = {MEM_PLAIN, MEM_CONNECTOR, .reads_unordered = true};
+static const struct mf_connector other_unordered = {MEM_OTHER, MEM_CONNECTOR, .reads_unordered = true};

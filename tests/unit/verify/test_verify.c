@@ -1,77 +1,6 @@
 /* verify between two memory servers, while the application writes: a clean pair shows no difference, ever; a corrupted one shows
  * every one; a repair mends them without touching anything newer. */
-#include "../pipeline/world.h"
-#include "verify/verify.h"
-
-static void synced(struct world *w)
-{
-    for (int i = 0; !w->copied || !mf_apply_consistent(w->pipe->apply); i++) {
-        world_step(w);
-        struct mf_pipe_id id = {.migration = "m", .direction = MF_FORWARD};
-        struct mf_error err;
-        if (i % 100 == 99) {
-            mf_connector_memory.source->heartbeat(w->sdb, &id, NULL, NULL, &err);
-        }
-        if (i > 20000) {
-            fail_msg("seed %" PRIu64 ": never synced", w->seed);
-        }
-    }
-}
-
-static void caught_up(struct world *w)
-{
-    for (int i = 0; mf_mem_digest(w->src) != mf_mem_digest(w->dst); i++) {
-        world_step(w);
-        if (i > 20000) {
-            mf_mem_dump(w->src, stderr);
-            mf_mem_dump(w->dst, stderr);
-            fail_msg("seed %" PRIu64 ": never equal", w->seed);
-        }
-    }
-}
-
-/* Until it is done, with everything else going on around it. */
-static void verify(struct world *w, bool repair, bool writes, struct mf_verify_stats *ret)
-{
-    struct mf_error err = {0};
-    struct mf_verify *v;
-    struct mf_verify_options o = {.pipe = w->pipe,
-                                  .state = w->state,
-                                  .map = w->map,
-                                  .tables = &w->scat,
-                                  .sample = 1,
-                                  .repair = repair,
-                                  .snapshot_ms = 60000,
-                                  .chunk_rows = 3 + world_random(w, 20)};
-    assert_mf_ok(mf_verify_new(&o, &v, &err), &err);
-    int steps = 0, done = 0;
-    while (!done) {
-        uint32_t what = world_random(w, 8);
-        if (what == 0 && writes) {
-            world_app(w);
-        } else if (what < 4) {
-            world_step(w);
-        } else {
-            enum mf_step s = mf_verify_step(v, (int)world_random(w, 3), &err);
-            if (s == MF_STEP_FAILED && err.cls != MF_RETRY) {
-                fail_msg("seed %" PRIu64 ": verify: %s [%s]", w->seed, err.text, err.code);
-            }
-            done = s == MF_STEP_DONE;
-        }
-        if (++steps > 100000) {
-            fail_msg("seed %" PRIu64 ": verify does not end", w->seed);
-        }
-    }
-    mf_verify_stats(v, ret);
-    assert_true(ret->finished);
-    mf_verify_free(v);
-}
-
-static uint64_t seeds(void)
-{
-    const char *s = getenv("MF_SEEDS");
-    return s ? strtoull(s, NULL, 10) : 100;
-}
+#include "verify_world.h"
 
 static void test_a_clean_pair_shows_no_difference(void **st)
 {
@@ -124,13 +53,10 @@ static struct mf_verify *begun(struct world *w, double sample, int64_t chunk_row
 {
     struct mf_error err = {0};
     struct mf_verify *v;
-    struct mf_verify_options o = {.pipe = w->pipe,
-                                  .state = w->state,
-                                  .map = w->map,
-                                  .tables = &w->scat,
-                                  .sample = sample,
-                                  .snapshot_ms = 60000,
-                                  .chunk_rows = chunk_rows};
+    struct mf_verify_options o = verify_options(w);
+    o.sample = sample;
+    o.snapshot_ms = 60000;
+    o.chunk_rows = chunk_rows;
     assert_mf_ok(mf_verify_new(&o, &v, &err), &err);
     return v;
 }
