@@ -328,7 +328,7 @@ struct mf_connector {
     bool streams; /* it tells of its changes (stream_*): it can be followed. A target that cannot has no stream back */
     bool
         reads_unordered; /* its rows come in an order that nobody else knows (by token): the bounds of its chunks are its own, also behind a face, and
-                           * another database's mean nothing to it; and snapshot_now is MFUNSUP. verify reads it whole and joins */
+                           * another database's mean nothing to it; and snapshot_now may be MFUNSUP. verify reads it whole and joins */
     int (*open)(const struct mf_db_options *o, struct mf_db **ret,
                 struct mf_error *err); /* connects once to see that it can */
     void (*close)(struct mf_db *db);

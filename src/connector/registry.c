@@ -70,6 +70,9 @@ int mf_connector_open(const struct mf_db_options *o, const char *source_url, con
     if (o->map && o->side == MF_SOURCE) {
         return mf_view_open(db, o->map, ret, err);
     }
+    if (o->map) {
+        mf_face_apart(db);
+    }
     *ret = db;
     return 0;
 }

@@ -1,7 +1,7 @@
 """Query tables (`map:`): tables of the target that are made of a source's table, kept right while it changes. PostgreSQL into PostgreSQL."""
 import pytest
 
-from harness.midflight import OK, USAGE
+from harness.midflight import DIFFERENT, OK
 from harness.servers import wait_for
 
 ORDERS = """
@@ -120,3 +120,15 @@ def test_writes_do_not_move_by_accident_and_do_not_come_back(m):
     m.wait_phase("synced")
     said = m.call("cutover", expect=3)
     assert "cannot come back" in said.err + said.out
+
+
+def test_both_sides_are_compared_and_mended(m, source, target):
+    m.start()
+    m.wait_phase("synced")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    target.execute("DELETE FROM orders_by_customer WHERE id = 7; UPDATE orders_by_id SET amount = 0 WHERE order_id = 9;"
+                   "INSERT INTO orders_by_customer VALUES (1, 3, now(), 0, 'nobody has it')")
+    assert m.call("verify", "--json", expect=DIFFERENT).json["rows_differing"] == 3
+    m.call("verify", "--repair", expect=None)
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    assert equal(source, target)

@@ -323,6 +323,11 @@ static int facts(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err
     return own->connector->facts(own, ret, err);
 }
 
+void mf_face_apart(struct mf_db *face)
+{
+    face_of(face)->connector.reads_unordered = true;
+}
+
 static struct mf_db *behind(struct mf_db *db)
 {
     return face_of(db)->own;
