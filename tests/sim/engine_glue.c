@@ -128,6 +128,9 @@ static int open_all(struct engine *e, struct mf_error *err)
             (w->mapped && side == MF_SOURCE && open_view(e, err) < 0)) {
             return -1;
         }
+        if (w->mapped && side == MF_TARGET) {
+            mf_face_apart(e->db[side]); /* as mf_connector_open does */
+        }
     }
     e->phase = (enum phase)mf_state_int(w->state, "sim.phase", PREPARE);
     if (e->phase > SCHEMA && e->phase < ENDING && open_pipe(e, MF_FORWARD, err) < 0) {

@@ -10,14 +10,20 @@
 #include "config/option.h"
 #include "sim.h"
 
-/* One query table: as the map has it, and as the oracle makes it: of the columns of its table by their ordinals (-1: the constant), whose key has no NULL. */
+/* One query table: as the map has it, and as the oracle makes it: of the columns of its table by their ordinals (-1: the constant), whose key has no NULL. Key columns
+ * are in the order of the columns, as a server in memory has them. */
 struct spec {
     const char *yaml, *base, *name;
     int n, columns[5];
     int not_null; /* ordinal in the base; -1: none may be NULL there anyway */
 };
 static const struct spec specs[] = {
-    {"{table: public.a, to: a_by_u, partition: [u], clustering: [id desc]}", "a", "a_by_u", 4, {0, 1, 2, 3}, 3},
+    {"{table: public.a, to: a_by_u, partition: [u], clustering: [id desc], columns: [u, id, v, big]}",
+     "a",
+     "a_by_u",
+     4,
+     {3, 0, 1, 2},
+     3},
     {"{table: a, to: a_slim, partition: [key], columns: [{name: id, as: key}, v, {name: kind, value: const}]}",
      "a",
      "a_slim",
@@ -25,15 +31,21 @@ static const struct spec specs[] = {
      {0, 1, -1},
      -1},
     {"{table: a, to: a_large, columns: [big, id]}", "a", "a_large", 2, {2, 0}, -1},
-    {"{table: a, to: other.a_const, partition: [bucket, v], clustering: [id], columns: ['*', {name: bucket, value: "
-     "const}], drop: [u, big]}",
+    {"{table: a, to: other.a_const, partition: [bucket, v], clustering: [id], columns: [{name: bucket, value: const}, "
+     "v, "
+     "id]}",
      "a",
      "a_const",
      3,
-     {0, 1, -1},
+     {-1, 1, 0},
      1},
-    {"{table: b, to: b}", "b", "b", 3, {0, 1, 2}, -1},
-    {"{table: b, to: b_by_v, partition: [v], clustering: [k2, k1]}", "b", "b_by_v", 3, {0, 1, 2}, 2},
+    {"{table: b, to: b, columns: ['*'], drop: v}", "b", "b", 2, {0, 1}, -1},
+    {"{table: b, to: b_by_v, partition: [v], clustering: [k2, k1], columns: [v, k2, k1]}",
+     "b",
+     "b_by_v",
+     3,
+     {2, 1, 0},
+     2},
 };
 #define NSPECS (sizeof specs / sizeof specs[0])
 

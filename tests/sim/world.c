@@ -140,14 +140,15 @@ static void write_script(struct world *w)
         return;
     }
     w->goals[n++] = GOAL_SYNC;
-    for (unsigned k = w->mapped ? 0 : sim_below(w, 5); k > 0 && n < SIM_GOALS - 2; k--) {
+    for (unsigned k = w->mapped ? sim_below(w, 3) : sim_below(w, 5); k > 0 && n < SIM_GOALS - 2; k--) {
         unsigned r = sim_below(w, 100);
-        w->goals[n++] = r < 25 || w->refusals ? GOAL_VERIFY /* who writes where rows are missing meets them one day */
-                        : r < 35              ? GOAL_CORRUPT
-                        : r < 40              ? GOAL_FOREIGN
-                        : r < 70              ? GOAL_CUTOVER
-                        : r < 95              ? GOAL_ROLLBACK
-                                              : GOAL_DRY_RUN;
+        w->goals[n++] = r < 25 || w->refusals || w->mapped
+                            ? GOAL_VERIFY /* who writes where rows are missing meets them one day */
+                        : r < 35 ? GOAL_CORRUPT
+                        : r < 40 ? GOAL_FOREIGN
+                        : r < 70 ? GOAL_CUTOVER
+                        : r < 95 ? GOAL_ROLLBACK
+                                 : GOAL_DRY_RUN;
     }
     for (int i = 0; i < n; i++) {
         w->heal |= w->goals[i] == GOAL_FOREIGN;
