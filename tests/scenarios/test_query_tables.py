@@ -14,7 +14,7 @@ INSERT INTO orders SELECT i, i % 50 + 1, timestamptz '2026-01-01 00:00+00' + i *
 MAP = [
     {"table": "public.orders", "to": "orders_by_customer", "partition": ["customer_id"], "clustering": ["placed_at desc", "id"]},
     {"table": "public.orders", "to": "orders_by_id", "partition": ["order_id"],
-     "columns": [{"name": "id", "as": "order_id"}, "customer_id", {"name": "total", "as": "amount"}, {"name": "origin", "value": "shop"}]},
+     "columns": [{"name": "id", "as": "order_id"}, "customer_id", {"name": "total", "as": "amount", "type": "numeric(20,5)"}, {"name": "origin", "value": "shop"}]},
 ]
 BY_CUSTOMER = "SELECT id, customer_id, placed_at, total, note FROM orders WHERE customer_id IS NOT NULL ORDER BY id"
 BY_ID = "SELECT id, customer_id, total, 'shop' FROM orders ORDER BY id"
@@ -40,6 +40,7 @@ def test_a_table_becomes_its_query_tables_and_they_follow(m, source, target):
                          WHERE i.indrelid = 'orders_by_customer'::regclass AND i.indisprimary ORDER BY k.o""")
     assert key == [("customer_id",), ("placed_at",), ("id",)]
     assert target.value("SELECT to_regclass('public.orders')") is None
+    assert target.value("SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'orders_by_id'::regclass AND attname = 'amount'") == "numeric(20,5)"
     assert target.value("SELECT count(*) FROM customers") == 50, "a table that is not in the map migrates as itself"
     source.execute("UPDATE orders SET customer_id = customer_id % 50 + 1 WHERE id % 5 = 0")
     source.execute("UPDATE orders SET total = total + 1, placed_at = placed_at + interval '1 day' WHERE id % 7 = 0")
