@@ -133,3 +133,17 @@ def test_both_sides_are_compared_and_mended(m, source, target):
     m.call("verify", "--repair", expect=None)
     assert m.call("verify", "--json").json["rows_differing"] == 0
     assert equal(source, target)
+
+
+def test_writes_move_one_way_when_that_is_said(m, source, target):
+    m.configure(cutover={"one_way": True})
+    m.start()
+    m.wait_phase("synced")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    m.call("cutover")
+    assert m.status()["writes"] == "target"
+    assert equal(source, target)
+    target.execute("INSERT INTO orders_by_id VALUES (777777, 1, 1, 'shop')")
+    assert "no way back" in (lambda r: r.err + r.out)(m.call("rollback", expect=3))
+    m.call("complete")
+    assert source.value("SELECT relreplident::text FROM pg_class WHERE relname = 'orders'") == "d"
