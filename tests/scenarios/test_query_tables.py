@@ -147,3 +147,26 @@ def test_writes_move_one_way_when_that_is_said(m, source, target):
     assert "no way back" in (lambda r: r.err + r.out)(m.call("rollback", expect=3))
     m.call("complete")
     assert source.value("SELECT relreplident::text FROM pg_class WHERE relname = 'orders'") == "d"
+
+
+def test_of_a_mysql_source(mysql_database, target, migration):
+    """Whole old rows are in its log anyway, and its names go to the target's default schema."""
+    source = mysql_database("source", "8.0")
+    source.execute("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id int, placed_at datetime NOT NULL, total decimal(12,2), note text)")
+    source.execute("INSERT INTO orders VALUES " + ", ".join(f"({i}, {i % 5 + 1}, '2026-01-01 00:00:{i % 60:02}', {i}.5, '{'x' * (i % 9)}')" for i in range(500)))
+    m = migration(source, target, config={"map": [
+        {"table": "orders", "to": "by_customer", "partition": ["customer_id"], "clustering": ["placed_at desc", "id"]},
+        {"table": "orders", "to": "narrow", "columns": ["id", "total"]}]})
+
+    def same():
+        return (sorted((a, b, str(d)) for a, b, d in target.rows("SELECT id, customer_id, total FROM by_customer"))
+                == sorted((a, b, str(d)) for a, b, d in source.rows("SELECT id, customer_id, total FROM orders"))
+                and target.value("SELECT count(*) || ' ' || sum(total) FROM narrow") == "%d %s" % source.rows("SELECT count(*), sum(total) FROM orders")[0])
+    m.start()
+    m.wait_phase("synced")
+    assert same()
+    source.execute("UPDATE orders SET customer_id = customer_id + 1 WHERE id % 3 = 0")
+    source.execute("DELETE FROM orders WHERE id % 7 = 0")
+    source.execute("UPDATE orders SET id = id + 1000, total = total + 1 WHERE id % 11 = 0")
+    wait_for(same, 60, "the changes")
+    m.call("cancel")
