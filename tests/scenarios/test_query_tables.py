@@ -1,7 +1,7 @@
 """Query tables (`map:`): tables of the target that are made of a source's table, kept right while it changes. PostgreSQL into PostgreSQL."""
 import pytest
 
-from harness.midflight import OK, USAGE
+from harness.midflight import OK
 from harness.servers import wait_for
 
 ORDERS = """
