@@ -25,6 +25,7 @@ struct mf_api_backend {
     json_t *(*status)(void *ctx); /* new reference */
     int (*request)(void *ctx, const struct mf_request *r, json_t **ret_reply, struct mf_error *err);
     int (*quarantine)(void *ctx, json_t **ret, struct mf_error *err);
+    void (*flags)(void *ctx, struct mf_flags_view *ret); /* waits for nothing */
 };
 void mf_api_for_migration(struct mf_migration *m, struct mf_api_backend *ret);
 

@@ -40,6 +40,8 @@ enum mf_route_kind {
     MF_ROUTE_METRICS,
     MF_ROUTE_HEALTH,
     MF_ROUTE_READY,
+    MF_ROUTE_FLAG,  /* its path ends in {key} */
+    MF_ROUTE_FLAGS, /* all */
 };
 struct mf_route {
     bool post; /* else GET */
@@ -61,6 +63,34 @@ const struct mf_route *mf_route_find(const char *path, bool post, bool *ret_othe
 int mf_api_body(const struct mf_route *route, const char *data, size_t len, struct mf_request *ret, json_t **ret_doc,
                 struct mf_error *err);
 
+/* ---- feature flags (flags.c) ---- */
+
+enum mf_ofrep_error {
+    MF_OFREP_FINE,
+    MF_OFREP_PARSE_ERROR,
+    MF_OFREP_KEY_MISSING,
+    MF_OFREP_INVALID_CONTEXT,
+    MF_OFREP_FLAG_NOT_FOUND,
+    MF_OFREP_GENERAL,
+};
+#define MF_OFREP_WHY 128
+struct mf_ofrep_question {
+    json_t *doc;     /* owns key; the caller decref's */
+    const char *key; /* the targeting key, of key_len bytes that may have NULs among them; 0: none */
+    size_t key_len;
+};
+/* Reads an evaluation request. Whatever the context has besides is the application's. Otherwise why says what is wrong, in MF_OFREP_WHY
+ * bytes. Pure. */
+enum mf_ofrep_error mf_ofrep_question(const char *data, size_t len, struct mf_ofrep_question *ret, char *why);
+const char *mf_ofrep_code(enum mf_ofrep_error e);
+/* Is it in a value of If-None-Match? NULL: there is none. Pure. */
+bool mf_ofrep_etag_in(const char *list, const char *etag);
+void mf_ofrep_answer(struct mf_api *api, struct evhttp_request *req, const struct mf_route *route);
+json_t *mf_ofrep_refusal(const struct mf_error *err); /* who asks may not, or asks in the wrong way */
+
+#define MF_FLAGS 3
+enum { MF_FLAG_SOURCE, MF_FLAG_TARGET, MF_FLAG_ERROR, MF_FLAG_RESULTS };
+
 /* ---- documents (reply.c) ---- */
 
 /* Any text as a JSON string: bytes that are not UTF-8 become U+FFFD. */
@@ -69,8 +99,8 @@ json_t *mf_api_error_json(const struct mf_error *err);
 int mf_api_http_status(const struct mf_error *err);
 const char *mf_api_reason(int status);
 
-/* Prometheus' text form of a status document (metrics.c). */
-void mf_metrics_print(const json_t *status, struct evbuffer *out);
+/* Prometheus' text form of a status document, and of what the API itself counts (metrics.c). */
+void mf_metrics_print(const struct mf_api *api, const json_t *status, struct evbuffer *out);
 
 /* ---- the server ---- */
 
@@ -123,6 +153,8 @@ struct mf_api {
     int unsent;            /* replies not yet written out */
     struct mf_watcher *watchers;
     int nwatchers, ticks;
+    uint64_t flag_seed;
+    uint64_t evaluations[MF_FLAGS][MF_FLAG_RESULTS];
     uint64_t seen_event; /* the last one sent to watchers */
 
     pthread_mutex_t lock; /* guards what follows; any thread */
@@ -133,6 +165,8 @@ struct mf_api {
 
 /* Sends a document and ends the request; steals doc. (server.c) */
 void mf_api_send(struct mf_api *api, struct evhttp_request *req, int status, json_t *doc);
+/* text: JSON, or NULL for an answer without a body. */
+void mf_api_send_text(struct mf_api *api, struct evhttp_request *req, int status, const char *text);
 void mf_api_send_error(struct mf_api *api, struct evhttp_request *req, int status, const struct mf_error *err);
 
 /* In a connection's close call-back: libevent takes a request that has no answer yet away from its connection, and then

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -45,7 +46,10 @@ static const struct metric metrics[] = {
     {"midflight_cutovers_total", "counter", "cutovers", 1, "Times that writes were moved."},
     {"midflight_cutover_pause_seconds", "gauge", "pause_ms", 0.001, "How long writers were held by the last cutover."},
     {"midflight_quarantine_rows", "gauge", "quarantine.rows", 1, "Rows in quarantine."},
-    {"midflight_reads_target_ratio", "gauge", "reads_percent", 0.01, "The share of reads that the target serves."},
+    {"midflight_reads_percent", "gauge", "reads_percent", 1,
+     "The share of reads that flags send to the target, in per cent, as in force."},
+    {"midflight_reads_asked_percent", "gauge", "reads.asked_percent", 1,
+     "The share last asked for; another one is in force while reads are taken back."},
     {"midflight_verify_rows_compared", "gauge", "verify.rows_compared", 1, "Rows compared by the last verification."},
     {"midflight_verify_rows_differing", "gauge", "verify.rows_differing", 1,
      "Rows the last verification found different."},
@@ -104,7 +108,8 @@ static void put_label(struct evbuffer *out, const char *s)
 #define PHASE_SENTENCE "1 for the phase the migration is in, 0 for the others."
 #define DUAL_SENTENCE                                                                                                  \
     "1 for the state dual writes are in, 0 for the others. `on`: every commit answered is in the target."
-#define WRITES_SENTENCE "1 while the target takes writes, 0 while the source does."
+#define EVALUATIONS_SENTENCE "Feature flags evaluated by this run, by flag and by answer."
+#define WRITES_SENTENCE      "1 while the target takes writes, 0 while the source does."
 
 static void print_dual(const json_t *status, struct evbuffer *out)
 {
@@ -116,6 +121,19 @@ static void print_dual(const json_t *status, struct evbuffer *out)
     for (size_t i = 0; i < MF_ARRAY_LEN(dual_states); i++) {
         evbuffer_add_printf(out, "midflight_dual_writes{state=\"%s\"} %d\n", dual_states[i],
                             mf_streq(dual_states[i], state));
+    }
+}
+
+static void print_evaluations(const struct mf_api *api, struct evbuffer *out)
+{
+    static const char *const flags[MF_FLAGS] = {"reads", "writes", "writes_on_target"};
+    static const char *const results[MF_FLAG_RESULTS] = {"source", "target", "error"};
+    head(out, "midflight_flag_evaluations_total", "counter", EVALUATIONS_SENTENCE);
+    for (int f = 0; f < MF_FLAGS; f++) {
+        for (int r = 0; r < MF_FLAG_RESULTS; r++) {
+            evbuffer_add_printf(out, "midflight_flag_evaluations_total{flag=\"%s\",result=\"%s\"} %" PRIu64 "\n",
+                                flags[f], results[r], api->evaluations[f][r]);
+        }
     }
 }
 
@@ -140,10 +158,11 @@ static void print_states(const json_t *status, struct evbuffer *out)
     }
 }
 
-void mf_metrics_print(const json_t *status, struct evbuffer *out)
+void mf_metrics_print(const struct mf_api *api, const json_t *status, struct evbuffer *out)
 {
     print_states(status, out);
     print_dual(status, out);
+    print_evaluations(api, out);
     for (size_t i = 0; i < MF_ARRAY_LEN(metrics); i++) {
         const json_t *v = at(status, metrics[i].path);
         double d = json_number_value(v);
@@ -167,7 +186,8 @@ void mf_metrics_reference(FILE *out)
           "| `midflight_info{version,migration}` | gauge | " INFO_SENTENCE " |\n"
           "| `midflight_phase{phase}` | gauge | " PHASE_SENTENCE " |\n"
           "| `midflight_dual_writes{state}` | gauge | " DUAL_SENTENCE " |\n"
-          "| `midflight_writes_on_target` | gauge | " WRITES_SENTENCE " |\n",
+          "| `midflight_writes_on_target` | gauge | " WRITES_SENTENCE " |\n"
+          "| `midflight_flag_evaluations_total{flag,result}` | counter | " EVALUATIONS_SENTENCE " |\n",
           out);
     for (size_t i = 0; i < MF_ARRAY_LEN(metrics); i++) {
         fprintf(out, "| `%s` | %s | %s |\n", metrics[i].name, metrics[i].type, metrics[i].sentence);

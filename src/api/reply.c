@@ -54,6 +54,7 @@ const char *mf_api_reason(int status)
         int status;
         const char *reason;
     } all[] = {{200, "OK"},
+               {304, "Not Modified"},
                {400, "Bad Request"},
                {401, "Unauthorized"},
                {403, "Forbidden"},

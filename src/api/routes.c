@@ -46,7 +46,8 @@ const struct mf_route mf_routes[] = {
     {false, "/v1/status", MF_ROUTE_STATUS, 0, none, false, "The status document.",
      "as `midflight status --json` prints it"},
     {false, "/v1/events", MF_ROUTE_EVENTS, 0, none, false,
-     "Server-sent events: phase changes, steps of a cutover, errors, and the status every second.",
+     "Server-sent events: phase changes, steps of a cutover, reads set and taken back, errors, and the status every "
+     "second.",
      "a stream; `Last-Event-ID` brings back what was missed, as far as it is kept"},
     {true, "/v1/verify", MF_ROUTE_REQUEST, MF_REQ_VERIFY, verify_fields, false,
      "Compares both sides; answers when it is done.",
@@ -69,6 +70,14 @@ const struct mf_route mf_routes[] = {
      "Reads rows in quarantine from the source again and writes them.", "what was done"},
     {true, "/v1/quarantine/drop", MF_ROUTE_REQUEST, MF_REQ_QUARANTINE_DROP, quarantine_fields, false,
      "Forgets rows in quarantine.", "what was done"},
+    {true, "/ofrep/v1/evaluate/flags/{key}", MF_ROUTE_FLAG, 0, none, false,
+     "Evaluates a feature flag, as OpenFeature's remote evaluation protocol (OFREP) says.",
+     "`key`, `value`, `reason`, `variant`, `metadata`; or `key`, `errorCode` and `errorDetails` with 400 or 404. The "
+     "body "
+     "is `{\"context\": {\"targetingKey\": …}}`, with whatever else the context has. `X-API-Key` may carry the token, "
+     "too"},
+    {true, "/ofrep/v1/evaluate/flags", MF_ROUTE_FLAGS, 0, none, false, "The same for all flags.",
+     "`flags`, a list of such answers, with an `ETag`; 304 when `If-None-Match` has it"},
     {false, "/metrics", MF_ROUTE_METRICS, 0, none, false, "Metrics for Prometheus.", "text; see metrics.md"},
     {false, "/healthz", MF_ROUTE_HEALTH, 0, none, true, "Does it run, without having failed?",
      "200, or 503 when the migration has failed"},
@@ -77,11 +86,18 @@ const struct mf_route mf_routes[] = {
 };
 const size_t mf_route_count = MF_ARRAY_LEN(mf_routes);
 
+static bool path_is(const char *pattern, const char *path)
+{
+    const char *key = strchr(pattern, '{');
+    size_t n = key ? (size_t)(key - pattern) : 0;
+    return key ? strncmp(path, pattern, n) == 0 && path[n] && !strchr(path + n, '/') : mf_streq(pattern, path);
+}
+
 const struct mf_route *mf_route_find(const char *path, bool post, bool *ret_other_method)
 {
     *ret_other_method = false;
     for (size_t i = 0; i < mf_route_count; i++) {
-        if (mf_streq(mf_routes[i].path, path)) {
+        if (path_is(mf_routes[i].path, path)) {
             if (mf_routes[i].post == post) {
                 return &mf_routes[i];
             }

@@ -38,8 +38,12 @@ static void send_buffer(struct mf_api *api, struct evhttp_request *req, int stat
                         struct evbuffer *body)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
-    evhttp_add_header(headers, "Content-Type", type);
-    evhttp_add_header(headers, "Cache-Control", "no-store");
+    if (type) {
+        evhttp_add_header(headers, "Content-Type", type);
+    }
+    if (!evhttp_find_header(headers, "Cache-Control")) {
+        evhttp_add_header(headers, "Cache-Control", "no-store");
+    }
     evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
     if (atomic_load(&api->stopping)) {
         evhttp_add_header(headers, "Connection", "close");
@@ -49,18 +53,27 @@ static void send_buffer(struct mf_api *api, struct evhttp_request *req, int stat
     evhttp_send_reply(req, status, mf_api_reason(status), body);
 }
 
-void mf_api_send(struct mf_api *api, struct evhttp_request *req, int status, json_t *doc)
+void mf_api_send_text(struct mf_api *api, struct evhttp_request *req, int status, const char *text)
 {
     struct evbuffer *body = evbuffer_new();
-    char *text = json_dumps(doc, JSON_INDENT(2));
-    json_decref(doc);
-    if (!body || !text) {
+    if (!body) {
         abort(); /* out of memory: safe, see base/mem.h */
     }
-    evbuffer_add_printf(body, "%s\n", text);
-    free(text);
-    send_buffer(api, req, status, "application/json", body);
+    if (text) {
+        evbuffer_add_printf(body, "%s\n", text);
+    }
+    send_buffer(api, req, status, text ? "application/json" : NULL, body);
     evbuffer_free(body);
+}
+
+void mf_api_send(struct mf_api *api, struct evhttp_request *req, int status, json_t *doc)
+{
+    MF_CLEANUP_FREE char *text = json_dumps(doc, JSON_INDENT(2));
+    json_decref(doc);
+    if (!text) {
+        abort();
+    }
+    mf_api_send_text(api, req, status, text);
 }
 
 void mf_api_send_error(struct mf_api *api, struct evhttp_request *req, int status, const struct mf_error *err)
@@ -75,7 +88,7 @@ static void send_metrics(struct mf_api *api, struct evhttp_request *req)
     if (!body) {
         abort();
     }
-    mf_metrics_print(status, body);
+    mf_metrics_print(api, status, body);
     json_decref(status);
     send_buffer(api, req, 200, "text/plain; version=0.0.4; charset=utf-8", body);
     evbuffer_free(body);
@@ -108,12 +121,15 @@ static void send_status(struct mf_api *api, struct evhttp_request *req)
 static bool token_right(const struct mf_api *api, struct evhttp_request *req)
 {
     const char *given = evhttp_find_header(evhttp_request_get_input_headers(req), "Authorization");
+    const char *key =
+        evhttp_find_header(evhttp_request_get_input_headers(req), "X-API-Key"); /* the other way of OFREP */
     unsigned char a[SHA256_DIGEST_LENGTH];
     unsigned char b[SHA256_DIGEST_LENGTH];
-    if (!given || strncasecmp(given, "Bearer ", 7) != 0) {
+    given = given && strncasecmp(given, "Bearer ", 7) == 0 ? given + 7 : key;
+    if (!given) {
         return false;
     }
-    SHA256((const unsigned char *)given + 7, strlen(given + 7), a);
+    SHA256((const unsigned char *)given, strlen(given), a);
     SHA256((const unsigned char *)api->config->api.token, strlen(api->config->api.token), b);
     return CRYPTO_memcmp(a, b, sizeof(a)) == 0;
 }
@@ -130,31 +146,44 @@ static bool host_is_loopback(struct evhttp_request *req)
            (inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
 }
 
-static bool refused(struct mf_listener *l, struct evhttp_request *req, const struct mf_route *route)
+/* Why a request may not come in, and the status to say so with; 0: it may. */
+static int refusal(struct mf_listener *l, struct evhttp_request *req, const struct mf_route *route,
+                   struct mf_error *err)
 {
     struct mf_api *api = l->api;
-    struct mf_error err = {0};
     const char *type = evhttp_find_header(evhttp_request_get_input_headers(req), "Content-Type");
     if (!l->tcp || route->open) {
-        return false;
+        return 0;
     }
     if (api->config->api.token && !token_right(api, req)) {
-        mf_fail(&err, MF_USAGE, "MFAUTH", "the bearer token is missing or wrong");
+        mf_fail(err, MF_USAGE, "MFAUTH", "the bearer token is missing or wrong");
         evhttp_add_header(evhttp_request_get_output_headers(req), "WWW-Authenticate", "Bearer");
-        mf_api_send_error(api, req, 401, &err);
-        return true;
+        return 401;
     }
     if (!api->config->api.token && !host_is_loopback(req)) {
-        mf_fail(&err, MF_USAGE, "MFAUTH", "the Host header names another machine");
-        mf_api_send_error(api, req, 403, &err);
-        return true;
+        mf_fail(err, MF_USAGE, "MFAUTH", "the Host header names another machine");
+        return 403;
     }
     if (route->post && (!type || strncasecmp(type, "application/json", 16) != 0)) {
-        mf_fail(&err, MF_USAGE, "MFBODY", "a POST carries Content-Type: application/json");
-        mf_api_send_error(api, req, 415, &err);
-        return true;
+        mf_fail(err, MF_USAGE, "MFBODY", "a POST carries Content-Type: application/json");
+        return 415;
     }
-    return false;
+    return 0;
+}
+
+static bool is_ofrep(const struct mf_route *route)
+{
+    return route->kind == MF_ROUTE_FLAG || route->kind == MF_ROUTE_FLAGS;
+}
+
+static bool refused(struct mf_listener *l, struct evhttp_request *req, const struct mf_route *route)
+{
+    struct mf_error err = {0};
+    int status = refusal(l, req, route, &err);
+    if (status) {
+        mf_api_send(l->api, req, status, is_ofrep(route) ? mf_ofrep_refusal(&err) : mf_api_error_json(&err));
+    }
+    return status != 0;
 }
 
 /* ---- dispatch ---- */
@@ -206,6 +235,10 @@ static void dispatch(struct evhttp_request *req, void *arg)
     case MF_ROUTE_REQUEST:
     case MF_ROUTE_QUARANTINE:
         mf_jobs_take(api, req, route);
+        break;
+    case MF_ROUTE_FLAG:
+    case MF_ROUTE_FLAGS:
+        mf_ofrep_answer(api, req, route);
         break;
     }
 }
@@ -400,6 +433,7 @@ int mf_api_start(const struct mf_api_backend *b, const struct mf_config *c, stru
     api->backend = *b;
     api->config = c;
     api->socket_dirfd = -1;
+    api->flag_seed = mf_flag_seed(c->migration);
     api->next_event = (uint64_t)mf_wall_us() / 1000;
     api->seen_event = api->next_event;
     pthread_mutex_init(&api->lock, NULL);
@@ -432,27 +466,4 @@ void mf_api_stop(struct mf_api *api)
 uint16_t mf_api_port(const struct mf_api *api)
 {
     return api->tcp_port;
-}
-
-/* ---- the migration as backend ---- */
-
-static json_t *migration_status(void *ctx)
-{
-    return mf_migration_status(ctx);
-}
-
-static int migration_request(void *ctx, const struct mf_request *r, json_t **ret_reply, struct mf_error *err)
-{
-    return mf_migration_request(ctx, r, ret_reply, err);
-}
-
-static int migration_quarantine(void *ctx, json_t **ret, struct mf_error *err)
-{
-    return mf_migration_quarantine(ctx, ret, err);
-}
-
-void mf_api_for_migration(struct mf_migration *m, struct mf_api_backend *ret)
-{
-    *ret = (struct mf_api_backend){
-        .ctx = m, .status = migration_status, .request = migration_request, .quarantine = migration_quarantine};
 }

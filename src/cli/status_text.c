@@ -313,6 +313,10 @@ void mf_status_print(const json_t *s, FILE *out)
     fprintf(out, "  writes      on the %s%s, %lld %% of reads on the target\n", mf_json_str(s, "writes"),
             json_is_true(mf_json_at(s, "frozen")) ? " (frozen: `midflight thaw`)" : "",
             (long long)mf_json_int(s, "reads_percent"));
+    if (mf_json_str(s, "reads.taken_back")[0]) {
+        fprintf(out, "  reads       taken back from %lld %%: %s\n", (long long)mf_json_int(s, "reads.asked_percent"),
+                mf_json_str(s, "reads.taken_back"));
+    }
     if (json_is_true(mf_json_at(s, "rollback_window_over"))) {
         fputs("  rollback    its window is over: `midflight complete` ends the migration\n", out);
     }

@@ -270,6 +270,32 @@ static int check_sick(struct mf_config *c, struct mf_error *err)
     return 0;
 }
 
+/* A name stands in a path as it is. */
+static int check_flag(const char *key, const char *name, struct mf_error *err)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n > 100 ||
+        name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0' ||
+        name[0] == '.') {
+        return mf_fail(err, MF_USAGE, "MFCONF",
+                       "%s: a flag's name is letters, digits, _, - and dots within it, at most 100", key);
+    }
+    return 0;
+}
+
+static int check_flags(const struct mf_config *c, struct mf_error *err)
+{
+    if (check_flag("flags.reads", c->flags.reads, err) < 0 || check_flag("flags.writes", c->flags.writes, err) < 0 ||
+        check_flag("flags.writes_on_target", c->flags.writes_on_target, err) < 0) {
+        return -1;
+    }
+    if (mf_streq(c->flags.reads, c->flags.writes) || mf_streq(c->flags.reads, c->flags.writes_on_target) ||
+        mf_streq(c->flags.writes, c->flags.writes_on_target)) {
+        return mf_fail(err, MF_USAGE, "MFCONF", "flags: two of them have the same name");
+    }
+    return 0;
+}
+
 static int check_all(struct mf_config *c, struct mf_error *err)
 {
     if (check_urls(c, err) < 0) {
@@ -278,7 +304,7 @@ static int check_all(struct mf_config *c, struct mf_error *err)
     if (!c->migration) {
         name_from_source(c);
     }
-    if (check_name(c, err) < 0 || check_api(c, err) < 0 || check_sick(c, err) < 0 ||
+    if (check_name(c, err) < 0 || check_api(c, err) < 0 || check_sick(c, err) < 0 || check_flags(c, err) < 0 ||
         check_hook("hooks.on_before_cutover", c->hooks.on_before_cutover, err) < 0 ||
         check_hook("hooks.on_cutover", c->hooks.on_cutover, err) < 0 ||
         check_hook("hooks.on_rollback", c->hooks.on_rollback, err) < 0 ||

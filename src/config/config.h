@@ -62,6 +62,13 @@ struct mf_config {
         bool require_verified, one_way;
     } cutover;
     struct {
+        int64_t max_lag_ms, max_quarantined, verified_within_ms, restore_after_ms; /* restore_after 0: never */
+        bool require_verified;
+    } reads;
+    struct {
+        char *reads, *writes, *writes_on_target; /* names */
+    } flags;
+    struct {
         int64_t max, timeout_ms;
         double worse;
     } queries; /* check --queries */

@@ -135,6 +135,27 @@ const struct mf_option mf_options[] = {
      "A cutover is refused unless a comparison of all tables found both sides equal."},
     {"cutover.verified_within", MF_OPT_TIME, AT(cutover.verified_within_ms), "24h", MINUTE, 365 * DAY, NULL,
      "How old that comparison may be."},
+    {"reads.max_lag", MF_OPT_TIME, AT(reads.max_lag_ms), "10s", SECOND, DAY, NULL,
+     "The side that follows serves reads only while it is at most this far behind, in time, and answers. Past it they "
+     "are taken back."},
+    {"reads.max_quarantined", MF_OPT_COUNT, AT(reads.max_quarantined), "0", 0, 1000000000, NULL,
+     "The same while it has refused at most so many rows."},
+    {"reads.require_verified", MF_OPT_FLAG, AT(reads.require_verified), "true", 0, 0, NULL,
+     "The same while the last comparison of all tables found both sides equal, and nobody else was seen to have "
+     "written "
+     "to it since."},
+    {"reads.verified_within", MF_OPT_TIME, AT(reads.verified_within_ms), "24h", MINUTE, 365 * DAY, NULL,
+     "How old that comparison may be when its share of reads is raised. Growing old by itself takes nothing back."},
+    {"reads.restore_after", MF_OPT_TIME, AT(reads.restore_after_ms), "0", 0, 30 * DAY, NULL,
+     "Reads that were taken back are given again once their guard has been good for so long without a break. 0: only "
+     "by "
+     "`midflight reads`."},
+    {"flags.reads", MF_OPT_TEXT, AT(flags.reads), "midflight.reads", 0, 0, NULL,
+     "The name of the feature flag, true or false, that says whether a targeting key's reads go to the target."},
+    {"flags.writes", MF_OPT_TEXT, AT(flags.writes), "midflight.writes", 0, 0, NULL,
+     "The name of the flag, a text, that says which side takes the writes: `source` or `target`."},
+    {"flags.writes_on_target", MF_OPT_TEXT, AT(flags.writes_on_target), "midflight.writes-on-target", 0, 0, NULL,
+     "The name of the flag, true or false, that says the same."},
     {"queries.max", MF_OPT_COUNT, AT(queries.max), "500", 1, 100000, NULL,
      "`check --queries` looks at so many of the statements the source has seen, those it spent most time in first."},
     {"queries.timeout", MF_OPT_TIME, AT(queries.timeout_ms), "2s", 10, MINUTE, NULL,

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "connector/connector.h"
 #include "cutover/cutover.h"
+#include "migration/flags.h"
 #include "migration/migration.h"
 #include "migration/watch.h"
 #include "pipeline/copy.h"
@@ -37,6 +38,13 @@ struct mf_crew {
     atomic_bool stop, failed;
     pthread_mutex_t lock; /* guards err */
     struct mf_error err;
+};
+
+/* The share of reads on the target as the state has it, for the side that takes the writes now. */
+struct mf_reads {
+    int percent, asked;     /* in force; as last asked for */
+    char why[MF_FLAGS_WHY]; /* it was taken back: why, and when (wall clock) */
+    int64_t why_us;
 };
 
 struct mf_pending {
@@ -103,7 +111,13 @@ struct mf_migration {
     bool stamps_told;                  /* that they are ahead of the source's clock */
     int64_t wrong_told, wrong_told_us; /* writes on the wrong side that were logged, and when */
     bool beat_failed[2];               /* by enum mf_side: its last heartbeat */
-    int64_t diverged_told; /* the last one that was logged, by its number in the state; control thread only */
+    int64_t diverged_told;  /* the last one that was logged, by its number in the state; control thread only */
+    int64_t refused[2];     /* rows in quarantine by enum mf_direction; sampled */
+    int64_t answered_us[2]; /* by enum mf_side: when it last answered the sample */
+    struct mf_reads reads;
+    bool reads_watched; /* their guard was good at the last look */
+    int64_t reads_look_us, reads_proof_us, reads_good_since_us;
+    struct mf_flags flags; /* any thread: has its own lock */
     int verify_worker_count;
     atomic_bool stop;
     atomic_bool
@@ -189,6 +203,19 @@ json_t *mf_dual_json(struct mf_migration *m); /* m->lock held */
 json_t *mf_dual_none_json(const char *why);
 /* Commits on this database wait for something that does not come: what need not be written there had better not be. */
 bool mf_dual_stuck(struct mf_migration *m, const struct mf_db *db);
+
+/* reads.c */
+void mf_reads_load(struct mf_state *state, bool on_target, struct mf_reads *ret);
+json_t *mf_reads_json(const struct mf_reads *r);
+int mf_reads_set(struct mf_migration *m, int64_t percent, struct mf_error *err);
+void mf_reads_tend(struct mf_migration *m); /* often, by the control thread: their guard */
+/* What flags are answered from, anew; by the control thread after everything that changes who may write or the share. */
+void mf_flags_refresh(struct mf_migration *m);
+
+/* moves.c: the last comparison of everything in that direction found both sides equal, and counts still (within_ms 0: whenever it was). MF_ABANDONED; option
+ * is what does without. */
+int mf_found_equal(struct mf_migration *m, enum mf_direction d, int64_t within_ms, const char *option,
+                   struct mf_error *err);
 
 /* lag.c */
 void mf_lag_begin(

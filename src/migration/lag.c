@@ -20,9 +20,12 @@ static double in_spool(struct mf_pipe *pipe, bool *ret_known)
     if (!pipe->capture) {
         return (double)a.lag_us / 1e6;
     }
-    /* What waits was committed after both: the last commit applied, and the last time that nothing waited. */
+    /* What waits was committed after both: the last commit applied, and the last time that nothing waited. A run that has seen neither does not
+     * know since when it waits. */
     int64_t since = a.last_commit_time_us > a.caught_up_us ? a.last_commit_time_us : a.caught_up_us;
-    double lag = s.written.order > a.reached && since ? (double)(mf_wall_us() - since) / 1e6 : 0;
+    bool waits = s.written.order > a.reached;
+    *ret_known = *ret_known && (since || !waits);
+    double lag = waits && since ? (double)(mf_wall_us() - since) / 1e6 : 0;
     return lag > 0 ? lag : 0;
 }
 

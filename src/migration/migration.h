@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "connector/types.h"
+#include "migration/flags.h"
 #include "state/state.h"
 
 struct mf_migration;
@@ -54,7 +55,9 @@ int mf_migration_request(struct mf_migration *m, const struct mf_request *r, jso
 
 /* The status document (DESIGN: status --json); new reference. Any thread. */
 json_t *mf_migration_status(struct mf_migration *m);
-/* The same from a state directory whose run is not alive ("running": false). */
+/* What feature flags are answered from. Any thread; waits for nothing. */
+void mf_migration_flags(struct mf_migration *m, struct mf_flags_view *ret);
+/* The status document from a state directory whose run is not alive ("running": false). */
 int mf_migration_status_from_state(const char *state_dir, json_t **ret, struct mf_error *err);
 
 /* complete and cancel where no run is alive: opens, does it, closes. */

@@ -33,19 +33,17 @@ static int lag_small(struct mf_migration *m, struct mf_error *err)
     return 0;
 }
 
-static int verified(struct mf_migration *m, struct mf_error *err)
+int mf_found_equal(struct mf_migration *m, enum mf_direction d, int64_t within_ms, const char *option,
+                   struct mf_error *err)
 {
     struct mf_verify_summary last = {0};
     int64_t differing = 0;
     bool found = false;
-    if (!m->config->cutover.require_verified) {
-        return 0;
-    }
-    if (mf_state_verify_last_full(m->state, "forward", &last, &differing, &found, err) < 0) {
+    if (mf_state_verify_last_full(m->state, mf_direction_word(d), &last, &differing, &found, err) < 0) {
         return -1;
     }
     /* What was compared first was compared when it began. */
-    int64_t age_us = mf_wall_us() - last.started_us, allowed = m->config->cutover.verified_within_ms * 1000;
+    int64_t age_us = mf_wall_us() - last.started_us, allowed = within_ms * 1000;
     bool before = found && last.started_us < mf_state_int(m->state, "schema_accepted_us", 0);
     if (!found || differing > 0 || before || (allowed > 0 && age_us > allowed)) {
         mf_fail(err, MF_ABANDONED, "MFGUARD", "%s",
@@ -53,12 +51,19 @@ static int verified(struct mf_migration *m, struct mf_error *err)
                 : differing > 0 ? "the last verification found rows that differ"
                 : before        ? "the last verification was before the schema changed"
                                 : "the last verification of all rows is too old");
-        mf_hint(err,
-                "Run midflight verify (with --repair where rows differ), then try again; cutover.require_verified: "
-                "false does without.");
+        mf_hint(err, "Run midflight verify (with --repair where rows differ), then try again; %s: false does without.",
+                option);
         return -1;
     }
     return 0;
+}
+
+static int verified(struct mf_migration *m, struct mf_error *err)
+{
+    const struct mf_config *c = m->config;
+    return c->cutover.require_verified
+               ? mf_found_equal(m, MF_FORWARD, c->cutover.verified_within_ms, "cutover.require_verified", err)
+               : 0;
 }
 
 /* Rows that had come apart were mended as the stream met them; what it did not meet only a comparison finds. */
@@ -120,6 +125,9 @@ static void tell(void *ctx, const char *step, const char *sentence)
 {
     struct mf_migration *m = ctx;
     mf_log(MF_INFO, "cutover", "%s", step);
+    if (strcmp(step, "decide") == 0) { /* from here on only the databases know; refreshed when they have said so */
+        mf_flags_set(&m->flags, MF_FLAGS_UNKNOWN, false, 0, "writes are being moved: ask again");
+    }
     mf_emit(m, "cutover", json_pack("{s:s, s:s}", "step", step, "holds_after", sentence));
 }
 
@@ -245,6 +253,7 @@ static int move_writes(struct mf_migration *m, const struct mf_request *r, json_
     m->cutover = NULL;
     pthread_mutex_unlock(&m->lock);
     mf_cutover_free(c);
+    mf_flags_refresh(m);
     if (rc < 0) {
         if (err->cls == MF_ABANDONED) {
             mf_log_error_at(MF_WARN, "cutover", err);
@@ -256,9 +265,6 @@ static int move_writes(struct mf_migration *m, const struct mf_request *r, json_
         mf_lag_even(m, 0); /* of the stream that is live now */
         mf_log(MF_INFO, "cutover", "writes are on the %s; the pause was %.1f ms", back ? "source" : "target",
                (double)pause_us / 1000);
-        if (back) {
-            mf_state_set_int(m->state, "reads_percent", 0, NULL);
-        }
         mf_emit(m, "phase", json_pack("{s:s, s:s}", "step", m->step, "phase", mf_phase_of(m)));
     }
     *reply = json_pack("{s:b, s:s, s:f}", "dry_run", r->dry_run, "writes", mf_writes_on_target(m) ? "target" : "source",
@@ -279,13 +285,9 @@ static int set_reads(struct mf_migration *m, const struct mf_request *r, json_t 
     if (r->number < 0 || r->number > 100) {
         return mf_fail(err, MF_USAGE, "MFREADS", "reads takes a number from 0 to 100");
     }
-    if (r->number > 0 && !mf_writes_on_target(m) && guard(m, err) < 0) {
+    if (mf_reads_set(m, r->number, err) < 0) {
         return -1;
     }
-    if (mf_state_set_int(m->state, "reads_percent", r->number, err) < 0) {
-        return -1;
-    }
-    mf_emit(m, "reads", json_pack("{s:I}", "reads_percent", (json_int_t)r->number));
     *reply = json_pack("{s:I}", "reads_percent", (json_int_t)r->number);
     return 0;
 }
@@ -295,7 +297,7 @@ int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **repl
     bool on_target = mf_writes_on_target(m);
     if (r->kind == MF_REQ_ROLLBACK && !on_target) {
         /* Nothing was moved but reads, at most: going back is taking those back. */
-        if (!r->dry_run && mf_state_set_int(m->state, "reads_percent", 0, err) < 0) {
+        if (!r->dry_run && mf_reads_set(m, 0, err) < 0) {
             return -1;
         }
         *reply = json_pack("{s:b, s:s, s:f}", "dry_run", r->dry_run, "writes", "source", "pause_ms", 0.0);
@@ -398,6 +400,7 @@ int mf_do_freeze(struct mf_migration *m, bool thawing, json_t **reply, struct mf
         return -1;
     }
     e.epoch = (a.epoch > b.epoch ? a.epoch : b.epoch) + 1;
+    mf_flags_set(&m->flags, MF_FLAGS_UNKNOWN, false, 0, "writes are being frozen or thawed: ask again");
     int rc = thawing ? thaw(db, &id, &e, err) : freeze(m, db, &e, err);
     if (rc < 0 && (err->cls == MF_ABANDONED || settle_freeze(m, thawing, err) < 0)) {
         return -1;

@@ -478,6 +478,9 @@ static int ensure(struct mf_migration *m, const struct phase_row *row, struct mf
     pthread_mutex_lock(&m->lock);
     m->open = true;
     pthread_mutex_unlock(&m->lock);
+    m->answered_us[MF_SOURCE] = m->answered_us[MF_TARGET] = mf_now_us(); /* both have just been asked who may write */
+    m->reads_look_us = m->reads_proof_us = 0;
+    mf_flags_refresh(m);
     return 0;
 }
 

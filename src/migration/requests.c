@@ -10,7 +10,7 @@
 #include "base/log.h"
 
 #define SAMPLE_US 1000000
-#define BEAT_MS   5000
+#define BEAT_MS   5000 /* this thread must not wait for a database for long: others wait for it */
 
 /* The direction at rest decodes all that we write to its origin. It waits while the live one is further behind than the first of
  * these, until it is nearer than the second. */
@@ -25,27 +25,42 @@ static void hold_back(struct mf_migration *m, bool held)
     }
 }
 
+/* Rows in quarantine, each side asked for its own: that it answers is worth knowing as well. */
+static bool count_refused(struct mf_migration *m, enum mf_direction d)
+{
+    struct mf_db *db = d == MF_FORWARD ? m->target : m->source;
+    struct mf_error err = {0};
+    db->connector->traffic->hurry(db, BEAT_MS);
+    bool counted = mf_quarantine_count(m, d, &m->refused[d], &err) == 0;
+    db->connector->traffic->hurry(db, 0);
+    if (counted) {
+        m->answered_us[db->side] = mf_now_us();
+    }
+    return counted;
+}
+
 static void sample(struct mf_migration *m)
 {
     struct mf_pipe *live = mf_live_pipe(m);
     struct mf_position now = {0};
-    int64_t there = 0, back = 0;
     struct mf_error err = {0};
     if (!live) {
         return; /* not open yet */
     }
     mf_lag_begin(m);
-    if (live->origin->connector->source->position(live->origin, &now, &err) < 0) {
+    uint64_t refused = m->forward ? mf_apply_refused_ticket(m->forward->apply) : 0;
+    bool there = count_refused(m, MF_FORWARD), back = count_refused(m, MF_REVERSE), counted = there && back;
+    int64_t quarantined = m->refused[MF_FORWARD] + m->refused[MF_REVERSE];
+    if (there && m->forward) {
+        mf_apply_note_refused(m->forward->apply, refused, (uint64_t)m->refused[MF_FORWARD]);
+    }
+    live->origin->connector->traffic->hurry(live->origin, BEAT_MS);
+    int rc = live->origin->connector->source->position(live->origin, &now, &err);
+    live->origin->connector->traffic->hurry(live->origin, 0);
+    if (rc < 0) {
         return; /* the stream's own thread reports a dead server */
     }
     mf_lag_heard(m, live);
-    uint64_t refused = m->forward ? mf_apply_refused_ticket(m->forward->apply) : 0;
-    bool counted =
-        mf_quarantine_count(m, MF_FORWARD, &there, &err) == 0 && mf_quarantine_count(m, MF_REVERSE, &back, &err) == 0;
-    int64_t quarantined = there + back;
-    if (counted && m->forward) {
-        mf_apply_note_refused(m->forward->apply, refused, (uint64_t)there);
-    }
     struct mf_apply_stats a;
     mf_apply_stats(live->apply, &a);
     uint64_t behind = mf_pipe_behind(live, now.order);
@@ -155,8 +170,7 @@ static void beat(struct mf_migration *m)
             continue;
         }
         struct mf_db *db = pipes[i]->origin;
-        /* With dual writes its commit waits for the target, and this thread must not for long. */
-        db->connector->traffic->hurry(db, mf_capture_dual(pipes[i]->capture) ? BEAT_MS : 0);
+        db->connector->traffic->hurry(db, BEAT_MS); /* with dual writes its commit waits for the target */
         tell_beat(m, db, db->connector->source->heartbeat(db, &pipes[i]->id, NULL, NULL, &err) < 0, &err);
         db->connector->traffic->hurry(db, 0);
     }
@@ -214,6 +228,7 @@ void mf_idle_beat(struct mf_migration *m)
         tell_wrong_side(m, now);
         tell_stamps(m);
     }
+    mf_reads_tend(m); /* after the sample: whoever was long away has looked again before it judges */
     if (!m->verify && !m->standing) {
         scheduled_verify(m, now);
     }
@@ -421,6 +436,7 @@ void mf_serve_request(struct mf_migration *m)
     }
     hold_back(m, false); /* a cutover rehearses both directions; nothing is sampled meanwhile */
     p->rc = carry_out(m, p->request, &p->reply, &p->err);
+    mf_flags_refresh(m); /* before it is answered */
     answer(m, p);
 }
 

@@ -66,6 +66,7 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
     struct mf_migration *m = mf_xcalloc(1, sizeof *m);
     m->config = config;
     pthread_mutex_init(&m->lock, NULL);
+    mf_flags_init(&m->flags);
     pthread_mutex_init(&m->request_lock, NULL);
     pthread_cond_init(&m->request_changed, NULL);
     m->filter = (struct mf_filter){(const char *const *)config->include.items, config->include.n,
@@ -78,6 +79,7 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
         mf_migration_free(m);
         return -1;
     }
+    mf_flags_refresh(m);
     *ret = m;
     return 0;
 }
@@ -102,6 +104,9 @@ void mf_stop_streams(struct mf_migration *m)
     m->forward = m->reverse = NULL;
     m->forward_runs = m->reverse_runs = m->writers_known = m->open = false;
     pthread_mutex_unlock(&m->lock);
+    if (m->state) {
+        mf_flags_refresh(m);
+    }
     mf_pipe_close(forward);
     mf_pipe_close(reverse);
 }
@@ -127,6 +132,7 @@ void mf_migration_free(struct mf_migration *m)
     mf_state_close(m->state);
     pthread_cond_destroy(&m->request_changed);
     pthread_mutex_destroy(&m->request_lock);
+    mf_flags_destroy(&m->flags);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
@@ -299,7 +305,7 @@ static bool gives_way(const struct mf_request *r)
     return r->kind == MF_REQ_VERIFY || r->kind == MF_REQ_QUARANTINE_RETRY;
 }
 
-int mf_migration_request(struct mf_migration *m, const struct mf_request *r, json_t **ret_reply, struct mf_error *err)
+static int queue_and_wait(struct mf_migration *m, const struct mf_request *r, json_t **ret_reply, struct mf_error *err)
 {
     struct mf_pending p = {.request = r};
     pthread_mutex_lock(&m->request_lock);
@@ -328,4 +334,22 @@ int mf_migration_request(struct mf_migration *m, const struct mf_request *r, jso
     }
     *ret_reply = p.reply;
     return 0;
+}
+
+/* Whatever the control thread is at: who wants reads back where the writes are has that at once. */
+static bool takes_reads_back(struct mf_migration *m, const struct mf_request *r)
+{
+    struct mf_flags_view v;
+    mf_migration_flags(m, &v);
+    return (r->kind == MF_REQ_ROLLBACK && !r->dry_run) ||
+           (r->kind == MF_REQ_READS && r->number == (v.writer == MF_FLAGS_TARGET ? 100 : 0));
+}
+
+int mf_migration_request(struct mf_migration *m, const struct mf_request *r, json_t **ret_reply, struct mf_error *err)
+{
+    bool held = takes_reads_back(m, r);
+    mf_flags_hold(&m->flags, held);
+    int rc = queue_and_wait(m, r, ret_reply, err);
+    mf_flags_hold(&m->flags, -held);
+    return rc;
 }

@@ -191,19 +191,22 @@ static json_t *base_status(struct mf_state *state, const char *migration, const 
     char writer[16] = "source", error[1100] = "";
     bool found;
     mf_state_get(state, "writer", writer, sizeof writer, &found, NULL);
+    struct mf_reads reads;
     bool frozen = strcmp(writer, "none") == 0;
     if (frozen) { /* it is still the side whose writes count */
         snprintf(writer, sizeof writer, "source");
         mf_state_get(state, "frozen", writer, sizeof writer, &found, NULL);
     }
     mf_state_get(state, "last_error", error, sizeof error, &found, NULL);
+    mf_reads_load(state, strcmp(writer, "target") == 0, &reads);
     json_t *tables = json_array();
     mf_state_tables(state, table_json, tables, NULL);
     json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:o, s:f, s:I, s:I}", "migration", migration, "phase", phase, "writes",
-                          writer, "reads_percent", (json_int_t)mf_state_int(state, "reads_percent", 0), "tables",
-                          tables, "pause_ms", (double)mf_state_int(state, "pause_us", 0) / 1000, "cutovers",
+                          writer, "reads_percent", (json_int_t)reads.percent, "tables", tables, "pause_ms",
+                          (double)mf_state_int(state, "pause_us", 0) / 1000, "cutovers",
                           (json_int_t)mf_state_int(state, "cutovers", 0), "wrong_side_writes",
                           (json_int_t)mf_state_wrong_side_count(state));
+    json_object_set_new(o, "reads", mf_reads_json(&reads));
     enum mf_native native = mf_native_at(state);
     bool by_server = native == MF_NATIVE_ATTACHING || native == MF_NATIVE_ATTACHED;
     json_object_set_new(o, "mode", json_string(by_server ? "native" : "stream"));
@@ -219,6 +222,21 @@ static json_t *base_status(struct mf_state *state, const char *migration, const 
     json_object_set_new(o, "wrong_side_settled", settled_json(state, mf_state_wrong_side_last(state)));
     put_window(o, state, strcmp(writer, "target") == 0, window_ms);
     return o;
+}
+
+/* As flags are answered at this moment, which may be before the control thread has come to tell it. */
+static void put_reads(struct mf_migration *m, json_t *o)
+{
+    struct mf_flags_view v;
+    mf_migration_flags(m, &v);
+    if (v.writer == MF_FLAGS_UNKNOWN) {
+        return;
+    }
+    json_object_set_new(o, "reads_percent", json_integer(v.percent));
+    if (v.lapsed) {
+        json_object_set_new(json_object_get(o, "reads"), "taken_back",
+                            json_string("their guard has not been looked at in time"));
+    }
 }
 
 /* The migration's own error, or what a stream is trying again. */
@@ -247,6 +265,7 @@ json_t *mf_migration_status(struct mf_migration *m)
     }
     json_object_set_new(o, "step", json_string(m->step));
     put_error(m, o);
+    put_reads(m, o);
     json_object_set_new(o, "copy", copy_json(m->state, m->copy));
     json_object_set_new(o, "verify", verify_json(m->state, m->verify));
     json_object_set_new(o, "quarantine", json_pack("{s:I}", "rows", (json_int_t)m->quarantined));

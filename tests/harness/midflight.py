@@ -97,7 +97,8 @@ class Midflight:
         self.environment = dict(environment or {})
         # How long a pause may be, and how far behind a stream, is judged by the tests that are about it; the others run
         # beside what takes the cores.
-        self.config = {"migration": "test", "source": source, "target": target, "cutover": {"max_pause": "30s", "max_lag": "10GB"}}
+        self.config = {"migration": "test", "source": source, "target": target, "cutover": {"max_pause": "30s", "max_lag": "10GB"},
+                       "reads": {"max_lag": "1h"}}
         self.configure(**(config or {}))
         self.process: subprocess.Popen | None = None
         self.starts = 0

@@ -20,6 +20,7 @@ static void silent(void *ctx, const PGresult *r)
 /* ---- parameters ---- */
 
 #define MAX_PARAMS 64
+#define GRACE_US   (MF_US_PER_SEC / 2) /* the server's own time-out comes first: its answer says more */
 struct params {
     const char *key[MAX_PARAMS + 1], *value[MAX_PARAMS + 1];
     int n;
@@ -228,12 +229,14 @@ void pg_hurry(struct mf_db *base, int within_ms)
     pthread_mutex_unlock(&db->lock);
 }
 
-/* Lock held. */
-static int statement_ms(const struct pg_db *db)
+/* Lock held. ret_until_us: when to stop waiting for an answer, whatever the server does; 0: never. */
+static int statement_ms(const struct pg_db *db, int64_t *ret_until_us)
 {
+    *ret_until_us = 0;
     if (!db->hurry_until_us || !pthread_equal(db->hurried, pthread_self())) {
         return db->statement_timeout_ms;
     }
+    *ret_until_us = db->hurry_until_us + GRACE_US;
     int64_t left = (db->hurry_until_us - mf_now_us()) / MF_US_PER_MS;
     return left < 1 ? 1 : (int)left;
 }
@@ -242,7 +245,8 @@ int pg_lease(struct pg_db *db, PGconn **ret, struct mf_error *err)
 {
     PGconn *c = NULL;
     pthread_mutex_lock(&db->lock);
-    int timeout_ms = statement_ms(db);
+    int64_t until_us;
+    int timeout_ms = statement_ms(db, &until_us);
     if (db->nidle > 0) {
         c = db->idle[--db->nidle];
     }
@@ -255,6 +259,7 @@ int pg_lease(struct pg_db *db, PGconn **ret, struct mf_error *err)
     if (!c && pg_connect(db, "control", 0, &c, err) < 0) {
         return -1;
     }
+    pg_answer_until(c, until_us);
     if (pg_set_timeouts(c, timeout_ms, 0, err) < 0) {
         bool lost = PQstatus(c) != CONNECTION_OK;
         PQfinish(c);
@@ -265,6 +270,7 @@ int pg_lease(struct pg_db *db, PGconn **ret, struct mf_error *err)
             return -1;
         }
     }
+    pg_answer_until(c, until_us);
     *ret = c;
     return 0;
 }

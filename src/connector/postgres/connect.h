@@ -72,6 +72,8 @@ void pg_hurry(struct mf_db *db, int within_ms);
 
 /* 0: none. Asks the server only when the session has others, as far as is known. */
 int pg_set_timeouts(PGconn *c, int statement_ms, int lock_ms, struct mf_error *err);
+/* No answer is waited for beyond that moment, whatever the server does: the connection is given up then. 0: none. For pg_lease. */
+void pg_answer_until(PGconn *c, int64_t until_us);
 /* For whoever sets or may have undone them by other means. */
 void pg_know_timeouts(PGconn *c, bool known, int statement_ms, int lock_ms);
 

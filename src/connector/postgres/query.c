@@ -1,13 +1,17 @@
 /* Statements, results and errors: see connect.h. */
 #include "connector/postgres/connect.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <libpq-events.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* ---- errors ---- */
 
@@ -112,9 +116,91 @@ static bool succeeded(const PGresult *r)
     }
 }
 
+/* What a session's time-outs are, kept with the connection: setting them again to what they are would cost every leased connection a
+ * round trip. Not known after a rollback, which takes back what was set in the transaction. */
+struct timeouts {
+    bool known;
+    int statement_ms, lock_ms;
+    int64_t until_us; /* who leased it is in a hurry until then; 0: not */
+};
+
+static int free_timeouts(PGEventId id, void *info, void *unused)
+{
+    (void)unused;
+    if (id == PGEVT_CONNDESTROY) {
+        free(PQinstanceData(((PGEventConnDestroy *)info)->conn, free_timeouts));
+    }
+    return 1;
+}
+
+static struct timeouts *timeouts_of(PGconn *c)
+{
+    struct timeouts *t = PQinstanceData(c, free_timeouts);
+    if (!t && PQregisterEventProc(c, free_timeouts, "midflight timeouts", NULL)) {
+        t = mf_xcalloc(1, sizeof *t);
+        PQsetInstanceData(c, free_timeouts, t);
+    }
+    return t;
+}
+
+/* The server's own time-out says nothing of a server that stands still: its host acknowledges what is sent, and nothing comes. */
+static void wait_until(PGconn *c, int64_t until_us)
+{
+    while (PQisBusy(c)) {
+        int64_t left = until_us - mf_now_us();
+        struct pollfd p = {.fd = PQsocket(c), .events = POLLIN};
+        int n = left > 0 ? poll(&p, 1, (int)(left / MF_US_PER_MS) + 1) : 0;
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            shutdown(PQsocket(c), SHUT_RDWR); /* libpq then finds it lost */
+            return;
+        }
+        if (!PQconsumeInput(c)) {
+            return;
+        }
+    }
+}
+
+/* As PQexec answers: the last result, or the first that is a COPY. */
+static PGresult *answer_until(PGconn *c, int sent, int64_t until_us)
+{
+    PGresult *last = NULL;
+    while (sent) {
+        wait_until(c, until_us);
+        PGresult *r = PQgetResult(c);
+        if (!r) {
+            break;
+        }
+        PQclear(last);
+        last = r;
+        ExecStatusType st = PQresultStatus(r);
+        if (st == PGRES_COPY_IN || st == PGRES_COPY_OUT || st == PGRES_COPY_BOTH || PQstatus(c) == CONNECTION_BAD) {
+            break;
+        }
+    }
+    return last;
+}
+
+void pg_answer_until(PGconn *c, int64_t until_us)
+{
+    struct timeouts *t = timeouts_of(c);
+    if (t) {
+        t->until_us = until_us;
+    }
+}
+
+static int64_t hurried_until(PGconn *c)
+{
+    const struct timeouts *t = timeouts_of(c);
+    return t ? t->until_us : 0;
+}
+
 int pg_query(PGconn *c, PGresult **ret, struct mf_error *err, const char *sql)
 {
-    PGresult *r = PQexec(c, sql);
+    int64_t until_us = hurried_until(c);
+    PGresult *r = until_us ? answer_until(c, PQsendQuery(c, sql), until_us) : PQexec(c, sql);
     if (!succeeded(r)) {
         pg_fail_result(c, r, err);
         PQclear(r);
@@ -154,7 +240,9 @@ int pg_queryf(PGconn *c, PGresult **ret, struct mf_error *err, const char *fmt, 
 
 int pg_query_params(PGconn *c, PGresult **ret, struct mf_error *err, const char *sql, int n, const char *const *values)
 {
-    PGresult *r = PQexecParams(c, sql, n, NULL, values, NULL, NULL, 0);
+    int64_t until_us = hurried_until(c);
+    PGresult *r = until_us ? answer_until(c, PQsendQueryParams(c, sql, n, NULL, values, NULL, NULL, 0), until_us)
+                           : PQexecParams(c, sql, n, NULL, values, NULL, NULL, 0);
     if (!succeeded(r)) {
         pg_fail_result(c, r, err);
         PQclear(r);
@@ -193,32 +281,6 @@ int pg_drain(PGconn *c, struct mf_error *err)
     return rc;
 }
 
-/* What a session's time-outs are, kept with the connection: setting them again to what they are would cost every leased connection a
- * round trip. Not known after a rollback, which takes back what was set in the transaction. */
-struct timeouts {
-    bool known;
-    int statement_ms, lock_ms;
-};
-
-static int free_timeouts(PGEventId id, void *info, void *unused)
-{
-    (void)unused;
-    if (id == PGEVT_CONNDESTROY) {
-        free(PQinstanceData(((PGEventConnDestroy *)info)->conn, free_timeouts));
-    }
-    return 1;
-}
-
-static struct timeouts *timeouts_of(PGconn *c)
-{
-    struct timeouts *t = PQinstanceData(c, free_timeouts);
-    if (!t && PQregisterEventProc(c, free_timeouts, "midflight timeouts", NULL)) {
-        t = mf_xcalloc(1, sizeof *t);
-        PQsetInstanceData(c, free_timeouts, t);
-    }
-    return t;
-}
-
 int pg_set_timeouts(PGconn *c, int statement_ms, int lock_ms, struct mf_error *err)
 {
     struct timeouts *t = timeouts_of(c);
@@ -242,7 +304,7 @@ void pg_know_timeouts(PGconn *c, bool known, int statement_ms, int lock_ms)
 {
     struct timeouts *t = timeouts_of(c);
     if (t) {
-        *t = (struct timeouts){known, statement_ms, lock_ms};
+        *t = (struct timeouts){known, statement_ms, lock_ms, t->until_us};
     }
 }
 

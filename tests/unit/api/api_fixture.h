@@ -34,6 +34,7 @@ struct backend {
     int rc;
     struct mf_error err;
     const char *phase;
+    struct mf_flags_view flags;
 };
 
 struct server {
@@ -92,6 +93,14 @@ UNUSED static int fake_quarantine(void *ctx, json_t **ret, struct mf_error *err)
     return 0;
 }
 
+UNUSED static void fake_flags(void *ctx, struct mf_flags_view *ret)
+{
+    struct backend *b = ctx;
+    pthread_mutex_lock(&b->lock);
+    *ret = b->flags;
+    pthread_mutex_unlock(&b->lock);
+}
+
 /* In a directory of its own; listen and token may be NULL. */
 UNUSED static void server_start(struct server *s, const char *listen, const char *token)
 {
@@ -102,13 +111,14 @@ UNUSED static void server_start(struct server *s, const char *listen, const char
     pthread_cond_init(&s->backend.changed, NULL);
     assert_mf_ok(mf_config_from_urls("mem://a", "mem://b", &s->config, &err), &err);
     assert_mf_ok(mf_config_set(s->config, "state", s->dir, &err), &err);
+    assert_mf_ok(mf_config_set(s->config, "migration", "shop", &err), &err);
     if (listen) {
         assert_mf_ok(mf_config_set(s->config, "api.listen", listen, &err), &err);
     }
     if (token) {
         assert_mf_ok(mf_config_set(s->config, "api.token", token, &err), &err);
     }
-    struct mf_api_backend b = {&s->backend, fake_status, fake_request, fake_quarantine};
+    struct mf_api_backend b = {&s->backend, fake_status, fake_request, fake_quarantine, fake_flags};
     assert_mf_ok(mf_api_start(&b, s->config, &s->api, &err), &err);
 }
 

@@ -109,6 +109,35 @@ static void every_option_keeps_its_bounds(void **state)
     mf_config_free(c);
 }
 
+static void flags_have_names_that_a_path_can_have(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "a b",
+        "a/b",
+        ".",
+        "..",
+        ".a",
+        "\xc3\xbc",
+        "a?b",
+        "a%62",
+        "x23456789012345678901234567890123456789012345678901234567890123456789012345678901"
+        "23456789012345678901"};
+    for (size_t i = 0; i < MF_ARRAY_LEN(bad); i++) {
+        struct mf_config *c = NULL;
+        struct mf_error err = {0};
+        assert_mf_ok(parse(URLS, &c, &err), &err);
+        assert_mf_ok(mf_config_set(c, "flags.writes", bad[i], &err), &err);
+        assert_mf_fails(mf_config_finish(c, &err), &err, MF_USAGE, "flags.writes: a flag's name is");
+        mf_config_free(c);
+    }
+    struct mf_config *c = NULL;
+    struct mf_error err = {0};
+    assert_mf_ok(parse(URLS "flags: { reads: shop.reads_2, writes_on_target: shop.reads_2 }\n", &c, &err), &err);
+    assert_mf_fails(mf_config_finish(c, &err), &err, MF_USAGE, "two of them have the same name");
+    mf_config_free(c);
+}
+
 static void words_and_flags_take_only_theirs(void **state)
 {
     (void)state;
@@ -332,6 +361,7 @@ int main(void)
         cmocka_unit_test(the_whole_example_is_understood),
         cmocka_unit_test(two_urls_are_enough),
         cmocka_unit_test(every_option_keeps_its_bounds),
+        cmocka_unit_test(flags_have_names_that_a_path_can_have),
         cmocka_unit_test(words_and_flags_take_only_theirs),
         cmocka_unit_test(errors_have_the_line_and_the_nearest_name),
         cmocka_unit_test(variables_come_from_the_environment),
