@@ -156,10 +156,13 @@ int mf_default_schema_add_column(struct mf_db *db, struct mf_db *src, const stru
     return unsupported(db, "add a column while the migration runs", err);
 }
 
-int mf_default_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
+int mf_default_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
 {
     (void)db, (void)err;
     *ret_us = mf_wall_us();
+    if (ret_latest_us) {
+        *ret_latest_us = *ret_us;
+    }
     return 0;
 }
 

@@ -48,8 +48,8 @@ int mf_connector_pair(const char *source_url, const char *target_url, bool *ret_
         return -1;
     }
     if (!s->can_source || !t->can_target) {
-        mf_fail(err, MF_USAGE, "MFPAIR", "a %s database cannot be the %s of a migration", s->can_source ? t->name : s->name,
-                s->can_source ? "target" : "source");
+        mf_fail(err, MF_USAGE, "MFPAIR", "a %s database cannot be the %s of a migration",
+                s->can_source ? t->name : s->name, s->can_source ? "target" : "source");
         mf_hint(err, "it tells nobody of its changes: only where rows go to can it stand");
         return -1;
     }

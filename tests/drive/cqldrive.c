@@ -360,10 +360,10 @@ static int do_nodes(const json_t *o, json_t *reply, struct mf_error *err)
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
-        json_array_append_new(list, json_pack("{sisssssisssssssbsb}", "id", (int)nodes[i].id, "host_id", nodes[i].host_id,
-                                              "address", nodes[i].address, "port", (int)nodes[i].port, "dc", nodes[i].dc,
-                                              "rack", nodes[i].rack, "release", nodes[i].release, "up", nodes[i].up,
-                                              "local", nodes[i].local));
+        json_array_append_new(list, json_pack("{sisssssisssssssbsb}", "id", (int)nodes[i].id, "host_id",
+                                              nodes[i].host_id, "address", nodes[i].address, "port", (int)nodes[i].port,
+                                              "dc", nodes[i].dc, "rack", nodes[i].rack, "release", nodes[i].release,
+                                              "up", nodes[i].up, "local", nodes[i].local));
     }
     free(nodes);
     return 0;
@@ -379,8 +379,8 @@ static int do_ranges(const json_t *o, json_t *reply, struct mf_error *err)
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
-        json_array_append_new(list, json_pack("[IIi]", (json_int_t)ranges[i].after, (json_int_t)ranges[i].upto,
-                                              (int)ranges[i].owner));
+        json_array_append_new(
+            list, json_pack("[IIi]", (json_int_t)ranges[i].after, (json_int_t)ranges[i].upto, (int)ranges[i].owner));
     }
     free(ranges);
     return 0;
@@ -409,12 +409,12 @@ static int do_facts(const json_t *o, json_t *reply, struct mf_error *err)
     struct mf_cql_stats s;
     mf_cql_facts(cluster, &f);
     mf_cql_stats(cluster, &s);
-    json_object_set_new(
-        reply, "facts",
-        json_pack("{sssssssssssisbsbsbsIsIsI}", "cluster", f.cluster, "release", f.release, "partitioner", f.partitioner,
-                  "local_dc", f.local_dc, "keyspace", f.keyspace, "protocol", f.protocol, "compressed", f.compressed,
-                  "tls", f.tls, "murmur3", f.murmur3, "nodes", (json_int_t)f.nodes, "nodes_up",
-                  (json_int_t)f.nodes_up, "ring", (json_int_t)f.ring));
+    json_object_set_new(reply, "facts",
+                        json_pack("{sssssssssssisbsbsbsIsIsI}", "cluster", f.cluster, "release", f.release,
+                                  "partitioner", f.partitioner, "local_dc", f.local_dc, "keyspace", f.keyspace,
+                                  "protocol", f.protocol, "compressed", f.compressed, "tls", f.tls, "murmur3",
+                                  f.murmur3, "nodes", (json_int_t)f.nodes, "nodes_up", (json_int_t)f.nodes_up, "ring",
+                                  (json_int_t)f.ring));
     const struct {
         const char *name;
         uint64_t v;
@@ -457,7 +457,8 @@ static int do_hurry(const json_t *o, json_t *reply, struct mf_error *err)
 static int do_close_with(const json_t *o, json_t *reply, struct mf_error *err)
 {
     int64_t n = number(o, "n", 100), closed = 0, good = 0;
-    struct mf_cql_inbox *in = mf_cql_inbox_new((size_t)n, 256u << 20), *dropped = mf_cql_inbox_new((size_t)n, 256u << 20);
+    struct mf_cql_inbox *in = mf_cql_inbox_new((size_t)n, 256u << 20),
+                        *dropped = mf_cql_inbox_new((size_t)n, 256u << 20);
     struct mf_cql_request r = {.text = text(o, "text"), .idempotent = true};
     for (int64_t i = 0; i < n; i++) {
         if (mf_cql_submit(cluster, i % 2 ? dropped : in, &r, (uint64_t)i, err) != 0) {
@@ -531,10 +532,9 @@ static const struct {
     const char *op;
     int (*run)(const json_t *o, json_t *reply, struct mf_error *err);
 } commands[] = {
-    {"query", do_query},   {"execute", do_execute},   {"select", do_select},
-    {"schema", do_schema}, {"prepare", do_prepare},   {"load", do_load},
-    {"nodes", do_nodes},   {"ranges", do_ranges},     {"replicas", do_replicas},
-    {"facts", do_facts},   {"hurry", do_hurry},       {"close_with", do_close_with},
+    {"query", do_query},       {"execute", do_execute}, {"select", do_select}, {"schema", do_schema},
+    {"prepare", do_prepare},   {"load", do_load},       {"nodes", do_nodes},   {"ranges", do_ranges},
+    {"replicas", do_replicas}, {"facts", do_facts},     {"hurry", do_hurry},   {"close_with", do_close_with},
     {"callers", do_callers},
 };
 

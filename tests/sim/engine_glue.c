@@ -246,7 +246,7 @@ static int prepare_stream(struct engine *e, enum mf_direction d, struct mf_error
         return 0;
     }
     int64_t clock = 0;
-    if (e->db[from]->connector->source->clock(e->db[from], &clock, err) < 0 ||
+    if (e->db[from]->connector->source->clock(e->db[from], &clock, NULL, err) < 0 ||
         mf_state_set_int(e->w->state, mf_stamp_key(d), clock, err) < 0 ||
         e->db[from]->connector->source->stream_prepare(e->db[from], &e->id[d], &e->tables[from], &start, err) < 0) {
         return -1;

@@ -60,8 +60,8 @@ struct world {
     int untouched; /* table the application leaves alone; -1 none */
     int64_t sequence;
     uint64_t commits, values;
-    bool faces;    /* source and target are of different kinds */
-    bool stamped;  /* the target keeps the last write by its stamp: no transactions, no way back */
+    bool faces;     /* source and target are of different kinds */
+    bool stamped;   /* the target keeps the last write by its stamp: no transactions, no way back */
     bool unordered; /* the target's rows come in an order of its own, without snapshots: verify joins */
     bool refusals;  /* some values are of one kind only */
     bool large;     /* some transactions of this history are large, and some values */

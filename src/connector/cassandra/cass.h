@@ -111,6 +111,10 @@ int cass_hold(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_g
 int cass_hold_decide(struct mf_hold *h, const struct mf_epoch *e, struct mf_error *err);
 void cass_hold_release(struct mf_hold *h);
 
+/* ---- clock.c ---- */
+int cass_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err);
+int cass_position(struct mf_db *db, struct mf_position *ret, struct mf_error *err);
+
 /* ---- statement.c: a row as the values of a statement ---- */
 
 /* Of one table; the prepared statements live as long as the database. */

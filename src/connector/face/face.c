@@ -93,10 +93,10 @@ static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *
     return source_of(f)->position(f->own, ret, err);
 }
 
-static int server_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
+static int server_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
 {
     struct face_db *f = face_of(db);
-    return source_of(f)->clock(f->own, ret_us, err);
+    return source_of(f)->clock(f->own, ret_us, ret_latest_us, err);
 }
 
 static int waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)
@@ -364,6 +364,7 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .last_write_wins = c->last_write_wins,
                                          .commits_can_wait = c->commits_can_wait,
                                          .streams = c->streams,
+                                         .soft_hold = c->soft_hold,
                                          .reads_unordered = c->reads_unordered,
                                          .open = c->open,
                                          .close = close_face,

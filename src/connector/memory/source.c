@@ -102,13 +102,16 @@ static int load(struct mf_db *db, double *ret, struct mf_error *err)
     return 0;
 }
 
-static int server_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
+static int server_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
 {
     MEM_LOCKED;
     if (mem_enter_db(db, "source.clock", NULL, err)) {
         return -1;
     }
     *ret_us = mem_clock(mem_server(db));
+    if (ret_latest_us) {
+        *ret_latest_us = *ret_us;
+    }
     return 0;
 }
 

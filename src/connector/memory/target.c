@@ -320,8 +320,8 @@ static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_
     const struct mf_connector *kinds[] = {&mf_connector_memory, &mf_connector_memory_other, &unordered,
                                           &other_unordered};
     const struct mf_connector *lasting[] = {&mf_connector_memory_stamped, &stamped_unordered};
-    db->base = (struct mf_db){.connector = stamped ? lasting[s->knobs.unordered] : kinds[other + 2 * s->knobs.unordered],
-                              .side = o->side};
+    db->base = (struct mf_db){
+        .connector = stamped ? lasting[s->knobs.unordered] : kinds[other + 2 * s->knobs.unordered], .side = o->side};
     db->server = s;
     *ret = &db->base;
     return 0;

@@ -42,9 +42,9 @@ static void what_was_not_executed_always_may(void **state)
 static void what_comes_again_is_not_tried_again(void **state)
 {
     (void)state;
-    static const int32_t sure[] = {CQL_E_PROTOCOL,     CQL_E_CREDENTIALS, CQL_E_SYNTAX, CQL_E_UNAUTHORIZED,
-                                   CQL_E_INVALID,      CQL_E_CONFIG,      CQL_E_ALREADY_EXISTS,
-                                   CQL_E_CAS_WRITE_UNKNOWN, 0x7777};
+    static const int32_t sure[] = {CQL_E_PROTOCOL,       CQL_E_CREDENTIALS,       CQL_E_SYNTAX,
+                                   CQL_E_UNAUTHORIZED,   CQL_E_INVALID,           CQL_E_CONFIG,
+                                   CQL_E_ALREADY_EXISTS, CQL_E_CAS_WRITE_UNKNOWN, 0x7777};
     for (size_t i = 0; i < sizeof(sure) / sizeof(sure[0]); i++) {
         assert_int_equal(server(sure[i], true, 0).fate, CQL_GIVE_UP);
     }

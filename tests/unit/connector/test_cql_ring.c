@@ -167,8 +167,8 @@ static void what_changed_is_seen(void **state)
 {
     (void)state;
     struct cql_ring *a = small("127.0.0.1", "0", "1");
-    struct cql_ring *others[] = {small("127.0.0.1", "0", "1"), small("127.0.0.2", "0", "1"), small("127.0.0.1", "1", "1"),
-                                 small("127.0.0.1", "0", "2")};
+    struct cql_ring *others[] = {small("127.0.0.1", "0", "1"), small("127.0.0.2", "0", "1"),
+                                 small("127.0.0.1", "1", "1"), small("127.0.0.1", "0", "2")};
     assert_true(cql_ring_same(a, others[0]));
     for (int i = 1; i < 4; i++) {
         assert_false(cql_ring_same(a, others[i]));
