@@ -3,11 +3,11 @@ what it was told is written is there, whoever dies."""
 import json
 import random
 import threading
+from contextlib import closing
 import time
 
 import pytest
 
-from harness.casscompare import compare_table
 from harness.servers import wait_for
 
 CREATE = "CREATE TABLE account (id bigint PRIMARY KEY, owner int NOT NULL, version int NOT NULL, note {text})"
@@ -134,7 +134,7 @@ class Application:
     def _to_source(self, key: int, row) -> None:
         self.connection = self.connection or self.source.connect()
         try:
-            with self.connection.cursor() as cursor:
+            with closing(self.connection.cursor()) as cursor:
                 if row is None:
                     cursor.execute("DELETE FROM account WHERE id = %s", (key,))
                 elif key in self.rows:
@@ -163,7 +163,7 @@ class Application:
 
 
 def rows_of_source(source) -> dict[int, tuple]:
-    with source.connect() as connection, connection.cursor() as cursor:
+    with closing(source.connect()) as connection, closing(connection.cursor()) as cursor:
         cursor.execute("SELECT id, owner, version, note FROM account")
         return {r[0]: tuple(r[1:]) for r in cursor.fetchall()}
 
@@ -178,8 +178,8 @@ def equal(source, there) -> bool:
 
 def begin(migration, source, there, text="text", rows=2000, **config):
     source.execute(CREATE.format(text=text))
-    with source.connect() as connection:
-        with connection.cursor() as cursor:
+    with closing(source.connect()) as connection:
+        with closing(connection.cursor()) as cursor:
             cursor.executemany("INSERT INTO account (id, owner, version, note) VALUES (%s, %s, 1, %s)", [(i, i % 7, f"note {i}") for i in range(1, rows + 1)])
         connection.commit()
     m = migration(source, there, config={"migration": there.name[-30:], **FAST, **config})
@@ -228,4 +228,146 @@ def test_writes_move_and_come_back(source, migration, into):
     app.check(rows_of_source(source))
     m.call("rollback")
     app.check(rows_of_source(source))
+    m.call("verify")
+
+
+def alive(m) -> None:
+    m.restart()
+    m.wait(lambda s: s.get("streams_open"), what="the streams of a new run")
+
+
+def died(m, command: str) -> None:
+    """The command whose run is killed."""
+    m.call(command, expect=None)
+    m.wait_exit()
+
+
+@pytest.mark.parametrize("points", [["passes.begin:2", "passes.whole:1", "verify.repair:1", "verify.check:1"]])
+def test_killed_in_a_pass(source, migration, into, points):
+    there = into()
+    m = begin(migration, source, there)
+    m.call("verify")
+    m.call("cutover")
+    app = Application(m, source, there).start()
+    for point in points:
+        m.stop()
+        m.start(fault=f"{point}=kill")
+        m.wait_exit()
+        alive(m)
+        assert m.status()["writes"] == "target"
+        written(app, "target", 30)
+    one_more_pass(m)
+    m.call("rollback")
+    app.stop()
+    app.check(rows_of_source(source))
+    m.call("verify")
+
+
+STEPS = ["guards", "gates", "rehearse", "hold", "fence", "drain", "pass", "sequences", "triggers", "decide", "open", "done"]
+
+
+@pytest.mark.parametrize("steps", [STEPS[:6], STEPS[6:]])
+def test_killed_in_a_rollback(source, migration, into, steps):
+    there = into()
+    m = begin(migration, source, there, rows=300)
+    m.call("verify")
+    app = Application(m, source, there).start()
+    for step in steps:
+        written(app, "source", 30)
+        m.call("verify")
+        m.call("cutover")
+        written(app, "target", 100)
+        m.stop()
+        m.start(fault=f"cutover.{step}:1=kill")
+        m.wait(lambda s: s.get("streams_open"), what="the streams of a new run")
+        died(m, "rollback")
+        alive(m)
+        on_source = m.status()["writes"] == "source"
+        assert on_source == (step in ("open", "done")), step
+        if not on_source:
+            written(app, "target", 30)
+            m.call("rollback")
+        written(app, "source", 30)
+    app.stop()
+    app.check(rows_of_source(source))
+    wait_for(lambda: equal(source, there), 60, "the last changes")
+    m.call("verify")
+
+
+def test_a_row_that_the_source_refuses_does_not_stop_the_others(source, migration, into):
+    there = into()
+    m = begin(migration, source, there, rows=50)
+    source.execute("ALTER TABLE account ADD CONSTRAINT odd CHECK (owner <> 66); CREATE UNIQUE INDEX one_note ON account (note)")
+    m.call("verify")
+    m.call("cutover")
+    run, name = there.session.execute, f"{there.name}.account"
+    run(f"INSERT INTO {name} (id, owner, version, note) VALUES (901, 66, 1, 'refused')")
+    run(f"INSERT INTO {name} (id, owner, version, note) VALUES (902, 1, 1, 'good')")
+    # two exchange what is unique on the source, and one takes what another has given up
+    run(f"UPDATE {name} SET note = 'note 2' WHERE id = 1")
+    run(f"UPDATE {name} SET note = 'note 1' WHERE id = 2")
+    run(f"UPDATE {name} SET note = 'note 4' WHERE id = 3")
+    run(f"DELETE FROM {name} WHERE id = 4")
+    one_more_pass(m)
+    rows = rows_of_source(source)
+    assert rows[902] == (1, 1, "good") and 901 not in rows and 4 not in rows
+    assert (rows[1][2], rows[2][2], rows[3][2]) == ("note 2", "note 1", "note 4")
+    m.wait(lambda s: s["quarantine"]["rows"] == 1, what="the refused row in quarantine")
+    assert m.status()["passes"]["trouble"] is None
+    m.call("rollback", expect=3)
+    run(f"UPDATE {name} SET owner = 65 WHERE id = 901")
+    m.wait(lambda s: s["quarantine"]["rows"] == 0, what="an empty quarantine")
+    m.call("rollback")
+    assert rows_of_source(source)[901] == (65, 1, "refused")
+    m.call("verify")
+
+
+def test_frozen_it_is_compared_and_a_rollback_that_takes_too_long_changes_nothing(source, migration, into):
+    there = into()
+    m = begin(migration, source, there, rows=500)
+    m.call("verify")
+    m.call("cutover")
+    app = Application(m, source, there).start()
+    written(app, "target")
+    m.call("verify", expect=3)
+    m.call("freeze")
+    frozen = app.writes["target"]
+    one_more_pass(m)
+    reply = m.call("verify", "--json").json
+    assert reply["rows_differing"] == 0 and reply["rows_compared"] > 0
+    assert app.writes["target"] == frozen
+    m.call("thaw")
+    written(app, "target")
+    reply = m.call("rollback", "--max-pause", "300ms", expect=3)
+    assert "pause" in reply.err or "pause" in reply.out
+    assert m.status()["writes"] == "target"
+    written(app, "target")
+    m.call("rollback")
+    app.stop()
+    app.check(rows_of_source(source))
+
+
+def test_without_a_way_back(source, migration, into):
+    there = into()
+    m = begin(migration, source, there, rows=10, cutover={**FAST["cutover"], "one_way": True})
+    m.call("verify")
+    m.call("cutover")
+    assert m.status()["passes"] is None
+    m.call("rollback", expect=3)
+
+
+def test_mysql_writes_move_and_come_back(mysql_database, migration, into):
+    source, there = mysql_database("source", "8.0"), into()
+    m = begin(migration, source, there, text="text CHARACTER SET utf8mb4")
+    m.call("verify")
+    app = Application(m, source, there).start()
+    written(app, "source")
+    m.call("cutover")
+    written(app, "target", 300)
+    one_more_pass(m)
+    m.call("rollback")
+    written(app, "source", 100)
+    app.stop()
+    app.check(rows_of_source(source))
+    wait_for(lambda: equal(source, there), 60, "what was written last")
     m.call("verify")

@@ -59,6 +59,7 @@ static int open_pipe(struct engine *e, enum mf_direction d, struct mf_error *err
                                 .replica = e->db[!from],
                                 .state = e->w->state,
                                 .map = e->map[d],
+                                .by_pass = d == MF_REVERSE && e->w->silent,
                                 .storage = e->w->storage[d],
                                 .spool_budget = e->w->spool_budget,
                                 .spool_segment = 1u << 20,
@@ -84,6 +85,21 @@ static int open_pipe(struct engine *e, enum mf_direction d, struct mf_error *err
     return 0;
 }
 
+static int ask_away(void *engine, bool away, struct mf_error *err)
+{
+    struct engine *e = engine;
+    (void)err;
+    e->away = away;
+    engine_flag(e);
+    return 0;
+}
+
+static void tell(void *engine, const char *step, const char *sentence)
+{
+    (void)step, (void)sentence;
+    engine_flag(engine);
+}
+
 struct mf_cutover_options engine_cutover_options(struct engine *e, bool back)
 {
     return (struct mf_cutover_options){.id = e->id[0],
@@ -96,6 +112,11 @@ struct mf_cutover_options engine_cutover_options(struct engine *e, bool back)
                                        .state = e->w->state,
                                        .config = &e->config,
                                        .max_pause_ms = sim_chance(e->w, 100) ? 30 : 600000,
+                                       .ask_away = ask_away,
+                                       .flag_delay_ms = mf_streq(e->w->broken, "soft-hold-no-wait") ? 0 : FLAG_DELAY_US / 1000 + 1,
+                                       .pass = engine_pass,
+                                       .tell = e->w->silent ? tell : NULL,
+                                       .ctx = e,
                                        .rollback = back};
 }
 
@@ -127,9 +148,10 @@ static int open_all(struct engine *e, struct mf_error *err)
     if (e->phase > SCHEMA && e->phase < ENDING && open_pipe(e, MF_FORWARD, err) < 0) {
         return -1;
     }
-    if (e->phase == SYNCED && !w->stamped && (open_pipe(e, MF_REVERSE, err) < 0 || engine_resume(e, err) < 0)) {
+    if (e->phase == SYNCED && (!w->stamped || w->silent) && (open_pipe(e, MF_REVERSE, err) < 0 || engine_resume(e, err) < 0)) {
         return -1;
     }
+    engine_flag(e);
     return 0;
 }
 
@@ -185,6 +207,7 @@ void engine_free(struct engine *e)
     if (e->verify) {
         engine_close_verify(e);
     }
+    engine_stop_pass(e);
     mf_cutover_free(e->cutover);
     engine_close_pipes(e);
     for (int i = 0; i < 2; i++) {
@@ -349,10 +372,10 @@ static int indexes(struct engine *e, struct mf_error *err)
 
 static int reverse(struct engine *e, struct mf_error *err)
 {
-    if (e->w->stamped) {
+    if (e->w->stamped && !e->w->silent) {
         return 0;
     }
-    if (read_tables(e, MF_TARGET, err) < 0 || prepare_stream(e, MF_REVERSE, err) < 0 ||
+    if (read_tables(e, MF_TARGET, err) < 0 || (!e->w->silent && prepare_stream(e, MF_REVERSE, err) < 0) ||
         open_pipe(e, MF_REVERSE, err) < 0) {
         return -1;
     }
@@ -405,6 +428,9 @@ static bool copier(struct engine *e, int i, struct mf_error *err)
 
 static bool verifier(struct engine *e, int i, struct mf_error *err)
 {
+    if (e->pass && !engine_pass_step(e, i, err)) {
+        return false;
+    }
     if (!e->verify || e->verified[i]) {
         return true;
     }
@@ -416,6 +442,9 @@ static bool verifier(struct engine *e, int i, struct mf_error *err)
 static bool capture(struct engine *e, int d, struct mf_error *err)
 {
     /* The direction at rest lets go of its stream, and takes it up again soon; at a cutover both are wanted. */
+    if (e->pipe[d] && e->pipe[d]->by_pass) {
+        return true;
+    }
     if (e->pipe[d] && sim_chance(e->w, 50)) {
         mf_capture_hold(e->pipe[d]->capture, e->pipe[d] != engine_live(e) && !e->cutover && sim_chance(e->w, 100));
     }
@@ -430,7 +459,7 @@ static bool apply(struct engine *e, int d, struct mf_error *err)
 static bool beat(struct engine *e, struct mf_error *err)
 {
     for (int d = 0; d < 2; d++) {
-        if (e->pipe[d] && sim_chance(e->w, 100)) {
+        if (e->pipe[d] && !e->pipe[d]->by_pass && sim_chance(e->w, 100)) {
             struct mf_db *db = e->pipe[d]->origin;
             if (db->connector->source->heartbeat(db, &e->id[d], NULL, NULL, err) < 0) {
                 return false;
@@ -446,8 +475,8 @@ static void tell_where(struct engine *e)
         if (e->pipe[d]) {
             struct mf_capture_stats c;
             struct mf_apply_stats a;
-            mf_capture_stats(e->pipe[d]->capture, &c);
-            mf_apply_stats(e->pipe[d]->apply, &a);
+            struct mf_spool_stats s;
+            mf_pipe_stats(e->pipe[d], &c, &a, &s);
             world_say(e->w,
                       "pipe %d: received %llu durable %llu acknowledged %llu applied %llu consistent %d reread %llu", d,
                       (unsigned long long)c.received.order, (unsigned long long)c.durable.order,

@@ -99,6 +99,7 @@ static void restart_engine(struct world *w)
 {
     world_say(w, "midflight dies and starts again");
     w->crashed = true; /* nothing the dying process does reaches a server */
+    app_flag(w, FLAG_NONE);
     engine_free(w->engine);
     w->engine = NULL;
     mf_fault_arm(NULL, NULL);
@@ -142,7 +143,7 @@ static void write_script(struct world *w)
     w->goals[n++] = GOAL_SYNC;
     for (unsigned k = sim_below(w, 5); k > 0 && n < SIM_GOALS - 2; k--) {
         unsigned r = sim_below(w, 100);
-        w->goals[n++] = r < 25 || w->refusals || (w->stamped && r >= 35)
+        w->goals[n++] = r < 25 || w->refusals || (w->stamped && r >= 35 && (!w->silent || r < 40))
                             ? GOAL_VERIFY /* who writes where rows are missing meets them one day */
                         : r < 35 ? GOAL_CORRUPT
                         : r < 40 ? GOAL_FOREIGN
@@ -170,6 +171,19 @@ static bool of_stamps(const char *broken)
     return false;
 }
 
+/* And those of moving writes to one that tells nobody of its changes, and back. */
+static bool of_passes(const char *broken)
+{
+    static const char *const names[] = {"pass-keeps",        "pass-position-late",  "pass-before-fence",
+                                        "soft-hold-no-wait", "stamps-not-raised", "clock-not-waited-for"};
+    for (size_t i = 0; broken && i < sizeof names / sizeof names[0]; i++) {
+        if (mf_streq(broken, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void world_start(struct world *w, uint64_t seed, bool verbose, const char *broken)
 {
     struct mf_error err = {0};
@@ -185,13 +199,15 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
     w->server[MF_TARGET] = mf_mem_server_new("sim-target");
     w->faces = sim_chance(w, 150);
     w->refusals = w->faces && sim_chance(w, 300);
-    w->stamped = !w->faces && (sim_chance(w, 200) || of_stamps(broken));
+    w->stamped = !w->faces && (sim_chance(w, 250) || of_stamps(broken) || of_passes(broken));
+    w->silent = w->stamped && (sim_chance(w, 500) || of_passes(broken)) && !of_stamps(broken);
     unsigned other = sim_below(w, 2); /* which of them is of the other kind */
     for (unsigned i = 0; i < 2; i++) {
         mf_mem_knobs(w->server[i])->other = w->faces && i == other;
     }
     mf_mem_knobs(w->server[MF_TARGET])->stamped = w->stamped ? 1 + sim_below(w, 1000000) : 0;
-    w->unordered = sim_chance(w, 250);
+    w->unordered = sim_chance(w, 250) || w->silent;
+    mf_mem_knobs(w->server[MF_TARGET])->silent = w->silent;
     w->join_memory = sim_chance(w, 300) ? 1 + sim_below(w, 2000) : 0;
     mf_mem_knobs(w->server[MF_TARGET])->unordered = w->unordered;
     app_create_tables(w);
@@ -203,6 +219,7 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
         k->shadows = sim_chance(w, 500);
         k->late_errors = sim_chance(w, 500);
         k->broken = broken;
+        k->by_time = w->silent;
         mf_mem_on_commit(w->server[i], check_commit, w);
         mf_mem_set_hook(w->server[i], hook, w);
         w->storage[i] = mf_spool_memory();

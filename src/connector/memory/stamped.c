@@ -23,6 +23,7 @@ struct kept_row {
 
 struct mem_stamped {
     uint64_t rng;
+    int64_t latest; /* of applications */
     struct kept_row *rows;
     struct mem_writes late;
     size_t nemptied;
@@ -259,6 +260,52 @@ void mf_mem_late_writes_arrive(struct mf_mem_server *s)
     MEM_LOCKED;
     if (s->stamped) {
         mem_writes_do(&s->stamped->late, s);
+    }
+}
+
+/* ---- applications ---- */
+
+int64_t mem_stamped_latest(const struct mf_mem_server *s)
+{
+    return s->stamped ? s->stamped->latest : 0;
+}
+
+static void app_write(struct mem_stamped *k, struct mem_table *t, int kind, const struct mf_value *v)
+{
+    struct mem_writes w = {0};
+    mem_writes_add(&w, t, kind, v, ++k->latest);
+    do_one(k, &w.list[0]);
+    disown_all(t, w.list[0].values);
+    free(w.list);
+}
+
+static void app_change(struct mem_stamped *k, const struct mem_change *c)
+{
+    for (uint16_t i = 0; i < c->ntruncated; i++) {
+        app_write(k, c->truncated[i], MEM_EMPTY, NULL);
+    }
+    if (c->op == MF_TRUNCATE) {
+        return;
+    }
+    if (c->old_row && (!c->new_row || mem_compare_key(c->shape, c->old_row->v, c->new_row->v) != 0)) {
+        app_write(k, c->table, MEM_GONE, c->old_row->v);
+    }
+    if (c->new_row) {
+        app_write(k, c->table, MEM_PUT, c->new_row->v);
+    }
+}
+
+void mem_stamped_app(struct mf_mem_server *s, const struct mf_mem_txn *t)
+{
+    struct mem_stamped *k = store(s);
+    uint64_t meant = mf_mem_digest(s);
+    int64_t now = mem_clock(s);
+    k->latest = now > k->latest ? now : k->latest;
+    for (size_t i = 0; i < t->nchanges; i++) {
+        app_change(k, t->changes[i]);
+    }
+    if (mf_mem_digest(s) != meant) {
+        mem_violate(s, "what an application writes is taken for older than what was there");
     }
 }
 

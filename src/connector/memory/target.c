@@ -301,7 +301,7 @@ const struct mf_target_ops mem_target_ops = {
 
 /* ---- the connector ---- */
 
-static const struct mf_connector unordered, other_unordered, stamped_unordered; /* of servers with that knob */
+static const struct mf_connector unordered, other_unordered, stamped_unordered, silent; /* of servers with that knob */
 
 static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err)
 {
@@ -321,7 +321,7 @@ static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_
                                           &other_unordered};
     const struct mf_connector *lasting[] = {&mf_connector_memory_stamped, &stamped_unordered};
     db->base = (struct mf_db){
-        .connector = stamped ? lasting[s->knobs.unordered] : kinds[other + 2 * s->knobs.unordered], .side = o->side};
+        .connector = s->knobs.silent ? &silent : stamped ? lasting[s->knobs.unordered] : kinds[other + 2 * s->knobs.unordered], .side = o->side};
     db->server = s;
     *ret = &db->base;
     return 0;
@@ -352,7 +352,7 @@ static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"m
                          *const stamped_schemes[] = {"mems", NULL};
 
 #define MEM_CONNECTOR                                                                                                  \
-    .can_source = true, .can_target = true, .commits_can_wait = true, .streams = true, .order_is_bytes = true,         \
+    .can_source = true, .can_target = true, .commits_can_wait = true, .order_is_bytes = true,         \
     .open = open_db, .close = close_db, .facts = facts, .source = &mem_source_ops, .target = &mem_target_ops,          \
     .traffic = &mem_traffic_ops, .replication = &mf_default_replication
 
@@ -362,9 +362,10 @@ static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"m
     .name = "memory-stamped", .schemes = stamped_schemes, .wire = "memory", .canon = &mem_canon_plain,                 \
     .last_write_wins = true
 
-const struct mf_connector mf_connector_memory = {MEM_PLAIN, MEM_CONNECTOR};
-const struct mf_connector mf_connector_memory_other = {MEM_OTHER, MEM_CONNECTOR};
-const struct mf_connector mf_connector_memory_stamped = {MEM_STAMPED, MEM_CONNECTOR};
-static const struct mf_connector unordered = {MEM_PLAIN, MEM_CONNECTOR, .reads_unordered = true};
-static const struct mf_connector other_unordered = {MEM_OTHER, MEM_CONNECTOR, .reads_unordered = true};
-static const struct mf_connector stamped_unordered = {MEM_STAMPED, MEM_CONNECTOR, .reads_unordered = true};
+const struct mf_connector mf_connector_memory = {MEM_PLAIN, MEM_CONNECTOR, .streams = true};
+const struct mf_connector mf_connector_memory_other = {MEM_OTHER, MEM_CONNECTOR, .streams = true};
+const struct mf_connector mf_connector_memory_stamped = {MEM_STAMPED, MEM_CONNECTOR, .streams = true};
+static const struct mf_connector unordered = {MEM_PLAIN, MEM_CONNECTOR, .streams = true, .reads_unordered = true};
+static const struct mf_connector other_unordered = {MEM_OTHER, MEM_CONNECTOR, .streams = true, .reads_unordered = true};
+static const struct mf_connector stamped_unordered = {MEM_STAMPED, MEM_CONNECTOR, .streams = true, .reads_unordered = true};
+static const struct mf_connector silent = {MEM_STAMPED, MEM_CONNECTOR, .reads_unordered = true, .soft_hold = true};
