@@ -96,6 +96,7 @@ static int schema_apply(struct mf_db *db, struct mf_db *src, const struct mf_sch
         struct mem_table *m = mem_table_need(s, t->schema, t->name, err);
         bool unique = job->stage == MF_SCHEMA_AFTER_SYNC;
         if (m && mem_keeps_last(s)) {
+            m->has_key |= s->knobs.silent && !unique; /* its applications look before they write, one at a time for a key */
             continue; /* it cannot forbid what it does not read */
         }
         if (!m || mem_add_constraints(m, unique, err)) {
