@@ -90,6 +90,7 @@ static int ask_away(void *engine, bool away, struct mf_error *err)
     struct engine *e = engine;
     (void)err;
     e->away = away;
+    e->w->allowance += away ? (int)sim_below(e->w, 12) : 0; /* whoever has not heard of it yet goes on */
     engine_flag(e);
     return 0;
 }

@@ -252,9 +252,7 @@ static int goal_move(struct engine *e, bool back, bool dry_run, struct mf_error 
         return 0;
     }
     if (!e->cutover) {
-        if (!mf_streq(e->w->broken, "pass-before-fence")) {
-            engine_stop_pass(e);
-        }
+        engine_stop_pass(e);
         struct mf_cutover_options o = engine_cutover_options(e, back);
         o.dry_run = dry_run;
         if (mf_cutover_new(&o, &e->cutover, err) < 0) {

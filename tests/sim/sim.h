@@ -19,7 +19,7 @@
 
 enum { SIM_TABLES = 4, SIM_OPEN = 3, SIM_GOALS = 10, SIM_PARTS = 10 };
 
-enum { FLAG_NONE = -1, FLAG_DELAY_US = 2000 };
+enum { FLAG_NONE = -1, FLAG_DELAY_US = 3000000 };
 
 enum sim_goal {
     GOAL_SYNC,

@@ -141,6 +141,10 @@ static void write_script(struct world *w)
         return;
     }
     w->goals[n++] = GOAL_SYNC;
+    if (w->silent && sim_chance(w, 500)) {
+        w->goals[n++] = GOAL_CUTOVER;
+        w->goals[n++] = GOAL_ROLLBACK;
+    }
     for (unsigned k = sim_below(w, 5); k > 0 && n < SIM_GOALS - 2; k--) {
         unsigned r = sim_below(w, 100);
         w->goals[n++] = r < 25 || w->refusals || (w->stamped && r >= 35 && (!w->silent || r < 40))
@@ -276,7 +280,7 @@ static void one_step(struct world *w)
         mf_mem_restart(w->server[s]);
     }
     if (w->stamped && sim_chance(w, 5)) { /* the clocks are set, forth and back */
-        mf_mem_knobs(w->server[MF_SOURCE])->clock_us = (int64_t)sim_below(w, 4000) - 2000;
+        mf_mem_knobs(w->server[MF_SOURCE])->clock_us = ((int64_t)sim_below(w, 4000) - 2000) * (w->silent ? 10000 : 1);
     }
     for (int i = 0; i < 2; i++) {
         if (sim_chance(w, 10)) {
