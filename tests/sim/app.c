@@ -105,7 +105,7 @@ void app_create_tables(struct world *w)
         for (int k = 0; k < 4; k++) { /* a row that was refused comes back when the stream has it whole */
             c[k].toast &= !w->refusals;
         }
-        c[0].in_key |= w->stamped; /* rows without a key cannot be there */
+        c[0].in_key |= w->stamped;    /* rows without a key cannot be there */
         for (int k = 0; k < 4; k++) { /* nobody there keeps a value unique, and the source would refuse it */
             c[k].unique &= !w->silent;
         }

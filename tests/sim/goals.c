@@ -5,6 +5,52 @@
 
 #include "base/str.h"
 
+/* ---- cutovers ---- */
+
+static int ask_away(void *engine, bool away, struct mf_error *err)
+{
+    struct engine *e = engine;
+    (void)err;
+    e->away = away;
+    e->w->allowance += away ? (int)sim_below(e->w, 12) : 0; /* whoever has not heard of it yet goes on */
+    engine_flag(e);
+    return 0;
+}
+
+static void tell(void *engine, const char *step, const char *sentence)
+{
+    (void)step, (void)sentence;
+    engine_flag(engine);
+}
+
+struct mf_cutover_options engine_cutover_options(struct engine *e, bool back)
+{
+    return (struct mf_cutover_options){.id = e->id[0],
+                                       .from = e->db[back],
+                                       .to = e->db[!back],
+                                       .drain = e->pipe[back],
+                                       .back = e->pipe[!back],
+                                       .from_tables = &e->tables[back],
+                                       .to_tables = &e->tables[!back],
+                                       .state = e->w->state,
+                                       .config = &e->config,
+                                       .max_pause_ms = sim_chance(e->w, 100) ? 30 : 600000,
+                                       .ask_away = ask_away,
+                                       .flag_delay_ms =
+                                           mf_streq(e->w->broken, "soft-hold-no-wait") ? 0 : FLAG_DELAY_US / 1000 + 1,
+                                       .pass = engine_pass,
+                                       .tell = e->w->silent ? tell : NULL,
+                                       .ctx = e,
+                                       .rollback = back};
+}
+
+int engine_resume(struct engine *e, struct mf_error *err)
+{
+    struct mf_cutover_options o = engine_cutover_options(e, false);
+    enum mf_writer writer;
+    return mf_cutover_resume(&o, &writer, err);
+}
+
 /* ---- goals ---- */
 
 static void achieved(struct engine *e)

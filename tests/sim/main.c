@@ -115,7 +115,8 @@ static const struct {
     {"pass-before-fence", "a pass that began before the fence proves that everything is back", false},
     {"soft-hold-no-wait", "a soft hold does not wait until writers have heard of it", false},
     {"stamps-not-raised", "after a rollback stamps do not go on behind what was written on the target", false},
-    {"clock-not-waited-for", "a cutover does not wait until the target's clock has passed what was written there", false},
+    {"clock-not-waited-for", "a cutover does not wait until the target's clock has passed what was written there",
+     false},
     {"spool-lost", "a crash loses what the spool had made durable", false},
 };
 

@@ -62,16 +62,17 @@ struct world {
     int untouched; /* table the application leaves alone; -1 none */
     int64_t sequence;
     uint64_t commits, values;
-    bool faces;     /* source and target are of different kinds */
-    bool stamped;   /* the target keeps the last write by its stamp: no transactions, no way back */
-    bool silent;  /* the target tells nobody of its changes either, and keeps nobody out: writes come back by passes, and the application follows a flag */
-    int flag;     /* what the writes flag answers: a side, or FLAG_NONE */
+    bool faces;   /* source and target are of different kinds */
+    bool stamped; /* the target keeps the last write by its stamp: no transactions, no way back */
+    bool
+        silent; /* the target tells nobody of its changes either, and keeps nobody out: writes come back by passes, and the application follows a flag */
+    int flag;   /* what the writes flag answers: a side, or FLAG_NONE */
     int64_t flag_asked_us; /* what the application knows of it, and since when; it goes by that for as long as it may */
     int flag_known;
     int64_t written_us; /* when the application last wrote to the target */
-    bool unordered; /* the target's rows come in an order of its own, without snapshots: verify joins */
-    bool refusals;  /* some values are of one kind only */
-    bool large;     /* some transactions of this history are large, and some values */
+    bool unordered;     /* the target's rows come in an order of its own, without snapshots: verify joins */
+    bool refusals;      /* some values are of one kind only */
+    bool large;         /* some transactions of this history are large, and some values */
 
     /* states of the data, each as a digest, in the order the application made them */
     uint64_t *history;

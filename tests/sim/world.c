@@ -178,8 +178,8 @@ static bool of_stamps(const char *broken)
 /* And those of moving writes to one that tells nobody of its changes, and back. */
 static bool of_passes(const char *broken)
 {
-    static const char *const names[] = {"pass-keeps",        "pass-position-late",  "pass-before-fence",
-                                        "soft-hold-no-wait", "stamps-not-raised", "clock-not-waited-for"};
+    static const char *const names[] = {"pass-keeps",        "pass-position-late", "pass-before-fence",
+                                        "soft-hold-no-wait", "stamps-not-raised",  "clock-not-waited-for"};
     for (size_t i = 0; broken && i < sizeof names / sizeof names[0]; i++) {
         if (mf_streq(broken, names[i])) {
             return true;
