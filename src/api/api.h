@@ -26,6 +26,10 @@ struct mf_api_backend {
     int (*request)(void *ctx, const struct mf_request *r, json_t **ret_reply, struct mf_error *err);
     int (*quarantine)(void *ctx, json_t **ret, struct mf_error *err);
     void (*flags)(void *ctx, struct mf_flags_view *ret); /* waits for nothing */
+    /* Called on one thread: where the side that takes writes is now (blocks for a question to it); is the other side there; take it there. */
+    int (*fence)(void *ctx, struct mf_fence *ret, struct mf_error *err);
+    int (*fence_passed)(void *ctx, const struct mf_fence *f, bool *ret, uint64_t *ret_refused, struct mf_error *err);
+    void (*fence_nudge)(void *ctx);
 };
 void mf_api_for_migration(struct mf_migration *m, struct mf_api_backend *ret);
 

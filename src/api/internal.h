@@ -17,6 +17,7 @@
 #define MF_API_IDLE_S        60  /* an idle connection is closed after this */
 #define MF_API_WORKERS       4   /* request threads */
 #define MF_API_WAITING       16  /* requests waiting for one of them */
+#define MF_API_FENCES        256 /* calls of /v1/fence that wait */
 #define MF_API_WATCHERS      32  /* clients of /v1/events */
 #define MF_API_EVENTS        256 /* events kept for a client that comes back, and waiting to be sent */
 #define MF_API_WATCHER_BYTES ((size_t)256 * 1024)
@@ -37,6 +38,7 @@ enum mf_route_kind {
     MF_ROUTE_EVENTS,
     MF_ROUTE_REQUEST,
     MF_ROUTE_QUARANTINE,
+    MF_ROUTE_FENCE,
     MF_ROUTE_METRICS,
     MF_ROUTE_HEALTH,
     MF_ROUTE_READY,
@@ -135,6 +137,8 @@ struct mf_watcher {
     struct mf_watcher *next;
 };
 
+struct mf_fence_call;
+
 struct mf_api {
     struct mf_api_backend backend;
     const struct mf_config *config;
@@ -151,6 +155,7 @@ struct mf_api {
     struct mf_queue *jobs; /* any thread */
     atomic_bool stopping;  /* any thread */
     int unsent;            /* replies not yet written out */
+    int nfences;           /* calls of /v1/fence that are not answered */
     struct mf_watcher *watchers;
     int nwatchers, ticks;
     uint64_t flag_seed;
@@ -159,6 +164,12 @@ struct mf_api {
 
     pthread_mutex_t lock; /* guards what follows; any thread */
     struct mf_job *done;
+    struct {
+        struct mf_fence_call *arrived, *done;
+        pthread_cond_t come;
+        pthread_t thread; /* of whoever starts and stops the API, as is started */
+        bool started;
+    } fence;
     struct mf_event events[MF_API_EVENTS]; /* a ring: id i is at i % MF_API_EVENTS */
     uint64_t next_event;
 };
@@ -178,6 +189,13 @@ int mf_jobs_start(struct mf_api *api, struct mf_error *err);
 void mf_jobs_stop(struct mf_api *api); /* joins the request threads */
 void mf_jobs_take(struct mf_api *api, struct evhttp_request *req, const struct mf_route *route);
 void mf_jobs_answer(struct mf_api *api); /* loop thread: sends what is done */
+
+/* Fences (fence.c). */
+int mf_fence_start(struct mf_api *api, struct mf_error *err);
+void mf_fence_stop(
+    struct mf_api *api); /* when stopping is set: ends its thread, every call is on the list of those done */
+void mf_fence_take(struct mf_api *api, struct evhttp_request *req);
+void mf_fence_answer(struct mf_api *api); /* loop thread */
 
 /* Events (events.c). */
 void mf_events_attach(struct mf_api *api, struct evhttp_request *req);

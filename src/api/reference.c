@@ -52,7 +52,7 @@ void mf_api_reference(FILE *out)
         "the\n"
         "work is done. An error is `{\"error\": {\"code\", \"class\", \"text\", \"hint\"}}` with 400 (the request is "
         "wrong),\n401 and 403 (not allowed), 404, 405, 409 (refused by a guard, or abandoned with everything as it "
-        "was), 413, 415,\n500 (failed) or 503 (try again).\n",
+        "was), 413, 415,\n500 (failed), 503 (try again) or 504 (not in time).\n",
         MF_API_BODY_MAX / 1024);
     for (size_t i = 0; i < mf_route_count; i++) {
         print_route(&mf_routes[i], out);

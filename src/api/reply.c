@@ -63,7 +63,8 @@ const char *mf_api_reason(int status)
                {409, "Conflict"},
                {415, "Unsupported Media Type"},
                {500, "Internal Server Error"},
-               {503, "Service Unavailable"}};
+               {503, "Service Unavailable"},
+               {504, "Gateway Timeout"}};
     for (size_t i = 0; i < MF_ARRAY_LEN(all); i++) {
         if (all[i].status == status) {
             return all[i].reason;

@@ -78,6 +78,13 @@ const struct mf_route mf_routes[] = {
      "too"},
     {true, "/ofrep/v1/evaluate/flags", MF_ROUTE_FLAGS, 0, none, false, "The same for all flags.",
      "`flags`, a list of such answers, with an `ETag`; 304 when `If-None-Match` has it"},
+    {false, "/v1/fence", MF_ROUTE_FENCE, 0, none, false,
+     "Waits until the other side has everything that was committed on the side that takes writes before the call: then "
+     "a read there sees it. "
+     "`?timeout=5s` (1ms to 60s, 10s unless said) bounds the wait. In either direction, with and without dual writes.",
+     "`direction`, `position`, `waited_ms`, and `refused`, the rows that only the quarantine has; 504 when the time is "
+     "over, 503 when the stream does not "
+     "run, the sides are not in step yet, or 256 calls are waiting"},
     {false, "/metrics", MF_ROUTE_METRICS, 0, none, false, "Metrics for Prometheus.", "text; see metrics.md"},
     {false, "/healthz", MF_ROUTE_HEALTH, 0, none, true, "Does it run, without having failed?",
      "200, or 503 when the migration has failed"},

@@ -232,6 +232,9 @@ static void dispatch(struct evhttp_request *req, void *arg)
     case MF_ROUTE_EVENTS:
         mf_events_attach(api, req);
         break;
+    case MF_ROUTE_FENCE:
+        mf_fence_take(api, req);
+        break;
     case MF_ROUTE_REQUEST:
     case MF_ROUTE_QUARANTINE:
         mf_jobs_take(api, req, route);
@@ -340,6 +343,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     mf_jobs_answer(api);
+    mf_fence_answer(api);
     mf_events_send(api);
     if (atomic_load(&api->stopping) && api->nworkers == 0) {
         const struct timeval patience = {2, 0};
@@ -400,8 +404,10 @@ static void free_event(struct event *e)
 static void api_free(struct mf_api *api)
 {
     mf_jobs_stop(api);
+    mf_fence_stop(api);
     if (api->base) {
         mf_jobs_answer(api);
+        mf_fence_answer(api);
     }
     if (api->unix_listener.http) {
         evhttp_free(api->unix_listener.http);
@@ -424,6 +430,7 @@ static void api_free(struct mf_api *api)
         close(api->socket_dirfd);
     }
     pthread_mutex_destroy(&api->lock);
+    pthread_cond_destroy(&api->fence.come);
     free(api);
 }
 
@@ -437,12 +444,15 @@ int mf_api_start(const struct mf_api_backend *b, const struct mf_config *c, stru
     api->next_event = (uint64_t)mf_wall_us() / 1000;
     api->seen_event = api->next_event;
     pthread_mutex_init(&api->lock, NULL);
+    pthread_cond_init(&api->fence.come, NULL);
     if (make_loop(api, err) < 0 || listen_unix(api, err) < 0 || listen_tcp(api, err) < 0 ||
-        mf_jobs_start(api, err) < 0) {
+        mf_jobs_start(api, err) < 0 || mf_fence_start(api, err) < 0) {
+        atomic_store(&api->stopping, true);
         api_free(api);
         return -1;
     }
     if (pthread_create(&api->loop, NULL, run_loop, api) != 0) {
+        atomic_store(&api->stopping, true);
         api_free(api);
         return mf_fail(err, MF_FATAL, "MFOS", "cannot start a thread for the API");
     }
@@ -457,6 +467,7 @@ void mf_api_stop(struct mf_api *api)
         return;
     }
     atomic_store(&api->stopping, true);
+    mf_fence_stop(api);
     mf_jobs_stop(api); /* when it returns, nworkers is 0 and every answer is on the list */
     event_active(api->wake, EV_READ, 0);
     pthread_join(api->loop, NULL);

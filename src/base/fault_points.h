@@ -104,6 +104,7 @@ MF_FAULT_POINT("adopt.record", "the new table is whole on the other side; this i
 MF_FAULT_POINT("adopt.reverse", "the new table is recorded; the stream back does not have it yet")
 MF_FAULT_POINT("adopt.done", "the new table is in both streams; apply still stands")
 MF_FAULT_POINT("mysql.schema_entry", "before an object of the schema is made on a MySQL target")
+MF_FAULT_POINT("cassandra.schema_entry", "before a table is made on a Cassandra target")
 MF_FAULT_POINT("mysql.window_begin", "before a window begins on a MySQL target")
 MF_FAULT_POINT("mysql.window_commit", "a window's rows are in a MySQL target, its COMMIT is not sent")
 MF_FAULT_POINT("mysql.window_committed", "a window is committed in a MySQL target, nobody knows yet")
@@ -121,3 +122,7 @@ MF_FAULT_POINT("native.promoted", "the target follows nobody; the stream is not 
 MF_FAULT_POINT("mysql.trigger_up", "a trigger is about to be made on the side that will take the writes")
 MF_FAULT_POINT("mysql.trigger_down",
                "a trigger is remembered, and about to be dropped on the side that takes no writes")
+MF_FAULT_POINT("postgres.standby_remembered", "what synchronous_standby_names was is recorded; it is not changed yet")
+MF_FAULT_POINT("postgres.standby_changed", "synchronous_standby_names is written; the server has not been told")
+MF_FAULT_POINT("postgres.standby_restored",
+               "synchronous_standby_names is as it was; that it was changed is still recorded")

@@ -57,6 +57,11 @@ static const struct mf_cli_option rollback_options[] = {
     END,
 };
 
+static const struct mf_cli_option fence_options[] = {
+    {"timeout", "TIME", "fail when it takes longer: 1ms to 60s; 10s unless said"},
+    END,
+};
+
 static const struct mf_cli_option end_options[] = {
     {"force", NULL, "whichever state directory the migration belongs to: for when that one is lost"},
     END,
@@ -118,6 +123,10 @@ const struct mf_command mf_commands[] = {
     {"freeze", "", 0, 0, "make the side that takes writes read-only", NULL, no_options, move_exits, false,
      mf_cmd_freeze},
     {"thaw", "", 0, 0, "end a freeze", NULL, no_options, move_exits, false, mf_cmd_thaw},
+    {"fence", "", 0, 0, "wait until the other side has everything that was committed before",
+     "For an application that has written on the side that takes writes and reads on the other: GET /v1/fence does the "
+     "same.",
+     fence_options, plain_exits, false, mf_cmd_fence},
     {"complete", "", 0, 0, "end of the way back: stop, and leave nothing of midflight in either database",
      "Works with and without a running migration. Refused while writes are on the source.", end_options, move_exits,
      false, mf_cmd_complete},

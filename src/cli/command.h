@@ -135,6 +135,7 @@ int mf_cmd_rollback(const struct mf_args *a);
 int mf_cmd_run(const struct mf_args *a);
 int mf_cmd_status(const struct mf_args *a);
 int mf_cmd_thaw(const struct mf_args *a);
+int mf_cmd_fence(const struct mf_args *a);
 int mf_cmd_verify(const struct mf_args *a);
 int mf_cmd_version(const struct mf_args *a);
 

@@ -83,7 +83,8 @@ static CURLcode perform(CURL *curl, const char *socket_path, const char *method,
         curl_easy_setopt(curl, CURLOPT_POST, 1L);
         curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, body ? body : "{}");
     } else {
-        curl_easy_setopt(curl, CURLOPT_TIMEOUT, 30L);
+        curl_easy_setopt(curl, CURLOPT_TIMEOUT,
+                         strstr(url, "/v1/fence") ? 75L : 30L); /* a fence waits for up to 60 s */
     }
     CURLcode rc = curl_easy_perform(curl);
     curl_slist_free_all(headers);

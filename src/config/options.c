@@ -88,7 +88,8 @@ const struct mf_option mf_options[] = {
      "with their passwords as the source stores them and with those rights. What the target has already is left."},
     {"dual_writes", MF_OPT_WORD, AT(dual_writes), "off", 0, 0, dual_words,
      "With `on`, once both sides are in step the source answers a COMMIT only when the target holds the transaction "
-     "durably, and shows it to nobody before. The source must be MySQL with its semi-synchronous plug-in, or MariaDB."},
+     "durably, and shows it to nobody before. The source must be PostgreSQL, MySQL with its semi-synchronous plug-in, "
+     "or MariaDB."},
     {"on_sick_target", MF_OPT_TEXT, AT(on_sick_target), "degrade after 2s", 0, 0, NULL,
      "What dual writes do while the target does not answer: commits `wait` for it, however long; or `degrade after 2s` "
      "(any time from 50ms to 1h): after that they are answered without it, which status shows, until it is in step "

@@ -75,6 +75,9 @@ struct mf_source_ops {
     /* Whether commits wait for our stream, asked on another session while it is open. Bounded to seconds. Any thread. */
     int (*commits_wait)(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
                         struct mf_error *err);
+    /* No stream of this migration that commits wait for is open, and nobody else may open one (run_lock): what was arranged for such a stream in the
+     * database, and outlived a run that was killed, is put back. Nothing to do is success. *ret_said: a sentence for the log, "" as a rule. */
+    int (*waits_end)(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_said, size_t n, struct mf_error *err);
     /* Findings: what stands in the way of making commits wait, or makes the wait worthless. A blocker that is only ours to say is none here. */
     int (*check_waiting)(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
                          struct mf_findings *out, struct mf_error *err);
@@ -362,6 +365,7 @@ struct mf_connector {
     bool
         reads_unordered; /* its rows come in an order that nobody else knows (by token): the bounds of its chunks are its own, also behind a face, and
                            * another database's mean nothing to it; and snapshot_now is MFUNSUP. verify reads it whole and joins */
+    bool confirms_acknowledge; /* stream_confirm is stream_ack as well: what is confirmed must be durable on our side */
     int (*open)(const struct mf_db_options *o, struct mf_db **ret,
                 struct mf_error *err); /* connects once to see that it can */
     void (*close)(struct mf_db *db);

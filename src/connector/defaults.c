@@ -41,6 +41,14 @@ int mf_default_commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, str
     return unsupported(db, "let commits wait", err);
 }
 
+int mf_default_waits_end(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_said, size_t n,
+                         struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)err;
+    mf_strlcpy(ret_said, "", n);
+    return 0;
+}
+
 int mf_default_check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
                              struct mf_findings *out, struct mf_error *err)
 {

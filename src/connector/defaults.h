@@ -16,6 +16,8 @@ int mf_default_stream_leave(struct mf_stream *st, struct mf_error *err);
 int mf_default_commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
                             struct mf_error *err);
 /* These two find a blocker. */
+int mf_default_waits_end(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_said, size_t n,
+                         struct mf_error *err);
 int mf_default_check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
                              struct mf_findings *out, struct mf_error *err);
 int mf_default_check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err);

@@ -55,11 +55,14 @@ struct mf_wait_policy {
 };
 /* What the origin says of it. */
 struct mf_commit_wait {
-    bool waits;            /* for our stream, and nobody can answer in its place */
-    char why[256];         /* when it does not, as part of a sentence: "its semi-synchronous mode is off" */
+    bool waits;     /* for our stream, and nobody can answer in its place */
+    char why[300];  /* when it does not, as part of a sentence: "its semi-synchronous mode is off"; "": not known yet */
+    char note[140]; /* when it does: for which commits only, as a sentence; "": for all */
     int64_t timeout_ms;    /* after which it gives up waiting by itself; 0: never */
     uint64_t lapses;       /* grows whenever a commit was answered without waiting to the end */
     struct mf_position at; /* not before any commit that was answered before this was asked */
+    char release
+        [160]; /* with what somebody at the database lets commits go when we are dead; "" the database does by itself */
 };
 
 /* How the target's server reaches the source's. NULL or 0: as midflight does. */

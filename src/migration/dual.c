@@ -87,13 +87,21 @@ static bool ready(struct mf_migration *m, struct mf_dual *d)
     return true;
 }
 
-static void tell(struct mf_migration *m, struct mf_dual *d)
+void mf_dual_tell(struct mf_migration *m, struct mf_dual *d)
 {
     struct mf_dual_status s;
-    while (mf_dual_next_change(d, &s)) {
+    while (d && mf_dual_next_change(d, &s)) {
         const char *word = mf_dual_word(s.state);
+        mf_state_set(m->state, "dual.state", word, NULL);
         mf_log(s.state == MF_DUAL_DEGRADED ? MF_WARN : MF_INFO, "dual-writes", "%s%s%s", word, s.why[0] ? ": " : "",
                s.why);
+        if (s.state == MF_DUAL_ON && s.release[0] && !m->dual_warned) {
+            m->dual_warned = true;
+            mf_log(MF_WARN, "dual-writes-wait",
+                   "the source's commits wait without a limit if midflight is killed, until it runs again (let its "
+                   "supervisor start it again at once) or until somebody runs on the source: %s",
+                   s.release);
+        }
         mf_emit(m, "dual_writes",
                 json_pack("{s:s, s:s, s:f}", "state", word, "why", s.why, "since", (double)s.since_us / 1e6));
     }
@@ -111,12 +119,30 @@ static void nudge(struct mf_migration *m, struct mf_dual *d)
     }
 }
 
+/* Commits that were answered since a run was killed may not have waited: that stretch is told of, too. */
+static void remember_last_run(struct mf_migration *m, struct mf_dual *d)
+{
+    char word[32] = "";
+    bool found = false;
+    if (m->dual_remembered) {
+        return;
+    }
+    m->dual_remembered = true;
+    mf_state_get(m->state, "dual.state", word, sizeof word, &found, NULL);
+    if (found && mf_streq(word, mf_dual_word(MF_DUAL_ON))) {
+        mf_dual_closed(d, MF_DUAL_DEGRADED,
+                       "the run before ended while dual writes were on, without leaving them: commits that were "
+                       "answered since then may not have waited for the target");
+    }
+}
+
 void mf_dual_tend(struct mf_migration *m)
 {
     struct mf_dual *d = dual_of(m);
     if (!d) {
         return;
     }
+    remember_last_run(m, d);
     if (!due(m)) {
         m->dual_ready = false;
         m->dual_check_us = 0;
@@ -125,7 +151,7 @@ void mf_dual_tend(struct mf_migration *m)
         mf_capture_gate(m->forward->capture, true);
         nudge(m, d);
     }
-    tell(m, d);
+    mf_dual_tell(m, d);
 }
 
 void mf_dual_end(struct mf_migration *m)
@@ -149,6 +175,7 @@ static json_t *as_json(const struct mf_dual_status *s)
 {
     json_t *o = json_pack("{s:s, s:s, s:f, s:I}", "state", mf_dual_word(s->state), "why", s->why, "waiting_seconds",
                           (double)s->waiting_us / 1e6, "degraded_times", (json_int_t)s->degraded);
+    json_object_set_new(o, "release", s->release[0] ? json_string(s->release) : json_null());
     json_object_set_new(o, "since", s->since_us ? json_real((double)s->since_us / 1e6) : json_null());
     return o;
 }

@@ -103,6 +103,8 @@ struct mf_migration {
     int64_t dual_check_us; /* dual writes: when to look again at what is in their way; 0: nothing is known to be */
     int64_t dual_nudge_us;
     bool dual_ready;                        /* looked at; control thread only */
+    bool dual_remembered;                   /* how the run before ended was looked at; control thread only */
+    bool dual_warned;                       /* of what waits when we are killed; control thread only */
     bool cascades_known;                    /* compared with what an earlier run knew */
     int64_t watch_due_us;                   /* the schema watch: the next look */
     int64_t drift_since_us, drift_nudge_us; /* a change that stops the run was seen, and what was committed drains */
@@ -115,6 +117,7 @@ struct mf_migration {
     struct mf_passes passes;
     struct mf_job job;
     struct mf_findings *findings; /* of schema stages */
+    atomic_bool beat_wanted;      /* any thread: a fence waits for one */
     int64_t next_beat_us, verify_due_us, retry_since_us, last_reported_us,
         waited_since_us; /* when to tell of a wait next */
     int64_t next_sample_us, sampled_us;
@@ -220,6 +223,7 @@ int mf_dual_check(const struct mf_config *c, struct mf_db *source, struct mf_db 
 void mf_dual_tend(
     struct mf_migration *m); /* now and then, by the control thread: begins and ends them, tells changes */
 /* Commits go on without the target, at once; any thread that does not hold m->lock. */
+void mf_dual_tell(struct mf_migration *m, struct mf_dual *d); /* what has changed, to the log and as events */
 void mf_dual_end(struct mf_migration *m);
 json_t *mf_dual_json(struct mf_migration *m); /* m->lock held */
 json_t *mf_dual_none_json(const char *why);

@@ -68,6 +68,17 @@ int mf_migration_offline(const struct mf_config *config, const struct mf_request
 typedef void mf_event_sink(void *ctx, const char *event, json_t *facts);
 void mf_migration_on_event(struct mf_migration *m, mf_event_sink *sink, void *ctx);
 
+/* A fence (any thread): where the side that takes writes is now; whether the other side has everything up to there; and, when that takes long although nobody
+ * writes, a commit of ours that takes the stream there. MF_RETRY: no stream runs, or the sides are not in step. */
+struct mf_fence {
+    enum mf_direction direction;
+    struct mf_position at;
+};
+int mf_migration_fence(struct mf_migration *m, struct mf_fence *ret, struct mf_error *err);
+int mf_migration_fence_passed(struct mf_migration *m, const struct mf_fence *f, bool *ret, uint64_t *ret_refused,
+                              struct mf_error *err);
+void mf_migration_fence_nudge(struct mf_migration *m);
+
 /* Quarantine list as JSON array (new reference). Any thread. */
 int mf_migration_quarantine(struct mf_migration *m, json_t **ret, struct mf_error *err);
 

@@ -94,12 +94,30 @@ static int take_lock(struct mf_migration *m, int wait_ms, struct mf_error *err)
     return m->target->connector->traffic->run_lock(m->target, &id, wait_ms, &m->run_lock, err);
 }
 
+/* What a run that was killed left behind makes the source's commits wait for nobody. When it cannot be put back the streams go on
+ * from here all the same, and answer. */
+static void end_waits(struct mf_migration *m)
+{
+    struct mf_pipe_id id = mf_migration_pipe_id(m, MF_FORWARD);
+    struct mf_error err = {0};
+    char said[300] = "";
+    if (m->source->connector->source->waits_end(m->source, &id, said, sizeof said, &err) < 0) {
+        mf_log_error_at(MF_WARN, "dual-writes", &err);
+    } else if (said[0]) {
+        mf_log(MF_WARN, "dual-writes", "%s", said);
+    }
+}
+
 int mf_own_begin(struct mf_migration *m, bool force, struct mf_error *err)
 {
     if (own_words(m, err) < 0 || (!force && (ask(m, m->source, false, err) < 0 || ask(m, m->target, false, err) < 0))) {
         return -1;
     }
-    return take_lock(m, LOCK_WAIT_MS, err);
+    if (take_lock(m, LOCK_WAIT_MS, err) < 0) {
+        return -1;
+    }
+    end_waits(m); /* before anything is committed there that would wait as well */
+    return 0;
 }
 
 int mf_own_claim(struct mf_migration *m, struct mf_error *err)
@@ -146,6 +164,9 @@ int mf_own_keep(struct mf_migration *m, struct mf_error *err)
 void mf_own_end(struct mf_migration *m)
 {
     if (m->run_lock) {
+        if (m->config->dual_writes == MF_DUAL_WRITES_ON) {
+            end_waits(m); /* a stream that broke could not leave */
+        }
         m->target->connector->traffic->run_lock_release(m->run_lock);
         m->run_lock = NULL;
     }

@@ -217,7 +217,7 @@ void mf_idle_beat(struct mf_migration *m)
         return;
     }
     mf_dual_tend(m);
-    if (now >= m->next_beat_us) {
+    if (now >= m->next_beat_us || atomic_exchange(&m->beat_wanted, false)) {
         m->next_beat_us = now + m->config->heartbeat_ms * 1000;
         beat(m);
     }

@@ -108,6 +108,10 @@ void mf_stop_streams(struct mf_migration *m)
     if (m->state) {
         mf_flags_refresh(m);
     }
+    if (forward) {
+        mf_pipe_stop(forward);
+        mf_dual_tell(m, mf_capture_dual(forward->capture));
+    }
     mf_pipe_close(forward);
     mf_pipe_close(reverse);
 }

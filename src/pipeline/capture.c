@@ -96,6 +96,11 @@ static void close_stream(struct mf_capture *c, const struct mf_error *err)
     c->reply_wanted = false;
 }
 
+void mf_capture_close(struct mf_capture *c)
+{
+    close_stream(c, NULL);
+}
+
 void mf_capture_free(struct mf_capture *c)
 {
     if (!c) {

@@ -35,6 +35,8 @@ struct mf_capture_options {
 
 int mf_capture_new(const struct mf_capture_options *o, struct mf_capture **ret, struct mf_error *err);
 enum mf_step mf_capture_step(struct mf_capture *c, int timeout_ms, struct mf_error *err);
+/* Leaves the stream; the next step opens it again. Not while another thread is in a step. */
+void mf_capture_close(struct mf_capture *c);
 void mf_capture_free(struct mf_capture *c);
 /* Any thread. While held the stream is closed and nothing is read: for the direction whose origin may not write, so that decoding
  * our own work there does not slow the other one down while that has a backlog. */

@@ -75,7 +75,7 @@ void mf_capture_gate_opened(struct mf_capture *c, bool gated)
 
 void mf_capture_gate_closing(struct mf_capture *c, const struct mf_error *err)
 {
-    struct mf_error ignored = {0};
+    struct mf_error left = {0};
     char why[MF_DUAL_WHY];
     if (!c->gated) {
         return;
@@ -92,9 +92,9 @@ void mf_capture_gate_closing(struct mf_capture *c, const struct mf_error *err)
         mf_dual_closed(c->dual, MF_DUAL_OFF, on ? "the stream rests" : "commits wait for the target no longer");
     }
     set_awake(c, NULL);
-    if (!err || alone || err->cls != MF_RETRY) {
-        c->o.db->connector->source->stream_leave(c->stream,
-                                                 &ignored); /* else they wait as long as the origin lets them */
+    /* Else they wait as long as the origin lets them. */
+    if ((!err || alone || err->cls != MF_RETRY) && c->o.db->connector->source->stream_leave(c->stream, &left) < 0) {
+        mf_dual_said(c->dual, left.text);
     }
     if (alone) {
         c->alone = true;
@@ -112,8 +112,10 @@ int mf_capture_confirm(struct mf_capture *c, struct mf_error *err)
         return 0;
     }
     struct mf_held h;
+    bool acknowledges = c->o.db->connector->confirms_acknowledge;
     atomic_store(&c->moved, false); /* before the look: what moves after it is seen by the next */
-    if (mf_dual_letting_go(c->dual) && mf_capture_sync(c, err) < 0) {
+    /* Where a confirmation is taken for an acknowledgement the spool is synced while the replica still works on it. */
+    if ((acknowledges || mf_dual_letting_go(c->dual)) && mf_capture_sync(c, err) < 0) {
         return -1;
     }
     c->o.held(c->o.held_ctx, &h);
@@ -121,6 +123,9 @@ int mf_capture_confirm(struct mf_capture *c, struct mf_error *err)
     const struct mf_position *upto = durable && c->durable.order > h.upto.order ? &c->durable : &h.upto;
     if (upto->order > c->pending.order) {
         upto = &c->pending; /* read again from the tail: the replica is ahead of what has come */
+    }
+    if (acknowledges && upto->order > c->durable.order) {
+        upto = &c->durable;
     }
     if (upto->order <= c->confirmed.order) {
         return 0;

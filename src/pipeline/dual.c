@@ -76,6 +76,15 @@ void mf_dual_free(struct mf_dual *d)
 }
 
 /* Lock held, as for all that are static. */
+static void note_change(struct mf_dual *d)
+{
+    if (d->nchanges == CHANGES) { /* nobody looks: the oldest is forgotten */
+        memmove(d->changes, d->changes + 1, (CHANGES - 1) * sizeof(d->changes[0]));
+        d->nchanges--;
+    }
+    d->changes[d->nchanges++] = d->now;
+}
+
 static void enter(struct mf_dual *d, enum mf_dual_state state, const char *why)
 {
     if (d->now.state == state) {
@@ -86,11 +95,7 @@ static void enter(struct mf_dual *d, enum mf_dual_state state, const char *why)
     d->now.state = state;
     d->now.since_us = mf_wall_us();
     mf_strlcpy(d->now.why, why, sizeof(d->now.why));
-    if (d->nchanges == CHANGES) { /* nobody looks: the oldest is forgotten */
-        memmove(d->changes, d->changes + 1, (CHANGES - 1) * sizeof(d->changes[0]));
-        d->nchanges--;
-    }
-    d->changes[d->nchanges++] = d->now;
+    note_change(d);
 }
 
 /* What the origin said before does not count any more. */
@@ -119,6 +124,14 @@ void mf_dual_closed(struct mf_dual *d, enum mf_dual_state state, const char *why
     d->nmarks = 0;
     forget_proof(d, "");
     enter(d, state, why);
+    pthread_mutex_unlock(&d->mu);
+}
+
+void mf_dual_said(struct mf_dual *d, const char *why)
+{
+    pthread_mutex_lock(&d->mu);
+    mf_strlcpy(d->now.why, why, sizeof(d->now.why));
+    note_change(d);
     pthread_mutex_unlock(&d->mu);
 }
 
@@ -221,7 +234,7 @@ static void judge_state(struct mf_dual *d, const struct mf_held *h)
                  h->refused, h->refused == 1 ? "" : "s");
         enter(d, MF_DUAL_DEGRADED, why);
     } else {
-        enter(d, MF_DUAL_ON, "");
+        enter(d, MF_DUAL_ON, d->answer.note);
     }
 }
 
@@ -266,7 +279,7 @@ void mf_dual_answer(struct mf_dual *d, uint64_t ticket, const struct mf_commit_w
         if (!w->waits) {
             char why[MF_DUAL_WHY];
             snprintf(why, sizeof(why), "the source does not make its commits wait: %s", w->why);
-            forget_proof(d, why);
+            forget_proof(d, w->why[0] ? why : "");
         } else if (!d->proven || w->lapses != d->lapses) {
             d->proven = true;
             d->proof = w->at.order;
@@ -274,6 +287,7 @@ void mf_dual_answer(struct mf_dual *d, uint64_t ticket, const struct mf_commit_w
         d->lapses = w->lapses;
         d->answer = *w;
         d->answer_us = now_us;
+        mf_strlcpy(d->now.release, w->release, sizeof(d->now.release));
     }
     pthread_mutex_unlock(&d->mu);
 }

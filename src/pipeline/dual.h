@@ -20,7 +20,7 @@ enum mf_dual_state {
 };
 const char *mf_dual_word(enum mf_dual_state s);
 
-#define MF_DUAL_WHY 320
+#define MF_DUAL_WHY 400
 
 struct mf_dual_status {
     enum mf_dual_state state;
@@ -28,6 +28,7 @@ struct mf_dual_status {
     int64_t since_us;   /* wall clock */
     int64_t waiting_us; /* how long the oldest commit has waited that the replica does not hold */
     uint64_t degraded;  /* how often */
+    char release[160];  /* what lets commits go when we are dead, see mf_commit_wait */
 };
 
 struct mf_dual;
@@ -38,6 +39,8 @@ void mf_dual_free(struct mf_dual *d);
 /* A stream that commits wait for was opened at `from`; or closed, or does not exist: then the state is OFF, or DEGRADED (trouble). */
 void mf_dual_opened(struct mf_dual *d);
 void mf_dual_closed(struct mf_dual *d, enum mf_dual_state state, const char *why);
+/* A change to tell of although the state is the same. */
+void mf_dual_said(struct mf_dual *d, const char *why);
 
 /* A commit came in. */
 void mf_dual_received(struct mf_dual *d, uint64_t order, int64_t now_us);

@@ -254,6 +254,7 @@ void mf_pipe_stop(struct mf_pipe *p)
     pthread_mutex_unlock(&t->mu);
     if (t->capture_started) {
         pthread_join(t->capture, NULL);
+        mf_capture_close(p->capture); /* apply may wait for a commit that waits for it */
     }
     if (t->apply_started) {
         pthread_join(t->apply, NULL);

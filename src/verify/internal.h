@@ -124,6 +124,9 @@ int vf_round_side(struct mf_verify *v, enum vf_side side, struct mf_error *err);
 void vf_round_stand(struct mf_verify *v);
 int vf_round_wait(struct mf_verify *v, struct mf_error *err); /* in VF_CLOSING_IN; leaves it VF_WAITING or VF_READY */
 void vf_round_close(struct mf_verify *v);                     /* by whoever set VF_CLOSING_IN, without users */
+/* Where the last write wins, what somebody else has written to the replica has the time of its writing, and only a later one is over it: rows are repaired at a
+ * position of after the comparison. On an idle origin a beat makes one. MORE: apply has come to it. *fresh: the caller's, order 0 at first. */
+enum mf_step vf_round_fresh(struct mf_verify *v, struct mf_position *fresh, struct mf_error *err);
 void vf_release_apply(struct mf_verify *v);
 int vf_slot_enter(struct mf_verify *v, struct vf_slot *s, struct mf_error *err);
 void vf_slot_leave(struct mf_verify *v, struct vf_slot *s);

@@ -11,7 +11,6 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "change/bookkeeping.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -274,28 +273,6 @@ static enum mf_step writing(struct vf_repair *p, struct mf_error *err)
     return MF_STEP_MORE;
 }
 
-/* Where the last write wins, what somebody else has written to the replica has the time of its writing, and only a later one is over it: the position
- * that rows are repaired at must be of after the comparison. On an idle origin a beat makes one. */
-static enum mf_step freshen(struct vf_repair *p, struct mf_error *err)
-{
-    struct mf_verify *v = p->v;
-    struct mf_db *o = v->o.pipe->origin;
-    struct mf_position at;
-    if (!v->o.pipe->replica->connector->last_write_wins) {
-        return MF_STEP_MORE;
-    }
-    if (mf_position_none(&p->fresh) &&
-        o->connector->source->heartbeat(o, &v->o.pipe->id, MF_BEAT_STAMP, &p->fresh, err) < 0) {
-        return MF_STEP_FAILED;
-    }
-    mf_apply_position(v->o.pipe->apply, &at);
-    if (mf_position_reached(&at, &p->fresh)) {
-        return MF_STEP_MORE;
-    }
-    mf_apply_want_checkpoint(v->o.pipe->apply);
-    return MF_STEP_IDLE;
-}
-
 /* Without a position: the origin's rows are read as they stand when they are written. What is written is never older than what was there. */
 static enum mf_step begin_as_it_stands(struct vf_repair *p, struct mf_error *err)
 {
@@ -330,7 +307,7 @@ enum mf_step vf_repair_step(struct mf_verify *v, struct mf_error *err)
         if (v->o.pass || (v->o.writers_held && o->connector->reads_unordered)) {
             return begin_as_it_stands(p, err);
         }
-        step = freshen(p, err);
+        step = vf_round_fresh(v, &p->fresh, err);
         if (step != MF_STEP_MORE) {
             return step;
         }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/str.h"
+#include "change/bookkeeping.h"
 
 #include <string.h>
 
@@ -315,4 +316,22 @@ int vf_slot_enter(struct mf_verify *v, struct vf_slot *s, struct mf_error *err)
         return -1;
     }
     return 0;
+}
+
+enum mf_step vf_round_fresh(struct mf_verify *v, struct mf_position *fresh, struct mf_error *err)
+{
+    struct mf_db *o = v->o.pipe->origin;
+    struct mf_position at;
+    if (!v->o.pipe->replica->connector->last_write_wins) {
+        return MF_STEP_MORE;
+    }
+    if (mf_position_none(fresh) && o->connector->source->heartbeat(o, &v->o.pipe->id, MF_BEAT_STAMP, fresh, err) < 0) {
+        return MF_STEP_FAILED;
+    }
+    mf_apply_position(v->o.pipe->apply, &at);
+    if (mf_position_reached(&at, fresh)) {
+        return MF_STEP_MORE;
+    }
+    mf_apply_want_checkpoint(v->o.pipe->apply);
+    return MF_STEP_IDLE;
 }

@@ -1,589 +1,445 @@
 /*
- * A cluster as callers of connector/cassandra/cql.h see it, driven by lines of JSON on standard input; each is answered by a line of JSON. For
- * tests only. Values are texts (cqlvalue.h), null, or {} (unset).
+ * The codec of CQL's native protocol (src/connector/cassandra), driven by lines of JSON on standard input; each is answered by a line of JSON.
+ * It has no socket: who drives it carries the bytes, as hex. For tests only.
  */
-#include "base/cleanup.h"
-#include "base/clock.h"
-#include "base/mem.h"
-#include "base/str.h"
-#include "connector/cassandra/cql.h"
-
-#include <inttypes.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define VALUES_MAX (600u << 20)
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "connector/cassandra/token.h"
 
-static struct mf_cql *cluster;
+#define MAX (64u << 20)
 
-static const char *text(const json_t *o, const char *name)
+static struct mf_arena types, answers = {.max_bytes = MAX};
+static struct cql_type udts[16];
+static size_t nudts;
+static struct cql_wire wire = {.version = 5};
+static struct cql_reader *reader;
+static struct cql_answer prepared[16]; /* whose ids and columns are asked for again; in `types` */
+static size_t nprepared;
+
+static const char *text_of(const json_t *in, const char *key)
 {
-    return json_string_value(json_object_get(o, name));
+    const char *s = json_string_value(json_object_get(in, key));
+    return s ? s : "";
 }
 
-static int64_t number(const json_t *o, const char *name, int64_t otherwise)
+static int64_t int_of(const json_t *in, const char *key)
 {
-    const json_t *v = json_object_get(o, name);
-    return json_is_integer(v) ? json_integer_value(v) : otherwise;
+    return json_integer_value(json_object_get(in, key));
 }
 
-static bool flag(const json_t *o, const char *name)
+static void unhex(const char *hex, struct mf_buf *b)
 {
-    return json_is_true(json_object_get(o, name));
-}
-
-/* ---- rows */
-
-static json_t *cell_json(const struct cql_column *col, struct cql_bytes v)
-{
-    struct mf_error err = {0};
-    MF_CLEANUP_BUF struct mf_buf b = {.max = 256u << 20};
-    if (v.n < 0) {
-        return json_null();
+    static const char digits[] = "0123456789abcdef";
+    for (; hex[0] && hex[1]; hex += 2) {
+        mf_buf_putc(b, (char)((strchr(digits, hex[0]) - digits) << 4 | (strchr(digits, hex[1]) - digits)));
     }
-    if (cql_value_text(col->type, v, &b, &err) < 0) {
-        return json_pack("{ss}", "bad", err.text);
-    }
-    return json_stringn(mf_buf_str(&b), b.len);
 }
 
-static int rows_json(struct mf_cql_answer *a, json_t *rows, struct mf_error *err)
+static json_t *hex_json(const void *p, size_t n)
 {
-    const struct cql_bytes *cells;
-    int rc;
-    while ((rc = mf_cql_next(a, &cells, err)) == 1) {
-        json_t *row = json_array();
-        for (int32_t i = 0; i < a->columns->n; i++) {
-            json_array_append_new(row, cell_json(&a->columns->columns[i], cells[i]));
-        }
-        json_array_append_new(rows, row);
-    }
-    return rc;
-}
-
-static int answer_json(struct mf_cql_answer *a, json_t *reply, struct mf_error *err)
-{
-    json_t *rows = json_array();
-    json_object_set_new(reply, "rows", rows);
-    json_object_set_new(reply, "node", json_integer(a->node));
-    json_object_set_new(reply, "retries", json_integer(a->retries));
-    json_object_set_new(reply, "took_us", json_integer(a->took_us));
-    char trace[33] = "";
-    for (int i = 0; i < 16; i++) {
-        snprintf(trace + 2 * i, 3, "%02x", a->trace_id[i]);
-    }
-    json_object_set_new(reply, "trace", json_string(trace));
-    json_object_set_new(reply, "warnings", a->warnings ? json_string(a->warnings) : json_null());
-    return rows_json(a, rows, err);
-}
-
-/* ---- requests */
-
-static int put_values(const struct mf_cql_prepared *p, const json_t *values, struct mf_buf *b, struct cql_values *ret,
-                      struct mf_error *err)
-{
-    const struct cql_columns *params = mf_cql_prepared_params(p);
-    size_t from = b->len;
-    for (int32_t i = 0; i < params->n; i++) {
-        const json_t *v = json_array_get(values, (size_t)i);
-        int rc = json_is_object(v) ? cql_put_unset(b)
-                 : !json_is_string(v)
-                     ? cql_put_null(b)
-                     : cql_value_put(params->columns[i].type, json_string_value(v), json_string_length(v), b, err);
-        if (rc < 0) {
-            return -1;
-        }
-    }
-    *ret = (struct cql_values){.p = (const uint8_t *)b->data + from, .len = b->len - from, .n = (uint16_t)params->n};
-    return 0;
-}
-
-static struct mf_cql_request request_of(const json_t *o)
-{
-    enum cql_consistency c = 0;
-    cql_consistency_of(text(o, "consistency") ? text(o, "consistency") : "", &c);
-    return (struct mf_cql_request){.consistency = c,
-                                   .idempotent = flag(o, "idempotent"),
-                                   .has_token = json_object_get(o, "token") != NULL,
-                                   .token = number(o, "token", 0),
-                                   .keyspace = text(o, "keyspace"),
-                                   .node = (uint32_t)number(o, "node", 0),
-                                   .only_node = flag(o, "only_node"),
-                                   .timeout_ms = (int)number(o, "timeout_ms", 0),
-                                   .page_size = (int)number(o, "page_size", 0),
-                                   .trace = flag(o, "trace")};
-}
-
-static int do_query(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    struct mf_cql_answer *a MF_CLEANUP(mf_cql_answer_free_p) = NULL;
-    struct mf_cql_request r = request_of(o);
-    r.text = text(o, "text");
-    return mf_cql_call(cluster, &r, &a, err) < 0 ? -1 : answer_json(a, reply, err);
-}
-
-/* One statement with one row of values, or ("batch") many. */
-static int do_execute(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    struct mf_cql_answer *a MF_CLEANUP(mf_cql_answer_free_p) = NULL;
-    MF_CLEANUP_BUF struct mf_buf b = {.max = VALUES_MAX};
-    struct mf_cql_request r = request_of(o);
-    const json_t *batch = json_object_get(o, "batch");
-    size_t n = batch ? json_array_size(batch) : 1;
-    MF_CLEANUP_FREE struct mf_cql_bound *bound = mf_xcalloc(n + 1, sizeof(*bound));
-    const struct mf_cql_prepared *p;
-    if (mf_cql_prepare(cluster, text(o, "text"), &p, err) < 0) {
-        return -1;
-    }
+    static const char digits[] = "0123456789abcdef";
+    MF_CLEANUP_BUF struct mf_buf s = {.max = 2 * n};
     for (size_t i = 0; i < n; i++) {
-        bound[i].prepared = p;
-        const json_t *values = batch ? json_array_get(batch, i) : json_object_get(o, "values");
-        if (put_values(p, values, &b, &bound[i].values, err) < 0) {
-            return -1;
+        uint8_t byte = ((const uint8_t *)p)[i];
+        mf_buf_putc(&s, digits[byte >> 4]);
+        mf_buf_putc(&s, digits[byte & 15]);
+    }
+    return json_stringn(mf_buf_str(&s), s.len);
+}
+
+static json_t *bytes_json(struct cql_bytes v)
+{
+    return v.n < 0 || !v.p ? json_null() : hex_json(v.p, (size_t)v.n);
+}
+
+static const struct cql_type *udt(void *ctx, const char *name)
+{
+    (void)ctx;
+    for (size_t i = 0; i < nudts; i++) {
+        if (mf_streq(udts[i].name, name)) {
+            return &udts[i];
         }
-    }
-    for (size_t i = 0, at = 0; i < n; i++) { /* the buffer may have moved */
-        bound[i].values.p = (const uint8_t *)b.data + at;
-        at += bound[i].values.len;
-    }
-    r.bound = bound;
-    r.nbound = n;
-    int64_t token;
-    struct mf_error ignored = {0};
-    if (mf_cql_prepared_token(p, &bound[0].values, &token, &ignored) == 0) {
-        json_object_set_new(reply, "token", json_integer(token));
-    }
-    return mf_cql_call(cluster, &r, &a, err) < 0 ? -1 : answer_json(a, reply, err);
-}
-
-/* All pages. */
-static int do_select(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    struct mf_cql_request r = request_of(o);
-    json_t *rows = json_array();
-    MF_CLEANUP_FREE uint8_t *state = NULL;
-    int pages = 0;
-    json_object_set_new(reply, "rows", rows);
-    r.text = text(o, "text");
-    r.idempotent = true;
-    do {
-        struct mf_cql_answer *a MF_CLEANUP(mf_cql_answer_free_p) = NULL;
-        if (mf_cql_call(cluster, &r, &a, err) < 0 || rows_json(a, rows, err) < 0) {
-            return -1;
-        }
-        pages++;
-        free(state);
-        state = a->paging_state.p ? (uint8_t *)mf_xmemdup(a->paging_state.p, (size_t)a->paging_state.n) : NULL;
-        r.paging_state = (struct cql_bytes){.p = state, .n = a->paging_state.n};
-    } while (r.paging_state.p);
-    json_object_set_new(reply, "pages", json_integer(pages));
-    return 0;
-}
-
-static int do_schema(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    (void)reply;
-    return mf_cql_schema(cluster, text(o, "text"), (int)number(o, "wait_ms", 60000), err);
-}
-
-static int do_prepare(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    const struct mf_cql_prepared *p;
-    const uint16_t *key;
-    if (mf_cql_prepare(cluster, text(o, "text"), &p, err) < 0) {
-        return -1;
-    }
-    json_t *params = json_array(), *markers = json_array();
-    const struct cql_columns *c = mf_cql_prepared_params(p);
-    for (int32_t i = 0; i < c->n; i++) {
-        MF_CLEANUP_BUF struct mf_buf b = {.max = 4096};
-        cql_type_put(&b, c->columns[i].type);
-        json_array_append_new(params, json_pack("[ss]", c->columns[i].name, mf_buf_str(&b)));
-    }
-    for (size_t i = 0, n = mf_cql_prepared_key(p, &key); i < n; i++) {
-        json_array_append_new(markers, json_integer(key[i]));
-    }
-    json_object_set_new(reply, "params", params);
-    json_object_set_new(reply, "key", markers);
-    json_object_set_new(reply, "same", json_integer((json_int_t)(intptr_t)p));
-    return 0;
-}
-
-/* ---- many in flight: rows (int id, text v, and a timestamp where the statement takes three) */
-
-struct load {
-    const struct mf_cql_prepared *p;
-    int64_t first, n, batch, next, size, acked, failed;
-    const char *until, *progress;
-    int64_t told_us;
-    bool idempotent, three;
-    struct mf_cql_inbox *in;
-    json_t *lost;
-    struct mf_error error;
-    int64_t slowest_us, retries;
-    struct mf_buf b;
-};
-
-static bool goes_on(struct load *l)
-{
-    if (l->until && access(l->until, F_OK) == 0) {
-        return false;
-    }
-    return l->next < l->n;
-}
-
-static void put_row(struct load *l, int64_t id, struct mf_cql_bound *bound)
-{
-    char value[32];
-    size_t from = l->b.len;
-    uint8_t four[4], eight[8];
-    mf_put_u32be(four, (uint32_t)id);
-    mf_put_u64be(eight, (uint64_t)(1000000 + id));
-    int n = snprintf(value, sizeof(value), "v%" PRId64, id);
-    cql_put_bytes(&l->b, four, 4);
-    if (l->size > n) {
-        mf_buf_put_u32be(&l->b, (uint32_t)l->size);
-        mf_buf_append(&l->b, value, (size_t)n);
-        for (int64_t i = n; i < l->size; i++) {
-            mf_buf_putc(&l->b, (char)('a' + (i * 7 + id) % 26));
-        }
-    } else {
-        cql_put_bytes(&l->b, value, (size_t)n);
-    }
-    if (l->three) {
-        cql_put_bytes(&l->b, eight, 8);
-    }
-    bound->prepared = l->p;
-    bound->values = (struct cql_values){.len = l->b.len - from, .n = l->three ? 3 : 2};
-}
-
-static int send_some(struct load *l, struct mf_error *err)
-{
-    struct mf_cql_bound bound[1000];
-    int64_t n = l->n - l->next < l->batch ? l->n - l->next : l->batch;
-    mf_buf_reset(&l->b);
-    for (int64_t i = 0; i < n; i++) {
-        put_row(l, l->first + l->next + i, &bound[i]);
-    }
-    for (int64_t i = 0, at = 0; i < n; i++) {
-        bound[i].values.p = (const uint8_t *)l->b.data + at;
-        at += (int64_t)bound[i].values.len;
-    }
-    struct mf_cql_request r = {.bound = bound, .nbound = (size_t)n, .idempotent = l->idempotent};
-    int rc = mf_cql_submit(cluster, l->in, &r, (uint64_t)l->next, err);
-    l->next += rc == 0 ? n : 0;
-    return rc;
-}
-
-static void take_one(struct load *l, int timeout_ms)
-{
-    struct mf_cql_answer *a MF_CLEANUP(mf_cql_answer_free_p) = NULL;
-    if (mf_cql_take(l->in, timeout_ms, &a) != 0) {
-        return;
-    }
-    int64_t left = l->n - (int64_t)a->tag, n = left < l->batch ? left : l->batch;
-    l->slowest_us = a->took_us > l->slowest_us ? a->took_us : l->slowest_us;
-    l->retries += a->retries;
-    if (!a->error) {
-        l->acked += n;
-    } else {
-        l->failed += n;
-        l->error = *a->error;
-        for (int64_t i = 0; i < n; i++) {
-            json_array_append_new(l->lost, json_integer(l->first + (int64_t)a->tag + i));
-        }
-    }
-    int64_t now = mf_now_us();
-    if (l->progress && now > l->told_us + 50000) {
-        MF_CLEANUP_FILE FILE *f = fopen(l->progress, "w");
-        l->told_us = now;
-        if (f) {
-            fprintf(f, "%" PRId64 "\n", l->acked);
-        }
-    }
-}
-
-static int do_load(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    struct load l = {.first = number(o, "first", 0),
-                     .n = number(o, "n", 1000),
-                     .batch = number(o, "batch_size", 1),
-                     .size = number(o, "size", 0),
-                     .until = text(o, "until"),
-                     .progress = text(o, "progress"),
-                     .idempotent = !flag(o, "not_idempotent"),
-                     .lost = json_array()};
-    if (mf_cql_prepare(cluster, text(o, "text"), &l.p, err) < 0) {
-        return -1;
-    }
-    l.three = mf_cql_prepared_params(l.p)->n == 3;
-    mf_buf_init(&l.b, VALUES_MAX);
-    l.in = mf_cql_inbox_new((size_t)number(o, "in_flight", 512), 256u << 20);
-    int64_t from = mf_now_us();
-    int rc = 0;
-    while (rc >= 0 && goes_on(&l)) {
-        rc = send_some(&l, err);
-        if (rc == 1) {
-            take_one(&l, -1);
-        }
-    }
-    while (mf_cql_in_flight(l.in) > 0) {
-        take_one(&l, -1);
-    }
-    mf_cql_inbox_free(l.in);
-    mf_buf_free(&l.b);
-    json_object_set_new(reply, "seconds", json_real((double)(mf_now_us() - from) / 1e6));
-    json_object_set_new(reply, "sent", json_integer(l.next));
-    json_object_set_new(reply, "acked", json_integer(l.acked));
-    json_object_set_new(reply, "failed", json_integer(l.failed));
-    json_object_set_new(reply, "lost", l.lost);
-    json_object_set_new(reply, "retries", json_integer(l.retries));
-    json_object_set_new(reply, "slowest_us", json_integer(l.slowest_us));
-    json_object_set_new(reply, "error", json_pack("{ssss}", "code", l.error.code, "text", l.error.text));
-    return rc < 0 ? -1 : 0;
-}
-
-/* ---- the ring */
-
-static int do_nodes(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    (void)o;
-    struct mf_cql_node *nodes = NULL;
-    size_t n = 0;
-    json_t *list = json_array();
-    json_object_set_new(reply, "nodes", list);
-    if (mf_cql_nodes(cluster, &nodes, &n, err) < 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < n; i++) {
-        json_array_append_new(list, json_pack("{sisssssisssssssbsb}", "id", (int)nodes[i].id, "host_id",
-                                              nodes[i].host_id, "address", nodes[i].address, "port", (int)nodes[i].port,
-                                              "dc", nodes[i].dc, "rack", nodes[i].rack, "release", nodes[i].release,
-                                              "up", nodes[i].up, "local", nodes[i].local));
-    }
-    free(nodes);
-    return 0;
-}
-
-static int do_ranges(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    struct mf_cql_range *ranges = NULL;
-    size_t n = 0;
-    json_t *list = json_array();
-    json_object_set_new(reply, "ranges", list);
-    if (mf_cql_ranges(cluster, text(o, "keyspace"), &ranges, &n, err) < 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < n; i++) {
-        json_array_append_new(
-            list, json_pack("[IIi]", (json_int_t)ranges[i].after, (json_int_t)ranges[i].upto, (int)ranges[i].owner));
-    }
-    free(ranges);
-    return 0;
-}
-
-static int do_replicas(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    (void)err;
-    uint32_t ids[16];
-    size_t n = mf_cql_replicas(cluster, text(o, "keyspace"), number(o, "token", 0), ids, MF_ARRAY_LEN(ids));
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++) {
-        json_array_append_new(list, json_integer(ids[i]));
-    }
-    json_object_set_new(reply, "replicas", list);
-    json_object_set_new(reply, "owner",
-                        json_integer(mf_cql_owner(cluster, text(o, "keyspace"), number(o, "token", 0))));
-    return 0;
-}
-
-static int do_facts(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    (void)o;
-    (void)err;
-    struct mf_cql_facts f;
-    struct mf_cql_stats s;
-    mf_cql_facts(cluster, &f);
-    mf_cql_stats(cluster, &s);
-    json_object_set_new(reply, "facts",
-                        json_pack("{sssssssssssisbsbsbsIsIsI}", "cluster", f.cluster, "release", f.release,
-                                  "partitioner", f.partitioner, "local_dc", f.local_dc, "keyspace", f.keyspace,
-                                  "protocol", f.protocol, "compressed", f.compressed, "tls", f.tls, "murmur3",
-                                  f.murmur3, "nodes", (json_int_t)f.nodes, "nodes_up", (json_int_t)f.nodes_up, "ring",
-                                  (json_int_t)f.ring));
-    const struct {
-        const char *name;
-        uint64_t v;
-    } all[] = {{"requests", s.requests},
-               {"answers", s.answers},
-               {"errors", s.errors},
-               {"retries", s.retries},
-               {"overloaded", s.overloaded},
-               {"timeouts", s.timeouts},
-               {"unprepared", s.unprepared},
-               {"speculative", s.speculative},
-               {"connects", s.connects},
-               {"connects_failed", s.connects_failed},
-               {"connections_lost", s.connections_lost},
-               {"events_topology", s.events_topology},
-               {"events_status", s.events_status},
-               {"events_schema", s.events_schema},
-               {"to_replica", s.to_replica},
-               {"to_other", s.to_other},
-               {"bytes_out", s.bytes_out},
-               {"bytes_in", s.bytes_in},
-               {"window", s.window}};
-    json_t *stats = json_object();
-    for (size_t i = 0; i < MF_ARRAY_LEN(all); i++) {
-        json_object_set_new(stats, all[i].name, json_integer((json_int_t)all[i].v));
-    }
-    json_object_set_new(reply, "stats", stats);
-    return 0;
-}
-
-static int do_hurry(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    (void)reply;
-    (void)err;
-    mf_cql_hurry(cluster, (int)number(o, "within_ms", 0));
-    return 0;
-}
-
-/* Requests are submitted and the cluster is closed with their answers on their way: how many came, and how. */
-static int do_close_with(const json_t *o, json_t *reply, struct mf_error *err)
-{
-    int64_t n = number(o, "n", 100), closed = 0, good = 0;
-    struct mf_cql_inbox *in = mf_cql_inbox_new((size_t)n, 256u << 20),
-                        *dropped = mf_cql_inbox_new((size_t)n, 256u << 20);
-    struct mf_cql_request r = {.text = text(o, "text"), .idempotent = true};
-    for (int64_t i = 0; i < n; i++) {
-        if (mf_cql_submit(cluster, i % 2 ? dropped : in, &r, (uint64_t)i, err) != 0) {
-            return -1;
-        }
-    }
-    mf_cql_inbox_free(dropped);
-    mf_cql_close(cluster);
-    cluster = NULL;
-    struct mf_cql_answer *a = NULL;
-    while (mf_cql_take(in, -1, &a) == 0) {
-        closed += a->error && mf_streq(a->error->code, "MFCLOSED");
-        good += !a->error;
-        mf_cql_answer_free(a);
-    }
-    mf_cql_inbox_free(in);
-    json_object_set_new(reply, "closed", json_integer(closed));
-    json_object_set_new(reply, "good", json_integer(good));
-    return 0;
-}
-
-/* ---- several callers at once */
-
-struct caller {
-    pthread_t thread;
-    const char *text;
-    int64_t n, good, bad, first;
-};
-
-static void *calls(void *arg)
-{
-    struct caller *w = arg;
-    struct mf_error err = {0};
-    for (int64_t i = 0; i < w->n; i++) {
-        const struct mf_cql_prepared *p;
-        uint8_t four[4], value[64];
-        struct mf_cql_answer *a = NULL;
-        MF_CLEANUP_BUF struct mf_buf b = {.max = 4096};
-        mf_put_u32be(four, (uint32_t)(w->first + i));
-        int len = snprintf((char *)value, sizeof(value), "v%" PRId64, w->first + i);
-        cql_put_bytes(&b, four, 4);
-        cql_put_bytes(&b, value, (size_t)len);
-        int rc = mf_cql_prepare(cluster, w->text, &p, &err);
-        struct mf_cql_bound bound = {p, {.p = (const uint8_t *)b.data, .len = b.len, .n = 2}};
-        struct mf_cql_request r = {.bound = &bound, .nbound = 1, .idempotent = true};
-        rc = rc == 0 ? mf_cql_call(cluster, &r, &a, &err) : rc;
-        *(rc == 0 ? &w->good : &w->bad) += 1;
-        mf_cql_answer_free(a);
     }
     return NULL;
 }
 
-static int do_callers(const json_t *o, json_t *reply, struct mf_error *err)
+static int parse(const char *text, const struct cql_type **ret, struct mf_error *err)
 {
-    (void)err;
-    struct caller w[16];
-    int64_t threads = number(o, "threads", 4), good = 0;
-    for (int64_t i = 0; i < threads; i++) {
-        w[i] = (struct caller){.text = text(o, "text"), .n = number(o, "n", 100), .first = i * number(o, "n", 100)};
-        pthread_create(&w[i].thread, NULL, calls, &w[i]);
+    return cql_type_parse(text, strlen(text), udt, NULL, &types, ret, err);
+}
+
+/* {"name", "fields": [[name, type], …]} */
+static int op_udt(const json_t *in, json_t *out, struct mf_error *err)
+{
+    (void)out;
+    const json_t *list = json_object_get(in, "fields"), *one;
+    size_t i, n = json_array_size(list);
+    const char **fields = mf_alloc_array(&types, n, sizeof(*fields));
+    const struct cql_type **sub = mf_alloc_array(&types, n, sizeof(struct cql_type *));
+    json_array_foreach(list, i, one)
+    {
+        fields[i] = mf_strdup_a(&types, json_string_value(json_array_get(one, 0)));
+        if (parse(json_string_value(json_array_get(one, 1)), &sub[i], err) < 0) {
+            return -1;
+        }
     }
-    for (int64_t i = 0; i < threads; i++) {
-        pthread_join(w[i].thread, NULL);
-        good += w[i].good;
-    }
-    json_object_set_new(reply, "good", json_integer(good));
+    udts[nudts++] = (struct cql_type){.kind = CQL_K_UDT,
+                                      .nsub = (uint32_t)n,
+                                      .sub = sub,
+                                      .fields = fields,
+                                      .keyspace = "",
+                                      .name = mf_strdup_a(&types, text_of(in, "name"))};
     return 0;
 }
 
-static const struct {
-    const char *op;
-    int (*run)(const json_t *o, json_t *reply, struct mf_error *err);
-} commands[] = {
-    {"query", do_query},       {"execute", do_execute}, {"select", do_select}, {"schema", do_schema},
-    {"prepare", do_prepare},   {"load", do_load},       {"nodes", do_nodes},   {"ranges", do_ranges},
-    {"replicas", do_replicas}, {"facts", do_facts},     {"hurry", do_hurry},   {"close_with", do_close_with},
-    {"callers", do_callers},
-};
-
-static void tell(json_t *reply, int rc, const struct mf_error *err)
+/* {"type", "text"}: "bytes" of the value. Texts are hex too, since JSON has no NUL. */
+static int op_put(const json_t *in, json_t *out, struct mf_error *err)
 {
-    json_object_set_new(reply, "ok", json_boolean(rc == 0));
-    if (rc < 0) {
-        json_object_set_new(reply, "class", json_string(mf_errclass_name(err->cls)));
-        json_object_set_new(reply, "code", json_string(err->code));
-        json_object_set_new(reply, "text", json_string(err->text));
-        json_object_set_new(reply, "hint", json_string(err->hint));
+    MF_CLEANUP_BUF struct mf_buf text = {.max = MAX}, b = {.max = MAX};
+    const struct cql_type *t;
+    unhex(text_of(in, "text"), &text);
+    if (parse(text_of(in, "type"), &t, err) < 0 || cql_value_put(t, mf_buf_str(&text), text.len, &b, err) < 0) {
+        return -1;
     }
-    json_dumpf(reply, stdout, JSON_COMPACT);
-    putchar('\n');
-    fflush(stdout);
-    json_decref(reply);
+    json_object_set_new(out, "bytes", hex_json(b.data + 4, b.len - 4));
+    return 0;
 }
 
-static void answer(const char *line)
+static int op_text(const json_t *in, json_t *out, struct mf_error *err)
 {
-    struct mf_error err = {0};
-    json_t *reply = json_object(), *o = json_loads(line, JSON_ALLOW_NUL, NULL);
-    int rc = mf_fail(&err, MF_USAGE, "MFTEST", "unknown command");
-    for (size_t i = 0; i < MF_ARRAY_LEN(commands); i++) {
-        if (mf_streq(text(o, "op"), commands[i].op)) {
-            rc = commands[i].run(o, reply, &err);
+    MF_CLEANUP_BUF struct mf_buf text = {.max = MAX}, b = {.max = MAX};
+    const struct cql_type *t;
+    unhex(text_of(in, "bytes"), &b);
+    struct cql_bytes v = {.p = (const uint8_t *)mf_buf_str(&b), .n = (int32_t)b.len};
+    if (parse(text_of(in, "type"), &t, err) < 0 || cql_value_text(t, v, &text, err) < 0) {
+        return -1;
+    }
+    json_object_set_new(out, "text", hex_json(mf_buf_str(&text), text.len));
+    return 0;
+}
+
+/* {"parts": [hex, …]} */
+static int op_token(const json_t *in, json_t *out, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf values = {.max = MAX};
+    const json_t *list = json_object_get(in, "parts"), *one;
+    uint16_t pk[16];
+    size_t i;
+    int64_t token;
+    json_array_foreach(list, i, one)
+    {
+        MF_CLEANUP_BUF struct mf_buf b = {.max = MAX};
+        unhex(json_string_value(one), &b);
+        cql_put_bytes(&values, mf_buf_str(&b), b.len);
+        pk[i] = (uint16_t)i;
+    }
+    struct cql_values v = {.p = (uint8_t *)values.data, .len = values.len, .n = (uint16_t)i};
+    if (cql_values_token(&v, pk, v.n, &token, err) < 0) {
+        return -1;
+    }
+    json_object_set_new(out, "token", json_integer(token));
+    return 0;
+}
+
+/* ---- messages -- */
+
+/* {"version", "segments", "lz4"}: from now on; a new connection where "new" is true. */
+static int op_speak(const json_t *in, json_t *out, struct mf_error *err)
+{
+    (void)out, (void)err;
+    if (json_is_true(json_object_get(in, "new"))) {
+        cql_reader_free(reader);
+        reader = cql_reader_new(json_object_get(in, "max_frame") ? (size_t)int_of(in, "max_frame") : MAX);
+    }
+    wire = (struct cql_wire){.version = (uint8_t)int_of(in, "version"),
+                             .segments = json_is_true(json_object_get(in, "segments")),
+                             .lz4 = json_is_true(json_object_get(in, "lz4"))};
+    cql_reader_speak(reader, &wire);
+    return 0;
+}
+
+/* [hex or null or "unset", …]; with names in "names". */
+static void put_values(const json_t *list, const json_t *names, struct mf_buf *b, struct cql_values *ret)
+{
+    const json_t *one;
+    size_t i;
+    json_array_foreach(list, i, one)
+    {
+        MF_CLEANUP_BUF struct mf_buf v = {.max = MAX};
+        if (names) {
+            cql_put_string(b, json_string_value(json_array_get(names, i)));
+        }
+        if (json_is_null(one)) {
+            cql_put_null(b);
+        } else if (mf_streq(json_string_value(one), "unset")) {
+            cql_put_unset(b);
+        } else {
+            unhex(json_string_value(one), &v);
+            cql_put_bytes(b, mf_buf_str(&v), v.len);
         }
     }
-    tell(reply, rc, &err);
-    json_decref(o);
+    *ret =
+        (struct cql_values){.p = (const uint8_t *)mf_buf_str(b), .len = b->len, .n = (uint16_t)json_array_size(list)};
 }
 
-/* cqldrive URL [CONNECT-TIMEOUT-MS REQUEST-TIMEOUT-MS]; the first answer is that of opening. */
-int main(int argc, char **argv)
+static int put_batch(const json_t *in, struct mf_buf *b, const struct cql_params *p, struct mf_error *err)
+{
+    struct cql_batch_item items[64];
+    struct mf_buf values[64] = {0};
+    const json_t *one;
+    size_t i, n = 0;
+    json_array_foreach(json_object_get(in, "items"), i, one)
+    {
+        values[n].max = MAX;
+        items[n].cql = text_of(one, "cql");
+        items[n].id =
+            json_object_get(one, "prepared") ? prepared[int_of(one, "prepared")].prepared.id : (struct cql_bytes){0};
+        put_values(json_object_get(one, "values"), NULL, &values[n], &items[n].values);
+        n++;
+    }
+    int rc =
+        cql_put_batch(b, wire.version, (int16_t)int_of(in, "stream"), CQL_BATCH_UNLOGGED, items, (uint16_t)n, p, err);
+    for (i = 0; i < n; i++) {
+        mf_buf_free(&values[i]);
+    }
+    return rc;
+}
+
+static int put_request(const json_t *in, struct mf_buf *b, struct mf_error *err)
+{
+    const char *what = text_of(in, "what"), *cql = text_of(in, "cql");
+    int16_t stream = (int16_t)int_of(in, "stream");
+    MF_CLEANUP_BUF struct mf_buf values = {.max = MAX}, state = {.max = MAX}, token = {.max = MAX};
+    struct cql_params p = {.consistency = CQL_ONE,
+                           .named = json_object_get(in, "names") != NULL,
+                           .skip_metadata = json_is_true(json_object_get(in, "skip_metadata")),
+                           .page_size = (int32_t)int_of(in, "page_size"),
+                           .has_timestamp = json_object_get(in, "timestamp") != NULL,
+                           .timestamp = int_of(in, "timestamp"),
+                           .keyspace = json_string_value(json_object_get(in, "keyspace"))};
+    put_values(json_object_get(in, "values"), json_object_get(in, "names"), &values, &p.values);
+    if (json_object_get(in, "paging_state")) {
+        unhex(text_of(in, "paging_state"), &state);
+        p.paging_state = (struct cql_bytes){.p = (const uint8_t *)mf_buf_str(&state), .n = (int32_t)state.len};
+    }
+    if (mf_streq(what, "startup")) {
+        return cql_put_startup(b, wire.version, stream, json_string_value(json_object_get(in, "compression")),
+                               "cqldrive", err);
+    }
+    if (mf_streq(what, "options")) {
+        return cql_put_options(b, wire.version, stream, err);
+    }
+    if (mf_streq(what, "auth")) {
+        unhex(text_of(in, "token"), &token);
+        return cql_put_auth_response(b, wire.version, stream, mf_buf_str(&token), token.len, err);
+    }
+    if (mf_streq(what, "register")) {
+        return cql_put_register(b, wire.version, stream, (unsigned)int_of(in, "events"), err);
+    }
+    if (mf_streq(what, "prepare")) {
+        return cql_put_prepare(b, wire.version, stream, cql, p.keyspace, err);
+    }
+    if (mf_streq(what, "execute")) {
+        const struct cql_prepared *q = &prepared[int_of(in, "prepared")].prepared;
+        return cql_put_execute(b, wire.version, stream, q->id, q->result_id, &p, err);
+    }
+    if (mf_streq(what, "batch")) {
+        return put_batch(in, b, &p, err);
+    }
+    return cql_put_query(b, wire.version, stream, cql, &p, err);
+}
+
+/* "wire": what to send. Several: {"requests": […]}. */
+static int op_request(const json_t *in, json_t *out, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf frames = {.max = MAX}, b = {.max = MAX};
+    const json_t *one;
+    size_t i;
+    json_array_foreach(json_object_get(in, "requests"), i, one)
+    {
+        if (put_request(one, &frames, err) < 0) {
+            return -1;
+        }
+    }
+    if (cql_wire_put(&b, &wire, frames.data, frames.len, err) < 0) {
+        return -1;
+    }
+    json_object_set_new(out, "wire", hex_json(b.data, b.len));
+    return 0;
+}
+
+static json_t *columns_json(const struct cql_columns *c)
+{
+    json_t *list = json_array();
+    for (int32_t i = 0; c->columns && i < c->n; i++) {
+        MF_CLEANUP_BUF struct mf_buf type = {.max = 10000};
+        cql_type_put(&type, c->columns[i].type);
+        json_array_append_new(list, json_pack("[s,s,s,s]", c->columns[i].keyspace, c->columns[i].table,
+                                              c->columns[i].name, mf_buf_str(&type)));
+    }
+    return list;
+}
+
+static void rows_json(struct cql_rows *r, json_t *j)
+{
+    struct cql_bytes cells[64];
+    struct mf_error err;
+    json_t *rows = json_array();
+    json_object_set_new(j, "columns", columns_json(&r->columns));
+    json_object_set_new(j, "none", json_boolean(r->columns.none));
+    json_object_set_new(j, "changed", json_boolean(r->columns.changed));
+    json_object_set_new(j, "paging_state",
+                        r->columns.paging_state.p ? bytes_json(r->columns.paging_state) : json_null());
+    while (cql_rows_next(r, cells, MF_ARRAY_LEN(cells), &err) == 1) {
+        json_t *row = json_array();
+        for (int32_t i = 0; i < r->columns.n; i++) {
+            json_array_append_new(row, bytes_json(cells[i]));
+        }
+        json_array_append_new(rows, row);
+    }
+    json_object_set_new(j, "rows", rows);
+}
+
+/* What was prepared is read again into memory that stays. */
+static void keep_prepared(const struct cql_frame *f, json_t *j)
+{
+    struct mf_error err;
+    struct cql_frame kept = *f;
+    kept.body = (uint8_t *)mf_memdup_a(&types, f->body, f->len);
+    if (cql_answer_read(&kept, &types, &prepared[nprepared], &err) == 0) {
+        const struct cql_prepared *p = &prepared[nprepared].prepared;
+        json_t *pk = json_array();
+        for (uint16_t i = 0; i < p->npk; i++) {
+            json_array_append_new(pk, json_integer(p->pk[i]));
+        }
+        json_object_set_new(j, "prepared", json_integer((json_int_t)nprepared++));
+        json_object_set_new(j, "pk", pk);
+        json_object_set_new(j, "binds", columns_json(&p->binds));
+        json_object_set_new(j, "result", columns_json(&p->result));
+    }
+}
+
+static json_t *error_json(const struct cql_server_error *e)
+{
+    return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:o, s:i}", "code", (int)e->code, "name",
+                     cql_error_name(e->code), "message", e->message, "consistency",
+                     cql_consistency_name(e->consistency), "required", (int)e->required, "got", (int)e->got,
+                     "write_type", e->write_type_text, "keyspace", e->keyspace, "object", e->object, "id",
+                     bytes_json(e->id), "failures", (int)e->nfailures);
+}
+
+static json_t *schema_json(const struct cql_schema_change *s)
+{
+    return json_pack("[s,s,s,s]", s->change, s->target, s->keyspace, s->object);
+}
+
+static json_t *answer_json(const struct cql_frame *f, struct cql_answer *a)
+{
+    json_t *j = json_pack("{s:i, s:i, s:i, s:i}", "opcode", (int)a->opcode, "stream", (int)a->stream, "version",
+                          (int)f->version, "warnings", (int)a->nwarnings);
+    char inet[CQL_INET_TEXT];
+    if (a->opcode == CQL_ERROR) {
+        json_object_set_new(j, "error", error_json(&a->error));
+    } else if (a->opcode == CQL_AUTHENTICATE) {
+        json_object_set_new(j, "authenticator", json_string(a->authenticator));
+    } else if (a->opcode == CQL_SUPPORTED) {
+        const char *const *v = cql_supported_values(&a->supported, "COMPRESSION");
+        json_t *list = json_array();
+        for (; v && *v; v++) {
+            json_array_append_new(list, json_string(*v));
+        }
+        json_object_set_new(j, "compression", list);
+    } else if (a->opcode == CQL_EVENT) {
+        json_object_set_new(j, "event", json_integer(a->event.kind));
+        json_object_set_new(
+            j, "change", a->event.kind == CQL_ON_SCHEMA ? schema_json(&a->event.schema) : json_string(a->event.change));
+        json_object_set_new(j, "node", json_string(cql_inet_text(&a->event.node, inet)));
+    } else if (a->opcode == CQL_RESULT) {
+        json_object_set_new(j, "kind", json_integer(a->result));
+        if (a->result == CQL_ROWS) {
+            rows_json(&a->rows, j);
+        } else if (a->result == CQL_PREPARED) {
+            keep_prepared(f, j);
+        } else if (a->result == CQL_SET_KEYSPACE) {
+            json_object_set_new(j, "keyspace", json_string(a->keyspace));
+        } else if (a->result == CQL_SCHEMA_CHANGE) {
+            json_object_set_new(j, "schema", schema_json(&a->schema));
+        }
+    }
+    return j;
+}
+
+/* {"bytes"}: "answers" that are whole with them. */
+static int op_feed(const json_t *in, json_t *out, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf b = {.max = MAX};
+    json_t *list = json_array();
+    json_object_set_new(out, "answers", list);
+    unhex(text_of(in, "bytes"), &b);
+    for (size_t at = 0;;) {
+        struct cql_frame f;
+        struct cql_answer a;
+        int rc;
+        while ((rc = cql_reader_next(reader, &f, err)) == 1) {
+            mf_arena_reset(&answers);
+            if (cql_answer_read(&f, &answers, &a, err) < 0) {
+                return -1;
+            }
+            json_array_append_new(list, answer_json(&f, &a));
+        }
+        if (rc < 0 || at == b.len) {
+            return rc;
+        }
+        size_t room = 0;
+        void *p = cql_reader_room(reader, &room);
+        size_t n = b.len - at < room ? b.len - at : room;
+        memcpy(p, b.data + at, n);
+        cql_reader_took(reader, n);
+        at += n;
+    }
+}
+
+static const struct {
+    const char *name;
+    int (*run)(const json_t *in, json_t *out, struct mf_error *err);
+} ops[] = {{"udt", op_udt},     {"put", op_put},         {"text", op_text}, {"token", op_token},
+           {"speak", op_speak}, {"request", op_request}, {"feed", op_feed}};
+
+int main(void)
 {
     char *line = NULL;
     size_t cap = 0;
-    struct mf_error err = {0};
-    uint64_t ms[2] = {20000, 60000};
-    if (argc < 2 || (argc > 2 && !mf_parse_u64(argv[2], &ms[0])) || (argc > 3 && !mf_parse_u64(argv[3], &ms[1]))) {
-        return 2;
+    types.max_bytes = MAX;
+    while (getline(&line, &cap, stdin) > 0) {
+        struct mf_error err = {0};
+        json_t *in = json_loads(line, 0, NULL), *out = json_object();
+        int rc = mf_fail(&err, MF_USAGE, "MFTEST", "no such operation");
+        for (size_t i = 0; i < MF_ARRAY_LEN(ops); i++) {
+            if (mf_streq(ops[i].name, text_of(in, "op"))) {
+                rc = ops[i].run(in, out, &err);
+            }
+        }
+        json_object_set_new(out, "ok", json_boolean(rc == 0));
+        if (rc < 0) {
+            json_object_set_new(out, "class", json_string(mf_errclass_name(err.cls)));
+            json_object_set_new(out, "code", json_string(err.code));
+            json_object_set_new(out, "text", json_string(err.text));
+            json_object_set_new(out, "hint", json_string(err.hint));
+        }
+        json_dumpf(out, stdout, JSON_COMPACT);
+        putchar('\n');
+        fflush(stdout);
+        json_decref(in);
+        json_decref(out);
     }
-    struct mf_cql_options o = {.url = argv[1], .connect_timeout_ms = (int)ms[0], .request_timeout_ms = (int)ms[1]};
-    int rc = mf_cql_open(&o, &cluster, &err);
-    tell(json_object(), rc, &err);
-    while (rc == 0 && getline(&line, &cap, stdin) > 0) {
-        answer(line);
-    }
-    mf_cql_close(cluster);
     free(line);
-    return rc < 0;
+    cql_reader_free(reader);
+    mf_arena_free(&types);
+    mf_arena_free(&answers);
+    return 0;
 }

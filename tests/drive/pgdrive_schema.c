@@ -69,6 +69,7 @@ static int do_check(struct mf_db *db, struct mf_db *other, const json_t *o, json
     rc = rc == 0 && pd_flag(o, "accounts")
              ? db->connector->target->check_accounts(db, other, &f, pd_flag(o, "copy"), found, err)
              : rc;
+    rc = rc == 0 && pd_flag(o, "durable") ? db->connector->target->check_durable(db, found, err) : rc;
     json_object_set_new(reply, "findings", json_findings(found));
     mf_findings_free(found);
     return rc;

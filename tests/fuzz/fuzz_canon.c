@@ -71,8 +71,8 @@ static void fuzz_document(const char *text, size_t n)
     json_decref(made);
 }
 
-static void fuzz_value(const struct mf_canon_ops *o, const struct mf_type *t, const struct mf_value *v,
-                       struct mf_arena *a)
+static void fuzz_value(const struct mf_canon_ops *o, const char *name, const struct mf_type *t,
+                       const struct mf_value *v, struct mf_arena *a)
 {
     struct mf_value canon, own, again;
     struct mf_error err = {0};
@@ -83,6 +83,7 @@ static void fuzz_value(const struct mf_canon_ops *o, const struct mf_type *t, co
         MF_FUZZ_CHECK(!mf_canon_wrong(t, v) || t->kind == MF_KIND_DATE || t->kind == MF_KIND_TIME ||
                       t->kind == MF_KIND_DATETIME || t->kind == MF_KIND_INSTANT);
         MF_FUZZ_CHECK(o->to_canon(t, a, &own, &canon, &err) == 0 && mf_value_equal(v, &canon));
+        MF_FUZZ_CHECK(o != &cass_test_ops || cass_test_has_bytes(name, &own));
     }
 }
 
@@ -127,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     default:
         MF_FUZZ_CHECK(cass ? cass_test_type(name, &t) : mine ? my_test_type(name, &a, &t) : pg_test_type(name, &t));
-        fuzz_value(o, &t,
+        fuzz_value(o, name, &t,
                    &(struct mf_value){.kind = data[0] & 64 ? MF_BINARY : MF_TEXT, .len = (uint32_t)n, .data = text},
                    &a);
     }

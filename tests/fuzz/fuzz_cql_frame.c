@@ -60,10 +60,10 @@ static void wrap(struct mf_buf *b, bool lz4, const uint8_t *p, size_t n)
         size_t len = p[0] < n - 2 ? p[0] : n - 2, head = lz4 ? 5 : 3, unpacked = lz4 ? (size_t)(p[1] & 0x7f) << 2 : 0;
         uint64_t h =
             lz4 ? len | (uint64_t)unpacked << 17 | (uint64_t)(p[1] >> 7) << 34 : len | (uint64_t)(p[1] & 1) << 17;
-        uint8_t bytes[8];
+        uint8_t bytes[12];
         mf_put_u64le(bytes, h);
         mf_put_u32le(bytes + head, cql_crc24(bytes, head));
-        mf_buf_append(b, bytes, head + 3 <= sizeof(bytes) ? head + 3 : sizeof(bytes));
+        mf_buf_append(b, bytes, head + 3);
         mf_buf_append(b, p + 2, len);
         mf_put_u32le(bytes, cql_crc32(p + 2, len));
         mf_buf_append(b, bytes, 4);

@@ -1,63 +1,82 @@
-"""The CQL client, driven without the rest of midflight (tests/drive/cqldrive.c)."""
+"""The codec of CQL's native protocol, driven without the rest of midflight (tests/drive/cqldrive.c): values by their types, and a connection whose
+every byte it makes and reads while this side has the socket."""
 from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
-import threading
-from pathlib import Path
 
 from harness.pgdrive import TOP, Refused
 
 
-class Cql:
-    """One process, one cluster object; commands are methods. Not for use from several threads."""
+class CqlDrive:
+    """One process; commands are methods. Not for use from several threads."""
 
-    def __init__(self, url: str, *, connect_ms: int = 20000, request_ms: int = 60000):
-        build = Path(os.environ.get("MIDFLIGHT_BUILD", TOP / "build"))
-        self.process = subprocess.Popen([str(build / "tests/drive/cqldrive"), url, str(connect_ms), str(request_ms)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        try:
-            self.answer()
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self):
+        build = os.environ.get("MIDFLIGHT_BUILD", TOP / "build")
+        self.process = subprocess.Popen([f"{build}/tests/drive/cqldrive"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.socket: socket.socket | None = None
 
-    def send(self, op: str, **named) -> None:
-        self.process.stdin.write(json.dumps({"op": op, **named}) + "\n")
-        self.process.stdin.flush()
+    def __getattr__(self, op: str):
+        def call(**named) -> dict:
+            self.process.stdin.write(json.dumps({"op": op, **named}) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"cqldrive ended with {self.process.wait()}")
+            reply = json.loads(line)
+            if not reply["ok"]:
+                raise Refused(reply)
+            return reply
 
-    def answer(self) -> dict:
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"cqldrive ended with {self.process.wait()}")
-        reply = json.loads(line)
-        if not reply["ok"]:
-            raise Refused(reply)
-        return reply
+        return call
 
-    def __call__(self, op: str, **named) -> dict:
-        self.send(op, **named)
-        return self.answer()
+    def bytes_of(self, type_: str, text: str) -> bytes:
+        return bytes.fromhex(self.put(type=type_, text=text.encode().hex())["bytes"])
 
-    def query(self, text: str, **named) -> list:
-        return self("query", text=text, **named)["rows"]
+    def text_of(self, type_: str, value: bytes) -> str:
+        return bytes.fromhex(self.text(type=type_, bytes=value.hex())["text"]).decode()
 
-    def execute(self, text: str, *values, **named) -> dict:
-        return self("execute", text=text, values=list(values), **named)
+    # -- a connection --------------------------------------------------------------------------------------------
+    def connect(self, host: str, port: int, version: int = 5, lz4: bool = False, user: str | None = None, password: str = "",
+                max_frame: int = 64 << 20) -> list[dict]:
+        """Up to READY or AUTH_SUCCESS; the answers on the way."""
+        self.hang_up()
+        self.socket = socket.create_connection((host, port), 60)
+        self.speak(version=version, new=True, max_frame=max_frame)
+        answers = [self.ask(what="options")]
+        self.speak(version=version, lz4=lz4 and version < 5)  # the answer may be packed
+        answers.append(self.ask(what="startup", **({"compression": "lz4"} if lz4 else {})))
+        self.speak(version=version, segments=version >= 5, lz4=lz4)
+        if answers[-1]["opcode"] == 3 and user is not None:
+            answers.append(self.ask(what="auth", token=f"\0{user}\0{password}".encode().hex()))
+        return answers
 
-    def facts(self) -> dict:
-        return self("facts")["facts"]
+    def hang_up(self) -> None:
+        if self.socket:
+            self.socket.close()
+        self.socket = None
 
-    def stats(self) -> dict:
-        return self("facts")["stats"]
+    def send(self, *requests: dict) -> None:
+        self.socket.sendall(bytes.fromhex(self.request(requests=list(requests))["wire"]))
 
-    def nodes(self) -> dict:
-        """By address."""
-        return {n["address"]: n for n in self("nodes")["nodes"]}
+    def receive(self, n: int, step: int = 65536) -> list[dict]:
+        """The next n answers, from as many bytes as come, step at a time at most."""
+        answers: list[dict] = []
+        while len(answers) < n:
+            data = self.socket.recv(step)
+            if not data:
+                raise ConnectionError("the server hung up")
+            answers += self.feed(bytes=data.hex())["answers"]
+        return answers
 
-    def close(self) -> int:
-        """What it ended with: a sanitizer that found something shows in it."""
+    def ask(self, **request) -> dict:
+        self.send(request)
+        return self.receive(1)[0]
+
+    def close(self) -> None:
+        self.hang_up()
         if self.process.poll() is None:
             self.process.stdin.close()
             try:
@@ -65,48 +84,3 @@ class Cql:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self.process.stdout.close()
-        return self.process.returncode
-
-    def __enter__(self) -> "Cql":
-        return self
-
-    def __exit__(self, kind, *_) -> None:
-        code = self.close()
-        assert kind or code == 0, f"cqldrive ended with {code}"
-
-
-class Load:
-    """Rows written as long as the block lasts: `with Load(cql, …) as load: …`; load.result is the reply."""
-
-    def __init__(self, cql: Cql, folder: Path, text: str, **named):
-        self.cql, self.text, self.named = cql, text, named
-        self.until, self.progress = folder / "until", folder / "progress"
-        self.result: dict | None = None
-        self.error: BaseException | None = None
-        self.until.unlink(missing_ok=True)
-        self.progress.unlink(missing_ok=True)
-
-    def acked(self) -> int:
-        try:
-            return int(self.progress.read_text() or 0)
-        except (FileNotFoundError, ValueError):
-            return 0
-
-    def _run(self) -> None:
-        try:
-            self.result = self.cql("load", text=self.text, until=str(self.until), progress=str(self.progress),
-                                   **{"n": 100_000_000, **self.named})
-        except BaseException as error:
-            self.error = error
-
-    def __enter__(self) -> "Load":
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.until.touch()
-        self.thread.join()
-        if self.error:
-            raise self.error

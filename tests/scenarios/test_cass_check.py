@@ -84,8 +84,10 @@ def test_how_keyspaces_are_replicated(database, own_cassandra, check_target):
         server.cql(f"CREATE KEYSPACE k WITH replication = {{{how}}} {more}")
         return check_target(source, Keyspace(server, "k", local_dc="east", **url))
 
-    simple = found("'class': 'SimpleStrategy', 'replication_factor': 3")
+    simple = found("'class': 'SimpleStrategy', 'replication_factor': 3", consistency="QUORUM")
     assert {"simple-strategy", "replication-factor"} <= {c for c, _ in simple} and "unavailable" not in {c for c, _ in simple}
+    # Two of three would have to be in one data centre, which has one node.
+    assert ("unavailable", "k") in check_target(source, Keyspace(server, "k", local_dc="east"))
     west = found("'class': 'NetworkTopologyStrategy', 'west': 1")
     assert west["local-dc", "k"]["severity"] == BLOCKER
     server.cql("ALTER KEYSPACE k WITH replication = {'class': 'NetworkTopologyStrategy', 'east': 1, 'west': 1}")
@@ -107,7 +109,6 @@ def test_rights(database, own_cassandra, check_target):
     server = own_cassandra(auth=True)
     server.create_keyspace("k")
     server.cql("CREATE TABLE k.there (id int PRIMARY KEY)")
-    server.cql("GRANT SELECT ON TABLE k.there TO app")  # a look whether it has rows
     target = Keyspace(server, "k")
     assert not of(check_target(source, target), "rights")  # who may do everything
     url = server.url("k", user=APP)
@@ -122,7 +123,17 @@ def test_rights(database, own_cassandra, check_target):
     assert not missing
     assert tries >= 1
     listed = {(r.resource, r.permission) for r in server.cql("LIST ALL PERMISSIONS OF app")}
-    assert ("<all keyspaces>", "CREATE") in listed and ("<table k.there>", "MODIFY") in listed and ("<keyspace k>", "CREATE") in listed
+    assert ("<all keyspaces>", "CREATE") in listed and {("<table k.there>", p) for p in ("SELECT", "MODIFY", "ALTER")} <= listed
+
+
+def test_what_a_commit_that_waits_is_worth(database, into, own_cassandra, check_target):
+    source, target = database("source"), into()
+    source.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    lost = check_target(source, target, durable=True)["commitlog-sync", target.name]
+    assert lost["severity"] == BLOCKER and "LOCAL_QUORUM" in lost["reason"]
+    durable = own_cassandra(durable=True)
+    found = check_target(source, Keyspace(durable, durable.create_keyspace("k")), durable=True)
+    assert codes(found) == {"one-copy"} and codes(found, BLOCKER) == set()
 
 
 def test_guardrails_on_timestamps(database, own_cassandra, check_target):

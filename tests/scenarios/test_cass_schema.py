@@ -1,8 +1,11 @@
 """A schema of PostgreSQL or MySQL is made in a real Apache Cassandra, and what has no like there is told."""
+from contextlib import closing
+
 import pytest
 
 from harness.pgdrive import Drive, Refused
-from test_conversion import BLOCKER, MYSQL, POSTGRES, STAGES, mysql_script, plan
+from harness.pgread import Read
+from test_conversion import BLOCKER, MYSQL, POSTGRES, STAGES, mysql_script, plan, run_with_kills
 
 KEYLESS = ["*.nokey"]
 
@@ -159,3 +162,37 @@ def test_a_keyspace_that_is_not_there_is_the_owners_to_make(database, into, driv
         assert not [f for f in d("check")["findings"] if f["code"] == "keyspace"]
     finally:
         target.cql("DROP KEYSPACE sales_of_test")
+
+
+def test_kills_between_tables(database, into, drive):
+    source, whole, killed = database("source"), into(), into()
+    source.execute("".join(f"CREATE TABLE t{i} (id int PRIMARY KEY, v text);" for i in range(5)))
+    for stage in STAGES:
+        drive(source, whole)("schema", stage=stage)
+    assert run_with_kills(drive, source, killed, "cassandra.schema_entry") == 5
+    assert {t: killed.columns(t) for t in killed.tables()} == {t: whole.columns(t) for t in whole.tables()}
+
+
+def test_the_catalogue(into):
+    target = into()
+    target.cql("CREATE TYPE KS.place (street text, number int)")
+    target.cql('CREATE TABLE KS."Mixed" ("B" int, a text, "at" timestamp, s text STATIC, m map<text, frozen<place>>, PRIMARY KEY ((a, "B"), "at"))'
+               ' WITH CLUSTERING ORDER BY ("at" DESC)')
+    for i in range(400):
+        target.cql(f"INSERT INTO KS.\"Mixed\" (a, \"B\", \"at\", s) VALUES ('k', {i}, 0, '{'x' * 100}')")
+    node = target.server.nodes[0]
+    node.nodetool("flush", target.name)
+    node.nodetool("refreshsizeestimates")
+    with closing(Read(target.url())) as r:
+        def catalogue():
+            [table] = [t for t in r.catalog()["tables"] if t["schema"] == target.name]
+            return table
+        table = catalogue()
+        assert [(c["name"], c["type"]) for c in table["columns"]] == [
+            ("a", "text"), ("B", "int"), ("at", "timestamp"), ("m", "map<text, frozen<place>>"), ("s", "text")]
+        assert table["key"] == ["a", "B", "at"] and 300 <= table["rows"] <= 600 and table["bytes"] > 20000
+        target.cql('ALTER TABLE KS."Mixed" ADD more int')
+        assert catalogue()["id"] == table["id"] and catalogue()["shape"] != table["shape"]
+        target.cql('DROP TABLE KS."Mixed"')
+        target.cql('CREATE TABLE KS."Mixed" (a int PRIMARY KEY)')
+        assert catalogue()["id"] != table["id"]

@@ -363,10 +363,8 @@ def test_another_semi_synchronous_replica_may_not_answer_in_our_place(pair, own_
     wait_on(m)
 
 
-def test_an_engine_that_cannot_says_so(migration, tmp_path):
-    m = migration("postgresql://u@127.0.0.1:1/a", "postgresql://u@127.0.0.1:1/b", config={"dual_writes": "on"})
-    assert "MFUNSUP" in (said := m.call("run", expect=USAGE)).err + said.out
-    m.configure(dual_writes="off", on_sick_target="degrade after a while")
+def test_what_cannot_be_configured_is_said(migration, tmp_path):
+    m = migration("mysql://u@127.0.0.1:1/a", "mysql://u@127.0.0.1:2/a", config={"on_sick_target": "degrade after a while"})
     assert "degrade after 2s" in (said := m.call("run", expect=USAGE)).err + said.out
     m.configure(dual_writes="on", on_sick_target="wait", mode="native")
     assert "not with mode: native" in (said := m.call("run", expect=USAGE)).err + said.out

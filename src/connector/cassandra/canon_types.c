@@ -167,6 +167,9 @@ bool cass_type_fits(const char *cql, const struct mf_type *t)
         (here.form == CASS_FORM_VARINT && t->kind == MF_KIND_DECIMAL && t->scale > 0)) {
         return false;
     }
+    if (here.kind == MF_KIND_INT && t->kind == MF_KIND_INT) {
+        return true; /* a BIGINT UNSIGNED that is never past 2^63 is wanted as a bigint */
+    }
     return mf_type_takes(&here, t) || mf_type_takes(t, &here);
 }
 
@@ -236,7 +239,7 @@ void cass_type_loss(const char *cql, const struct mf_type *t, bool key, struct m
     struct mf_type here;
     cass_canon_type(cql, &here);
     put_clause(ret, lost_in(t, &here));
-    if (here.kind == MF_KIND_INT && t->kind == MF_KIND_INT && here.bits < t->bits) {
+    if (here.kind == MF_KIND_INT && t->kind == MF_KIND_INT && here.bits < t->bits + t->is_unsigned) {
         put_clause(ret, "numbers past its range are refused");
     }
     bool wide = here.kind == MF_KIND_TEXT || here.kind == MF_KIND_BYTES;

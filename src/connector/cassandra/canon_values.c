@@ -194,6 +194,9 @@ static const char *wrong(const struct mf_type *t, const struct mf_value *v)
     if (why) {
         return why;
     }
+    if (t->kind == MF_KIND_OPAQUE && !mf_utf8_valid(v->data, v->len)) {
+        return "it is not UTF-8";
+    }
     if (t->kind == MF_KIND_DECIMAL) {
         if (!mf_number_scan(v->data, v->len, &number)) {
             return "the column has finite numbers only";

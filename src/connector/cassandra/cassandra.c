@@ -118,6 +118,7 @@ const struct mf_source_ops cass_source_ops = {
     .stream_wake = mf_default_stream_wake,
     .stream_leave = mf_default_stream_leave,
     .commits_wait = mf_default_commits_wait,
+    .waits_end = mf_default_waits_end,
     .check_waiting = mf_default_check_waiting,
     .stream_drop = stream_drop,
     .heartbeat = heartbeat,

@@ -4,11 +4,15 @@
  */
 #include "connector/cassandra/check.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "connector/conversion.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define NODES_WAIT_US 10000000
+#define NODES_LOOK_US 50000
 
 void cass_say(struct cass_check *k, enum mf_severity severity, const char *code, const char *object, const char *remedy,
               const char *fmt, ...)
@@ -20,12 +24,33 @@ void cass_say(struct cass_check *k, enum mf_severity severity, const char *code,
     mf_findings_add(k->out, severity, MF_TARGET, code, object, remedy, "%s", reason);
 }
 
+/* The nodes, once each has a connection: a cluster that was just opened has one to the first only. One that has none after a while is down. */
+static int wait_for_nodes(struct cass_check *k, struct mf_error *err)
+{
+    int64_t until = mf_now_us() + NODES_WAIT_US;
+    for (;;) {
+        size_t up = 0;
+        free(k->nodes);
+        k->nodes = NULL;
+        if (mf_cql_nodes(k->db->cql, &k->nodes, &k->nnodes, err) < 0) {
+            return -1;
+        }
+        for (size_t i = 0; i < k->nnodes; i++) {
+            up += k->nodes[i].up;
+        }
+        if (up == k->nnodes || mf_now_us() > until) {
+            return 0;
+        }
+        mf_sleep_us(NODES_LOOK_US);
+    }
+}
+
 static int open_check(struct cass_check *k, struct mf_error *err)
 {
     mf_arena_init(&k->arena, (size_t)64 << 20);
     mf_cql_facts(k->db->cql, &k->facts);
     k->consistency = k->facts.consistency == CQL_ANY ? CQL_LOCAL_QUORUM : k->facts.consistency;
-    return mf_cql_nodes(k->db->cql, &k->nodes, &k->nnodes, err);
+    return wait_for_nodes(k, err);
 }
 
 static void close_check(struct cass_check *k)
@@ -43,6 +68,7 @@ int cass_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filte
     struct cass_check k = {.db = cass_db_of(db), .source = src, .filter = filter, .out = out};
     int rc = open_check(&k, err);
     rc = rc < 0 ? -1 : mf_conversion_read(db, src, filter, &k.schema, &k.tables, err);
+    rc = rc < 0 ? -1 : cass_catalog_read(k.db->cql, NULL, false, &k.here, err);
     if (rc == 0) {
         rc = cass_check_nodes(&k, err) < 0 || cass_check_keyspaces(&k, err) < 0 || cass_check_rights(&k, err) < 0 ||
                      cass_check_schema(&k, err) < 0 || cass_check_contents(&k, err) < 0

@@ -117,6 +117,16 @@ static int take_any(void *ctx, const struct cql_bytes *cells, struct mf_error *e
     return 1;
 }
 
+/* What our role may not read is told among its rights. */
+static int unless_forbidden(int rc, struct mf_error *err)
+{
+    if (rc < 0 && (strcmp(err->code, "0x2100") == 0 || cass_no_book(err))) {
+        mf_error_clear(err);
+        return 0;
+    }
+    return rc < 0 ? -1 : 0;
+}
+
 static int has_rows(struct cass_check *k, const struct mf_table *t, bool *ret, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf q = {.max = 4096};
@@ -126,7 +136,7 @@ static int has_rows(struct cass_check *k, const struct mf_table *t, bool *ret, s
     mf_buf_puts(&q, " FROM ");
     cass_put_name(&q, t->schema, t->name);
     mf_buf_puts(&q, " LIMIT 1");
-    return cass_look_buf(k->db->cql, &q, 1, 0, take_any, ret, err) < 0 ? -1 : 0;
+    return unless_forbidden(cass_look_buf(k->db->cql, &q, 1, 0, take_any, ret, err), err);
 }
 
 static int check_rows(struct cass_check *k, const struct mf_table *t, bool begun, struct mf_error *err)
@@ -250,22 +260,26 @@ static int take_settings(void *ctx, const struct cql_bytes *cells, struct mf_err
 /* This migration has been begun here: rows are to be expected. Asked of the books, since the state may be another directory's. */
 static int begun(struct cass_check *k, bool *ret, struct mf_error *err)
 {
+    bool book = false;
     *ret = false;
-    if (!mf_catalog_find(&k->here, CASS_BOOK, "chunk") || !k->db->migration[0]) {
+    if (cass_keyspace_there(k->db->cql, CASS_BOOK, &book, err) < 0) {
+        return -1;
+    }
+    if (!book || !k->db->migration[0]) {
         return 0;
     }
     MF_CLEANUP_BUF struct mf_buf q = {.max = 1024};
     mf_buf_puts(&q, "SELECT value FROM midflight.settings WHERE migration = ");
     cass_put_literal(&q, k->db->migration);
     mf_buf_puts(&q, " AND kind = 'instance'");
-    return cass_look_buf(k->db->cql, &q, 1, 0, take_any, ret, err) < 0 ? -1 : 0;
+    return unless_forbidden(cass_look_buf(k->db->cql, &q, 1, 0, take_any, ret, err), err);
 }
 
 int cass_check_contents(struct cass_check *k, struct mf_error *err)
 {
     bool resumed = false;
     size_t others = 0;
-    if (cass_catalog_read(k->db->cql, NULL, false, &k->here, err) < 0 || begun(k, &resumed, err) < 0) {
+    if (begun(k, &resumed, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < k->here.n; i++) {

@@ -110,8 +110,9 @@ static int agreed(struct mf_cql *c, uint32_t node, bool *ret, struct mf_error *e
     return compare(c, local, &first, ret, err) < 0 || compare(c, peers, &first, ret, err) < 0 ? -1 : 0;
 }
 
-static int agree_by(struct mf_cql *c, uint32_t node, int64_t until, struct mf_error *err)
+static int agree_by(struct mf_cql *c, uint32_t node, int64_t wanted, struct mf_error *err)
 {
+    int64_t until = cql_hurried(c, wanted);
     while (true) {
         bool same = false;
         int rc = agreed(c, node, &same, err);

@@ -2,8 +2,8 @@
  * One connection: streams, buffers, the socket.
  *
  * What it sends is in cql_send.c. An answer is given to whatever its stream was last used for; a stream whose request was given up stays used until its answer
- * comes. A connection that has said nothing for SILENT while it owes an answer is broken, whatever TCP thinks of it: after QUIET it is asked (OPTIONS,
- * which a node answers at once however slow its requests are), so silence is the node's or the network's.
+ * comes. A connection that has said nothing for a while is asked (OPTIONS, which a node answers at once however slow its requests are), and broken when it says
+ * nothing to that either, whatever TCP thinks of it: the silence is the node's or the network's.
  */
 #include "connector/cassandra/cql_net.h"
 
@@ -304,31 +304,45 @@ void cql_conn_event(struct cql_conn *k, uint32_t events, int64_t now)
 
 /* ---- time */
 
-static void probe(struct cql_conn *k)
+void cql_conn_probe(struct cql_conn *k, int64_t now)
 {
     struct mf_error err;
-    if (cql_put_options(&k->frames, k->wire.version, k->nslots, &err) == 0) {
+    if (!k->probing && k->state == CQL_C_READY && !k->dead &&
+        cql_put_options(&k->frames, k->wire.version, k->nslots, &err) == 0) {
         k->probing = true;
+        k->probed_us = now;
         k->dirty = true;
+        cql_tick_by(k->c, now + k->c->set.connect_us);
     }
+}
+
+/* It was asked, and has said nothing since for as long as a connect may take: this moment; INT64_MAX: it was not asked. */
+static int64_t broken_at(const struct cql_conn *k)
+{
+    int64_t since = k->heard_us > k->probed_us ? k->heard_us : k->probed_us;
+    return k->probing ? since + k->c->set.connect_us : INT64_MAX;
+}
+
+static void tick_young(struct cql_conn *k, int64_t now)
+{
+    struct mf_error err;
+    if (now >= k->opened_us + k->c->set.connect_us) {
+        mf_fail(&err, MF_RETRY, "MFTIME", "%s does not answer", k->address.name);
+        mf_hint(&err, "is it Cassandra that listens there, and does a firewall drop packets?");
+        cql_conn_break(k, &err);
+        return;
+    }
+    cql_tick_by(k->c, k->opened_us + k->c->set.connect_us);
 }
 
 void cql_conn_tick(struct cql_conn *k, int64_t now)
 {
-    struct mf_cql *c = k->c;
     struct mf_error err;
-    int64_t silent = CQL_QUIET_US + c->set.connect_us, quiet = k->used > 0 ? CQL_QUIET_US : IDLE_US;
     if (k->state != CQL_C_READY) {
-        if (now >= k->opened_us + c->set.connect_us) {
-            mf_fail(&err, MF_RETRY, "MFTIME", "%s does not answer", k->address.name);
-            mf_hint(&err, "is it Cassandra that listens there, and does a firewall drop packets?");
-            cql_conn_break(k, &err);
-            return;
-        }
-        cql_tick_by(c, k->opened_us + c->set.connect_us);
+        tick_young(k, now);
         return;
     }
-    if ((k->used > 0 || k->probing) && now >= k->heard_us + (k->used > 0 ? silent : IDLE_US + c->set.connect_us)) {
+    if (now >= broken_at(k)) {
         mf_fail(&err, MF_RETRY, "MFTIME", "%s has not said anything for %.1f s", k->address.name,
                 (double)(now - k->heard_us) / 1e6);
         cql_conn_break(k, &err);
@@ -339,10 +353,9 @@ void cql_conn_tick(struct cql_conn *k, int64_t now)
         cql_conn_break(k, &err);
         return;
     }
-    if (!k->probing && now >= k->heard_us + quiet) {
-        probe(k);
+    int64_t ask = k->heard_us + (k->used > 0 ? CQL_QUIET_US : IDLE_US);
+    if (now >= ask) {
+        cql_conn_probe(k, now);
     }
-    int64_t next =
-        k->probing ? k->heard_us + (k->used > 0 ? silent : IDLE_US + c->set.connect_us) : k->heard_us + quiet;
-    cql_tick_by(c, next > now ? next : now + MF_US_PER_SEC);
+    cql_tick_by(k->c, k->probing ? broken_at(k) : ask);
 }

@@ -1,6 +1,6 @@
 /*
- * The control connection: one to any node, besides those for requests. It is told of events, and asked for the ring after each of them, when it is new, and
- * every minute (an event may be lost). Losing it holds nobody up: requests go by the ring that is known until it stands again, at another node if
+ * The control connection: one to any node, besides those for requests. It is told of events, and asked for the ring after each of them (and a few times
+ * more: a node may tell of an event before its own tables do), when it is new, and every minute (an event may be lost). Losing it holds nobody up: requests go by the ring that is known until it stands again, at another node if
  * need be.
  */
 #include "connector/cassandra/cql_net.h"
@@ -10,8 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SETTLE_US  (200 * MF_US_PER_MS) /* events come in bursts */
-#define REFRESH_US (60 * MF_US_PER_SEC)
+#define SETTLE_US (200 * MF_US_PER_MS) /* events come in bursts */
+
+/* After the ring was read the n-th time since the last event. */
+static int64_t next_refresh_us(unsigned n)
+{
+    static const int64_t after[] = {1 * MF_US_PER_SEC, 4 * MF_US_PER_SEC, 15 * MF_US_PER_SEC, 60 * MF_US_PER_SEC};
+    return after[n < MF_ARRAY_LEN(after) ? n : MF_ARRAY_LEN(after) - 1];
+}
 
 /* The three answers a ring is made of. */
 struct cql_refresh {
@@ -151,7 +157,7 @@ static void finish(struct mf_cql *c)
     struct mf_error err = c->trouble;
     c->refreshing = NULL;
     int64_t now = mf_now_us();
-    c->refresh_us = now + REFRESH_US;
+    c->refresh_us = now + next_refresh_us(c->refreshes++);
     struct cql_ring *ring = r->failed ? NULL : cql_ring_read(c, r->got[LOCAL], r->got[PEERS], r->got[KEYSPACES], &err);
     refresh_free(r);
     if (ring) {
@@ -223,6 +229,7 @@ void cql_control_ready(struct mf_cql *c)
 void cql_refresh_soon(struct mf_cql *c)
 {
     int64_t at = mf_now_us() + SETTLE_US;
+    c->refreshes = 0;
     if (c->refreshing) {
         c->refresh_again = true;
     } else if (!c->refresh_us || c->refresh_us > at) {

@@ -119,14 +119,11 @@ static int check(const struct mf_cql_request *r, struct mf_error *err)
     return 0;
 }
 
-static int64_t deadline(struct mf_cql *c, const struct mf_cql_request *r, int64_t now)
+int64_t cql_hurried(struct mf_cql *c, int64_t until)
 {
-    int64_t until = now + (r->timeout_ms > 0 ? r->timeout_ms * MF_US_PER_MS : c->set.request_us);
     MF_LOCK_SCOPE(&c->lock);
-    if (c->hurry_until_us && pthread_equal(c->hurried, pthread_self()) && c->hurry_until_us < until) {
-        until = c->hurry_until_us;
-    }
-    return until;
+    bool ours = c->hurry_until_us && pthread_equal(c->hurried, pthread_self());
+    return ours && c->hurry_until_us < until ? c->hurry_until_us : until;
 }
 
 /* 0: there is room, and it is taken; 1: none. */
@@ -174,7 +171,8 @@ int cql_submit_as(struct mf_cql *c, struct mf_cql_inbox *in, enum cql_opcode opc
     op->tag = tag;
     op->inbox = in;
     op->started_us = mf_now_us();
-    op->deadline_us = deadline(c, r, op->started_us);
+    op->deadline_us =
+        cql_hurried(c, op->started_us + (r->timeout_ms > 0 ? r->timeout_ms * MF_US_PER_MS : c->set.request_us));
     size_t bytes = op->bytes; /* the op is not ours any more once it was submitted */
     if (take_room(in, bytes) == 1) {
         cql_op_free(op);

@@ -168,7 +168,7 @@ struct cql_conn {
     int16_t nslots, free, fresh;     /* -1: none */
     int used, orphans;
     bool probing, dirty;
-    int64_t opened_us, heard_us;
+    int64_t opened_us, heard_us, probed_us;
     bool dead;
 };
 
@@ -242,8 +242,8 @@ struct mf_cql {
     size_t control_turn;
     int control_failures;
     int64_t control_retry_us, refresh_us, tick_us; /* refresh 0: none is due */
-    int64_t refreshed_us;
     bool refresh_again;
+    unsigned refreshes;             /* since the last event */
     struct cql_refresh *refreshing; /* NULL: none is */
     struct cql_list homeless;       /* no node that could take them has a connection */
     struct cql_op **timers;
@@ -296,6 +296,8 @@ void cql_request_error(const struct cql_server_error *e, bool bound, struct mf_e
 
 /* ---- cql_inbox.c */
 
+/* until, or the moment by which the calling thread wants to be done (mf_cql_hurry). */
+int64_t cql_hurried(struct mf_cql *c, int64_t until);
 void cql_inbox_put(struct mf_cql_inbox *in, struct cql_reply *r); /* and gives back the op's reference */
 
 /* ---- cql_route.c: which node, and when */
@@ -330,6 +332,8 @@ void cql_conn_break(struct cql_conn *conn, const struct mf_error *err);
 void cql_conn_free(struct cql_conn *conn);
 void cql_conn_event(struct cql_conn *conn, uint32_t events, int64_t now);
 void cql_conn_tick(struct cql_conn *conn, int64_t now);
+/* Asks whether it is there still, if it is not being asked. */
+void cql_conn_probe(struct cql_conn *conn, int64_t now);
 /* Tells epoll what it waits for; how: EPOLL_CTL_*. */
 void cql_conn_watch(struct cql_conn *conn, int how);
 /* The op does not wait for this stream any more. */

@@ -118,6 +118,9 @@ void cql_node_lost(struct mf_cql *c, struct cql_node *n, struct cql_conn *k, boo
         }
     }
     int64_t now = mf_now_us();
+    for (int i = 0; i < n->nconns; i++) {
+        cql_conn_probe(n->conns[i], now); /* what ended one has often ended all */
+    }
     if (!refused) {
         n->nready--;
         n->retry_us = now; /* at once: it may have been the connection alone */

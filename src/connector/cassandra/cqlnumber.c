@@ -110,13 +110,13 @@ static bool put_digits(struct mf_buf *b, const uint8_t *p, size_t n, bool *ret_n
     if (!w) {
         return false;
     }
-    unsigned carry = negative; /* the magnitude of a negative number: all bits turned, and one */
+    unsigned carry =
+        negative; /* the magnitude of a negative number: all bits turned, and one; it has room in n bytes */
     for (size_t i = 0; i < n; i++) {
         unsigned v = (uint8_t)(p[n - 1 - i] ^ fill) + carry;
         carry = v >> 8;
         w[i / 4] |= (uint32_t)(v & 0xff) << i % 4 * 8;
     }
-    w[n / 4] |= carry << n % 4 * 8;
     while (nw > 0 && w[nw - 1] == 0) {
         nw--;
     }

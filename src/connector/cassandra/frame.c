@@ -129,7 +129,7 @@ static bool put_segments(struct mf_buf *b, bool lz4, const uint8_t *p, size_t n)
     return true;
 }
 
-/* Version 4: each body on its own, with its length in front. */
+/* Version 4: each body on its own, with its length in front. STARTUP is what asks for it. */
 static bool put_packed_frames(struct mf_buf *b, const uint8_t *p, size_t n)
 {
     while (n > 0) {
@@ -137,9 +137,10 @@ static bool put_packed_frames(struct mf_buf *b, const uint8_t *p, size_t n)
         if (size == 0) {
             return false;
         }
+        bool may = p[4] != CQL_STARTUP && p[4] != CQL_OPTIONS;
         mf_buf_append(b, p, CQL_HEADER);
         mf_buf_put_u32be(b, (uint32_t)(size - CQL_HEADER));
-        if (!b->failed && put_lz4(b, p + CQL_HEADER, size - CQL_HEADER) && b->len - at < size) {
+        if (may && !b->failed && put_lz4(b, p + CQL_HEADER, size - CQL_HEADER) && b->len - at < size) {
             b->data[at + 1] |= CQL_FLAG_COMPRESSED;
             mf_put_u32be(b->data + at + 5, (uint32_t)(b->len - at - CQL_HEADER));
         } else if (!b->failed) {

@@ -75,11 +75,12 @@ size_t cql_frame_begin(struct mf_buf *b, uint8_t version, int16_t stream, enum c
 /* Writes the length. On failure (the buffer's maximum, CQL_FRAME_MAX: MF_ROW, code MFBIG) b is as it was before cql_frame_begin, and not failed. */
 int cql_frame_end(struct mf_buf *b, size_t at, struct mf_error *err);
 
-/* How a connection speaks. All zero but version: before the answer to STARTUP. */
+/* How a connection speaks. All zero but version before STARTUP. */
 struct cql_wire {
     uint8_t version;
     bool segments; /* version 5, once the answer to STARTUP was read */
-    bool lz4;      /* STARTUP asked for COMPRESSION lz4, and was answered */
+    bool
+        lz4; /* STARTUP asked for it; in version 4 from then on, since its answer may be packed already; in version 5 with segments */
 };
 
 /* Appends to `ret` what goes over the wire for the n bytes of whole request frames. Small frames share segments. MF_FATAL MFBUG when the bytes are no

@@ -8,6 +8,7 @@
  */
 #include "connector/cassandra/make.h"
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "connector/cassandra/cass.h"
@@ -84,21 +85,23 @@ static int need_keyspaces(struct making *m, struct mf_error *err)
 
 /* ---- tables ---- */
 
-static int make_table(struct making *m, const struct mf_schema_table *t, struct mf_error *err)
+/* only_look: whether it can be. */
+static int make_table(struct making *m, const struct mf_schema_table *t, bool only_look, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf cql = {.max = (size_t)1 << 20};
     const struct mf_table *here = mf_catalog_find(&m->here, t->schema, t->name);
     if (cass_put_table(t, &cql, err) < 0) {
         return -1;
     }
-    if (here) {
-        return cass_table_usable(t, here, err);
+    if (here || only_look) {
+        return here ? cass_table_usable(t, here, err) : 0;
     }
     if (m->plan) {
         mf_buf_printf(m->plan, "%s;\n\n", mf_buf_str(&cql));
         return 0;
     }
-    if (mf_cql_schema(m->db->cql, mf_buf_str(&cql), CASS_AGREE_MS, err) < 0) {
+    if (MF_FAULT(err, "cassandra.schema_entry") ||
+        mf_cql_schema(m->db->cql, mf_buf_str(&cql), CASS_AGREE_MS, err) < 0) {
         mf_error_prefix(err, "making table %s.%s", t->schema, t->name);
         return -1;
     }
@@ -111,8 +114,9 @@ static int make_tables(struct making *m, struct mf_error *err)
     if (need_keyspaces(m, err) < 0 || cass_catalog_read(m->db->cql, &all, false, &m->here, err) < 0) {
         return -1;
     }
-    for (size_t i = 0; i < m->schema->ntables; i++) {
-        if (make_table(m, &m->schema->tables[i], err) < 0) {
+    for (size_t i = 0; i < 2 * m->schema->ntables; i++) { /* none is made where one cannot be */
+        bool only_look = i < m->schema->ntables;
+        if (make_table(m, &m->schema->tables[i % m->schema->ntables], only_look, err) < 0) {
             return -1;
         }
     }

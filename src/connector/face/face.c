@@ -214,6 +214,12 @@ static int commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct 
     return source_of(f)->commits_wait(f->own, pipe, ret, err);
 }
 
+static int waits_end(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_said, size_t n, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->waits_end(f->own, pipe, ret_said, n, err);
+}
+
 static int check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
                          struct mf_findings *out, struct mf_error *err)
 {
@@ -250,6 +256,7 @@ static const struct mf_source_ops source_ops = {
     .stream_wake = face_stream_wake,
     .stream_leave = face_stream_leave,
     .commits_wait = commits_wait,
+    .waits_end = waits_end,
     .check_waiting = check_waiting,
     .stream_drop = stream_drop,
     .heartbeat = heartbeat,
@@ -366,6 +373,7 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .streams = c->streams,
                                          .soft_hold = c->soft_hold,
                                          .reads_unordered = c->reads_unordered,
+                                         .confirms_acknowledge = c->confirms_acknowledge,
                                          .open = c->open,
                                          .close = close_face,
                                          .facts = facts,

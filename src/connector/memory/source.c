@@ -160,6 +160,7 @@ const struct mf_source_ops mem_source_ops = {
     .stream_wake = mf_default_stream_wake,
     .stream_leave = mf_default_stream_leave,
     .commits_wait = commits_wait,
+    .waits_end = mf_default_waits_end,
     .check_waiting = mf_default_check_waiting,
     .stream_drop = mem_stream_drop,
     .heartbeat = heartbeat,

@@ -1,4 +1,5 @@
 /* The connector's row. */
+#include "connector/defaults.h"
 #include "connector/mysql/canon.h"
 #include "connector/mysql/mysql_room.h"
 #include "connector/mysql/replica.h"
@@ -24,6 +25,7 @@ static const struct mf_source_ops source_ops = {
     .stream_wake = my_stream_wake,
     .stream_leave = my_stream_leave,
     .commits_wait = my_commits_wait,
+    .waits_end = mf_default_waits_end,
     .check_waiting = my_check_waiting,
     .stream_drop = my_stream_drop,
     .heartbeat = my_heartbeat,

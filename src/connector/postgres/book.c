@@ -309,12 +309,14 @@ int pg_epoch_write(struct mf_db *mdb, const struct mf_pipe_id *pipe, const struc
     PG_CLEANUP_RESULT PGresult *r = NULL;
     MF_CLEANUP_BUF struct mf_buf sql = {.max = PG_SQL_MAX};
     /* One statement string is one transaction. Its lock is the one that decisions take: pg_settle waits for this as well. */
-    mf_buf_printf(&sql,
-                  "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
-                  " WHERE pg_catalog.current_setting('synchronous_commit') = 'off';"
-                  " SELECT pg_catalog.set_config('lock_timeout', '%d', true);"
-                  " SELECT pg_catalog.pg_advisory_xact_lock(%lld); ",
-                  PG_DECIDE_WAIT_MS, (long long)pg_decide_key(pipe));
+    mf_buf_printf(
+        &sql,
+        "SET LOCAL synchronous_commit TO DEFAULT;" /* as synchronous as the server's commits are, but not less than on disk */
+        " SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
+        " WHERE pg_catalog.current_setting('synchronous_commit') = 'off';"
+        " SELECT pg_catalog.set_config('lock_timeout', '%d', true);"
+        " SELECT pg_catalog.pg_advisory_xact_lock(%lld); ",
+        PG_DECIDE_WAIT_MS, (long long)pg_decide_key(pipe));
     pg_put_epoch_upsert(&sql, pipe, e);
     if (pg_lease(l.db, &l.conn, err) < 0) {
         return -1;

@@ -8,7 +8,8 @@
  *   settings  what a table's setting was before we changed it, put back by cleanup:
  *             kind 'identity fwd', object the table's oid, value what follows REPLICA IDENTITY; and what is ours there:
  *             'published fwd', 'slot fwd' (prepare.c), 'gate' (gate.c)
- *             and whose the migration is: kind 'owner', object 'state', value 'token host path' (owner.c)
+ *             what synchronous_standby_names was, and what it was made: 'standby names' (standby.c)
+             and whose the migration is: kind 'owner', object 'state', value 'token host path' (owner.c)
  */
 #ifndef MF_CONNECTOR_POSTGRES_BOOK_H
 #define MF_CONNECTOR_POSTGRES_BOOK_H

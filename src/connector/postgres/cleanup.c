@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "connector/postgres/book.h"
 #include "connector/postgres/schema.h"
+#include "connector/postgres/standby.h"
 #include "connector/postgres/target.h"
 
 #include <string.h>
@@ -51,11 +52,12 @@ int pg_cleanup(struct mf_db *mdb, const struct mf_pipe_id *pipe, struct mf_error
 {
     PG_LEASE(pg_db_of(mdb), l);
     bool exists = false;
+    char said[300];
     pg_dump_forget(pg_db_of(mdb));
     const struct mf_gate_options o = {.lock_ms = CLEANUP_LOCK_MS, .total_ms = CLEANUP_TOTAL_MS};
-    if (pg_lease(l.db, &l.conn, err) < 0 || pg_book_exists(l.conn, &exists, err) < 0 ||
-        (exists && pg_gate_remove(mdb, pipe, &o, err) < 0) || drop_streams(mdb, pipe, err) < 0 ||
-        MF_FAULT(err, "postgres.streams_dropped")) {
+    if (pg_lease(l.db, &l.conn, err) < 0 || pg_waits_end(mdb, pipe, said, sizeof said, err) < 0 ||
+        pg_book_exists(l.conn, &exists, err) < 0 || (exists && pg_gate_remove(mdb, pipe, &o, err) < 0) ||
+        drop_streams(mdb, pipe, err) < 0 || MF_FAULT(err, "postgres.streams_dropped")) {
         return -1;
     }
     return exists ? drop_rows(l.conn, pipe, err) : 0;

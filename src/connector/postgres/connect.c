@@ -175,6 +175,9 @@ static int set_up(struct pg_db *db, PGconn *c, unsigned flags, struct mf_error *
     if (version >= 170000) {
         mf_buf_puts(&b, "pg_catalog.set_config('transaction_timeout', '0', false), ");
     }
+    if (flags & PG_CONN_LOCAL) {
+        mf_buf_puts(&b, "pg_catalog.set_config('synchronous_commit', 'local', false), ");
+    }
     const char *encoding = PQparameterStatus(c, "server_encoding");
     if (mf_streq(encoding, "SQL_ASCII")) {
         mf_buf_puts(&b, "pg_catalog.set_config('client_encoding', 'SQL_ASCII', false), ");
@@ -244,6 +247,7 @@ static int statement_ms(const struct pg_db *db, int64_t *ret_until_us)
 int pg_lease(struct pg_db *db, PGconn **ret, struct mf_error *err)
 {
     PGconn *c = NULL;
+    unsigned local = pg_local(db);
     pthread_mutex_lock(&db->lock);
     int64_t until_us;
     int timeout_ms = statement_ms(db, &until_us);
@@ -256,7 +260,7 @@ int pg_lease(struct pg_db *db, PGconn **ret, struct mf_error *err)
         PQfinish(c);
         c = NULL;
     }
-    if (!c && pg_connect(db, "control", 0, &c, err) < 0) {
+    if (!c && pg_connect(db, "control", local, &c, err) < 0) {
         return -1;
     }
     pg_answer_until(c, until_us);
@@ -265,7 +269,7 @@ int pg_lease(struct pg_db *db, PGconn **ret, struct mf_error *err)
         PQfinish(c);
         c = NULL;
         /* Lost just now: once more on a new one. */
-        if (!lost || pg_connect(db, "control", 0, &c, err) < 0 || pg_set_timeouts(c, timeout_ms, 0, err) < 0) {
+        if (!lost || pg_connect(db, "control", local, &c, err) < 0 || pg_set_timeouts(c, timeout_ms, 0, err) < 0) {
             PQfinish(c);
             return -1;
         }
@@ -401,8 +405,9 @@ int pg_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *
     db->connect_timeout_s = o->connect_timeout_s > 0 ? o->connect_timeout_s : 10;
     db->statement_timeout_ms = o->statement_timeout_ms;
     pthread_mutex_init(&db->lock, NULL);
+    pthread_mutex_init(&db->asking, NULL);
     PGconn *c = NULL;
-    if (parse_url(db, o->url, err) < 0 || pg_connect(db, "control", 0, &c, err) < 0) {
+    if (parse_url(db, o->url, err) < 0 || pg_connect(db, "control", pg_local(db), &c, err) < 0) {
         goto fail;
     }
     if (PQserverVersion(c) < 100000) {
@@ -432,6 +437,7 @@ void pg_close(struct mf_db *base)
     while (db->nidle > 0) {
         PQfinish(db->idle[--db->nidle]);
     }
+    PQfinish(db->asker);
     PQconninfoFree(db->params);
     if (db->password) {
         explicit_bzero(db->password, strlen(db->password));
@@ -440,6 +446,7 @@ void pg_close(struct mf_db *base)
     free(db->state_dir);
     free(db->migration);
     pthread_mutex_destroy(&db->lock);
+    pthread_mutex_destroy(&db->asking);
     free(db);
 }
 

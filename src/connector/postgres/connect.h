@@ -43,6 +43,12 @@ struct pg_db {
     int64_t hurry_until_us; /* 0: nobody is in a hurry */
     pthread_t hurried;      /* the thread that is */
     double load_capacity;   /* see pg_load */
+    /* standby_wait.c */
+    pthread_mutex_t asking; /* guards what follows */
+    PGconn *asker;          /* asks whether commits wait: one session, which sees each reload of the settings */
+    char loaded[64];        /* when the last one was */
+    uint64_t reloads;
+    bool wait_seen; /* since then a COMMIT was seen waiting */
 };
 
 static inline struct pg_db *pg_db_of(struct mf_db *db)
@@ -53,6 +59,13 @@ static inline struct pg_db *pg_db_of(struct mf_db *db)
 /* ---- connections ---- */
 
 #define PG_CONN_REPLICATION 1u /* a walsender (replication=database): simple queries and replication commands only */
+/* Commits wait for no standby, which may be ourselves (standby.h): they are on this server's disk when they return, as always. */
+#define PG_CONN_LOCAL 2u
+/* For bookkeeping: on the source it must not wait for ourselves, on the thread that has to see to it. */
+static inline unsigned pg_local(const struct pg_db *db)
+{
+    return db->base.side == MF_SOURCE ? PG_CONN_LOCAL : 0;
+}
 
 /* Opens a connection named "midflight <what>" in the server's lists, set up as the note above says; the caller's
  * statement_timeout is none. MF_RETRY when the server cannot be reached, MF_FATAL when it refuses us or is another server

@@ -240,7 +240,7 @@ static int standing(PGconn *c, const struct mf_pipe_id *pipe, PGresult **ret, st
 static int open_session(struct pg_db *db, const struct mf_gate_options *o, PGconn **ret, struct mf_error *err)
 {
     MF_CLEANUP(pg_conn_finish_p) PGconn *c = NULL;
-    if (pg_connect(db, "gate", 0, &c, err) < 0 || pg_hasten_vacuum(c, err) < 0 ||
+    if (pg_connect(db, "gate", pg_local(db), &c, err) < 0 || pg_hasten_vacuum(c, err) < 0 ||
         pg_set_timeouts(c, 0, o->lock_ms, err) < 0) {
         return -1;
     }

@@ -3,6 +3,7 @@
 
 #include "connector/defaults.h"
 #include "connector/postgres/canon.h"
+#include "connector/postgres/standby.h"
 #include "connector/postgres/wire.h"
 
 #include <stdio.h>
@@ -27,6 +28,8 @@ const struct mf_connector mf_connector_postgres = {
     .can_target = true,
     .streams = true,
     .order_is_bytes = true,
+    .commits_can_wait = true,
+    .confirms_acknowledge = true,
     .open = pg_open,
     .close = pg_close,
     .facts = pg_facts,
@@ -49,11 +52,12 @@ const struct mf_source_ops mf_pg_source_ops = {
     .stream_next = pg_stream_next,
     .stream_ack = pg_stream_ack,
     .stream_close = pg_stream_close,
-    .stream_confirm = mf_default_stream_confirm,
-    .stream_wake = mf_default_stream_wake,
-    .stream_leave = mf_default_stream_leave,
-    .commits_wait = mf_default_commits_wait,
-    .check_waiting = mf_default_check_waiting,
+    .stream_confirm = pg_stream_confirm,
+    .stream_wake = pg_stream_wake,
+    .stream_leave = pg_stream_leave,
+    .commits_wait = pg_commits_wait,
+    .waits_end = pg_waits_end,
+    .check_waiting = pg_check_waiting,
     .stream_drop = pg_stream_drop,
     .heartbeat = pg_heartbeat,
     .position = pg_position_now,

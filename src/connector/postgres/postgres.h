@@ -61,6 +61,10 @@ int pg_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct
 int pg_stream_next(struct mf_stream *st, int timeout_ms, struct mf_item *ret, struct mf_error *err);
 int pg_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err);
 void pg_stream_close(struct mf_stream *st);
+/* stream_wait.c */
+int pg_stream_confirm(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err);
+void pg_stream_wake(struct mf_stream *st);
+int pg_stream_leave(struct mf_stream *st, struct mf_error *err);
 
 /* beat.c */
 int pg_heartbeat(struct mf_db *db, const struct mf_pipe_id *pipe, const char *marker, struct mf_position *ret_after,

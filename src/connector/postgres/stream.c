@@ -3,7 +3,7 @@
  * Streaming Replication Parameters" in PostgreSQL's manual).
  *
  * What must hold: the server hears only positions that midflight has made durable, as written, flushed and applied
- * alike; it hears from us well within its wal_sender_timeout, whether or not there is anything new, because
+ * alike (while commits wait for it, only what is confirmed: stream_wait.c); it hears from us well within its wal_sender_timeout, whether or not there is anything new, because
  * every call of next and of ack sends a status when one is due. (While capture may not read, with a full spool, it
  * must keep calling ack.) And nothing before `from` is handed out as committed: the server skips those transactions by
  * itself, but a large one can have been streamed in pieces before its commit; then its commit becomes an abort.
@@ -11,14 +11,13 @@
  * PROGRESS comes from the server's keepalives: their position says that every commit before it has been sent. It is
  * never told to run backwards: a walsender begins reading at the slot's restart position, behind what is confirmed.
  */
-#include "connector/postgres/postgres.h"
+#include "connector/postgres/stream.h"
 
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/mem.h"
-#include "connector/postgres/decode.h"
-#include "connector/postgres/slot.h"
-#include "connector/postgres/truncate.h"
+#include "base/str.h"
+#include "connector/postgres/standby.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -27,27 +26,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define PG_EPOCH_US INT64_C(946684800000000)
 #define NEAR_US     1000  /* round trip */
 #define WINDOW      49152 /* above half of the first one, 64 kB: a sender may wait for that much room */
-
-struct pg_stream {
-    struct mf_stream base;
-    char slot[PG_SLOT_NAME];
-    PGconn *conn;
-    struct pg_decoder *decoder;
-    struct mf_catalog catalog;     /* keys of tables, read again when an unknown one appears */
-    struct pg_truncates truncates; /* servers that tell of them by a row of ours */
-    char migration[41];
-    const char **key_names; /* scratch of the key lookup */
-    char *message;          /* libpq's buffer behind the last item */
-    uint64_t from, told;    /* nothing <= from is new; told: the last commit or progress handed out */
-    uint64_t durable;       /* what may be acknowledged */
-    int64_t status_every_us, status_due_us;
-    unsigned unchecked; /* messages since the clock was looked at */
-};
 
 /* ---- keys from the catalogue ---- */
 
@@ -63,6 +48,7 @@ static int reread(void *ctx, struct mf_error *err)
     return 0;
 }
 
+/* While commits wait, the one that made the table may do so still: it is shown to nobody, and its locks are held. Looked up without. */
 static void key_of(void *ctx, const struct mf_table *t, const char *const **ret_names, size_t *ret_n)
 {
     struct pg_stream *st = ctx;
@@ -71,7 +57,9 @@ static void key_of(void *ctx, const struct mf_table *t, const char *const **ret_
         return;
     }
     const struct mf_table *known = mf_catalog_by_id(&st->catalog, t->id);
-    if (!known) {
+    if (!known && st->waits) {
+        st->alone = true;
+    } else if (!known) {
         struct mf_error ignored = {0}; /* without it the stream's own flags are believed */
         if (reread(st, &ignored) == 0) {
             known = mf_catalog_by_id(&st->catalog, t->id);
@@ -189,26 +177,37 @@ static void narrow_window(PGconn *c)
     }
 }
 
+/* Nobody answers whoever waits; the name may stand there from a stream that broke. What fails here is said by what failed first. */
+static void give_up(struct pg_stream *st)
+{
+    char said[300];
+    struct mf_error ignored = {0};
+    pg_waits_end(st->base.db, &st->pipe, said, sizeof said, &ignored);
+}
+
 int pg_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                    struct mf_stream **ret, struct mf_error *err)
 {
     struct pg_db *db = pg_db_of(base);
-    if (commits_wait) {
-        return mf_fail(err, MF_FATAL, "MFUNSUP", "a PostgreSQL source cannot let its commits wait for a stream");
-    }
     struct pg_stream *st = mf_xcalloc(1, sizeof *st);
     st->base.db = base;
     st->from = from ? from->order : 0;
     st->key_names = mf_xcalloc(UINT16_MAX, sizeof *st->key_names);
     pg_pipe_name(pipe, st->slot);
-    snprintf(st->migration, sizeof st->migration, "%s", pipe->migration);
+    st->pipe = *pipe;
+    st->waits = commits_wait;
+    st->wake = commits_wait ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
     st->truncates = (struct pg_truncates){.catalog = &st->catalog, .reread = reread, .ctx = st};
-    char what[96];
-    snprintf(what, sizeof what, "%s stream %s", pipe->migration, pg_direction(pipe->direction));
+    char name[PG_STANDBY_NAME];
+    pg_standby_name(pipe, name);
     PG_LEASE(db, control);
     if (pg_lease(db, &control.conn, err) < 0 || read_timeout(st, control.conn, err) < 0 ||
         check_slot(st, control.conn, err) < 0 || pg_catalog_read(base, NULL, &st->catalog, err) < 0 ||
-        pg_connect(db, what, PG_CONN_REPLICATION, &st->conn, err) < 0 || start_replication(st, err) < 0) {
+        pg_connect(db, name + sizeof "midflight", PG_CONN_REPLICATION, &st->conn, err) < 0 ||
+        start_replication(st, err) < 0 || (commits_wait && pg_standby_begin(db, pipe, err) < 0)) {
+        if (commits_wait) {
+            give_up(st);
+        }
         pg_stream_close(&st->base);
         return -1;
     }
@@ -226,6 +225,9 @@ void pg_stream_close(struct mf_stream *base)
     struct pg_stream *st = (struct pg_stream *)base;
     PQfreemem(st->message);
     PQfinish(st->conn);
+    if (st->wake >= 0) {
+        close(st->wake);
+    }
     pg_decoder_free(st->decoder);
     mf_catalog_free(&st->catalog);
     free(st->truncates.tables);
@@ -235,14 +237,15 @@ void pg_stream_close(struct mf_stream *base)
 
 /* ---- status ---- */
 
-static int send_status(struct pg_stream *st, struct mf_error *err)
+int pg_stream_send_status(struct pg_stream *st, struct mf_error *err)
 {
     char m[34];
     int64_t now = mf_now_us();
+    uint64_t upto = st->waits ? st->confirmed : st->durable;
     m[0] = 'r';
-    mf_put_u64be(m + 1, st->durable);  /* written */
-    mf_put_u64be(m + 9, st->durable);  /* flushed */
-    mf_put_u64be(m + 17, st->durable); /* applied */
+    mf_put_u64be(m + 1, upto);  /* written */
+    mf_put_u64be(m + 9, upto);  /* flushed */
+    mf_put_u64be(m + 17, upto); /* applied */
     mf_put_u64be(m + 25, (uint64_t)(mf_wall_us() - PG_EPOCH_US));
     m[33] = 0; /* no reply wanted */
     if (PQputCopyData(st->conn, m, sizeof m) != 1 || PQflush(st->conn) != 0) {
@@ -262,9 +265,11 @@ int pg_stream_ack(struct mf_stream *base, const struct mf_position *durable, str
     }
     if (durable->order > st->durable) {
         st->durable = durable->order;
-        return send_status(st, err);
+        if (!st->waits) {
+            return pg_stream_send_status(st, err);
+        }
     }
-    return mf_now_us() >= st->status_due_us ? send_status(st, err) : 0;
+    return mf_now_us() >= st->status_due_us ? pg_stream_send_status(st, err) : 0;
 }
 
 /* ---- messages ---- */
@@ -294,11 +299,16 @@ static int stream_ended(struct pg_stream *st, struct mf_error *err)
 static int take_data(struct pg_stream *st, int len, struct mf_item *ret, struct mf_error *err)
 {
     if (pg_decode(st->decoder, st->message + 25, (size_t)len - 25, ret, err) < 0 ||
-        pg_truncate_item(&st->truncates, st->migration, ret, err) < 0) {
+        pg_truncate_item(&st->truncates, st->pipe.migration, ret, err) < 0) {
         struct mf_position at;
         pg_position(mf_get_u64be(st->message + 1), &at);
         mf_error_prefix(err, "at %s of slot \"%s\"", at.token, st->slot);
         return -1;
+    }
+    if (st->alone) {
+        return mf_fail(err, MF_RETRY, "MFALONE",
+                       "commits on %s cannot wait while the definition of a new table is read there",
+                       pg_db_of(st->base.db)->facts.host);
     }
     if (ret->kind != MF_ITEM_COMMIT) {
         return 0;
@@ -326,7 +336,7 @@ static int take_keepalive(struct pg_stream *st, struct mf_item *ret, struct mf_e
         ret->commit_time_us = (int64_t)mf_get_u64be(st->message + 9) + PG_EPOCH_US;
         pg_position(end, &ret->position);
     }
-    return reply ? send_status(st, err) : 0;
+    return reply ? pg_stream_send_status(st, err) : 0;
 }
 
 static int wait_for_more(struct pg_stream *st, int64_t until_us, bool *ret_timeout, struct mf_error *err)
@@ -334,17 +344,22 @@ static int wait_for_more(struct pg_stream *st, int64_t until_us, bool *ret_timeo
     int64_t now = mf_now_us();
     int64_t wake = st->status_due_us < until_us ? st->status_due_us : until_us;
     int ms = wake > now ? (int)((wake - now + 999) / 1000) : 0;
-    struct pollfd p = {.fd = PQsocket(st->conn), .events = POLLIN};
-    int n = poll(&p, 1, ms);
+    struct pollfd p[] = {{.fd = PQsocket(st->conn), .events = POLLIN}, {.fd = st->wake, .events = POLLIN}};
+    int n = poll(p, MF_ARRAY_LEN(p), ms); /* a negative descriptor is none */
     if (n < 0 && errno != EINTR) {
         return mf_fail(err, MF_RETRY, "08006", "waiting for the change stream: %s", strerror(errno));
     }
-    if (n > 0 && !PQconsumeInput(st->conn)) {
+    if (n > 0 && p[0].revents && !PQconsumeInput(st->conn)) {
         return pg_fail_conn(st->conn, err);
     }
+    bool woken = n > 0 && p[1].revents;
+    if (woken) {
+        uint64_t times;
+        woken = read(st->wake, &times, sizeof times) > 0;
+    }
     now = mf_now_us();
-    *ret_timeout = n == 0 && now >= until_us;
-    return now >= st->status_due_us ? send_status(st, err) : 0;
+    *ret_timeout = woken || (n == 0 && now >= until_us);
+    return now >= st->status_due_us ? pg_stream_send_status(st, err) : 0;
 }
 
 /* Looking at the clock for every row would cost more than decoding it. */
@@ -354,7 +369,7 @@ static int status_if_due(struct pg_stream *st, struct mf_error *err)
         return 0;
     }
     st->unchecked = 0;
-    return mf_now_us() >= st->status_due_us ? send_status(st, err) : 0;
+    return mf_now_us() >= st->status_due_us ? pg_stream_send_status(st, err) : 0;
 }
 
 int pg_stream_next(struct mf_stream *base, int timeout_ms, struct mf_item *ret, struct mf_error *err)

@@ -3,11 +3,12 @@
 
 #include "connector/defaults.h"
 #include "connector/postgres/load.h"
+#include "connector/postgres/standby.h"
 
 const struct mf_target_ops mf_pg_target_ops = {
     .check = pg_check_target,
     .check_queries = mf_default_check_queries,
-    .check_durable = mf_default_check_durable,
+    .check_durable = pg_check_durable,
     .check_accounts = mf_default_check_accounts,
     .schema_apply = pg_schema_apply,
     .schema_plan = pg_schema_plan,

@@ -35,6 +35,11 @@ struct backend {
     struct mf_error err;
     const char *phase;
     struct mf_flags_view flags;
+    /* fences */
+    bool fence_held; /* the question for a position waits */
+    int questions, nudges;
+    uint64_t at, passed;
+    bool no_stream;
 };
 
 struct server {
@@ -101,6 +106,42 @@ UNUSED static void fake_flags(void *ctx, struct mf_flags_view *ret)
     pthread_mutex_unlock(&b->lock);
 }
 
+UNUSED static int fake_fence(void *ctx, struct mf_fence *ret, struct mf_error *err)
+{
+    struct backend *b = ctx;
+    pthread_mutex_lock(&b->lock);
+    b->questions++;
+    pthread_cond_broadcast(&b->changed);
+    while (b->fence_held) {
+        pthread_cond_wait(&b->changed, &b->lock);
+    }
+    *ret = (struct mf_fence){.direction = MF_REVERSE, .at = {.order = b->at, .token = "0/16"}};
+    int rc = b->no_stream ? mf_fail(err, MF_RETRY, "MFNOSTREAM", "the stream does not run") : 0;
+    pthread_mutex_unlock(&b->lock);
+    return rc;
+}
+
+UNUSED static int fake_fence_passed(void *ctx, const struct mf_fence *f, bool *ret, uint64_t *ret_refused,
+                                    struct mf_error *err)
+{
+    struct backend *b = ctx;
+    (void)err;
+    pthread_mutex_lock(&b->lock);
+    *ret = b->passed >= f->at.order;
+    *ret_refused = 0;
+    pthread_mutex_unlock(&b->lock);
+    return 0;
+}
+
+UNUSED static void fake_fence_nudge(void *ctx)
+{
+    struct backend *b = ctx;
+    pthread_mutex_lock(&b->lock);
+    b->nudges++;
+    pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+}
+
 /* In a directory of its own; listen and token may be NULL. */
 UNUSED static void server_start(struct server *s, const char *listen, const char *token)
 {
@@ -118,7 +159,8 @@ UNUSED static void server_start(struct server *s, const char *listen, const char
     if (token) {
         assert_mf_ok(mf_config_set(s->config, "api.token", token, &err), &err);
     }
-    struct mf_api_backend b = {&s->backend, fake_status, fake_request, fake_quarantine, fake_flags};
+    struct mf_api_backend b = {&s->backend, fake_status, fake_request,      fake_quarantine,
+                               fake_flags,  fake_fence,  fake_fence_passed, fake_fence_nudge};
     assert_mf_ok(mf_api_start(&b, s->config, &s->api, &err), &err);
 }
 

@@ -90,7 +90,8 @@ static void a_socket_left_behind_is_replaced_a_live_one_is_not(void **state)
     struct mf_api *second = NULL;
     struct mf_error err = {0};
     server_start(&s, NULL, NULL);
-    struct mf_api_backend b = {&s.backend, fake_status, fake_request, fake_quarantine, fake_flags};
+    struct mf_api_backend b = {&s.backend, fake_status, fake_request,      fake_quarantine,
+                               fake_flags, fake_fence,  fake_fence_passed, fake_fence_nudge};
     assert_mf_fails(mf_api_start(&b, s.config, &second, &err), &err, MF_USAGE, "another process serves");
     expect(&s, "/v1/status", NULL, 200, "synced"); /* the first was not harmed */
     mf_api_stop(s.api);
@@ -121,7 +122,8 @@ static void a_long_directory_name_works(void **state)
     assert_mf_ok(mf_config_from_urls("mem://a", "mem://b", &c, &err), &err);
     assert_mf_ok(mf_config_set(c, "state", dir, &err), &err);
     assert_mf_ok(mf_config_set(c, "migration", "shop", &err), &err);
-    struct mf_api_backend b = {&backend, fake_status, fake_request, fake_quarantine, fake_flags};
+    struct mf_api_backend b = {&backend,   fake_status, fake_request,      fake_quarantine,
+                               fake_flags, fake_fence,  fake_fence_passed, fake_fence_nudge};
     assert_mf_ok(mf_api_start(&b, c, &api, &err), &err);
     assert_mf_ok(mf_api_socket_path(dir, path, sizeof(path), &dirfd, &err), &err);
     assert_true(dirfd >= 0 && strlen(path) < 100);
@@ -150,7 +152,8 @@ static void an_address_that_cannot_be_is_said(void **state)
     struct mf_error err = {0};
     server_start(&s, NULL, NULL);
     mf_api_stop(s.api);
-    struct mf_api_backend b = {&s.backend, fake_status, fake_request, fake_quarantine, fake_flags};
+    struct mf_api_backend b = {&s.backend, fake_status, fake_request,      fake_quarantine,
+                               fake_flags, fake_fence,  fake_fence_passed, fake_fence_nudge};
     assert_mf_ok(mf_config_set(s.config, "api.listen", "192.0.2.1:1", &err), &err);
     assert_mf_fails(mf_api_start(&b, s.config, &second, &err), &err, MF_USAGE, "cannot listen on 192.0.2.1:1");
     s.api = NULL;

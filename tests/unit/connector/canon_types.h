@@ -73,4 +73,24 @@ static inline bool cass_test_type(const char *text, struct mf_type *ret)
     return true;
 }
 
+/* An own value of a CQL type has bytes, and those are read as the same. What the server alone can read (OPAQUE) is not looked at. */
+static inline bool cass_test_has_bytes(const char *text, const struct mf_value *own)
+{
+    const struct cql_type *type = NULL;
+    struct mf_type t;
+    struct mf_error err = {0};
+    MF_CLEANUP_ARENA struct mf_arena arena = {.max_bytes = 1 << 20};
+    MF_CLEANUP_BUF struct mf_buf bytes = {.max = 1 << 20}, again = {.max = 1 << 20};
+    const char *space = strchr(text, ' ');
+    cass_test_type(text, &t);
+    if (t.kind == MF_KIND_OPAQUE || own->kind != MF_TEXT) {
+        return true;
+    }
+    return cql_type_parse(text, space ? (size_t)(space - text) : strlen(text), NULL, NULL, &arena, &type, &err) == 0 &&
+           cql_value_put(type, own->data, own->len, &bytes, &err) == 0 && bytes.len >= 4 &&
+           cql_value_text(type, (struct cql_bytes){.p = (const uint8_t *)bytes.data + 4, .n = (int32_t)bytes.len - 4},
+                          &again, &err) == 0 &&
+           again.len == own->len && memcmp(mf_buf_str(&again), own->data, own->len) == 0;
+}
+
 #endif

@@ -104,6 +104,9 @@ static void values_go_both_ways(void **state)
             fail_msg("%s of %s: %s", both_ways[i].canon, both_ways[i].type, err.text);
         }
         assert_value(both_ways[i].type, &back, both_ways[i].back ? both_ways[i].back : both_ways[i].own);
+        if (!cass_test_has_bytes(both_ways[i].type, &back)) {
+            fail_msg("%.*s has no bytes of %s", (int)back.len, back.data, both_ways[i].type);
+        }
     }
 }
 
@@ -264,6 +267,7 @@ static void every_model_type_has_a_column(void **state)
     }
     assert_true(cass_type_fits("timestamp", &(struct mf_type){.kind = MF_KIND_INSTANT, .scale = 6}));
     assert_true(cass_type_fits("timestamp", &(struct mf_type){.kind = MF_KIND_DATETIME, .scale = 6}));
+    assert_true(cass_type_fits("bigint", &(struct mf_type){.kind = MF_KIND_INT, .bits = 64, .is_unsigned = true}));
     assert_false(cass_type_fits("counter", &(struct mf_type){.kind = MF_KIND_INT, .bits = 64}));
     assert_false(cass_type_fits("varint", &(struct mf_type){.kind = MF_KIND_DECIMAL, .precision = 10, .scale = 2}));
     assert_false(cass_type_fits("int", &(struct mf_type){.kind = MF_KIND_DATE}));
@@ -290,6 +294,7 @@ static void losses_are_told(void **state)
         {"timestamp", {.kind = MF_KIND_DATETIME, .scale = 0}, false, "UTC"},
         {"time", {.kind = MF_KIND_TIME}, false, "24:00"},
         {"smallint", {.kind = MF_KIND_INT, .bits = 32}, false, "range"},
+        {"bigint", {.kind = MF_KIND_INT, .bits = 64, .is_unsigned = true}, false, "range"},
         {"decimal", {.kind = MF_KIND_DECIMAL}, false, "NaN"},
         {"text", {.kind = MF_KIND_JSON}, false, "look into"},
     };

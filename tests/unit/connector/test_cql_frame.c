@@ -179,6 +179,8 @@ static void what_is_not_ours_is_refused(void **state)
 static void segments_that_lie_are_refused(void **state)
 {
     (void)state;
+    static const char *const why[] = {"longer than its segment", "another segment before", "a segment of nothing",
+                                      "longer than their frame"};
     struct mf_error err = {0};
     struct cql_frame f;
     size_t room;
@@ -205,8 +207,9 @@ static void segments_that_lie_are_refused(void **state)
                 mf_put_u32le(second + 6, cql_crc32("", 0));
             } else { /* it comes twice */
                 size_t n = (size_t)(w + wire.len - second);
-                assert_int_equal(mf_buf_append(&wire, second, n), 0);
+                assert_int_equal(mf_buf_reserve(&wire, n), 0);
                 second = (uint8_t *)wire.data + 6 + CQL_SEGMENT_MAX + 4;
+                assert_int_equal(mf_buf_append(&wire, second, n), 0);
                 mf_put_u32be(wire.data + 6 + 5, (uint32_t)body + 100);
                 mf_put_u32le(second - 4, cql_crc32(wire.data + 6, CQL_SEGMENT_MAX));
             }
@@ -229,6 +232,7 @@ static void segments_that_lie_are_refused(void **state)
         assert_int_equal(rc, -1);
         assert_int_equal(err.cls, MF_RETRY);
         assert_string_equal(err.code, "MFPROTO");
+        assert_non_null(strstr(err.text, why[what]));
     }
 }
 

@@ -170,11 +170,32 @@ static bool holds(struct world *w)
     return false;
 }
 
+/* An origin that takes what is confirmed for acknowledged forgets it: then it is durable here. */
+static bool durable(struct world *w)
+{
+    struct mf_capture_stats s;
+    mf_capture_stats(w->pipe->capture, &s);
+    return !w->connector || s.durable.order >= mf_mem_answered(w->src);
+}
+
+static int confirm_and_forget(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err)
+{
+    const struct mf_source_ops *own = mf_connector_memory.source;
+    return own->stream_confirm(st, upto, err) < 0 ? -1 : own->stream_ack(st, upto, err);
+}
+
 static bool run(uint64_t seed, int trouble)
 {
     struct world w;
     bool was_on = false;
+    /* Half of them with an origin that forgets what is confirmed, as PostgreSQL does. */
+    struct mf_source_ops ops = *mf_connector_memory.source;
+    struct mf_connector acknowledges = mf_connector_memory;
+    ops.stream_confirm = confirm_and_forget;
+    acknowledges.source = &ops;
+    acknowledges.confirms_acknowledge = true;
     world_new(&w, seed, trouble);
+    w.connector = seed / 4 % 2 ? &acknowledges : NULL;
     w.wait = seed % 2 ? &degrade : &patient;
     world_run(&w);
     for (int i = 0; i < 6000; i++) {
@@ -188,6 +209,9 @@ static bool run(uint64_t seed, int trouble)
             }
         }
         world_step(&w);
+        if (!durable(&w)) {
+            fail_msg("seed %" PRIu64 ": confirmed, and not durable (step %d)", seed, i);
+        }
         if (state(mf_capture_dual(w.pipe->capture), mf_now_us()) == MF_DUAL_ON) {
             was_on = true;
             if (!holds(&w)) {

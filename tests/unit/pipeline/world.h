@@ -35,7 +35,8 @@ struct world {
     bool keep_rejected, heal;
     int64_t max_quarantined, retry_ms;
     double max_load;
-    const struct mf_wait_policy *wait; /* dual writes */
+    const struct mf_wait_policy *wait;    /* dual writes */
+    const struct mf_connector *connector; /* of the source; NULL: memory's own */
 };
 
 static inline uint32_t world_random(struct world *w, uint32_t n)
@@ -173,7 +174,11 @@ static inline void world_app(struct world *w)
 static inline int world_open_both(struct world *w, struct mf_error *err)
 {
     struct mf_db_options s = {.url = "mem://src", .side = MF_SOURCE}, t = {.url = "mem://dst", .side = MF_TARGET};
-    return mf_connector_memory.open(&s, &w->sdb, err) < 0 || mf_connector_memory.open(&t, &w->tdb, err) < 0 ? -1 : 0;
+    if (mf_connector_memory.open(&s, &w->sdb, err) < 0 || mf_connector_memory.open(&t, &w->tdb, err) < 0) {
+        return -1;
+    }
+    w->sdb->connector = w->connector ? w->connector : w->sdb->connector;
+    return 0;
 }
 
 static inline int world_start(struct world *w, struct mf_error *err)
