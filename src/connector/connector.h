@@ -264,6 +264,9 @@ struct mf_target_ops {
     /* identity FULL: makes the table hold exactly these many copies. Used by repair only. */
 
     int (*sequences_set)(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
+    /* Counters of columns go on behind the largest value that is there: rows have come from a side that has none. Where the engine does it by itself,
+     * or has none, the default, which does nothing. */
+    int (*sequences_follow)(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err);
 
     /* -- triggers that fire for whoever writes, ours too: they stand only on the side that takes the application's writes. (An engine whose sessions can be
      * spared them makes them with the schema, and has the defaults here.) -- */

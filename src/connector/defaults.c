@@ -211,6 +211,12 @@ int mf_default_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, s
     return n == 0 ? 0 : unsupported(db, "set sequences", err);
 }
 
+int mf_default_sequences_follow(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err)
+{
+    (void)db, (void)filter, (void)err;
+    return 0;
+}
+
 int mf_default_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)
 {
     (void)db, (void)err;

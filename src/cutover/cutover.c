@@ -255,7 +255,8 @@ static enum mf_step do_sequences(struct mf_cutover *c, struct mf_error *err)
 {
     c->nsequences = 0;
     if (c->o.from->connector->source->sequences(c->o.from, c->o.filter, keep_sequence, c, err) < 0 ||
-        c->o.to->connector->target->sequences_set(c->o.to, c->sequences, c->nsequences, err) < 0) {
+        c->o.to->connector->target->sequences_set(c->o.to, c->sequences, c->nsequences, err) < 0 ||
+        (c->o.drain->by_pass && c->o.to->connector->target->sequences_follow(c->o.to, c->o.filter, err) < 0)) {
         mf_error_prefix(err, "carrying the sequences over");
         return MF_STEP_FAILED;
     }

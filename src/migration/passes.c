@@ -106,7 +106,7 @@ static int begin(struct mf_migration *m, bool urgent, struct mf_error *err)
     return 0;
 }
 
-static void note(struct mf_migration *m, const struct mf_verify_stats *s, const char *trouble)
+static void note(struct mf_migration *m, const struct mf_verify_stats *s, bool whole, const char *trouble)
 {
     struct mf_passes *p = &m->passes;
     bool changed;
@@ -117,7 +117,7 @@ static void note(struct mf_migration *m, const struct mf_verify_stats *s, const 
     p->last_rows = s->rows_repaired;
     p->left = s->rows_left;
     p->last_us = mf_now_us() - p->began_us;
-    p->whole += trouble[0] == 0;
+    p->whole += whole;
     pthread_mutex_unlock(&m->lock);
     if (changed && trouble[0]) {
         mf_log(MF_WARN, "passes", "what is written on the target does not come back as a whole: %s", trouble);
@@ -132,28 +132,33 @@ static void note(struct mf_migration *m, const struct mf_verify_stats *s, const 
     }
 }
 
-/* The crew has ended. 0: the pass was whole. */
-static int end(struct mf_migration *m, struct mf_verify_stats *ret, struct mf_error *err)
+/* The crew has ended. 0: it did what it could; *ret_whole: everything that was written before it began is on the source. More may be left than a pass
+ * remembers, for the next one. */
+static int end(struct mf_migration *m, struct mf_verify_stats *ret, bool *ret_whole, struct mf_error *err)
 {
     struct mf_passes *p = &m->passes;
     char trouble[sizeof p->trouble] = "";
+    int rc = 0;
     mf_verify_stats(p->verify, ret);
     close_pass(m);
+    *ret_whole = false;
     if (p->crew.failed) {
         *err = p->crew.err;
+        rc = -1;
     } else if (!ret->finished) {
-        mf_fail(err, MF_ABANDONED, "MFSTOPPED", "the pass was given up");
-        return -1;
-    } else if (ret->rows_left > 0) {
-        mf_fail(err, MF_ABANDONED, "MFLEFT", "%" PRId64 " rows could not be carried back", ret->rows_left);
+        return mf_fail(err, MF_ABANDONED, "MFSTOPPED", "the pass was given up");
+    } else if (ret->rows_left > 0 && ret->rows_repaired == 0) {
+        rc = mf_fail(err, MF_ABANDONED, "MFLEFT", "%" PRId64 " rows could not be carried back", ret->rows_left);
+    } else if (ret->rows_left == 0) {
+        rc = MF_FAULT(err, "passes.whole")
+        < 0 || mf_apply_passed(m->reverse->apply, &p->at, p->began_wall_us, err) < 0 ? -1 : 0;
+        *ret_whole = rc == 0;
     }
-    bool whole = !p->crew.failed && ret->rows_left == 0 && MF_FAULT(err, "passes.whole")
-    == 0 && mf_apply_passed(m->reverse->apply, &p->at, p->began_wall_us, err) == 0;
-    if (!whole) {
+    if (rc < 0) {
         mf_strlcpy(trouble, err->text, sizeof trouble);
     }
-    note(m, ret, trouble);
-    return whole ? 0 : -1;
+    note(m, ret, *ret_whole, trouble);
+    return rc;
 }
 
 void mf_passes_stop(struct mf_migration *m)
@@ -189,8 +194,9 @@ void mf_passes_tend(struct mf_migration *m)
         if (!mf_crew_finished(&p->crew)) {
             return;
         }
-        int rc = end(m, &s, &err);
-        p->due_us = mf_now_us() + (rc < 0 && pause < RETRY_US ? RETRY_US : pause);
+        bool whole = false;
+        int rc = end(m, &s, &whole, &err);
+        p->due_us = mf_now_us() + (rc < 0 && pause < RETRY_US ? RETRY_US : rc < 0 || whole ? pause : 0);
         return;
     }
     if (m->verify || now < p->due_us || !mf_apply_consistent(m->reverse->apply)) {
@@ -198,7 +204,7 @@ void mf_passes_tend(struct mf_migration *m)
     }
     if (begin(m, false, &err) < 0) {
         p->due_us = now + (pause < RETRY_US ? RETRY_US : pause);
-        note(m, &(struct mf_verify_stats){0}, err.text);
+        note(m, &(struct mf_verify_stats){0}, false, err.text);
     }
 }
 
@@ -206,17 +212,18 @@ enum mf_step mf_passes_one(struct mf_migration *m, int64_t *ret_found, struct mf
 {
     struct mf_passes *p = &m->passes;
     struct mf_verify_stats s;
+    bool whole = false;
     if (!p->verify) {
         return begin(m, true, err) < 0 ? MF_STEP_FAILED : MF_STEP_IDLE;
     }
     if (!mf_crew_finished(&p->crew)) {
         return MF_STEP_IDLE;
     }
-    if (end(m, &s, err) < 0) {
+    if (end(m, &s, &whole, err) < 0) {
         return MF_STEP_FAILED;
     }
     mf_log(MF_INFO, "passes", "%" PRId64 " rows compared, %" PRId64 " carried back", s.rows_compared, s.rows_repaired);
-    *ret_found = s.rows_repaired;
+    *ret_found = s.rows_repaired + s.rows_left;
     return MF_STEP_MORE;
 }
 

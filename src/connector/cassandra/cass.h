@@ -26,6 +26,7 @@ struct cass_db {
     uint64_t row_max, batch_max; /* bytes of one mutation and of one batch, by the server's settings */
     pthread_mutex_t lock;        /* guards the rest */
     int64_t last_us;             /* the last that cass_now_us gave */
+    int64_t position_us;         /* the last that cass_position gave */
     char instance[24];           /* of the migration that was asked about last, see book.c; "" not known */
     char instance_of[41];
 };

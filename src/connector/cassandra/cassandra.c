@@ -176,6 +176,7 @@ const struct mf_target_ops cass_target_ops = {
     .window_abort = cass_window_abort,
     .repair_rows = cass_repair_rows,
     .sequences_set = sequences_set,
+    .sequences_follow = mf_default_sequences_follow,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = mf_default_triggers_up,
     .quarantine_list = cass_quarantine_list,

@@ -3,7 +3,8 @@
  *
  * A write that carries no timestamp gets that of the node it is sent to, so the time that counts is not one but as many as there are nodes: the
  * earliest, where something of ours must be older than whatever comes; the latest, where it must be newer than whatever came. Nodes that are down write
- * nothing. A position is the earliest time: nothing that was acknowledged before it was asked for is later than the latest.
+ * nothing. A position is the earliest time, and later than every position asked for before, whichever nodes are up: so of two of them the later one was
+ * asked for later.
  */
 #include "connector/cassandra/cass.h"
 #include "connector/cassandra/look.h"
@@ -62,6 +63,10 @@ int cass_position(struct mf_db *base, struct mf_position *ret, struct mf_error *
     if (cass_clock(base, &now, NULL, err) < 0) {
         return -1;
     }
+    struct cass_db *db = cass_db_of(base);
+    pthread_mutex_lock(&db->lock);
+    now = db->position_us = now > db->position_us ? now : db->position_us + 1;
+    pthread_mutex_unlock(&db->lock);
     time_t s = (time_t)(now / 1000000);
     char text[32] = "";
     if (gmtime_r(&s, &tm)) {

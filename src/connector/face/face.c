@@ -157,6 +157,13 @@ static int sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_
     return target_of(f)->sequences_set(f->own, own, n, err);
 }
 
+static int sequences_follow(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err)
+{
+    static const struct mf_filter all;
+    struct face_db *f = face_of(db);
+    return target_of(f)->sequences_follow(f->own, f->own_schema[0] ? &all : filter, err);
+}
+
 /* ---- as a target ---- */
 
 static int prepare(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
@@ -314,6 +321,7 @@ static const struct mf_target_ops target_ops = {
     .window_abort = face_window_abort,
     .repair_rows = face_repair_rows,
     .sequences_set = sequences_set,
+    .sequences_follow = sequences_follow,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = triggers_up,
     .quarantine_list = quarantine_list,

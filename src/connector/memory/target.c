@@ -295,6 +295,7 @@ const struct mf_target_ops mem_target_ops = {
     .window_abort = mem_window_abort,
     .repair_rows = mem_repair_rows,
     .sequences_set = sequences_set,
+    .sequences_follow = mf_default_sequences_follow,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = mf_default_triggers_up,
     .quarantine_list = quarantine_list,
