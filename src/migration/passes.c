@@ -109,8 +109,10 @@ static int begin(struct mf_migration *m, bool urgent, struct mf_error *err)
 static void note(struct mf_migration *m, const struct mf_verify_stats *s, bool whole, const char *trouble)
 {
     struct mf_passes *p = &m->passes;
-    bool changed;
+    bool changed, refused;
     pthread_mutex_lock(&m->lock);
+    refused = whole && s->rows_refused != p->refused;
+    p->refused = whole ? s->rows_refused : p->refused;
     changed = strcmp(p->trouble, trouble) != 0;
     mf_strlcpy(p->trouble, trouble, sizeof p->trouble);
     p->rows += s->rows_repaired;
@@ -119,6 +121,12 @@ static void note(struct mf_migration *m, const struct mf_verify_stats *s, bool w
     p->last_us = mf_now_us() - p->began_us;
     p->whole += whole;
     pthread_mutex_unlock(&m->lock);
+    if (refused && s->rows_refused > 0) {
+        mf_log(MF_WARN, "passes",
+               "%" PRId64 " rows that were written on the target are refused by the source and are in its quarantine; "
+               "the first: %s",
+               s->rows_refused, s->refusal);
+    }
     if (changed && trouble[0]) {
         mf_log(MF_WARN, "passes", "what is written on the target does not come back as a whole: %s", trouble);
     } else if (changed) {
@@ -254,11 +262,12 @@ json_t *mf_passes_json(struct mf_migration *m)
     if (p->verify) {
         mf_verify_stats(p->verify, &s);
     }
-    return json_pack("{s:s, s:I, s:f, s:I, s:I, s:I, s:I, s:s?}", "state",
+    return json_pack("{s:s, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:s?}", "state",
                      !p->verify     ? "waiting"
                      : p->throttled ? "slowed down"
                                     : "under way",
                      "whole", (json_int_t)p->whole, "last_seconds", (double)p->last_us / 1e6, "last_rows_carried",
                      (json_int_t)p->last_rows, "rows_carried", (json_int_t)p->rows, "rows_left", (json_int_t)p->left,
-                     "rows_read", (json_int_t)s.rows_read, "trouble", p->trouble[0] ? p->trouble : NULL);
+                     "rows_refused", (json_int_t)p->refused, "rows_read", (json_int_t)s.rows_read, "trouble",
+                     p->trouble[0] ? p->trouble : NULL);
 }

@@ -4,10 +4,10 @@
  * theirs. So the first time the replica's own version goes, which is wrong anyway, and the row is given once more when all others are written. Whoever is
  * refused then goes to quarantine, in a window of its own: that is how connectors write there, and how the change is known for ours. */
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "verify/repair_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static int take_away(void *ctx, struct mf_applier *a, struct mf_error *err)
@@ -47,11 +47,10 @@ void vf_repair_leave_out(struct vf_repair *p)
 {
     struct mf_verify *v = p->v;
     p->left_out = (struct vf_left_out){.v = v, .t = vf_repair_table(p), .row = &p->whole.rows[0], .under_way = true};
-    if (p->second && p->told_of != p->table + 1) {
+    if (p->second && !v->stats.refusal[0]) {
         const struct mf_table *t = vf_repair_table(p)->named;
-        p->told_of = p->table + 1;
-        mf_log(MF_WARN, "passes", "table %s.%s has rows that do not come back, the first: %s", t->schema, t->name,
-               p->job.err.text);
+        MF_LOCK_SCOPE(&v->mu);
+        snprintf(v->stats.refusal, sizeof v->stats.refusal, "%s.%s: %.240s", t->schema, t->name, p->job.err.text);
     }
     p->job = (struct mf_apply_job){.run = p->second ? to_quarantine : take_away, .ctx = &p->left_out};
     p->submitted = true;
@@ -96,6 +95,5 @@ bool vf_repair_second(struct vf_repair *p)
     p->second = any;
     p->table = 0;
     p->next = any ? v->tables[0].faults : NULL;
-    p->told_of = 0;
     return any;
 }

@@ -26,7 +26,8 @@ static uint32_t below(struct pair *p, uint32_t n)
     return (uint32_t)(p->rng >> 33) % n;
 }
 
-static const struct mf_mem_column columns[] = {{.name = "id", .in_key = true}, {.name = "v", .text = true}, {.name = "u", .text = true}};
+static const struct mf_mem_column columns[] = {
+    {.name = "id", .in_key = true}, {.name = "v", .text = true}, {.name = "u", .text = true}};
 
 static struct mf_db *open_server(struct mf_mem_server *s, const char *url, enum mf_side side)
 {
@@ -62,7 +63,8 @@ static void open_pipe(struct pair *p)
 static void begin(struct pair *p, uint64_t seed)
 {
     struct mf_error err = {0};
-    *p = (struct pair){.rng = seed, .origin = mf_mem_server_new("pass-origin"), .replica = mf_mem_server_new("pass-replica")};
+    *p = (struct pair){
+        .rng = seed, .origin = mf_mem_server_new("pass-origin"), .replica = mf_mem_server_new("pass-replica")};
     struct mf_mem_knobs *k = mf_mem_knobs(p->origin);
     k->stamped = seed;
     k->unordered = k->silent = true;
@@ -90,7 +92,8 @@ static void end(struct pair *p)
 
 static struct mf_value text(const char *s)
 {
-    return s ? (struct mf_value){.kind = MF_TEXT, .len = (uint32_t)strlen(s), .data = s} : (struct mf_value){.kind = MF_NULL};
+    return s ? (struct mf_value){.kind = MF_TEXT, .len = (uint32_t)strlen(s), .data = s}
+             : (struct mf_value){.kind = MF_NULL};
 }
 
 /* v NULL: the row goes. */
@@ -153,7 +156,8 @@ static void pass(struct pair *p, bool writes, struct mf_verify_stats *ret)
 
 static void assert_equal_sides(struct pair *p)
 {
-    assert_int_equal(mf_mem_table_digest(p->origin, "public", "item"), mf_mem_table_digest(p->replica, "public", "item"));
+    assert_int_equal(mf_mem_table_digest(p->origin, "public", "item"),
+                     mf_mem_table_digest(p->replica, "public", "item"));
 }
 
 static int count_one(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
