@@ -66,9 +66,9 @@ struct mf_passes {
     atomic_bool throttled;
     atomic_llong load_due_us;
     /* Read under mf_migration.lock elsewhere. */
-    int64_t whole, last_us, last_rows, rows,
-        left;          /* passes and rows of this run; of the last one: how long, rows carried, rows left */
-    char trouble[512]; /* why the last try was not whole; "" */
+    int64_t whole, last_us, last_rows, rows; /* passes and rows of this run; of the last one: how long, rows carried, */
+    int64_t left, refused;                   /* rows left, rows in quarantine */
+    char trouble[512];                       /* why the last try was not whole; "" */
 };
 
 struct mf_migration {
