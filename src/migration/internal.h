@@ -203,7 +203,7 @@ int mf_open_forward(struct mf_migration *m, struct mf_error *err);
 int mf_open_reverse(struct mf_migration *m, struct mf_error *err);
 int mf_check_pipes(struct mf_migration *m, struct mf_error *err);
 void mf_spool_dir(const struct mf_migration *m, enum mf_direction d, char *out, size_t n);
-/* How writes that moved to the target come back. NEVER: there is no reverse pipe. */
+/* How writes that moved to the target come back. NEVER (it is not wanted, or a map made other tables of the source's): there is no reverse pipe. */
 enum mf_way_back { MF_BACK_NEVER, MF_BACK_BY_STREAM, MF_BACK_BY_PASSES };
 enum mf_way_back mf_way_back(const struct mf_migration *m);
 static inline bool mf_turns_round(const struct mf_migration *m)

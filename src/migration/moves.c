@@ -92,10 +92,21 @@ static int mended_and_proven(struct mf_migration *m, struct mf_error *err)
     return 0;
 }
 
+static int way_back(struct mf_migration *m, struct mf_error *err)
+{
+    if (mf_turns_round(m) || m->config->cutover.one_way) {
+        return 0;
+    }
+    mf_fail(err, MF_ABANDONED, "MFONEWAY",
+            "writes that move to the target cannot come back: its tables are not the source's, but made of them (map)");
+    mf_hint(err, "Say cutover.one_way: true if they are to move all the same.");
+    return -1;
+}
+
 static int guard(void *ctx, struct mf_error *err)
 {
     struct mf_migration *m = ctx;
-    if (mf_watch_guard(m, err) < 0 || lag_small(m, err) < 0 || mf_quarantine_guard(m, err) < 0 ||
+    if (way_back(m, err) < 0 || mf_watch_guard(m, err) < 0 || lag_small(m, err) < 0 || mf_quarantine_guard(m, err) < 0 ||
         mf_watch_other(m, err) < 0) {
         return -1;
     }
@@ -342,8 +353,8 @@ int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **repl
     }
     if (r->kind == MF_REQ_ROLLBACK && !mf_turns_round(m)) {
         return mf_fail(err, MF_ABANDONED, "MFONEWAY",
-                       "there is no way back: cutover.one_way is said, and the target has no change stream that could "
-                       "carry its writes to the source");
+                       "there is no way back: the cutover was made one way (cutover.one_way), and nothing carries the "
+                       "target's writes to the source");
     }
     if (r->kind == MF_REQ_CUTOVER && on_target) {
         return mf_fail(err, MF_ABANDONED, "MFPHASE", "writes are on the target already");

@@ -29,9 +29,10 @@ bool mf_writes_on_target(struct mf_migration *m)
 
 enum mf_way_back mf_way_back(const struct mf_migration *m)
 {
-    return m->target->connector->streams ? MF_BACK_BY_STREAM
-           : m->config->cutover.one_way  ? MF_BACK_NEVER
-                                         : MF_BACK_BY_PASSES;
+    return !m->source->connector->can_target ? MF_BACK_NEVER
+           : m->target->connector->streams   ? MF_BACK_BY_STREAM
+           : m->config->cutover.one_way      ? MF_BACK_NEVER
+                                             : MF_BACK_BY_PASSES;
 }
 
 bool mf_pipes_open(const struct mf_migration *m)

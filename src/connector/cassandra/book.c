@@ -22,20 +22,22 @@
 
 #define PIPE     "migration text, direction text, instance text, "
 #define PIPE_KEY "PRIMARY KEY ((migration, direction, instance)"
+#define CHUNK                                                                                                          \
+    "table_id bigint, ordinal bigint, schema_name text, table_name text, rows bigint, bytes bigint, "                  \
+    "after_order varint, after_token text, whole_table boolean, "
+#define LEFT_OUT                                                                                                       \
+    "schema_name text, table_name text, id bigint, key text, column_name text, reason text, code text, row text, "     \
+    "position_order varint, position_token text, "
+#define SETTING "migration text, kind text, object text, value text, "
 
 static const char *const book_ddl[] = {
-    "CREATE TABLE IF NOT EXISTS midflight.checkpoint (" PIPE "position_order varint, position_token text, "
-    "written_at timestamp, " PIPE_KEY "))",
-    "CREATE TABLE IF NOT EXISTS midflight.chunk (" PIPE "table_id bigint, ordinal bigint, schema_name text, "
-    "table_name text, rows bigint, bytes bigint, after_order varint, after_token text, whole_table boolean, " PIPE_KEY
-    ", table_id, ordinal))",
-    "CREATE TABLE IF NOT EXISTS midflight.quarantine (" PIPE "schema_name text, table_name text, id bigint, key text, "
-    "column_name text, reason text, code text, row text, position_order varint, position_token text, " PIPE_KEY
-    ", schema_name, table_name, id))",
+    "CREATE TABLE IF NOT EXISTS midflight.checkpoint (" PIPE
+    "position_order varint, position_token text, written_at timestamp, " PIPE_KEY "))",
+    "CREATE TABLE IF NOT EXISTS midflight.chunk (" PIPE CHUNK PIPE_KEY ", table_id, ordinal))",
+    "CREATE TABLE IF NOT EXISTS midflight.quarantine (" PIPE LEFT_OUT PIPE_KEY ", schema_name, table_name, id))",
     "CREATE TABLE IF NOT EXISTS midflight.epoch (migration text PRIMARY KEY, epoch bigint, writer text, open boolean)",
     "CREATE TABLE IF NOT EXISTS midflight.run_lock (migration text PRIMARY KEY, holder text, host text)",
-    "CREATE TABLE IF NOT EXISTS midflight.settings (migration text, kind text, object text, value text, "
-    "PRIMARY KEY (migration, kind, object))",
+    "CREATE TABLE IF NOT EXISTS midflight.settings (" SETTING "PRIMARY KEY (migration, kind, object))",
 };
 
 /* The replication of the keyspace that rows go to, as CREATE KEYSPACE takes it. */

@@ -159,7 +159,6 @@ static void let_go(PGconn *c)
 static int see_one_wait(struct pg_db *db, bool *ret, struct mf_error *err)
 {
     PG_CLEANUP_CONN PGconn *c = NULL;
-    PG_CLEANUP_RESULT PGresult *r = NULL;
     char pid[32], sql[512], seen[16];
     if (pg_connect(db, "whether commits wait", 0, &c, err) < 0 ||
         pg_query_text(c, pid, sizeof pid, err, "SELECT pg_catalog.pg_backend_pid()") < 0) {
