@@ -106,8 +106,8 @@ static int way_back(struct mf_migration *m, struct mf_error *err)
 static int guard(void *ctx, struct mf_error *err)
 {
     struct mf_migration *m = ctx;
-    if (way_back(m, err) < 0 || mf_watch_guard(m, err) < 0 || lag_small(m, err) < 0 || mf_quarantine_guard(m, err) < 0 ||
-        mf_watch_other(m, err) < 0) {
+    if (way_back(m, err) < 0 || mf_watch_guard(m, err) < 0 || lag_small(m, err) < 0 ||
+        mf_quarantine_guard(m, err) < 0 || mf_watch_other(m, err) < 0) {
         return -1;
     }
     if (mf_watch_note_own(m, err) < 0) {
