@@ -61,6 +61,13 @@ static const struct metric metrics[] = {
      "Dual writes: how long the oldest commit has waited that the target does not hold."},
     {"midflight_dual_writes_degraded_total", "counter", "dual_writes.degraded_times", 1,
      "Dual writes: how often commits came to be answered without the target, in this run."},
+    {"midflight_passes_total", "counter", "passes.whole", 1,
+     "Passes over the target's rows by this run that were whole: how writes come back from a target without a change "
+     "stream."},
+    {"midflight_pass_seconds", "gauge", "passes.last_seconds", 1, "How long the last one took."},
+    {"midflight_pass_rows_total", "counter", "passes.rows_carried", 1, "Rows that they carried back."},
+    {"midflight_pass_rows_left", "gauge", "passes.rows_left", 1,
+     "Rows that the last one could not carry back, those in quarantine not counted."},
     {"midflight_wrong_side_writes", "gauge", "wrong_side_writes", 1, "Writes seen on the side that may not write."},
 };
 

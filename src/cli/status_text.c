@@ -136,6 +136,16 @@ static void print_stream(const json_t *s, FILE *out)
             "              by the target's own replication: %lld transactions behind; source at %s, executed to %s\n",
             (long long)mf_json_int(s, "stream.lag_transactions"), mf_json_str(s, "stream.source_position"),
             mf_json_str(s, "stream.applied_position"));
+    } else if (json_is_object(mf_json_at(s, "passes"))) {
+        char carried[32], left[48] = "";
+        if (mf_json_int(s, "passes.rows_left") > 0) {
+            snprintf(left, sizeof left, ", %lld rows left", (long long)mf_json_int(s, "passes.rows_left"));
+        }
+        fprintf(out, "              by passes (%s): %lld whole, the last %.1f s, %s rows brought back%s%s%s\n",
+                mf_json_str(s, "passes.state"), (long long)mf_json_int(s, "passes.whole"),
+                mf_json_num(s, "passes.last_seconds"),
+                mf_format_count(mf_json_int(s, "passes.rows_carried"), carried, sizeof carried), left,
+                mf_json_str(s, "passes.trouble")[0] ? "; " : "", mf_json_str(s, "passes.trouble"));
     } else if (mf_json_str(s, "stream.applied_position")[0]) {
         fprintf(out, "              source at %s, spooled to %s, applied to %s\n",
                 mf_json_str(s, "stream.source_position"), mf_json_str(s, "stream.spooled_position"),

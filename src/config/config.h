@@ -62,8 +62,13 @@ struct mf_config {
     struct {
         int64_t max_pause_ms, max_lag_bytes, lock_ms, prepare_ms, verified_within_ms;
         enum mf_long_policy long_transactions;
+        int64_t flag_delay_ms;
         bool require_verified, one_way;
     } cutover;
+    struct {
+        int64_t pause_ms, jobs, max_pause_ms;
+        double max_load;
+    } reverse; /* the way back from a target without a change stream */
     struct {
         int64_t max_lag_ms, max_quarantined, verified_within_ms, restore_after_ms; /* restore_after 0: never */
         bool require_verified;

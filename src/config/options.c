@@ -136,9 +136,21 @@ const struct mf_option mf_options[] = {
      "four "
      "times `cutover.max_pause`, 10s at least."},
     {"cutover.one_way", MF_OPT_FLAG, AT(cutover.one_way), "false", 0, 0, NULL,
-     "A cutover to a target without a change stream is refused unless this is said: what is written there does not "
-     "come back, "
-     "and there is no rollback."},
+     "A target without a change stream (Cassandra) is not read again after a cutover: what is written there does not "
+     "come back, and there is no rollback. Otherwise it comes back by passes over all its rows."},
+    {"cutover.flag_delay", MF_OPT_TIME, AT(cutover.flag_delay_ms), "2s", 0, 10 * MINUTE, NULL,
+     "How long applications may go by an answer of the writes flag that has changed since. A target that cannot hold "
+     "writers (Cassandra) is left, or frozen, only when the flag has had no answer for so long."},
+    {"reverse.pause", MF_OPT_TIME, AT(reverse.pause_ms), "10s", 0, DAY, NULL,
+     "While writes are on a target without a change stream: from the end of one pass over its rows to the next."},
+    {"reverse.jobs", MF_OPT_COUNT, AT(reverse.jobs), "2", 1, 16, NULL,
+     "How many ranges of rows a pass reads at the same time, on either side."},
+    {"reverse.max_load", MF_OPT_REAL, AT(reverse.max_load), "0.8", 0, 1000, NULL,
+     "A pass is slowed down while the source is busier than this with others (1 is as much as it should bear). 0: "
+     "never. In a rollback's pause it is not."},
+    {"reverse.max_pause", MF_OPT_TIME, AT(reverse.max_pause_ms), "10m", SECOND, DAY, NULL,
+     "The longest pause of a rollback that is made by passes, two of which lie in it as a rule; `--max-pause` "
+     "overrides it."},
     {"cutover.require_verified", MF_OPT_FLAG, AT(cutover.require_verified), "true", 0, 0, NULL,
      "A cutover is refused unless a comparison of all tables found both sides equal."},
     {"cutover.verified_within", MF_OPT_TIME, AT(cutover.verified_within_ms), "24h", MINUTE, 365 * DAY, NULL,

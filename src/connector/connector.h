@@ -89,8 +89,9 @@ struct mf_source_ops {
                      struct mf_error *err);
     /* A position not before any commit that has returned. */
     int (*position)(struct mf_db *db, struct mf_position *ret, struct mf_error *err);
-    /* The server's clock, microseconds since 1970: where stamps begin. */
-    int (*clock)(struct mf_db *db, int64_t *ret_us, struct mf_error *err);
+    /* The server's clock, microseconds since 1970: where stamps begin. Of several servers the earliest of those that are up; ret_latest_us (may be NULL): the
+     * latest, of the same look. */
+    int (*clock)(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err);
     /* Whom sessions of ours wait for on this server, as a sentence for the log; "" when they wait for nobody. Asked while another call
      * of ours blocks for long (a slot is made only when every transaction open at that moment has ended). */
     int (*waits_for)(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
@@ -263,6 +264,9 @@ struct mf_target_ops {
     /* identity FULL: makes the table hold exactly these many copies. Used by repair only. */
 
     int (*sequences_set)(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
+    /* Counters of columns go on behind the largest value that is there: rows have come from a side that has none. Where the engine does it by itself,
+     * or has none, the default, which does nothing. */
+    int (*sequences_follow)(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err);
 
     /* -- triggers that fire for whoever writes, ours too: they stand only on the side that takes the application's writes. (An engine whose sessions can be
      * spared them makes them with the schema, and has the defaults here.) -- */
@@ -358,6 +362,8 @@ struct mf_connector {
     bool order_is_bytes;         /* positions count bytes of the log; else commits */
     bool commits_can_wait;       /* as a source it can let commits wait for a stream */
     bool streams; /* it tells of its changes (stream_*): it can be followed. A target that cannot has no stream back */
+    bool
+        soft_hold; /* its hold keeps nobody out: writers are asked to stay away, and are given time to hear of it (cutover.flag_delay) */
     bool last_write_wins; /* as a target it takes rows by their stamps: see window_begin */
     bool
         reads_unordered; /* its rows come in an order that nobody else knows (by token): the bounds of its chunks are its own, also behind a face, and

@@ -164,10 +164,13 @@ int mf_default_schema_add_column(struct mf_db *db, struct mf_db *src, const stru
     return unsupported(db, "add a column while the migration runs", err);
 }
 
-int mf_default_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
+int mf_default_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
 {
     (void)db, (void)err;
     *ret_us = mf_wall_us();
+    if (ret_latest_us) {
+        *ret_latest_us = *ret_us;
+    }
     return 0;
 }
 
@@ -206,6 +209,12 @@ int mf_default_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, s
 {
     (void)seqs;
     return n == 0 ? 0 : unsupported(db, "set sequences", err);
+}
+
+int mf_default_sequences_follow(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err)
+{
+    (void)db, (void)filter, (void)err;
+    return 0;
 }
 
 int mf_default_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)

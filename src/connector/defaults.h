@@ -52,8 +52,9 @@ int mf_default_check_queries(struct mf_db *db, struct mf_db *src, const struct m
 int mf_default_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t,
                                  const struct mf_column *c, int64_t stamp, struct mf_error *err);
 int mf_default_table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err); /* nothing to do */
-int mf_default_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err);                 /* this machine's */
-int mf_default_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);         /* nobody */
+int mf_default_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us,
+                     struct mf_error *err);                                            /* this machine's */
+int mf_default_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err); /* nobody */
 /* A stream that tells of nothing a reader does not see. */
 int mf_default_visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err);
 /* Decisions are never left on their way. */
@@ -70,6 +71,7 @@ int mf_default_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, cons
                            struct mf_error *err);
 /* Success when there are none to set. */
 int mf_default_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
+int mf_default_sequences_follow(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err);
 /* For an engine without a lock of sessions: everybody who asks has it. *ret is NULL, which check and release take. */
 int mf_default_owner(struct mf_db *db, const struct mf_pipe_id *pipe, const char *claim, char *ret, size_t n,
                      struct mf_error *err); /* whoever asks */

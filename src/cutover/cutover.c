@@ -66,7 +66,7 @@ static enum mf_step do_guards(struct mf_cutover *c, struct mf_error *err)
         return MF_STEP_FAILED;
     }
     if (mf_cutover_others(c, err) < 0 || (c->o.guard && c->o.guard(c->o.ctx, err) < 0) ||
-        sequences_readable(c, err) < 0) {
+        mf_cutover_clocks(c, err) < 0 || sequences_readable(c, err) < 0) {
         return MF_STEP_FAILED;
     }
     return MF_STEP_MORE;
@@ -130,23 +130,36 @@ static enum mf_step do_gates(struct mf_cutover *c, struct mf_error *err)
     return MF_STEP_MORE;
 }
 
+/* A marker of this pipe's origin: written, and has it arrived? True where there is none to carry it. */
+static int mark(struct mf_cutover *c, struct mf_pipe *pipe, struct mf_position *ret, struct mf_error *err)
+{
+    struct mf_db *origin = pipe == c->o.drain ? c->o.from : c->o.to;
+    return pipe && !pipe->by_pass ? origin->connector->source->heartbeat(origin, &pipe->id, "rehearsal", ret, err) : 0;
+}
+
+static bool marked(struct mf_pipe *pipe, const struct mf_position *marker)
+{
+    return !pipe || pipe->by_pass || mf_cutover_arrived(pipe, marker);
+}
+
 /* A round trip over both streams: a marker written on `to` must arrive in `from` and one on `from` in `to`, before anybody waits. One way where there
- * is no stream back. */
+ * is no stream back; and a pass where writes come back by passes. */
 static enum mf_step do_rehearse(struct mf_cutover *c, struct mf_error *err)
 {
-    if (mf_position_none(&c->marker_from)) {
+    if (!c->rehearsing) {
         c->deadline_us = mf_now_us() + c->o.config->cutover.prepare_ms * 1000;
-        const struct mf_source_ops *to = c->o.to->connector->source, *from = c->o.from->connector->source;
-        if ((c->o.back && to->heartbeat(c->o.to, &c->o.back->id, "rehearsal", &c->marker_to, err) < 0) ||
-            from->heartbeat(c->o.from, &c->o.drain->id, "rehearsal", &c->marker_from, err) < 0) {
+        if (mark(c, c->o.back, &c->marker_to, err) < 0 || mark(c, c->o.drain, &c->marker_from, err) < 0) {
             return MF_STEP_FAILED;
         }
+        c->rehearsing = true;
     }
     if (streams_run(c, err) < 0) {
         return MF_STEP_FAILED;
     }
-    bool there = mf_cutover_arrived(c->o.drain, &c->marker_from),
-         back = !c->o.back || mf_cutover_arrived(c->o.back, &c->marker_to);
+    if (c->o.drain->by_pass && c->passes == 0) {
+        return mf_cutover_rehearse_pass(c, err);
+    }
+    bool there = marked(c->o.drain, &c->marker_from), back = marked(c->o.back, &c->marker_to);
     if (there && back) {
         return MF_STEP_MORE;
     }
@@ -178,24 +191,32 @@ static void hurry(struct mf_cutover *c, int64_t within_ms)
 static enum mf_step do_hold(struct mf_cutover *c, struct mf_error *err)
 {
     struct mf_gate_options g = mf_cutover_gate(&c->o);
+    if (c->hold) { /* a soft one: until they must have heard of it */
+        return mf_cutover_hold_soft(c, err);
+    }
     c->held_us = mf_now_us();
     c->deadline_us = c->held_us + c->o.max_pause_ms * 1000;
     hurry(c, c->o.max_pause_ms);
     if (c->o.from->connector->traffic->hold(c->o.from, &c->o.id, &g, &c->hold, err) < 0) {
         return MF_STEP_FAILED;
     }
-    return MF_STEP_MORE;
+    return c->o.from->connector->soft_hold ? mf_cutover_hold_soft(c, err) : MF_STEP_MORE;
 }
 
+/* By passes it is nothing but this place in the order of things: a pass that begins later reads everything written before. */
 static enum mf_step do_fence(struct mf_cutover *c, struct mf_error *err)
 {
+    c->passes = 0;
+    if (c->o.drain->by_pass) {
+        return MF_STEP_MORE;
+    }
     if (c->o.from->connector->source->heartbeat(c->o.from, &c->o.drain->id, "fence", &c->fence, err) < 0) {
         return MF_STEP_FAILED;
     }
     return MF_STEP_MORE;
 }
 
-static int in_time(struct mf_cutover *c, const char *doing, struct mf_error *err)
+int mf_cutover_in_time(struct mf_cutover *c, const char *doing, struct mf_error *err)
 {
     if (mf_now_us() <= c->deadline_us) {
         return 0;
@@ -208,14 +229,17 @@ static int in_time(struct mf_cutover *c, const char *doing, struct mf_error *err
 static enum mf_step do_drain(struct mf_cutover *c, struct mf_error *err)
 {
     struct mf_error failure;
+    if (c->o.drain->by_pass) {
+        return mf_cutover_carry(c, err);
+    }
     if (mf_cutover_arrived(c->o.drain, &c->fence)) {
-        return MF_STEP_MORE;
+        return mf_cutover_newer(c, err);
     }
     if (mf_pipe_failure(c->o.drain, &failure) < 0) {
         *err = failure;
         return MF_STEP_FAILED;
     }
-    return in_time(c, "draining the stream", err) < 0 ? MF_STEP_FAILED : MF_STEP_IDLE;
+    return mf_cutover_in_time(c, "draining the stream", err) < 0 ? MF_STEP_FAILED : MF_STEP_IDLE;
 }
 
 static int keep_sequence(void *ctx, const struct mf_sequence *s, struct mf_error *err)
@@ -231,11 +255,12 @@ static enum mf_step do_sequences(struct mf_cutover *c, struct mf_error *err)
 {
     c->nsequences = 0;
     if (c->o.from->connector->source->sequences(c->o.from, c->o.filter, keep_sequence, c, err) < 0 ||
-        c->o.to->connector->target->sequences_set(c->o.to, c->sequences, c->nsequences, err) < 0) {
+        c->o.to->connector->target->sequences_set(c->o.to, c->sequences, c->nsequences, err) < 0 ||
+        (c->o.drain->by_pass && c->o.to->connector->target->sequences_follow(c->o.to, c->o.filter, err) < 0)) {
         mf_error_prefix(err, "carrying the sequences over");
         return MF_STEP_FAILED;
     }
-    return in_time(c, "setting the sequences", err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
+    return mf_cutover_in_time(c, "setting the sequences", err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
 }
 
 /* What fires for the application's writes. Nothing of ours is applied on the new side between here and the decision. */
@@ -247,7 +272,7 @@ static enum mf_step do_triggers(struct mf_cutover *c, struct mf_error *err)
     if (c->o.to->connector->target->triggers_up(c->o.to, &c->o.id, &g, err) < 0) {
         return MF_STEP_FAILED;
     }
-    return in_time(c, "making the triggers", err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
+    return mf_cutover_in_time(c, "making the triggers", err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
 }
 
 /* Journalled before it runs: whoever finds that this cutover did not come about knows that applications may have been moved. */
@@ -262,7 +287,7 @@ static enum mf_step do_hook(struct mf_cutover *c, struct mf_error *err)
     if (mf_cutover_hook(c, c->o.rollback ? "on_rollback" : "on_cutover", false, err) < 0) {
         return MF_STEP_FAILED;
     }
-    return in_time(c, "running the hook", err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
+    return mf_cutover_in_time(c, "running the hook", err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
 }
 
 /* A new side that does not answer now would open late, with writers waiting for it past the bound. */
@@ -276,24 +301,12 @@ static int still_answers(struct mf_cutover *c, struct mf_error *err)
     return 0;
 }
 
-/* Where the side that is left keeps the last write, what comes back to it is later than what was written there. */
-static int stamps_go_on(struct mf_cutover *c, struct mf_error *err)
-{
-    int64_t now;
-    if (!c->o.from->connector->last_write_wins) {
-        return 0;
-    }
-    return c->o.from->connector->source->clock(c->o.from, &now, err) < 0 ||
-                   mf_stamp_raise(c->o.state, c->o.back->id.direction, now, err) < 0
-               ? -1
-               : 0;
-}
-
 static enum mf_step do_decide(struct mf_cutover *c, struct mf_error *err)
 {
     /* The gate stops writes, not CREATE TABLE. And by the rehearsal what others wrote to the new side before it has been seen. */
     if (mf_cutover_others(c, err) < 0 || (c->o.last_guard && c->o.last_guard(c->o.ctx, err) < 0) ||
-        still_answers(c, err) < 0 || stamps_go_on(c, err) < 0 || in_time(c, "deciding", err) < 0) {
+        still_answers(c, err) < 0 || mf_cutover_stamps_go_on(c, err) < 0 ||
+        mf_cutover_in_time(c, "deciding", err) < 0) {
         return MF_STEP_FAILED;
     }
     struct mf_hold *hold = c->hold;
@@ -330,12 +343,17 @@ const struct mf_cutover_row mf_cutover_rows[] = {
     {"guards", do_guards, "cutover.guards", "lag, health and verification allow it", "refuse", true},
     {"gates", do_gates, "cutover.gates", "the gate stands on every table of both sides, open on the old one",
      "take the gates away", false},
-    {"rehearse", do_rehearse, "cutover.rehearse", "a marker has crossed both streams, there and back", "refuse", true},
+    {"rehearse", do_rehearse, "cutover.rehearse",
+     "a marker has crossed both streams, there and back (by passes: one is whole)", "refuse", true},
     {"before_hook", do_before_hook, "cutover.before_hook", "on_before_cutover has agreed", "refuse", false},
-    {"hold", do_hold, "cutover.hold", "writers wait, and no transaction that wrote is open", "let writers go on",
-     false},
+    {"hold", do_hold, "cutover.hold",
+     "writers wait, and no transaction that wrote is open (a soft hold: they were asked to stay away, and have heard "
+     "of it)",
+     "let writers go on", false},
     {"fence", do_fence, "cutover.fence", "the fence is committed after the last write", "let writers go on", false},
-    {"drain", do_drain, "cutover.drain", "the new side's checkpoint has reached the fence", "let writers go on", false},
+    {"drain", do_drain, "cutover.drain",
+     "the new side's checkpoint has reached the fence (by passes: one that began after it found nothing)",
+     "let writers go on", false},
     {"sequences", do_sequences, "cutover.sequences", "sequences stand where they stood", "let writers go on", false},
     {"triggers", do_triggers, "cutover.triggers", "triggers stand where the application will write",
      "let writers go on", false},
@@ -367,6 +385,7 @@ static void undo(struct mf_cutover *c)
     c->o.from->connector->traffic->hold_release(c->hold);
     c->hold = NULL;
     hurry(c, 0);
+    mf_cutover_come_back(c);
     if (c->hook_ran && mf_cutover_hook(c, c->o.rollback ? "on_cutover" : "on_rollback", true, &e) < 0) {
         mf_log_error("cutover", &e);
     }

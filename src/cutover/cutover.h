@@ -18,8 +18,7 @@ struct mf_cutover_options {
     struct mf_pipe_id id;    /* of the migration; its direction does not matter */
     struct mf_db *from, *to; /* writes move from -> to */
     struct mf_pipe *drain;   /* the pipe whose origin is `from`; not looked at by mf_cutover_resume */
-    struct mf_pipe
-        *back; /* the pipe whose origin is `to`; NULL: it has no stream, and writes do not come back. The same */
+    struct mf_pipe *back;    /* the pipe whose origin is `to`; NULL: writes do not come back. The same */
     const struct mf_catalog *from_tables, *to_tables;
     const struct mf_filter *filter; /* for sequences */
     struct mf_state *state;
@@ -39,6 +38,12 @@ struct mf_cutover_options {
     /* After the decision and before `to` is opened, possibly more than once: when it returns nothing but ours writes to `to`. NULL: nothing ever
      * does. */
     int (*promote)(void *ctx, struct mf_error *err);
+    /* Writers of a database with a soft hold are asked to stay away, or to come back; they have flag_delay_ms to hear of it. NULL: they know by
+     * themselves (simulation). */
+    int (*ask_away)(void *ctx, bool away, struct mf_error *err);
+    int64_t flag_delay_ms;
+    /* Where `drain` is by passes: one whole pass, begun by the first call and told of by MORE. *ret_found: rows that it carried, or could not. */
+    enum mf_step (*pass)(void *ctx, int64_t *ret_found, struct mf_error *err);
     void (*tell)(void *ctx, const char *step, const char *sentence);
     void *ctx;
 };

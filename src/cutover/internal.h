@@ -23,14 +23,29 @@ struct mf_cutover {
     struct mf_cutover_options o;
     atomic_int row; /* stepped by one thread, told by status from another */
     bool entered, decided, hook_ran, gates_touched, hurried, accepted;
+    bool away;  /* writers were asked to stay away */
+    int passes; /* of this step that are over */
+    bool rehearsing;
     struct mf_hold *hold; /* NULL before and after */
-    int64_t guards_until_us, held_us, deadline_us, pause_us;
+    int64_t guards_until_us, held_us, away_us, deadline_us, pause_us;
     struct mf_position marker_from, marker_to, fence;
     struct mf_epoch
         epoch; /* the one that is decided, known before anybody is told; the one in force is the number before it */
     struct mf_sequence *sequences;
     size_t nsequences;
 };
+
+/* cutover.c: 0 while the pause may go on */
+int mf_cutover_in_time(struct mf_cutover *c, const char *doing, struct mf_error *err);
+/* soft.c */
+enum mf_step mf_cutover_hold_soft(struct mf_cutover *c, struct mf_error *err);
+void mf_cutover_come_back(struct mf_cutover *c);
+enum mf_step mf_cutover_rehearse_pass(struct mf_cutover *c, struct mf_error *err);
+enum mf_step mf_cutover_carry(struct mf_cutover *c, struct mf_error *err); /* drain, by passes */
+int mf_cutover_stamps_go_on(struct mf_cutover *c, struct mf_error *err);
+/* Where `to` keeps the last write: its time is past everything of ours, so that what is written there next is newer. MORE, or IDLE: not yet. */
+enum mf_step mf_cutover_newer(struct mf_cutover *c, struct mf_error *err);
+int mf_cutover_clocks(struct mf_cutover *c, struct mf_error *err); /* refuses what would outlast the pause */
 
 const char *mf_cutover_side(const struct mf_db *db); /* "source" | "target" */
 /* The replica's own checkpoint has reached `p`; asks for one when the stream has nothing else to write. */

@@ -55,6 +55,22 @@ struct mf_pending {
     bool done;
 };
 
+/* passes.c: what comes back from a target that tells nobody of its changes. The control thread's, but for what is said. */
+struct mf_passes {
+    struct mf_verify *verify; /* the pass at hand; NULL: none. Changed under mf_migration.lock */
+    struct mf_crew crew;
+    struct mf_position at; /* the target's time when it began, and ours */
+    int64_t began_wall_us, began_us;
+    int64_t due_us; /* the next one */
+    bool urgent;    /* in a rollback: the source's load is not looked at. Set before its workers begin */
+    atomic_bool throttled;
+    atomic_llong load_due_us;
+    /* Read under mf_migration.lock elsewhere. */
+    int64_t whole, last_us, last_rows, rows; /* passes and rows of this run; of the last one: how long, rows carried, */
+    int64_t left, refused;                   /* rows left, rows in quarantine */
+    char trouble[512];                       /* why the last try was not whole; "" */
+};
+
 struct mf_migration {
     const struct mf_config *config;
     struct mf_state *state;
@@ -98,6 +114,7 @@ struct mf_migration {
     bool standing;                          /* apply is held by the control thread: no verification begins */
 
     struct mf_crew copy_crew, verify_crew;
+    struct mf_passes passes;
     struct mf_job job;
     struct mf_findings *findings; /* of schema stages */
     atomic_bool beat_wanted;      /* any thread: a fence waits for one */
@@ -186,9 +203,14 @@ int mf_open_forward(struct mf_migration *m, struct mf_error *err);
 int mf_open_reverse(struct mf_migration *m, struct mf_error *err);
 int mf_check_pipes(struct mf_migration *m, struct mf_error *err);
 void mf_spool_dir(const struct mf_migration *m, enum mf_direction d, char *out, size_t n);
-/* Writes that moved to the target come back by a stream. Where they cannot (it has no stream, or a map made other tables of the source's), there is no reverse pipe, ever. */
-bool mf_turns_round(const struct mf_migration *m);
-/* The one whose origin takes writes; NULL before it is open, and where the target takes them and has no stream. */
+/* How writes that moved to the target come back. NEVER (it is not wanted, or a map made other tables of the source's): there is no reverse pipe. */
+enum mf_way_back { MF_BACK_NEVER, MF_BACK_BY_STREAM, MF_BACK_BY_PASSES };
+enum mf_way_back mf_way_back(const struct mf_migration *m);
+static inline bool mf_turns_round(const struct mf_migration *m)
+{
+    return mf_way_back(m) != MF_BACK_NEVER;
+}
+/* The one whose origin takes writes; NULL before it is open, and where the target takes them and they never come back. */
 struct mf_pipe *mf_live_pipe(struct mf_migration *m);
 bool mf_pipes_open(const struct mf_migration *m); /* all that this migration has */
 bool mf_writes_on_target(struct mf_migration *m);
@@ -220,6 +242,15 @@ void mf_flags_refresh(struct mf_migration *m);
  * is what does without. */
 int mf_found_equal(struct mf_migration *m, enum mf_direction d, int64_t within_ms, const char *option,
                    struct mf_error *err);
+
+/* passes.c */
+void mf_passes_tend(struct mf_migration *m); /* now and then, by the control thread: begins them, and sees them end */
+void mf_passes_stop(struct mf_migration *m); /* the one at hand is given up; what it carried stays */
+/* One for a rollback, begun by the first call. MORE: it is over, *ret_found: rows that it carried or had to leave. */
+enum mf_step mf_passes_one(struct mf_migration *m, int64_t *ret_found, struct mf_error *err);
+/* Both sides are even as of so long ago: writes have just come to the target. */
+void mf_passes_even(struct mf_migration *m, int64_t ago_us);
+json_t *mf_passes_json(struct mf_migration *m); /* m->lock held */
 
 /* lag.c */
 void mf_lag_begin(

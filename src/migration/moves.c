@@ -13,6 +13,9 @@ static int lag_small(struct mf_migration *m, struct mf_error *err)
 {
     struct mf_pipe *live = mf_live_pipe(m);
     struct mf_position now;
+    if (live->by_pass) {
+        return 0; /* what is not back yet the pause's own passes bring */
+    }
     if (live->origin->connector->source->position(live->origin, &now, err) < 0) {
         return -1;
     }
@@ -94,9 +97,8 @@ static int way_back(struct mf_migration *m, struct mf_error *err)
     if (mf_turns_round(m) || m->config->cutover.one_way) {
         return 0;
     }
-    mf_fail(err, MF_ABANDONED, "MFONEWAY", "writes that move to the target cannot come back: %s",
-            m->config->map ? "its tables are not the source's, but made of them (map)"
-                           : "it has no change stream to follow");
+    mf_fail(err, MF_ABANDONED, "MFONEWAY",
+            "writes that move to the target cannot come back: its tables are not the source's, but made of them (map)");
     mf_hint(err, "Say cutover.one_way: true if they are to move all the same.");
     return -1;
 }
@@ -138,6 +140,32 @@ static bool stopping(void *ctx)
     return m->stop;
 }
 
+/* The flag that writers follow has no answer while they are to stay away. */
+static int ask_away(void *ctx, bool away, struct mf_error *err)
+{
+    struct mf_migration *m = ctx;
+    (void)err;
+    if (away) {
+        mf_flags_set(&m->flags, MF_FLAGS_FROZEN, mf_writes_on_target(m), m->reads.percent,
+                     "writes are held while they are moved: ask again");
+    } else {
+        mf_flags_refresh(m);
+    }
+    return 0;
+}
+
+static enum mf_step one_pass(void *ctx, int64_t *ret_found, struct mf_error *err)
+{
+    return mf_passes_one(ctx, ret_found, err);
+}
+
+static int64_t max_pause_of(const struct mf_migration *m, bool back, const struct mf_request *r)
+{
+    return r && r->max_pause_ms                          ? r->max_pause_ms
+           : back && mf_way_back(m) == MF_BACK_BY_PASSES ? m->config->reverse.max_pause_ms
+                                                         : m->config->cutover.max_pause_ms;
+}
+
 static struct mf_cutover_options options(struct mf_migration *m, bool back, const struct mf_request *r)
 {
     struct mf_cutover_options o = {
@@ -151,7 +179,7 @@ static struct mf_cutover_options options(struct mf_migration *m, bool back, cons
         .filter = &m->filter,
         .state = m->state,
         .config = m->config,
-        .max_pause_ms = r && r->max_pause_ms ? r->max_pause_ms : m->config->cutover.max_pause_ms,
+        .max_pause_ms = max_pause_of(m, back, r),
         .dry_run = r && r->dry_run,
         .rollback = back,
         .accept_differences = r && r->accept_differences,
@@ -160,6 +188,9 @@ static struct mf_cutover_options options(struct mf_migration *m, bool back, cons
         .guard = guard,
         .last_guard = still_whole,
         .promote = mf_native_promote,
+        .ask_away = ask_away,
+        .flag_delay_ms = m->config->cutover.flag_delay_ms,
+        .pass = one_pass,
         .tell = tell,
         .ctx = m,
     };
@@ -248,7 +279,9 @@ static int move_writes(struct mf_migration *m, const struct mf_request *r, json_
     pthread_mutex_lock(&m->lock);
     m->cutover = c;
     pthread_mutex_unlock(&m->lock);
+    mf_passes_stop(m);
     int rc = drive(m, c, back, err);
+    mf_passes_stop(m); /* of one that was abandoned */
     int64_t pause_us = mf_cutover_pause_us(c);
     pthread_mutex_lock(&m->lock);
     m->cutover = NULL;
@@ -263,6 +296,7 @@ static int move_writes(struct mf_migration *m, const struct mf_request *r, json_
         return -1;
     }
     if (!r->dry_run) {
+        mf_passes_even(m, pause_us);
         mf_lag_even(m, 0); /* of the stream that is live now */
         mf_log(MF_INFO, "cutover", "writes are on the %s; the pause was %.1f ms", back ? "source" : "target",
                (double)pause_us / 1000);
@@ -319,8 +353,8 @@ int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **repl
     }
     if (r->kind == MF_REQ_ROLLBACK && !mf_turns_round(m)) {
         return mf_fail(err, MF_ABANDONED, "MFONEWAY",
-                       "there is no way back: the cutover was made with cutover.one_way, and there is no change stream "
-                       "that could carry the target's writes to the source");
+                       "there is no way back: the cutover was made one way (cutover.one_way), and nothing carries the "
+                       "target's writes to the source");
     }
     if (r->kind == MF_REQ_CUTOVER && on_target) {
         return mf_fail(err, MF_ABANDONED, "MFPHASE", "writes are on the target already");
@@ -329,6 +363,19 @@ int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **repl
 }
 
 /* ---- freeze and thaw: the side that takes writes becomes read-only for a while ---- */
+
+/* The flag has no answer any more. */
+static int wait_until_heard(struct mf_migration *m, struct mf_error *err)
+{
+    int64_t until = mf_now_us() + m->config->cutover.flag_delay_ms * MF_US_PER_MS;
+    while (mf_now_us() < until) {
+        if (m->stop) {
+            return mf_fail(err, MF_ABANDONED, "MFSTOPPED", "the run is stopping");
+        }
+        mf_sleep_us(20 * MF_US_PER_MS);
+    }
+    return 0;
+}
 
 static int freeze(struct mf_migration *m, struct mf_db *db, struct mf_epoch *e, struct mf_error *err)
 {
@@ -339,6 +386,9 @@ static int freeze(struct mf_migration *m, struct mf_db *db, struct mf_epoch *e, 
     g.open = true;
     g.long_transactions = MF_LONG_WAIT; /* nobody is ended for a freeze */
     struct mf_hold *hold = NULL;
+    if (db->connector->soft_hold && wait_until_heard(m, err) < 0) {
+        return -1;
+    }
     if (traffic->gate_install(db, &o.id, tables, &g, err) < 0 || traffic->hold(db, &o.id, &g, &hold, err) < 0) {
         struct mf_error left = {0};
         if (e->epoch == 1 &&

@@ -25,7 +25,7 @@ struct phase_row {
     const char *fault;
     const char *sentence;
     bool native; /* only in mode: native */
-    bool back;   /* only where the target has a change stream */
+    bool back;   /* only where writes come back */
 };
 
 /* ---- prepare: bookkeeping in both databases, the slot, the plan of tables ---- */
@@ -90,7 +90,7 @@ static int prepare_stream(struct mf_migration *m, enum mf_direction d, struct mf
     }
     int64_t clock = 0;
     const struct mf_catalog *tables = d == MF_FORWARD ? &m->source_tables : &m->target_tables;
-    if (db->connector->source->clock(db, &clock, err) < 0 ||
+    if (db->connector->source->clock(db, &clock, NULL, err) < 0 ||
         mf_state_set_int(m->state, mf_stamp_key(d), clock, err) < 0 ||
         db->connector->source->stream_prepare(db, &id, tables, &start, err) < 0) {
         mf_error_prefix(err, "preparing the %s stream", d == MF_FORWARD ? "forward" : "reverse");
@@ -331,9 +331,10 @@ static enum mf_step do_catch_up(struct mf_migration *m, struct mf_error *err)
 
 static int reverse_work(struct mf_migration *m, struct mf_error *err)
 {
-    return mf_open_tables(m, true, err) < 0 || mf_plan_note_target(m, &m->target_tables, err) < 0
-               ? -1
-               : prepare_stream(m, MF_REVERSE, err);
+    if (mf_open_tables(m, true, err) < 0 || mf_plan_note_target(m, &m->target_tables, err) < 0) {
+        return -1;
+    }
+    return mf_way_back(m) == MF_BACK_BY_STREAM ? prepare_stream(m, MF_REVERSE, err) : 0;
 }
 
 static enum mf_step do_reverse(struct mf_migration *m, struct mf_error *err)
@@ -343,8 +344,7 @@ static enum mf_step do_reverse(struct mf_migration *m, struct mf_error *err)
 
 static enum mf_step do_synced(struct mf_migration *m, struct mf_error *err)
 {
-    (void)m;
-    (void)err;
+    (void)m, (void)err;
     return MF_STEP_DONE;
 }
 
@@ -361,7 +361,7 @@ static const struct phase_row rows[] = {
      "indexes, constraints, foreign keys, triggers"},
     {"replicate", "catching_up", mf_native_begin, NEEDS_FORWARD, false, "phase.replicate",
      "the servers' own replication takes over from the stream", .native = true},
-    {"reverse", "catching_up", do_reverse, NEEDS_FORWARD, false, "phase.reverse", "the stream back, kept ready",
+    {"reverse", "catching_up", do_reverse, NEEDS_FORWARD, false, "phase.reverse", "the way back, kept ready",
      .back = true},
     {"synced", "synced", do_synced, NEEDS_BOTH, false, "phase.synced", "both sides equal, the stream is live"},
     {"completed", "completed", do_synced, NEEDS_NOTHING, false, "phase.completed",

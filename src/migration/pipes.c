@@ -27,9 +27,12 @@ bool mf_writes_on_target(struct mf_migration *m)
     return found && strcmp(writer, "target") == 0;
 }
 
-bool mf_turns_round(const struct mf_migration *m)
+enum mf_way_back mf_way_back(const struct mf_migration *m)
 {
-    return m->target->connector->streams && m->source->connector->can_target;
+    return !m->source->connector->can_target ? MF_BACK_NEVER
+           : m->target->connector->streams   ? MF_BACK_BY_STREAM
+           : m->config->cutover.one_way      ? MF_BACK_NEVER
+                                             : MF_BACK_BY_PASSES;
 }
 
 bool mf_pipes_open(const struct mf_migration *m)
@@ -117,6 +120,7 @@ static int open_pipe(struct mf_migration *m, enum mf_direction d, struct mf_map 
         .state = m->state,
         .map = map,
         .by_server = d == MF_FORWARD && mf_native_at(m->state) == MF_NATIVE_ATTACHED,
+        .by_pass = d == MF_REVERSE && mf_way_back(m) == MF_BACK_BY_PASSES,
         .dir = dir,
         .spool_budget = (uint64_t)c->spool.budget_bytes,
         .spool_segment = (size_t)c->spool.segment_bytes,

@@ -87,6 +87,7 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
 void mf_stop_streams(struct mf_migration *m)
 {
     mf_dual_end(m);
+    mf_passes_stop(m);
     m->copy_crew.stop = m->verify_crew.stop = true;
     mf_crew_stop(&m->copy_crew);
     mf_crew_stop(&m->verify_crew);

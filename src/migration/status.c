@@ -140,7 +140,7 @@ static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool sa
     struct mf_apply_stats a;
     struct mf_spool_stats s;
     mf_pipe_stats(pipe, &c, &a, &s);
-    bool by_server = !pipe->capture;
+    bool by_server = !pipe->capture && !pipe->by_pass;
     uint64_t now = sampled && m->source_now.order > c.received.order ? m->source_now.order : c.received.order;
     uint64_t lag = mf_pipe_behind(pipe, now);
     json_t *o =
@@ -279,6 +279,7 @@ json_t *mf_migration_status(struct mf_migration *m)
         json_object_set_new(o, "other_stream", json_null());
     }
     json_object_set_new(o, "dual_writes", mf_dual_json(m));
+    json_object_set_new(o, "passes", mf_passes_json(m));
     json_object_set_new(o, "cutover_step", m->cutover ? json_string(mf_cutover_at(m->cutover)) : json_null());
     return o;
 }
@@ -314,6 +315,7 @@ int mf_migration_status_from_state(const char *state_dir, json_t **ret, struct m
     json_object_set_new(o, "stream", no_stream_json(&shell));
     json_object_set_new(o, "other_stream", json_null());
     json_object_set_new(o, "dual_writes", mf_dual_none_json("midflight does not run"));
+    json_object_set_new(o, "passes", json_null());
     mf_state_close(state);
     *ret = o;
     return 0;

@@ -209,8 +209,8 @@ int mf_watch_step(struct mf_migration *m, bool busy, struct mf_error *err)
     if (!busy && mf_adopt_begun(m) && mf_pipes_open(m)) {
         return mf_adopt(m, NULL, err);
     }
-    if (strcmp(m->step, "prepare") == 0 || (mf_writes_on_target(m) && !mf_turns_round(m))) {
-        return 0; /* the plan is being made; nothing is carried over any more */
+    if (strcmp(m->step, "prepare") == 0 || (mf_writes_on_target(m) && mf_way_back(m) != MF_BACK_BY_STREAM)) {
+        return 0; /* the plan is being made; what is carried back by passes has its own look at each table */
     }
     if (m->drift_since_us ? !drained(m) : now < m->watch_due_us) {
         return 0;

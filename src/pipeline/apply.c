@@ -40,7 +40,8 @@ void mf_apply_set_barrier(struct mf_apply *a, const struct mf_position *barrier)
 bool mf_apply_at_barrier(struct mf_apply *a)
 {
     pthread_mutex_lock(&a->mu);
-    bool at = a->opened && a->barrier.order && a->passed.order == a->barrier.order && a->last_txn <= a->barrier.order;
+    bool at = a->opened && a->barrier.order &&
+              (a->o.by_pass || (a->passed.order == a->barrier.order && a->last_txn <= a->barrier.order));
     pthread_mutex_unlock(&a->mu);
     return at;
 }
@@ -109,6 +110,9 @@ void mf_apply_stats(struct mf_apply *a, struct mf_apply_stats *ret)
     *ret = a->stats;
     ret->applied = a->applied;
     ret->reached = a->reached.order > a->applied.order ? a->reached.order : a->applied.order;
+    if (a->o.by_pass) {
+        ret->lag_us = a->pass_began_us ? mf_wall_us() - a->pass_began_us : 0;
+    }
     pthread_mutex_unlock(&a->mu);
 }
 
@@ -145,7 +149,8 @@ void mf_apply_withdraw(struct mf_apply *a, struct mf_apply_job *job)
 void mf_apply_do_job(struct mf_apply *a)
 {
     pthread_mutex_lock(&a->mu);
-    bool at = a->barrier.order && a->passed.order == a->barrier.order && a->last_txn <= a->barrier.order;
+    bool at =
+        a->o.by_pass || (a->barrier.order && a->passed.order == a->barrier.order && a->last_txn <= a->barrier.order);
     struct mf_apply_job *job = at ? a->job : NULL;
     a->job_running = job != NULL;
     pthread_mutex_unlock(&a->mu);
@@ -399,8 +404,8 @@ static enum mf_step schema_changed(struct mf_apply *a, struct mf_error *err)
 
 enum mf_step mf_apply_step(struct mf_apply *a, int timeout_ms, struct mf_error *err)
 {
-    if (a->o.by_server) {
-        return mf_apply_follow(a, timeout_ms, err);
+    if (a->o.by_server || a->o.by_pass) {
+        return a->o.by_pass ? mf_apply_pass(a, timeout_ms, err) : mf_apply_follow(a, timeout_ms, err);
     }
     enum mf_step s = mf_apply_ensure_open(a, timeout_ms, err);
     if (s != MF_STEP_MORE) {

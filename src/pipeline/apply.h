@@ -27,6 +27,7 @@ struct mf_apply_options {
     struct mf_pipe_id pipe;
     struct mf_spool *spool; /* NULL by_server */
     bool by_server;         /* the replica's own server applies (mf_replication_ops): each step looks after it */
+    bool by_pass; /* changes are found by passes: each step only does jobs. Always consistent, always standing */
     struct mf_state *state;
     struct mf_map *map;
     size_t window_bytes, window_changes;
@@ -95,6 +96,9 @@ void mf_exact_key(enum mf_direction d, const char *schema, const char *name, cha
 /* Adds to the replica the columns that `seen` has and it lacks, and plans them from there on. While apply stands still. */
 int mf_apply_carry(struct mf_apply *a, const struct mf_table *seen, struct mf_error *err);
 
+/* by_pass: a pass that began at p, by the origin's clock, and at began_us by ours is over, and all it found is in the replica. Kept in the state. */
+int mf_apply_passed(struct mf_apply *a, const struct mf_position *p, int64_t began_us, struct mf_error *err);
+
 struct mf_apply_stats { /* any thread */
     struct mf_position applied;
     uint64_t
@@ -104,7 +108,7 @@ struct mf_apply_stats { /* any thread */
     int64_t caught_up_us;        /* when there was last nothing left to apply; our clock */
     int64_t latency_us;          /* commit on the source to commit on the target, of the last window */
     uint64_t received;           /* by_server: order up to which it has the source's log; 0 else */
-    int64_t lag_us;              /* by_server: as the server itself says */
+    int64_t lag_us;              /* by_server: as the server itself says; by_pass: since the last whole pass began */
 };
 void mf_apply_stats(struct mf_apply *a, struct mf_apply_stats *ret);
 

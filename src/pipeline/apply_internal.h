@@ -106,6 +106,8 @@ struct mf_apply {
     bool job_running;
     struct mf_apply_stats stats;
 
+    int64_t pass_began_us; /* by_pass: the last whole one, by our clock; 0: there was none */
+
     /* by_server. The first belongs to apply's thread. */
     bool follow_started; /* what is seen is the outcome of having let it run */
     bool follow_running; /* it was let run, and not seen standing since */
@@ -153,6 +155,9 @@ int mf_apply_await_visible(struct mf_apply *a, const struct ap_txns *t, struct m
 
 /* apply_follow.c */
 enum mf_step mf_apply_follow(struct mf_apply *a, int timeout_ms, struct mf_error *err);
+
+/* apply_pass.c */
+enum mf_step mf_apply_pass(struct mf_apply *a, int timeout_ms, struct mf_error *err);
 
 /* apply_reread.c */
 int mf_apply_reread(struct mf_apply *a, struct mf_error *err); /* what a->result misses; the window is committed */

@@ -103,7 +103,7 @@ uint64_t mf_pipe_behind(struct mf_pipe *p, uint64_t order)
     struct mf_apply_stats a;
     struct mf_spool_stats s;
     mf_pipe_stats(p, &c, &a, &s);
-    if (a.reached == 0) {
+    if (a.reached == 0 || p->by_pass) { /* its positions are moments */
         return s.bytes_on_disk;
     }
     uint64_t behind = order > a.reached ? order - a.reached : 0;
@@ -335,6 +335,7 @@ static int open_stages(const struct mf_pipe_options *o, struct mf_pipe *p, struc
                                  .pipe = o->id,
                                  .spool = p->spool,
                                  .by_server = o->by_server,
+                                 .by_pass = o->by_pass,
                                  .state = o->state,
                                  .map = o->map,
                                  .window_bytes = o->window_bytes,
@@ -345,7 +346,10 @@ static int open_stages(const struct mf_pipe_options *o, struct mf_pipe *p, struc
                                  .max_quarantined = o->max_quarantined,
                                  .moved = o->wait ? moved : NULL,
                                  .moved_ctx = p};
-    return (!o->by_server && mf_capture_new(&c, &p->capture, err) < 0) || mf_apply_new(&a, &p->apply, err) < 0 ? -1 : 0;
+    return (!o->by_server && !o->by_pass && mf_capture_new(&c, &p->capture, err) < 0) ||
+                   mf_apply_new(&a, &p->apply, err) < 0
+               ? -1
+               : 0;
 }
 
 int mf_pipe_open(const struct mf_pipe_options *o, struct mf_pipe **ret, struct mf_error *err)
@@ -355,8 +359,9 @@ int mf_pipe_open(const struct mf_pipe_options *o, struct mf_pipe **ret, struct m
     p->origin = o->origin;
     p->replica = o->replica;
     p->storage = o->storage;
+    p->by_pass = o->by_pass;
     p->threads = new_threads(p, o->retry_ms);
-    if (o->by_server) {
+    if (o->by_server || o->by_pass) {
         if (open_stages(o, p, err) < 0) {
             goto fail;
         }

@@ -8,9 +8,10 @@
 
 struct mf_pipe {
     struct mf_pipe_id id;
+    bool by_pass;
     struct mf_db *origin, *replica;
     struct mf_spool_storage *storage, *own_storage; /* own: NULL when storage was given */
-    struct mf_spool *spool;                         /* NULL by_server */
+    struct mf_spool *spool;                         /* NULL by_server and by_pass */
     struct mf_capture *capture;                     /* the same */
     struct mf_apply *apply;
     struct mf_pipe_threads *threads; /* from open to close, running or not: other threads ask it for the failure */
@@ -23,6 +24,9 @@ struct mf_pipe_options {
     struct mf_map *map;
     bool
         by_server; /* the replica's own server takes the changes from the origin's: nothing is captured or spooled here */
+    /* The origin tells nobody of its changes: they are found by passes over all its rows (verify.h). Nothing is captured or spooled; apply keeps the
+     * connection, does their jobs, and knows what mf_apply_passed told it. */
+    bool by_pass;
     const char *dir;                  /* of spool and spilled transactions; NULL with storage given */
     struct mf_spool_storage *storage; /* simulation's; NULL: files in dir */
     struct mf_position start;

@@ -41,8 +41,10 @@ struct vf_table {
     /* Keys in quarantine: differences until resolved. */
     char **quarantined;
     bool *quarantined_seen;
+    int64_t *quarantined_id;
     size_t nquarantined;
-    struct vf_fault *faults;
+    struct vf_fault *faults, *later; /* later: refused once, and tried again when all others are written */
+    int64_t refused;
     size_t nfaults;
     bool keyless_differs;
 };
@@ -104,6 +106,12 @@ int vf_table_record(struct mf_verify *v, struct vf_table *t, bool finished, stru
 /* What is still in quarantine and was not found by comparing counts too. */
 int vf_table_quarantine(struct mf_verify *v, struct vf_table *t, int64_t *ret_found, struct mf_error *err);
 const char *vf_key_text(const struct mf_table *t, const struct mf_row *row, char *out, size_t n);
+
+/* The origin is read as it stands: nobody writes to it, or a pass does not mind. */
+static inline bool vf_as_it_stands(const struct mf_verify *v)
+{
+    return v->o.writers_held || v->o.pass;
+}
 
 /* round.c */
 /* In VF_OPENING; leaves VF_WAITING, or VF_READY when writers are held and the barrier is not asked for. */

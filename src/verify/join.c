@@ -56,7 +56,7 @@ struct work {
 
 bool vf_join_wanted(const struct mf_verify *v)
 {
-    return v->o.pipe->replica->connector->reads_unordered || v->o.pipe->origin->connector->reads_unordered;
+    return v->o.pass || v->o.pipe->replica->connector->reads_unordered || v->o.pipe->origin->connector->reads_unordered;
 }
 
 void vf_join_new(struct mf_verify *v)
@@ -114,7 +114,7 @@ static void choose_read(struct mf_verify *v, struct work *w)
         }
         return;
     }
-    bool old = origin && !v->o.writers_held && mf_now_us() - v->opened_us >= v->o.snapshot_ms * MF_US_PER_MS;
+    bool old = origin && !vf_as_it_stands(v) && mf_now_us() - v->opened_us >= v->o.snapshot_ms * MF_US_PER_MS;
     if (v->broken || old || all_read(j)) {
         if (v->users == 0) {
             alone(v, w, JB_CLOSE);

@@ -137,7 +137,7 @@ static enum mf_step stand(struct mf_verify *v, struct vf_slot *s, struct mf_erro
     if (v->round_state == VF_NO_ROUND && !mf_apply_consistent(v->o.pipe->apply)) {
         return MF_STEP_IDLE;
     }
-    if (v->round_state == VF_NO_ROUND && v->o.writers_held) {
+    if (v->round_state == VF_NO_ROUND && vf_as_it_stands(v)) {
         if (vf_round_side(v, VF_ORIGIN, err) < 0) {
             return MF_STEP_FAILED;
         }
@@ -198,7 +198,7 @@ enum mf_step vf_join_whole(struct mf_verify *v, struct vf_slot *s, struct mf_err
     }
     int rc = vf_slot_enter(v, s, err);
     rc = rc < 0 ? -1 : vf_table_shape(v, s->o, j->t, err);
-    j->until_us = v->o.writers_held ? 0 : mf_now_us() + WHOLE_US;
+    j->until_us = vf_as_it_stands(v) ? 0 : mf_now_us() + WHOLE_US;
     rc = rc < 0 ? -1 : vf_join_read(v, s, VF_REPLICA, &all, &whole, err);
     j->until_us = 0;
     vf_release_apply(v);

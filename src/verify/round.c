@@ -223,7 +223,7 @@ int vf_round_side(struct mf_verify *v, enum vf_side side, struct mf_error *err)
     struct mf_db *o = v->o.pipe->origin;
     const struct mf_source_ops *ops = o->connector->source;
     if (side == VF_ORIGIN) {
-        int rc = !v->o.writers_held               ? ops->snapshot_open(o, &v->o.pipe->id, readers(v), &v->origin, err)
+        int rc = !vf_as_it_stands(v)              ? ops->snapshot_open(o, &v->o.pipe->id, readers(v), &v->origin, err)
                  : !o->connector->reads_unordered ? ops->snapshot_now(o, readers(v), &v->origin, err)
                                                   : 0;
         if (rc < 0) {

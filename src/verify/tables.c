@@ -43,6 +43,7 @@ void vf_table_free(struct vf_table *t)
     }
     free(t->quarantined);
     free(t->quarantined_seen);
+    free(t->quarantined_id);
 }
 
 void vf_chunk_of(const struct vf_table *t, const struct vf_chunk *k, struct mf_chunk *ret)
@@ -134,14 +135,15 @@ int vf_table_again(struct mf_verify *v, struct vf_table *t, struct mf_error *err
     v->stats.rows_compared -= t->rows;
     v->stats.rows_differing -= t->differing;
     t->rows = t->differing = 0;
-    t->faults = NULL; /* the memory goes with the verification */
+    t->faults = t->later = NULL; /* the memory goes with the verification */
     t->nfaults = 0;
     t->keyless_differs = false;
     for (size_t i = 0; i < t->nquarantined; i++) {
         t->quarantined_seen[i] = false;
     }
     pthread_mutex_unlock(&v->mu);
-    return mf_state_verify_forget(v->o.state, v->run, mf_table_label(t->named, label, sizeof(label)), err);
+    return v->o.pass ? 0
+                     : mf_state_verify_forget(v->o.state, v->run, mf_table_label(t->named, label, sizeof(label)), err);
 }
 
 /* The worker owns the table meanwhile (VF_PLANNING). */
@@ -182,7 +184,7 @@ int vf_table_record(struct mf_verify *v, struct vf_table *t, bool finished, stru
     pthread_mutex_unlock(&v->mu);
     mf_strlcpy(r.schema, t->named->schema, sizeof(r.schema));
     mf_strlcpy(r.name, t->named->name, sizeof(r.name));
-    return mf_state_verify_put(v->o.state, v->run, &r, err);
+    return v->o.pass ? 0 : mf_state_verify_put(v->o.state, v->run, &r, err);
 }
 
 /* ---- quarantine ---- */
@@ -203,8 +205,10 @@ static int take_quarantined(void *ctx, const struct mf_quarantined *q, struct mf
             size_t n = t->nquarantined ? t->nquarantined * 2 : 1;
             t->quarantined = mf_xreallocarray(t->quarantined, n, sizeof(*t->quarantined));
             t->quarantined_seen = mf_xreallocarray(t->quarantined_seen, n, sizeof(*t->quarantined_seen));
+            t->quarantined_id = mf_xreallocarray(t->quarantined_id, n, sizeof(*t->quarantined_id));
         }
         t->quarantined[t->nquarantined] = mf_xstrdup(q->key ? q->key : "");
+        t->quarantined_id[t->nquarantined] = q->id;
         t->quarantined_seen[t->nquarantined++] = false;
         return 0;
     }
@@ -219,6 +223,13 @@ int vf_table_quarantine(struct mf_verify *v, struct vf_table *t, int64_t *ret_fo
             continue;
         }
         t->quarantined_seen[i] = true;
+        if (v->o.pass) { /* both sides are the same there: the row that was refused is no more */
+            struct mf_db *r = v->o.pipe->replica;
+            if (r->connector->target->quarantine_drop(r, &v->o.pipe->id, t->quarantined_id[i], err) < 0) {
+                return -1;
+            }
+            continue;
+        }
         found++;
         if (vf_difference(v, t, NULL, t->quarantined[i], "quarantined", err) < 0) {
             return -1;
@@ -291,7 +302,7 @@ int vf_tables_load(struct mf_verify *v, struct mf_error *err)
     bool resumed = false;
     snprintf(what, sizeof(what), "%s %s sample=%g%s", v->o.pipe->id.direction == MF_FORWARD ? "forward" : "reverse",
              v->o.table ? v->o.table : "*", v->o.sample, v->o.repair ? " repair" : "");
-    if (mf_state_verify_begin(v->o.state, what, v->o.not_before_us, &v->run, &resumed, err) < 0) {
+    if (!v->o.pass && mf_state_verify_begin(v->o.state, what, v->o.not_before_us, &v->run, &resumed, err) < 0) {
         return -1;
     }
     v->tables = mf_xcalloc(v->o.tables->n + 1, sizeof(*v->tables));

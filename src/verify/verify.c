@@ -296,16 +296,19 @@ static int do_repair(struct mf_verify *v, struct mf_error *err, enum mf_step *re
 
 static int do_end(struct mf_verify *v, struct mf_error *err)
 {
-    int64_t rows = 0, differing = 0;
+    int64_t rows = 0, differing = 0, refused = 0;
     for (size_t i = 0; i < v->ntables; i++) {
         rows += v->tables[i].rows;
         differing += v->tables[i].differing - v->tables[i].repaired;
+        refused += v->tables[i].refused;
     }
-    int rc = mf_state_verify_end(v->o.state, v->run, rows, differing, err);
+    int rc = v->o.pass ? 0 : mf_state_verify_end(v->o.state, v->run, rows, differing, err);
     pthread_mutex_lock(&v->mu);
     v->repairing = false;
     v->ended = rc == 0;
     v->stats.finished = rc == 0;
+    v->stats.rows_refused = refused;
+    v->stats.rows_left = differing - refused;
     v->stats.tables_equal = v->stats.tables_differing = 0;
     for (size_t i = 0; i < v->ntables; i++) {
         bool same = v->tables[i].differing == v->tables[i].repaired;

@@ -28,6 +28,9 @@ struct mf_verify_options {
     int jobs;              /* worker threads that will call mf_verify_step; 0: as many as may */
     int64_t not_before_us; /* wall clock: an unfinished verification that began earlier is not resumed; 0: any is */
     bool writers_held;     /* nobody writes: snapshots of now are exact (cutover's last look) */
+    /* The origin takes writes and has neither a stream nor snapshots: what differs is carried to the replica, which nobody else writes to
+     * (docs/internals/passes.md). With repair; nothing of it is kept in the state. A row that the replica refuses goes to its quarantine. */
+    bool pass;
 };
 
 int mf_verify_new(const struct mf_verify_options *o, struct mf_verify **ret, struct mf_error *err);
@@ -40,6 +43,9 @@ struct mf_verify_stats {
     int64_t rows_compared, rows_differing, rows_repaired;
     int64_t rows_quarantined; /* of those that differ: known from the quarantine alone, equal otherwise */
     int64_t rows_read;        /* joined: of both sides, of the table at hand too */
+    int64_t rows_refused;     /* pass: differ, and were put in quarantine by it */
+    char refusal[400];        /* the first of them: table and reason */
+    int64_t rows_left;        /* at the end: differ, and were neither repaired nor refused */
     int32_t tables, tables_equal, tables_differing, tables_left;
     bool finished;
 };

@@ -243,11 +243,11 @@ static void the_clock_goes_on_with_the_commits(void **state)
     struct mf_item it = {0};
     struct mf_stream *st;
     int64_t before = 0, after = 0, commit = 0;
-    OK(C->src->clock(C->db[MF_SOURCE], &before, &C->err));
+    OK(C->src->clock(C->db[MF_SOURCE], &before, NULL, &C->err));
     conf_table(C, "t");
     OK(C->src->stream_prepare(C->db[MF_SOURCE], &C->forward, &C->tables, &start, &C->err));
     WRITE(MF_SOURCE, "t", "1", "one", "b");
-    OK(C->src->clock(C->db[MF_SOURCE], &after, &C->err));
+    OK(C->src->clock(C->db[MF_SOURCE], &after, NULL, &C->err));
     OK(C->src->stream_open(C->db[MF_SOURCE], &C->forward, &start, false, &st, &C->err));
     for (int i = 0; i < 60000 && !commit; i++) {
         OK(C->src->stream_next(st, 100, &it, &C->err));

@@ -105,7 +105,10 @@ void app_create_tables(struct world *w)
         for (int k = 0; k < 4; k++) { /* a row that was refused comes back when the stream has it whole */
             c[k].toast &= !w->refusals;
         }
-        c[0].in_key |= w->stamped; /* rows without a key cannot be there */
+        c[0].in_key |= w->stamped;    /* rows without a key cannot be there */
+        for (int k = 0; k < 4; k++) { /* nobody there keeps a value unique, and the source would refuse it */
+            c[k].unique &= !w->silent;
+        }
         mf_mem_create_table(w->server[MF_SOURCE], "public", sim_tables[i], c, ncolumns[i], &err);
     }
     t = mf_mem_begin(w->server[MF_SOURCE]);
@@ -289,11 +292,44 @@ static void one_statement(struct world *w, struct app_tx *t)
     }
 }
 
+void app_flag(struct world *w, int side)
+{
+    w->flag = side;
+}
+
+/* What it goes by: the last answer, for as long as it may. */
+static int flag_known(struct world *w)
+{
+    if (w->now_us - w->flag_asked_us >= FLAG_DELAY_US || w->flag_known == FLAG_NONE) {
+        w->flag_asked_us = w->now_us;
+        w->flag_known = w->flag;
+    }
+    return w->flag_known;
+}
+
+/* The target keeps nobody out: nothing is written there that the flag does not allow. The source has its gate. */
+static bool may_write(struct world *w)
+{
+    int side = w->silent ? flag_known(w) : FLAG_NONE;
+    if (side != FLAG_NONE) {
+        w->app_side = (enum mf_side)side;
+    }
+    for (int i = 0; w->silent && i < SIM_OPEN; i++) {
+        if (w->open[i].txn && w->open[i].side == MF_TARGET && side != MF_TARGET) {
+            end(&w->open[i], false);
+        }
+    }
+    return !w->silent || w->app_side == MF_SOURCE || side == MF_TARGET;
+}
+
 void app_step(struct world *w)
 {
     /* An application that writes faster than the stream is applied is never caught up with: it has an allowance for each goal, and then
      * only ends what it began. */
     if (w->app_stopped) {
+        return;
+    }
+    if (!may_write(w)) {
         return;
     }
     struct app_tx *t = &w->open[sim_below(w, SIM_OPEN)];
@@ -334,7 +370,10 @@ void app_pause(struct world *w)
 {
     for (int i = 0; i < SIM_OPEN; i++) {
         if (w->open[i].txn) {
-            end(&w->open[i], sim_chance(w, 500));
+            bool commit = sim_chance(w, 500) && (may_write(w) || w->open[i].side == MF_SOURCE);
+            if (w->open[i].txn) {
+                end(&w->open[i], commit);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "sim.h"
 
@@ -75,6 +76,7 @@ void check_commit(void *world, struct mf_mem_server *s)
         ours_committed(w, side, digest);
     } else {
         app_committed(w, side, digest);
+        w->written_us = side == MF_TARGET ? mf_wall_us() : w->written_us;
     }
     w->previous[side] = digest;
 }

@@ -24,6 +24,11 @@ struct engine {
     bool copied[2];
     struct mf_verify *verify;
     bool verified[2];
+    struct mf_verify *pass;
+    bool passed[2]; /* its workers are done */
+    struct mf_position pass_at;
+    int64_t pass_began_us;
+    bool away; /* writers were asked to stay away */
     struct mf_cutover *cutover;
     bool unsettled; /* a cutover failed after its decision */
     enum phase phase;
@@ -38,6 +43,13 @@ bool engine_writes_on_target(struct engine *e);
 struct mf_pipe *engine_live(struct engine *e);
 struct mf_cutover_options engine_cutover_options(struct engine *e, bool back);
 int engine_resume(struct engine *e, struct mf_error *err);
+/* passes.c */
+enum mf_step engine_pass(void *engine, int64_t *ret_found, struct mf_error *err);
+void engine_stop_pass(struct engine *e);
+bool engine_pass_step(struct engine *e, int worker, struct mf_error *err);
+int engine_tend_passes(struct engine *e, struct mf_error *err);
+void engine_flag(struct engine *e); /* what the writes flag answers now */
+
 void engine_close_copy(struct engine *e);
 void engine_close_verify(struct engine *e);
 void engine_close_pipes(struct engine *e);

@@ -60,6 +60,7 @@ static int open_pipe(struct engine *e, enum mf_direction d, struct mf_error *err
                                 .replica = e->db[!from],
                                 .state = e->w->state,
                                 .map = e->map[d],
+                                .by_pass = d == MF_REVERSE && e->w->silent,
                                 .storage = e->w->storage[d],
                                 .spool_budget = e->w->spool_budget,
                                 .spool_segment = 1u << 20,
@@ -83,28 +84,6 @@ static int open_pipe(struct engine *e, enum mf_direction d, struct mf_error *err
         mf_apply_set_barrier(e->pipe[d]->apply, &before_all);
     }
     return 0;
-}
-
-struct mf_cutover_options engine_cutover_options(struct engine *e, bool back)
-{
-    return (struct mf_cutover_options){.id = e->id[0],
-                                       .from = e->db[back],
-                                       .to = e->db[!back],
-                                       .drain = e->pipe[back],
-                                       .back = e->pipe[!back],
-                                       .from_tables = &e->tables[back],
-                                       .to_tables = &e->tables[!back],
-                                       .state = e->w->state,
-                                       .config = &e->config,
-                                       .max_pause_ms = sim_chance(e->w, 100) ? 30 : 600000,
-                                       .rollback = back};
-}
-
-int engine_resume(struct engine *e, struct mf_error *err)
-{
-    struct mf_cutover_options o = engine_cutover_options(e, false);
-    enum mf_writer writer;
-    return mf_cutover_resume(&o, &writer, err);
 }
 
 /* The view takes the database over, also when it fails. */
@@ -140,10 +119,11 @@ static int open_all(struct engine *e, struct mf_error *err)
     if (e->phase > SCHEMA && e->phase < ENDING && open_pipe(e, MF_FORWARD, err) < 0) {
         return -1;
     }
-    if (e->phase == SYNCED && !w->stamped && !w->mapped &&
+    if (e->phase == SYNCED && (!w->stamped || w->silent) && !w->mapped &&
         (open_pipe(e, MF_REVERSE, err) < 0 || engine_resume(e, err) < 0)) {
         return -1;
     }
+    engine_flag(e);
     return 0;
 }
 
@@ -199,6 +179,7 @@ void engine_free(struct engine *e)
     if (e->verify) {
         engine_close_verify(e);
     }
+    engine_stop_pass(e);
     mf_cutover_free(e->cutover);
     engine_close_pipes(e);
     for (int i = 0; i < 2; i++) {
@@ -260,7 +241,7 @@ static int prepare_stream(struct engine *e, enum mf_direction d, struct mf_error
         return 0;
     }
     int64_t clock = 0;
-    if (e->db[from]->connector->source->clock(e->db[from], &clock, err) < 0 ||
+    if (e->db[from]->connector->source->clock(e->db[from], &clock, NULL, err) < 0 ||
         mf_state_set_int(e->w->state, mf_stamp_key(d), clock, err) < 0 ||
         e->db[from]->connector->source->stream_prepare(e->db[from], &e->id[d], &e->tables[from], &start, err) < 0) {
         return -1;
@@ -363,10 +344,10 @@ static int indexes(struct engine *e, struct mf_error *err)
 
 static int reverse(struct engine *e, struct mf_error *err)
 {
-    if (e->w->stamped || e->w->mapped) {
+    if ((e->w->stamped && !e->w->silent) || e->w->mapped) {
         return 0; /* what is written there does not go back */
     }
-    if (read_tables(e, MF_TARGET, err) < 0 || prepare_stream(e, MF_REVERSE, err) < 0 ||
+    if (read_tables(e, MF_TARGET, err) < 0 || (!e->w->silent && prepare_stream(e, MF_REVERSE, err) < 0) ||
         open_pipe(e, MF_REVERSE, err) < 0) {
         return -1;
     }
@@ -419,6 +400,9 @@ static bool copier(struct engine *e, int i, struct mf_error *err)
 
 static bool verifier(struct engine *e, int i, struct mf_error *err)
 {
+    if (e->pass && !engine_pass_step(e, i, err)) {
+        return false;
+    }
     if (!e->verify || e->verified[i]) {
         return true;
     }
@@ -430,6 +414,9 @@ static bool verifier(struct engine *e, int i, struct mf_error *err)
 static bool capture(struct engine *e, int d, struct mf_error *err)
 {
     /* The direction at rest lets go of its stream, and takes it up again soon; at a cutover both are wanted. */
+    if (e->pipe[d] && e->pipe[d]->by_pass) {
+        return true;
+    }
     if (e->pipe[d] && sim_chance(e->w, 50)) {
         mf_capture_hold(e->pipe[d]->capture, e->pipe[d] != engine_live(e) && !e->cutover && sim_chance(e->w, 100));
     }
@@ -444,7 +431,7 @@ static bool apply(struct engine *e, int d, struct mf_error *err)
 static bool beat(struct engine *e, struct mf_error *err)
 {
     for (int d = 0; d < 2; d++) {
-        if (e->pipe[d] && sim_chance(e->w, 100)) {
+        if (e->pipe[d] && !e->pipe[d]->by_pass && sim_chance(e->w, 100)) {
             struct mf_db *db = e->pipe[d]->origin;
             if (db->connector->source->heartbeat(db, &e->id[d], NULL, NULL, err) < 0) {
                 return false;
@@ -460,8 +447,8 @@ static void tell_where(struct engine *e)
         if (e->pipe[d]) {
             struct mf_capture_stats c;
             struct mf_apply_stats a;
-            mf_capture_stats(e->pipe[d]->capture, &c);
-            mf_apply_stats(e->pipe[d]->apply, &a);
+            struct mf_spool_stats s;
+            mf_pipe_stats(e->pipe[d], &c, &a, &s);
             world_say(e->w,
                       "pipe %d: received %llu durable %llu acknowledged %llu applied %llu consistent %d reread %llu", d,
                       (unsigned long long)c.received.order, (unsigned long long)c.durable.order,

@@ -110,6 +110,13 @@ static const struct {
     {"stamp-of-window", "all changes of a window have one stamp", false},
     {"delete-early", "a deletion has a stamp earlier than what it deletes", false},
     {"rows-after", "where a window is no transaction its checkpoint is written before its rows", false},
+    {"pass-keeps", "a pass leaves on the source what is gone on the target", false},
+    {"pass-position-late", "the position of a pass is the time at which it ended", false},
+    {"pass-before-fence", "a pass that began before the fence proves that everything is back", false},
+    {"soft-hold-no-wait", "a soft hold does not wait until writers have heard of it", false},
+    {"stamps-not-raised", "after a rollback stamps do not go on behind what was written on the target", false},
+    {"clock-not-waited-for", "a cutover does not wait until the target's clock has passed what was written there",
+     false},
     {"spool-lost", "a crash loses what the spool had made durable", false},
 };
 

@@ -20,6 +20,8 @@
 
 enum { SIM_TABLES = 4, SIM_OPEN = 3, SIM_GOALS = 10, SIM_PARTS = 10 };
 
+enum { FLAG_NONE = -1, FLAG_DELAY_US = 3000000 };
+
 enum sim_goal {
     GOAL_SYNC,
     GOAL_VERIFY,
@@ -61,10 +63,16 @@ struct world {
     int untouched; /* table the application leaves alone; -1 none */
     int64_t sequence;
     uint64_t commits, values;
-    bool faces;     /* source and target are of different kinds */
-    bool stamped;   /* the target keeps the last write by its stamp: no transactions, no way back */
-    bool unordered; /* the target's rows come in an order of its own, without snapshots: verify joins */
-    bool mapped;    /* the target has query tables (mapped.c) */
+    bool faces;   /* source and target are of different kinds */
+    bool stamped; /* the target keeps the last write by its stamp: no transactions, no way back but by passes */
+    bool
+        silent; /* the target tells nobody of its changes either, and keeps nobody out: writes come back by passes, and the application follows a flag */
+    int flag;   /* what the writes flag answers: a side, or FLAG_NONE */
+    int64_t flag_asked_us; /* what the application knows of it, and since when; it goes by that for as long as it may */
+    int flag_known;
+    int64_t written_us; /* when the application last wrote to the target */
+    bool unordered;     /* the target's rows come in an order of its own, without snapshots: verify joins */
+    bool mapped;        /* the target has query tables (mapped.c) */
     unsigned chosen;
     struct mf_config *config; /* its map */
     bool refusals;            /* some values are of one kind only */
@@ -120,6 +128,8 @@ void world_say(struct world *w, const char *fmt, ...) __attribute__((format(prin
 extern const char *const sim_tables[SIM_TABLES];
 void app_create_tables(struct world *w);
 void app_step(struct world *w);
+/* The engine's part of the flag: who may write, as midflight would say it. */
+void app_flag(struct world *w, int side);
 void app_pause(struct world *w);  /* commits or aborts what is open */
 void app_finish(struct world *w); /* commits or aborts what is open, and writes no more */
 /* A committed transaction of a writer whom no gate stops. */

@@ -99,6 +99,7 @@ static void restart_engine(struct world *w)
 {
     world_say(w, "midflight dies and starts again");
     w->crashed = true; /* nothing the dying process does reaches a server */
+    app_flag(w, FLAG_NONE);
     engine_free(w->engine);
     w->engine = NULL;
     mf_fault_arm(NULL, NULL);
@@ -140,9 +141,13 @@ static void write_script(struct world *w)
         return;
     }
     w->goals[n++] = GOAL_SYNC;
+    if (w->silent && sim_chance(w, 500)) {
+        w->goals[n++] = GOAL_CUTOVER;
+        w->goals[n++] = GOAL_ROLLBACK;
+    }
     for (unsigned k = w->mapped ? sim_below(w, 3) : sim_below(w, 5); k > 0 && n < SIM_GOALS - 2; k--) {
         unsigned r = sim_below(w, 100);
-        w->goals[n++] = r < 25 || w->refusals || w->mapped || (w->stamped && r >= 35)
+        w->goals[n++] = r < 25 || w->refusals || w->mapped || (w->stamped && r >= 35 && (!w->silent || r < 40))
                             ? GOAL_VERIFY /* who writes where rows are missing meets them one day */
                         : r < 35 ? GOAL_CORRUPT
                         : r < 40 ? GOAL_FOREIGN
@@ -170,6 +175,19 @@ static bool of_stamps(const char *broken)
     return false;
 }
 
+/* And those of moving writes to one that tells nobody of its changes, and back. */
+static bool of_passes(const char *broken)
+{
+    static const char *const names[] = {"pass-keeps",        "pass-position-late", "pass-before-fence",
+                                        "soft-hold-no-wait", "stamps-not-raised",  "clock-not-waited-for"};
+    for (size_t i = 0; broken && i < sizeof names / sizeof names[0]; i++) {
+        if (mf_streq(broken, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void world_start(struct world *w, uint64_t seed, bool verbose, const char *broken)
 {
     struct mf_error err = {0};
@@ -186,7 +204,8 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
     w->mapped = seed % 7 == 3;
     w->faces = sim_chance(w, 150) || w->mapped;
     w->refusals = w->faces && sim_chance(w, 300) && !w->mapped;
-    w->stamped = !w->faces && (sim_chance(w, 200) || of_stamps(broken));
+    w->stamped = !w->faces && (sim_chance(w, 250) || of_stamps(broken) || of_passes(broken));
+    w->silent = w->stamped && (sim_chance(w, 500) || of_passes(broken)) && !of_stamps(broken);
     if (w->mapped) {
         mapped_choose(w);
     }
@@ -195,7 +214,8 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
         mf_mem_knobs(w->server[i])->other = w->faces && i == other;
     }
     mf_mem_knobs(w->server[MF_TARGET])->stamped = w->stamped ? 1 + sim_below(w, 1000000) : 0;
-    w->unordered = sim_chance(w, 250);
+    w->unordered = sim_chance(w, 250) || w->silent;
+    mf_mem_knobs(w->server[MF_TARGET])->silent = w->silent;
     w->join_memory = sim_chance(w, 300) ? 1 + sim_below(w, 2000) : 0;
     mf_mem_knobs(w->server[MF_TARGET])->unordered = w->unordered;
     app_create_tables(w);
@@ -207,6 +227,7 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
         k->shadows = sim_chance(w, 500);
         k->late_errors = sim_chance(w, 500);
         k->broken = broken;
+        k->by_time = w->silent;
         mf_mem_on_commit(w->server[i], check_commit, w);
         mf_mem_set_hook(w->server[i], hook, w);
         w->storage[i] = mf_spool_memory();
@@ -263,7 +284,7 @@ static void one_step(struct world *w)
         mf_mem_restart(w->server[s]);
     }
     if (w->stamped && sim_chance(w, 5)) { /* the clocks are set, forth and back */
-        mf_mem_knobs(w->server[MF_SOURCE])->clock_us = (int64_t)sim_below(w, 4000) - 2000;
+        mf_mem_knobs(w->server[MF_SOURCE])->clock_us = ((int64_t)sim_below(w, 4000) - 2000) * (w->silent ? 10000 : 1);
     }
     for (int i = 0; i < 2; i++) {
         if (sim_chance(w, 10)) {

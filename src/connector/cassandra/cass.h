@@ -26,6 +26,7 @@ struct cass_db {
     uint64_t row_max, batch_max; /* bytes of one mutation and of one batch, by the server's settings */
     pthread_mutex_t lock;        /* guards the rest */
     int64_t last_us;             /* the last that cass_now_us gave */
+    int64_t position_us;         /* the last that cass_position gave */
     char instance[24];           /* of the migration that was asked about last, see book.c; "" not known */
     char instance_of[41];
 };
@@ -110,6 +111,10 @@ int cass_hold(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_g
               struct mf_error *err);
 int cass_hold_decide(struct mf_hold *h, const struct mf_epoch *e, struct mf_error *err);
 void cass_hold_release(struct mf_hold *h);
+
+/* ---- clock.c ---- */
+int cass_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err);
+int cass_position(struct mf_db *db, struct mf_position *ret, struct mf_error *err);
 
 /* ---- statement.c: a row as the values of a statement ---- */
 

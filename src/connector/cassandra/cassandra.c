@@ -61,28 +61,6 @@ static int heartbeat(struct mf_db *db, const struct mf_pipe_id *pipe, const char
     return unsupported("has no change stream that a marker could be seen in", err);
 }
 
-static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *err)
-{
-    (void)db, (void)ret;
-    return unsupported("has no positions", err);
-}
-
-static int server_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
-{
-    MF_CLEANUP_CQL_ANSWER struct mf_cql_answer *a = NULL;
-    const struct cql_bytes *cells;
-    if (cass_ask(cass_db_of(db), CASS_READ, "SELECT now() FROM system.local", NULL, 0, &a, err) < 0 ||
-        cass_first(a, &cells, err) != 1 || cells[0].n != 16) {
-        return err->cls == MF_OK ? mf_fail(err, MF_RETRY, "MFCLOCK", "the cluster did not tell the time") : -1;
-    }
-    /* A timeuuid: 100 ns since 1582. */
-    const uint8_t *p = cells[0].p;
-    uint64_t t = (uint64_t)(p[6] & 0x0f) << 56 | (uint64_t)p[7] << 48 | (uint64_t)p[4] << 40 | (uint64_t)p[5] << 32 |
-                 (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
-    *ret_us = (int64_t)((t - UINT64_C(0x01b21dd213814000)) / 10);
-    return 0;
-}
-
 static int chunk_open(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_error *err)
 {
     (void)r, (void)t, (void)c;
@@ -144,10 +122,10 @@ const struct mf_source_ops cass_source_ops = {
     .check_waiting = mf_default_check_waiting,
     .stream_drop = stream_drop,
     .heartbeat = heartbeat,
-    .position = position,
+    .position = cass_position,
     .waits_for = mf_default_waits_for,
     .load = mf_default_load,
-    .clock = server_clock,
+    .clock = cass_clock,
     .visible = mf_default_visible,
     .snapshot_open = mf_default_snapshot_open,
     .snapshot_now = mf_default_snapshot_now,
@@ -198,6 +176,7 @@ const struct mf_target_ops cass_target_ops = {
     .window_abort = cass_window_abort,
     .repair_rows = cass_repair_rows,
     .sequences_set = sequences_set,
+    .sequences_follow = mf_default_sequences_follow,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = mf_default_triggers_up,
     .quarantine_list = cass_quarantine_list,
@@ -227,6 +206,7 @@ const struct mf_connector mf_connector_cassandra = {
     .name = "cassandra",
     .schemes = schemes,
     .can_target = true,
+    .soft_hold = true,
     .last_write_wins = true,
     .reads_unordered = true,
     .open = cass_open,

@@ -114,7 +114,7 @@ static void say_skew(struct cass_check *k, const char *object, int64_t skew, con
 static int check_source_clock(struct cass_check *k, struct mf_error *err)
 {
     int64_t theirs = 0, before = mf_wall_us();
-    if (k->source->connector->source->clock(k->source, &theirs, err) < 0) {
+    if (k->source->connector->source->clock(k->source, &theirs, NULL, err) < 0) {
         return -1;
     }
     int64_t early = theirs - mf_wall_us(), late = theirs - before;

@@ -4,15 +4,17 @@
  * The epoch is one row that only conditional statements change: of two decisions the servers make one first. A read at the serial level finishes
  * what was on its way, so nothing is concluded while a decision may still come about.
  *
- * Nothing here can hold writers or refuse them: there are no triggers that would, and no locks. The application's writes follow the flag (docs/guide),
- * and what is written on the wrong side is found by comparing.
+ * Nothing here can hold writers or refuse them: there are no triggers that would, and no locks. The application's writes follow the flag (docs/guide), and a
+ * hold waits until it must have heard of it. What is written on the wrong side is found by comparing.
  */
 #include "connector/cassandra/cass.h"
 
+#include "base/mem.h"
 #include "base/str.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TRIES 10
@@ -119,22 +121,34 @@ int cass_gate_remove(struct mf_db *db, const struct mf_pipe_id *pipe, const stru
     return 0;
 }
 
+/* Of nobody: see mf_connector.soft_hold. What it is for is the decision. */
+struct cass_hold {
+    struct mf_hold base;
+    struct mf_pipe_id pipe;
+};
+
 int cass_hold(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o, struct mf_hold **ret,
               struct mf_error *err)
 {
-    (void)db, (void)pipe, (void)o, (void)ret;
-    return mf_fail(err, MF_FATAL, "MFUNSUP", "a Cassandra cluster cannot hold writers");
+    (void)o, (void)err;
+    struct cass_hold *h = mf_xcalloc(1, sizeof *h);
+    h->base.db = db;
+    h->pipe = *pipe;
+    *ret = &h->base;
+    return 0;
 }
 
-int cass_hold_decide(struct mf_hold *h, const struct mf_epoch *e, struct mf_error *err)
+int cass_hold_decide(struct mf_hold *base, const struct mf_epoch *e, struct mf_error *err)
 {
-    (void)h, (void)e;
-    return mf_fail(err, MF_FATAL, "MFUNSUP", "a Cassandra cluster cannot hold writers");
+    struct cass_hold *h = (struct cass_hold *)base;
+    int rc = cass_epoch_write(h->base.db, &h->pipe, e, err);
+    free(h);
+    return rc;
 }
 
 void cass_hold_release(struct mf_hold *h)
 {
-    (void)h;
+    free(h);
 }
 
 void cass_hurry(struct mf_db *db, int within_ms)

@@ -93,10 +93,10 @@ static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *
     return source_of(f)->position(f->own, ret, err);
 }
 
-static int server_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
+static int server_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
 {
     struct face_db *f = face_of(db);
-    return source_of(f)->clock(f->own, ret_us, err);
+    return source_of(f)->clock(f->own, ret_us, ret_latest_us, err);
 }
 
 static int waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)
@@ -155,6 +155,13 @@ static int sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_
         mf_strlcpy(own[i].schema, face_own_schema(f, seqs[i].schema), sizeof own[i].schema);
     }
     return target_of(f)->sequences_set(f->own, own, n, err);
+}
+
+static int sequences_follow(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err)
+{
+    static const struct mf_filter all;
+    struct face_db *f = face_of(db);
+    return target_of(f)->sequences_follow(f->own, f->own_schema[0] ? &all : filter, err);
 }
 
 /* ---- as a target ---- */
@@ -314,6 +321,7 @@ static const struct mf_target_ops target_ops = {
     .window_abort = face_window_abort,
     .repair_rows = face_repair_rows,
     .sequences_set = sequences_set,
+    .sequences_follow = sequences_follow,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = triggers_up,
     .quarantine_list = quarantine_list,
@@ -376,6 +384,7 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .last_write_wins = c->last_write_wins,
                                          .commits_can_wait = c->commits_can_wait,
                                          .streams = c->streams,
+                                         .soft_hold = c->soft_hold,
                                          .reads_unordered = c->reads_unordered,
                                          .confirms_acknowledge = c->confirms_acknowledge,
                                          .open = c->open,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "connector/memory/memory.h"
 
 #define MEM_MAX_TABLES     64  /* at one time */
@@ -238,7 +239,7 @@ static inline bool mem_broken(const struct mf_mem_server *s, const char *name)
 /* It goes on with the log. */
 static inline int64_t mem_clock(const struct mf_mem_server *s)
 {
-    return INT64_C(1700000000000000) + (int64_t)s->lsn + s->knobs.clock_us;
+    return (s->knobs.by_time ? mf_wall_us() : INT64_C(1700000000000000) + (int64_t)s->lsn) + s->knobs.clock_us;
 }
 
 static inline struct mf_mem_server *mem_server(struct mf_db *db)

@@ -142,6 +142,9 @@ struct mf_mem_knobs {
     bool other;            /* of the other kind (dialect.c): opened as memx://NAME. To be set before it has tables */
     uint64_t
         stamped; /* it keeps the last write (stamped.h), and chance begins with this; opened as mems://NAME. 0: it has transactions */
+    /* With stamped and unordered: it tells nobody of its changes and keeps nobody out (mf_connector.streams, soft_hold). To be set before it is opened */
+    bool silent;
+    bool by_time;               /* its clock is that of this process; else it is how much was written */
     int64_t clock_us;           /* by so much its clock is wrong */
     const char *default_schema; /* what mf_canon_ops.default_schema answers */
 };

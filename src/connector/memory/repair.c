@@ -170,6 +170,9 @@ int mem_repair_rows(struct mf_applier *base, const struct mf_table *t, const str
     if (mem_broken(a->conn.server, "repair-nothing")) {
         return 0;
     }
+    if (mem_broken(a->conn.server, "pass-keeps")) { /* rows that are gone are left */
+        ngone = 0;
+    }
     if (mem_keeps_last(a->conn.server)) {
         if (mem_stamped_repair(s, rows, nwhole, gone, ngone, stamp, err)) {
             mem_window_abort(base);

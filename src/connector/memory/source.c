@@ -1,9 +1,11 @@
 /* The source's side: catalogue, positions, heartbeats. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "connector/defaults.h"
 #include "connector/memory/read.h"
+#include "connector/memory/stamped.h"
 
 /* ---- the database ---- */
 
@@ -49,6 +51,9 @@ static int heartbeat(struct mf_db *db, const struct mf_pipe_id *pipe, const char
     MEM_LOCKED;
     bool after;
     uint64_t lsn;
+    if (mem_server(db)->knobs.silent) {
+        return mf_fail(err, MF_FATAL, "MFUNSUP", "%s has no stream that a beat could be seen in", mem_server(db)->name);
+    }
     if (mem_enter_db(db, "source.heartbeat", &after, err)) {
         return -1;
     }
@@ -76,6 +81,11 @@ static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *
     if (mem_enter_db(db, "source.position", NULL, err)) {
         return -1;
     }
+    if (mem_server(db)->knobs.silent) {
+        *ret = (struct mf_position){.order = (uint64_t)mem_clock(mem_server(db))};
+        snprintf(ret->token, sizeof ret->token, "%llu", (unsigned long long)ret->order);
+        return 0;
+    }
     *ret = mem_position(mem_broken(mem_server(db), "no-consistency-point") ? 1 : mem_server(db)->lsn);
     return 0;
 }
@@ -102,13 +112,18 @@ static int load(struct mf_db *db, double *ret, struct mf_error *err)
     return 0;
 }
 
-static int server_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
+static int server_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
 {
     MEM_LOCKED;
     if (mem_enter_db(db, "source.clock", NULL, err)) {
         return -1;
     }
-    *ret_us = mem_clock(mem_server(db));
+    const struct mf_mem_server *s = mem_server(db);
+    int64_t now = mem_clock(s), latest = mem_stamped_latest(s);
+    *ret_us = s->knobs.silent && mem_broken(s, "clock-not-waited-for") ? INT64_MAX / 4 : now;
+    if (ret_latest_us) {
+        *ret_latest_us = s->knobs.silent && mem_broken(s, "stamps-not-raised") ? 0 : latest > now ? latest : now;
+    }
     return 0;
 }
 

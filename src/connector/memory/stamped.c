@@ -23,6 +23,7 @@ struct kept_row {
 
 struct mem_stamped {
     uint64_t rng;
+    int64_t latest; /* of applications */
     struct kept_row *rows;
     struct mem_writes late;
     size_t nemptied;
@@ -259,6 +260,70 @@ void mf_mem_late_writes_arrive(struct mf_mem_server *s)
     MEM_LOCKED;
     if (s->stamped) {
         mem_writes_do(&s->stamped->late, s);
+    }
+}
+
+/* ---- applications ---- */
+
+int64_t mem_stamped_latest(const struct mf_mem_server *s)
+{
+    return s->stamped ? s->stamped->latest : 0;
+}
+
+/* Of a row, or of all: nothing there may be newer. */
+static bool newer(const struct mem_stamped *k, const struct mem_write *w)
+{
+    bool any = emptied_at(k, w->table) >= w->stamp;
+    for (const struct kept_row *r = k->rows; r; r = r->next) {
+        bool meant = r->table == w->table;
+        for (uint16_t i = 0; meant && w->values && i < w->table->shape->table.nkey; i++) {
+            uint16_t at = w->table->shape->table.key[i];
+            meant = mf_value_equal(&r->key[at], &w->values[at]);
+        }
+        any = any || (meant && (r->mark >= w->stamp || r->gone >= w->stamp));
+        for (uint16_t i = 0; meant && i < w->table->shape->table.ncolumns; i++) {
+            any = any || r->cells[i].stamp >= w->stamp;
+        }
+    }
+    return any;
+}
+
+static void app_write(struct mf_mem_server *s, struct mem_table *t, int kind, const struct mf_value *v)
+{
+    struct mem_stamped *k = store(s);
+    struct mem_writes w = {0};
+    mem_writes_add(&w, t, kind, v, ++k->latest);
+    if (newer(k, &w.list[0])) {
+        mem_violate(s, "what an application writes is taken for older than what was there");
+    }
+    do_one(k, &w.list[0]);
+    disown_all(t, w.list[0].values);
+    free(w.list);
+}
+
+static void app_change(struct mf_mem_server *s, const struct mem_change *c)
+{
+    for (uint16_t i = 0; i < c->ntruncated; i++) {
+        app_write(s, c->truncated[i], MEM_EMPTY, NULL);
+    }
+    if (c->op == MF_TRUNCATE) {
+        return;
+    }
+    if (c->old_row && (!c->new_row || mem_compare_key(c->shape, c->old_row->v, c->new_row->v) != 0)) {
+        app_write(s, c->table, MEM_GONE, c->old_row->v);
+    }
+    if (c->new_row) {
+        app_write(s, c->table, MEM_PUT, c->new_row->v);
+    }
+}
+
+void mem_stamped_app(struct mf_mem_server *s, const struct mf_mem_txn *t)
+{
+    struct mem_stamped *k = store(s);
+    int64_t now = mem_clock(s);
+    k->latest = now > k->latest ? now : k->latest;
+    for (size_t i = 0; i < t->nchanges; i++) {
+        app_change(s, t->changes[i]);
     }
 }
 

@@ -29,6 +29,11 @@ void mem_stamped_forget(struct mf_mem_server *s, struct mem_table *t);
 void mem_stamped_take(struct mf_mem_server *s, struct mem_table *t);
 void mem_stamped_free(struct mem_stamped *k);
 
+/* What an application's transaction changed, with the server's time. A violation when something there has a later one. */
+void mem_stamped_app(struct mf_mem_server *s, const struct mf_mem_txn *t);
+/* The latest time that a write of an application had; 0: none. */
+int64_t mem_stamped_latest(const struct mf_mem_server *s);
+
 int mem_stamped_batch(struct mem_applier *a, const struct mf_batch *b, struct mf_window_result *result,
                       struct mf_error *err);
 int mem_stamped_commit(struct mem_applier *a, bool after, struct mf_error *err);

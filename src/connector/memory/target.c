@@ -96,7 +96,9 @@ static int schema_apply(struct mf_db *db, struct mf_db *src, const struct mf_sch
         struct mem_table *m = mem_table_need(s, t->schema, t->name, err);
         bool unique = job->stage == MF_SCHEMA_AFTER_SYNC;
         if (m && mem_keeps_last(s)) {
-            continue; /* it cannot forbid what it does not read */
+            m->has_key |=
+                s->knobs.silent && !unique; /* its applications look before they write, one at a time for a key */
+            continue;                       /* it cannot forbid what it does not read */
         }
         if (!m || mem_add_constraints(m, unique, err)) {
             return -1;
@@ -293,6 +295,7 @@ const struct mf_target_ops mem_target_ops = {
     .window_abort = mem_window_abort,
     .repair_rows = mem_repair_rows,
     .sequences_set = sequences_set,
+    .sequences_follow = mf_default_sequences_follow,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = mf_default_triggers_up,
     .quarantine_list = quarantine_list,
@@ -301,7 +304,7 @@ const struct mf_target_ops mem_target_ops = {
 
 /* ---- the connector ---- */
 
-static const struct mf_connector unordered, other_unordered, stamped_unordered; /* of servers with that knob */
+static const struct mf_connector unordered, other_unordered, stamped_unordered, silent; /* of servers with that knob */
 
 static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err)
 {
@@ -320,8 +323,10 @@ static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_
     const struct mf_connector *kinds[] = {&mf_connector_memory, &mf_connector_memory_other, &unordered,
                                           &other_unordered};
     const struct mf_connector *lasting[] = {&mf_connector_memory_stamped, &stamped_unordered};
-    db->base = (struct mf_db){
-        .connector = stamped ? lasting[s->knobs.unordered] : kinds[other + 2 * s->knobs.unordered], .side = o->side};
+    db->base = (struct mf_db){.connector = s->knobs.silent ? &silent
+                                           : stamped       ? lasting[s->knobs.unordered]
+                                                           : kinds[other + 2 * s->knobs.unordered],
+                              .side = o->side};
     db->server = s;
     *ret = &db->base;
     return 0;
@@ -352,8 +357,8 @@ static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"m
                          *const stamped_schemes[] = {"mems", NULL};
 
 #define MEM_CONNECTOR                                                                                                  \
-    .can_source = true, .can_target = true, .commits_can_wait = true, .streams = true, .order_is_bytes = true,         \
-    .open = open_db, .close = close_db, .facts = facts, .source = &mem_source_ops, .target = &mem_target_ops,          \
+    .can_source = true, .can_target = true, .commits_can_wait = true, .order_is_bytes = true, .open = open_db,         \
+    .close = close_db, .facts = facts, .source = &mem_source_ops, .target = &mem_target_ops,                           \
     .traffic = &mem_traffic_ops, .replication = &mf_default_replication
 
 #define MEM_PLAIN .name = "memory", .schemes = schemes, .wire = "memory", .canon = &mem_canon_plain
@@ -362,9 +367,11 @@ static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"m
     .name = "memory-stamped", .schemes = stamped_schemes, .wire = "memory", .canon = &mem_canon_plain,                 \
     .last_write_wins = true
 
-const struct mf_connector mf_connector_memory = {MEM_PLAIN, MEM_CONNECTOR};
-const struct mf_connector mf_connector_memory_other = {MEM_OTHER, MEM_CONNECTOR};
-const struct mf_connector mf_connector_memory_stamped = {MEM_STAMPED, MEM_CONNECTOR};
-static const struct mf_connector unordered = {MEM_PLAIN, MEM_CONNECTOR, .reads_unordered = true};
-static const struct mf_connector other_unordered = {MEM_OTHER, MEM_CONNECTOR, .reads_unordered = true};
-static const struct mf_connector stamped_unordered = {MEM_STAMPED, MEM_CONNECTOR, .reads_unordered = true};
+const struct mf_connector mf_connector_memory = {MEM_PLAIN, MEM_CONNECTOR, .streams = true};
+const struct mf_connector mf_connector_memory_other = {MEM_OTHER, MEM_CONNECTOR, .streams = true};
+const struct mf_connector mf_connector_memory_stamped = {MEM_STAMPED, MEM_CONNECTOR, .streams = true};
+static const struct mf_connector unordered = {MEM_PLAIN, MEM_CONNECTOR, .streams = true, .reads_unordered = true};
+static const struct mf_connector other_unordered = {MEM_OTHER, MEM_CONNECTOR, .streams = true, .reads_unordered = true};
+static const struct mf_connector stamped_unordered = {MEM_STAMPED, MEM_CONNECTOR, .streams = true,
+                                                      .reads_unordered = true};
+static const struct mf_connector silent = {MEM_STAMPED, MEM_CONNECTOR, .reads_unordered = true, .soft_hold = true};

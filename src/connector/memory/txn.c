@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 #include "base/mem.h"
-#include "connector/memory/internal.h"
+#include "connector/memory/stamped.h"
 
 static struct mem_log *log_add(struct mf_mem_server *s, enum mem_log_kind kind, uint64_t xid, uint64_t subxid)
 {
@@ -383,6 +383,9 @@ int mem_txn_commit(struct mf_mem_txn *t, uint64_t *ret_lsn, struct mf_error *err
             struct mem_rows *rows = mem_rows_ref(mem_txn_rows(t, table));
             mem_rows_unref(table->rows);
             table->rows = rows;
+        }
+        if (!t->ours && mem_keeps_last(s)) {
+            mem_stamped_app(s, t);
         }
         log_add(s, MEM_LOG_COMMIT, t->xid, t->xid);
         publish(s, t);

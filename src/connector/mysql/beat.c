@@ -99,13 +99,16 @@ int my_position_now(struct mf_db *base, struct mf_position *ret, struct mf_error
     return my_lease(l.db, &l.conn, err) < 0 ? -1 : my_position_seen(l.conn, l.db, ret, err);
 }
 
-int my_clock(struct mf_db *base, int64_t *ret_us, struct mf_error *err)
+int my_clock(struct mf_db *base, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
 {
     MY_LEASE(my_db_of(base), l);
     if (my_lease(l.db, &l.conn, err) < 0 ||
         my_query_i64(l.conn, ret_us, err, "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)") < 0) {
         mf_error_prefix(err, "asking for the server's clock");
         return -1;
+    }
+    if (ret_latest_us) {
+        *ret_latest_us = *ret_us;
     }
     return 0;
 }

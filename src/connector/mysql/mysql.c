@@ -83,6 +83,7 @@ static const struct mf_target_ops target_ops = {
     .window_abort = my_window_abort,
     .repair_rows = my_repair_rows,
     .sequences_set = my_sequences_set,
+    .sequences_follow = mf_default_sequences_follow, /* AUTO_INCREMENT goes behind what is inserted */
     .triggers_learn = my_triggers_learn,
     .triggers_up = my_triggers_up,
     .quarantine_list = my_quarantine_list,

@@ -71,7 +71,7 @@ int my_position_now(struct mf_db *db, struct mf_position *ret, struct mf_error *
 /* Not before any transaction that a reader of this session has seen: what is executed and what is being committed. */
 int my_position_seen(MYSQL *c, const struct my_db *db, struct mf_position *ret, struct mf_error *err);
 int my_load(struct mf_db *db, double *ret, struct mf_error *err);
-int my_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err);
+int my_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err);
 int my_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
 
 /* snapshot.c */

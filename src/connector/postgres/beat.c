@@ -65,7 +65,7 @@ int pg_position_now(struct mf_db *base, struct mf_position *ret, struct mf_error
                : query_position(l.conn, "SELECT pg_catalog.pg_current_wal_insert_lsn()", ret, err);
 }
 
-int pg_clock(struct mf_db *base, int64_t *ret_us, struct mf_error *err)
+int pg_clock(struct mf_db *base, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
 {
     char text[64];
     PG_LEASE(pg_db_of(base), l);
@@ -75,7 +75,13 @@ int pg_clock(struct mf_db *base, int64_t *ret_us, struct mf_error *err)
         mf_error_prefix(err, "asking for the server's clock");
         return -1;
     }
-    return mf_parse_i64(text, ret_us) ? 0 : mf_fail(err, MF_FATAL, "MFPOS", "the server's clock says \"%s\"", text);
+    if (!mf_parse_i64(text, ret_us)) {
+        return mf_fail(err, MF_FATAL, "MFPOS", "the server's clock says \"%s\"", text);
+    }
+    if (ret_latest_us) {
+        *ret_latest_us = *ret_us;
+    }
+    return 0;
 }
 
 /* Sessions of others at work at this moment (running, or waiting for a lock or the disk), over the number the server is taken

@@ -78,7 +78,7 @@ int pg_sequences(struct mf_db *db, const struct mf_filter *filter, mf_sequence_s
                  struct mf_error *err);
 
 /* owner.c */
-int pg_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err);
+int pg_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err);
 int pg_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
 
 /* snapshot.c */

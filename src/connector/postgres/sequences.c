@@ -256,3 +256,52 @@ int pg_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n,
     }
     return 0;
 }
+
+/* ---- after rows that came from elsewhere ---- */
+
+struct following {
+    PGconn *c;
+};
+
+static int follow(void *ctx, const struct mf_sequence *s, struct mf_error *err)
+{
+    const struct following *f = ctx;
+    MF_CLEANUP_BUF struct mf_buf sql = {.max = PG_SQL_MAX}, name = {.max = 1024};
+    if (!*s->column) {
+        return 0;
+    }
+    mf_buf_puts(&sql, "SELECT pg_catalog.setval(");
+    pg_put_name(&name, s->schema, s->name);
+    pg_put_literal(&sql, mf_buf_str(&name));
+    mf_buf_printf(&sql, ", m) FROM (SELECT %s(", s->increment < 0 ? "min" : "max");
+    pg_put_ident(&sql, s->column);
+    mf_buf_puts(&sql, ")::text::pg_catalog.numeric AS v FROM ");
+    pg_put_name(&sql, s->schema, s->table);
+    mf_buf_printf(
+        &sql,
+        ") t CROSS JOIN LATERAL (SELECT pg_catalog.trunc(t.v)::pg_catalog.int8 AS m"
+        " WHERE t.v BETWEEN %" PRId64 " AND %" PRId64 ") x WHERE m %c %" PRId64 " OR (m = %" PRId64 " AND NOT %s)",
+        s->min, s->max, s->increment < 0 ? '<' : '>', s->last_value, s->last_value, s->is_called ? "true" : "false");
+    if (!pg_sql(&sql, err)) {
+        return -1;
+    }
+    if (pg_exec(f->c, err, mf_buf_str(&sql)) == 0) {
+        return 0;
+    }
+    if (pg_is_sqlstate(err, "22P02") || pg_is_sqlstate(err, "42883")) {
+        mf_error_clear(err); /* its column has no numbers */
+        return 0;
+    }
+    mf_error_prefix(err, "setting sequence %s.%s behind the values of its column", s->schema, s->name);
+    return -1;
+}
+
+int pg_sequences_follow(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err)
+{
+    PG_LEASE(pg_db_of(db), l);
+    if (pg_lease(l.db, &l.conn, err) < 0) {
+        return -1;
+    }
+    struct following f = {.c = l.conn};
+    return pg_sequences(db, filter, follow, &f, err);
+}

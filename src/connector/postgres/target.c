@@ -36,6 +36,7 @@ const struct mf_target_ops mf_pg_target_ops = {
     .window_abort = pg_window_abort,
     .repair_rows = pg_repair_rows,
     .sequences_set = pg_sequences_set,
+    .sequences_follow = pg_sequences_follow,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = mf_default_triggers_up,
     .quarantine_list = pg_quarantine_list,

@@ -2,6 +2,7 @@
  *
  * As a target it has only what belongs to a migration's source too (bookkeeping, quarantine): rows of query tables do not go back to the tables they were made
  * of, so nobody gets a loader or an applier, and the operations on those stay what is behind's, never called. */
+#include "connector/defaults.h"
 #include "connector/view/internal.h"
 
 #include "base/mem.h"
@@ -472,6 +473,7 @@ static void fill_target(struct mf_target_ops *t)
     t->applier_open = applier_open;
     t->checkpoint = checkpoint;
     t->sequences_set = sequences_set;
+    t->sequences_follow = mf_default_sequences_follow;
     t->triggers_learn = triggers_learn;
     t->triggers_up = triggers_up;
     t->quarantine_list = quarantine_list;

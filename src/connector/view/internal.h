@@ -119,7 +119,7 @@ int view_stream_ack(struct mf_stream *st, const struct mf_position *durable, str
 int view_stream_confirm(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err);
 void view_stream_wake(struct mf_stream *st);
 int view_stream_leave(struct mf_stream *st, struct mf_error *err);
-int view_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err);
+int view_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err);
 int view_waits_end(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_said, size_t n, struct mf_error *err);
 void view_stream_close(struct mf_stream *st);
 

@@ -90,7 +90,7 @@ static void begin_run(struct run *r)
     assert_mf_ok(mf_connector_memory.open(&o, &r->db, &err), &err);
     assert_mf_ok(mf_connector_memory.target->prepare(r->db, &id, &err), &err);
     assert_mf_ok(mf_connector_memory.source->catalog(r->db, NULL, &tables, &err), &err);
-    assert_mf_ok(mf_connector_memory.source->clock(r->db, &r->begin, &err), &err);
+    assert_mf_ok(mf_connector_memory.source->clock(r->db, &r->begin, NULL, &err), &err);
     assert_mf_ok(mf_state_set_int(r->state, mf_stamp_key(MF_FORWARD), r->begin, &err), &err);
     assert_mf_ok(mf_connector_memory.source->stream_prepare(r->db, &id, &tables, &r->start, &err), &err);
     mf_catalog_free(&tables);
