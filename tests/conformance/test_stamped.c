@@ -238,6 +238,7 @@ static void a_refused_row_is_kept_once(void **state)
     struct conf *C = *state;
     struct stamped t;
     struct mf_window_mode mode = {.fuzzy = true, .careful = true, .keep_rejected = true, .stamp = 1000};
+    const char *too_long = F->large_refused ? conf_big('l') : "much too long";
     int kept = 0;
     open_stamped(C, &t);
     load(C, 5, "1", "short", "b");
@@ -245,7 +246,7 @@ static void a_refused_row_is_kept_once(void **state)
     for (int i = 0; i < 3; i++) {
         struct mf_position p = place(1001);
         conf_batch_start(&t.b, conf_there(C, "t"));
-        add(&t, 11, MF_ROW_UPDATE, V("1", ".", "."), V("1", "much too long", "."));
+        add(&t, 11, MF_ROW_UPDATE, V("1", ".", "."), V("1", too_long, "."));
         t.result.quarantined = 0;
         OK(ops(C)->window_begin(t.a, &p, &mode, &C->err));
         OK(ops(C)->window_batch(t.a, &t.b.batch, &t.result, &C->err));

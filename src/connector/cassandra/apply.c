@@ -9,6 +9,7 @@
  */
 #include "connector/cassandra/cass.h"
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -69,7 +70,7 @@ int cass_window_begin(struct mf_applier *base, const struct mf_position *checkpo
     }
     a->checkpoint = *checkpoint;
     a->mode = *mode;
-    return 0;
+    return MF_FAULT(err, "cassandra.window_begin");
 }
 
 /* ---- one row ---- */
@@ -101,10 +102,21 @@ static int remove_row(struct cass_applier *a, const struct cass_statements *s, c
     return cass_gather_add(a->gather, s->remove, &v, err);
 }
 
+/* Also what a copy put there meanwhile. */
+static bool keeps(struct cass_applier *a)
+{
+    struct cass_db *db = cass_db_of(a->base.db);
+    if (!a->has_quarantine) {
+        MF_LOCK_SCOPE(&db->lock);
+        a->has_quarantine = db->kept;
+    }
+    return a->has_quarantine;
+}
+
 static int forget(struct cass_applier *a, const struct mf_table *t, const struct mf_row *row, int64_t stamp,
                   struct mf_error *err)
 {
-    return a->has_quarantine ? cass_quarantine_forget(cass_db_of(a->base.db), &a->pipe, t, row, stamp, err) : 0;
+    return keeps(a) ? cass_quarantine_forget(cass_db_of(a->base.db), &a->pipe, t, row, stamp, err) : 0;
 }
 
 static bool same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b)
@@ -123,7 +135,7 @@ static int update_part(struct cass_applier *a, const struct cass_statements *s, 
                        struct mf_error *err)
 {
     bool kept = false;
-    if (a->has_quarantine &&
+    if (keeps(a) &&
         cass_quarantine_has(cass_db_of(a->base.db), &a->pipe, s->table, &c->old_row, &kept, err) < 0) {
         return -1;
     }
@@ -181,14 +193,26 @@ static int leave_out(struct cass_applier *a, const struct cass_statements *s, co
     MF_CLEANUP_BUF struct mf_buf key = {.max = KEY_TEXT_MAX}, json = {.max = ROW_JSON_MAX};
     const struct mf_row *row = c->op == MF_ROW_DELETE ? &c->old_row : &c->new_row;
     bool update = c->op == MF_ROW_UPDATE;
+    int refused = mf_row_refused(row);
     if ((update && (remove_row(a, s, &c->old_row, c->stamp, err) < 0 ||
                     (!same_key(s->table, &c->old_row, row) && forget(a, s->table, &c->old_row, c->stamp, err) < 0))) ||
         remove_row(a, s, update && same_key(s->table, &c->old_row, row) ? &c->old_row : row, c->stamp, err) < 0) {
         return -1;
     }
+    if (cass_gather_drain(a->gather, err) < 0) {
+        if (err->cls != MF_ROW) {
+            return -1;
+        }
+        mf_error_clear(err); /* by the cluster: a key that no row can have there */
+        cass_gather_reset(a->gather);
+    }
+    if (MF_FAULT(err, "cassandra.quarantine")) {
+        return -1;
+    }
     mf_put_key_text(&key, s->table, row);
     mf_put_row_json(&json, s->table, row);
     struct mf_quarantined q = {.key = mf_buf_str(&key),
+                               .column = refused >= 0 ? s->table->columns[refused].name : NULL,
                                .reason = why->text,
                                .row = mf_buf_ok(&json) ? mf_buf_str(&json) : "{}",
                                .position = a->checkpoint};
@@ -198,7 +222,6 @@ static int leave_out(struct cass_applier *a, const struct cass_statements *s, co
     if (cass_quarantine_put(cass_db_of(a->base.db), &a->pipe, &q, c->stamp, err) < 0) {
         return -1;
     }
-    a->has_quarantine = true;
     a->result->quarantined++;
     return 0;
 }
@@ -207,7 +230,8 @@ static int changes(struct cass_applier *a, const struct cass_statements *s, stru
                    struct mf_error *err)
 {
     for (size_t i = 0; i < n; i++) {
-        if (change(a, s, list[i], err) == 0) {
+        /* The cluster's own refusals come with an answer: waited for, it is this change's. */
+        if (change(a, s, list[i], err) == 0 && (!a->mode.careful || cass_gather_drain(a->gather, err) == 0)) {
             continue;
         }
         struct mf_error why = *err;
@@ -215,6 +239,7 @@ static int changes(struct cass_applier *a, const struct cass_statements *s, stru
             return -1;
         }
         mf_error_clear(err);
+        cass_gather_reset(a->gather);
         if (leave_out(a, s, list[i], &why, err) < 0) {
             return -1;
         }
@@ -236,7 +261,7 @@ static int truncate_tables(struct cass_applier *a, const struct mf_change *c, st
         mf_buf_puts(&sql, "TRUNCATE TABLE ");
         cass_put_name(&sql, t->schema, t->name);
         if (mf_cql_query(db->cql, mf_buf_str(&sql), NULL, err) < 0 ||
-            (a->has_quarantine && cass_quarantine_forget_table(db, &a->pipe, t->schema, t->name, c->stamp, err) < 0)) {
+            (keeps(a) && cass_quarantine_forget_table(db, &a->pipe, t->schema, t->name, c->stamp, err) < 0)) {
             mf_error_prefix(err, "truncating table %s.%s", t->schema, t->name);
             return -1;
         }
@@ -260,6 +285,9 @@ int cass_window_batch(struct mf_applier *base, const struct mf_batch *b, struct 
             changes(a, &s, t->inserts, t->ninserts, err) < 0) {
             return -1;
         }
+        if (MF_FAULT(err, "cassandra.window_rows")) {
+            return -1;
+        }
         result->rows += t->ndeletes + t->nupdates + t->ninserts;
     }
     return 0;
@@ -268,12 +296,12 @@ int cass_window_batch(struct mf_applier *base, const struct mf_batch *b, struct 
 int cass_window_commit(struct mf_applier *base, struct mf_error *err)
 {
     struct cass_applier *a = (struct cass_applier *)base;
-    if (cass_gather_drain(a->gather, err) < 0 ||
+    if (cass_gather_drain(a->gather, err) < 0 || MF_FAULT(err, "cassandra.window_commit") ||
         cass_checkpoint_write(cass_db_of(base->db), &a->pipe, &a->checkpoint, err) < 0) {
         return -1;
     }
     a->last = a->checkpoint;
-    return 0;
+    return MF_FAULT(err, "cassandra.window_committed");
 }
 
 void cass_window_abort(struct mf_applier *base)

@@ -13,6 +13,7 @@
 #include "connector/cassandra/cass.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -73,7 +74,7 @@ static int make_book(struct cass_db *db, struct mf_error *err)
         return -1;
     }
     for (size_t i = 0; i < MF_ARRAY_LEN(book_ddl); i++) {
-        if (mf_cql_schema(db->cql, book_ddl[i], CASS_AGREE_MS, err) < 0) {
+        if (MF_FAULT(err, "cassandra.book") || mf_cql_schema(db->cql, book_ddl[i], CASS_AGREE_MS, err) < 0) {
             return -1;
         }
     }
@@ -149,6 +150,9 @@ static int make_instance(struct cass_db *db, const struct mf_pipe_id *pipe, stru
     bool there = false;
     if (cass_scope(db, pipe, &scope, &there, err) < 0 || there) {
         return there ? 0 : -1;
+    }
+    if (MF_FAULT(err, "cassandra.instance")) {
+        return -1;
     }
     const char *args[] = {pipe->migration, cass_i64(cass_now_us(db), number)};
     return cass_ask(db, CASS_IF,
@@ -363,7 +367,7 @@ int cass_cleanup(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_er
 {
     struct cass_db *db = cass_db_of(base);
     size_t others = 0;
-    if (forget_pipe(db, pipe, err) < 0 || forget_rows(db, pipe, err) < 0 ||
+    if (forget_pipe(db, pipe, err) < 0 || MF_FAULT(err, "cassandra.cleanup") || forget_rows(db, pipe, err) < 0 ||
         cass_each(db, "SELECT migration FROM midflight.settings LIMIT 1", NULL, 0, count, &others, err) < 0) {
         if (!cass_no_book(err)) {
             return -1;

@@ -28,6 +28,8 @@ struct cass_db {
     int64_t last_us;             /* the last that cass_now_us gave */
     char instance[24];           /* of the migration that was asked about last, see book.c; "" not known */
     char instance_of[41];
+    bool careful_loads; /* loaders opened from now on wait for the rows of each call, see load.c */
+    bool kept;          /* something was put into quarantine since this was opened */
 };
 
 static inline struct cass_db *cass_db_of(struct mf_db *db)

@@ -6,6 +6,7 @@
  */
 #include "connector/cassandra/cass.h"
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -53,6 +54,9 @@ int cass_quarantine_put(struct cass_db *db, const struct mf_pipe_id *pipe, const
                           order,
                           q->position.token,
                           cass_i64(stamp, at)};
+    pthread_mutex_lock(&db->lock);
+    db->kept = true;
+    pthread_mutex_unlock(&db->lock);
     return cass_ask(db, CASS_WRITE,
                     "INSERT INTO midflight.quarantine (migration, direction, instance, schema_name, table_name, id,"
                     " key, column_name, reason, code, row, position_order, position_token)"
