@@ -35,6 +35,7 @@ struct conf_fixture {
     bool faces;         /* source and target are of different kinds, each behind a face */
     char url[2][512];   /* by enum mf_side */
     bool needs_keys;    /* the target has no tables without a key */
+    bool books_stamped; /* what comes late is late in a stamped target's bookkeeping, too */
     bool large_refused; /* a text as large as conf_big's is refused by the target, whatever narrow() said */
     const char *schema; /* of every table, on both sides */
     /* What an engine does in its own way. */

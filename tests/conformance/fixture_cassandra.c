@@ -112,6 +112,7 @@ const struct conf_fixture *conf_cassandra(const char *url)
     }
     fixture = (struct conf_fixture){.name = "cassandra",
                                     .needs_keys = true,
+                                    .books_stamped = true,
                                     .large_refused = true,
                                     .drop_table = drop_table,
                                     .narrow = narrow,

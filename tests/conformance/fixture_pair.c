@@ -138,6 +138,7 @@ const struct conf_fixture *conf_pair(const struct conf_fixture *source, const st
     f = (struct conf_fixture){.name = source->name,
                               .faces = true,
                               .needs_keys = target->needs_keys,
+                              .books_stamped = target->books_stamped,
                               .large_refused = target->large_refused,
                               .schema = source->schema,
                               .images = source->images,

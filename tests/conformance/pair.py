@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness.cassandra import Cassandra  # noqa: E402
+from harness import cassandra  # noqa: E402
 from harness.mysql_servers import APP, MysqlServer  # noqa: E402
 from harness.servers import Server  # noqa: E402
 
@@ -20,8 +20,11 @@ def main() -> int:
         urls = []
         for kind in kinds:
             if kind == "cassandra":
-                cluster = stack.enter_context(Cassandra(settings={"column_value_size_fail_threshold": "10KiB"}))
-                urls.append(cluster.url(cluster.create_keyspace("conf")))
+                # Bounds of this kind are for accounts that are not the administrator's.
+                cluster = stack.enter_context(cassandra.Cassandra(auth=True, settings={"column_value_size_fail_threshold": "10KiB"}))
+                keyspace = cluster.create_keyspace("conf")
+                cluster.cql(f"GRANT ALL ON ALL KEYSPACES TO {cassandra.APP}")
+                urls.append(cluster.url(keyspace, user=cassandra.APP))
                 continue
             if kind == "postgres":
                 server = stack.enter_context(Server(15, settings={

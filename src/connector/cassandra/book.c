@@ -363,12 +363,39 @@ static int forget_rows(struct cass_db *db, const struct mf_pipe_id *pipe, struct
     return 0;
 }
 
+struct others {
+    const char *but;
+    size_t n;
+};
+
+static int count_others(void *ctx, const struct mf_cql_answer *a, const struct cql_bytes *cells, struct mf_error *err)
+{
+    struct others *o = ctx;
+    char name[64];
+    (void)err;
+    cass_cell_text(a, cells, 0, name, sizeof name);
+    o->n += strcmp(name, o->but) != 0;
+    return 0;
+}
+
+/* Migrations that have something in the keyspace, or are about to: the right to run is what one takes first. */
+static int count_migrations(struct cass_db *db, const struct mf_pipe_id *pipe, size_t *ret, struct mf_error *err)
+{
+    struct others o = {.but = pipe->migration};
+    if (cass_each(db, "SELECT migration FROM midflight.settings", NULL, 0, count_others, &o, err) < 0 ||
+        cass_each(db, "SELECT migration FROM midflight.run_lock", NULL, 0, count_others, &o, err) < 0) {
+        return -1;
+    }
+    *ret = o.n;
+    return 0;
+}
+
 int cass_cleanup(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
     struct cass_db *db = cass_db_of(base);
     size_t others = 0;
     if (forget_pipe(db, pipe, err) < 0 || MF_FAULT(err, "cassandra.cleanup") || forget_rows(db, pipe, err) < 0 ||
-        cass_each(db, "SELECT migration FROM midflight.settings LIMIT 1", NULL, 0, count, &others, err) < 0) {
+        count_migrations(db, pipe, &others, err) < 0) {
         if (!cass_no_book(err)) {
             return -1;
         }

@@ -31,18 +31,14 @@ static int need_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct 
     return there ? 0 : mf_fail(err, MF_FATAL, "MFNOBOOK", "the keyspace midflight has nothing of this migration");
 }
 
-int cass_quarantine_put(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_quarantined *q,
-                        int64_t stamp, struct mf_error *err)
+static int put(struct cass_db *db, const struct cass_scope *s, const struct mf_quarantined *q, const char *row,
+               int64_t stamp, struct mf_error *err)
 {
     char id[CASS_NUMBER], order[CASS_NUMBER], at[CASS_NUMBER];
-    struct cass_scope s;
-    if (need_scope(db, pipe, &s, err) < 0) {
-        return -1;
-    }
     snprintf(order, sizeof order, "%" PRIu64, q->position.order);
-    const char *args[] = {s.args[0],
-                          s.args[1],
-                          s.args[2],
+    const char *args[] = {s->args[0],
+                          s->args[1],
+                          s->args[2],
                           q->schema,
                           q->table,
                           cass_i64(number_of(q->key, strlen(q->key)), id),
@@ -50,18 +46,36 @@ int cass_quarantine_put(struct cass_db *db, const struct mf_pipe_id *pipe, const
                           q->column,
                           q->reason,
                           q->code,
-                          q->row,
+                          row,
                           order,
                           q->position.token,
                           cass_i64(stamp, at)};
-    pthread_mutex_lock(&db->lock);
-    db->kept = true;
-    pthread_mutex_unlock(&db->lock);
     return cass_ask(db, CASS_WRITE,
                     "INSERT INTO midflight.quarantine (migration, direction, instance, schema_name, table_name, id,"
                     " key, column_name, reason, code, row, position_order, position_token)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
                     args, MF_ARRAY_LEN(args), NULL, err);
+}
+
+/* What was too large for its own table is too large here: then the entry is kept without the row. */
+int cass_quarantine_put(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_quarantined *q,
+                        int64_t stamp, struct mf_error *err)
+{
+    static const char without[] = "{\"midflight\": \"too large\"}";
+    struct cass_scope s;
+    if (need_scope(db, pipe, &s, err) < 0) {
+        return -1;
+    }
+    pthread_mutex_lock(&db->lock);
+    db->kept = true;
+    pthread_mutex_unlock(&db->lock);
+    bool fits = strlen(q->row) + strlen(q->key) <= db->row_max / 2;
+    int rc = put(db, &s, q, fits ? q->row : without, stamp, err);
+    if (rc < 0 && fits && err->cls == MF_ROW) {
+        mf_error_clear(err);
+        rc = put(db, &s, q, without, stamp, err);
+    }
+    return rc;
 }
 
 int cass_quarantine_has(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_table *t,
