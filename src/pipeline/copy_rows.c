@@ -79,10 +79,9 @@ static int quarantine(struct cp_job *j, const struct mf_row *row, struct mf_erro
     }
     MF_CLEANUP_BUF struct mf_buf json = {.max = ROW_JSON_MAX}, key = {.max = KEY_TEXT_MAX};
     key_text(j, row, &key);
-    int refused = mf_row_refused(row);
     row_json(j->t->source, row, &json);
     struct mf_quarantined q = {.key = mf_buf_str(&key),
-                               .column = refused >= 0 ? j->t->source->columns[refused].name : NULL,
+                               .column = mf_refused_column(j->t->source, row, err),
                                .reason = err->text,
                                .row = mf_buf_ok(&json) ? mf_buf_str(&json) : "{\"midflight\": \"too large\"}"};
     mf_strlcpy(q.schema, j->t->source->schema, sizeof(q.schema));

@@ -193,7 +193,6 @@ static int leave_out(struct cass_applier *a, const struct cass_statements *s, co
     MF_CLEANUP_BUF struct mf_buf key = {.max = KEY_TEXT_MAX}, json = {.max = ROW_JSON_MAX};
     const struct mf_row *row = c->op == MF_ROW_DELETE ? &c->old_row : &c->new_row;
     bool update = c->op == MF_ROW_UPDATE;
-    int refused = mf_row_refused(row);
     if ((update && (remove_row(a, s, &c->old_row, c->stamp, err) < 0 ||
                     (!same_key(s->table, &c->old_row, row) && forget(a, s->table, &c->old_row, c->stamp, err) < 0))) ||
         remove_row(a, s, update && same_key(s->table, &c->old_row, row) ? &c->old_row : row, c->stamp, err) < 0) {
@@ -212,7 +211,7 @@ static int leave_out(struct cass_applier *a, const struct cass_statements *s, co
     mf_put_key_text(&key, s->table, row);
     mf_put_row_json(&json, s->table, row);
     struct mf_quarantined q = {.key = mf_buf_str(&key),
-                               .column = refused >= 0 ? s->table->columns[refused].name : NULL,
+                               .column = mf_refused_column(s->table, row, why),
                                .reason = why->text,
                                .row = mf_buf_ok(&json) ? mf_buf_str(&json) : "{}",
                                .position = a->checkpoint};
@@ -249,20 +248,79 @@ static int changes(struct cass_applier *a, const struct cass_statements *s, stru
 
 /* ---- windows ---- */
 
-static int truncate_tables(struct cass_applier *a, const struct mf_change *c, struct mf_error *err)
+struct emptying {
+    struct cass_applier *a;
+    const struct mf_cql_prepared *remove;
+    int64_t stamp;
+};
+
+static int remove_partition(void *ctx, const struct mf_cql_answer *answer, const struct cql_bytes *cells,
+                            struct mf_error *err)
+{
+    struct emptying *e = ctx;
+    uint8_t stamp[8];
+    mf_buf_reset(&e->a->bytes);
+    mf_put_u64be(stamp, (uint64_t)e->stamp);
+    cql_put_bytes(&e->a->bytes, stamp, sizeof stamp);
+    for (int i = 0; i < answer->columns->n; i++) {
+        cql_put_bytes(&e->a->bytes, cells[i].p, (size_t)cells[i].n);
+    }
+    struct cql_values v = {(const uint8_t *)e->a->bytes.data, e->a->bytes.len, (uint16_t)(answer->columns->n + 1)};
+    return cass_gather_add(e->a->gather, e->remove, &v, err);
+}
+
+/* As the server has it; the markers of INSERT are the columns. */
+static void put_partition_key(struct mf_buf *b, const struct cass_statements *s, const char *between, const char *after)
+{
+    const uint16_t *columns;
+    size_t n = mf_cql_prepared_key(s->insert, &columns);
+    for (size_t k = 0; k < n; k++) {
+        mf_buf_puts(b, k ? between : "");
+        cass_put_ident(b, s->table->columns[columns[k]].name);
+        mf_buf_puts(b, after);
+    }
+}
+
+/*
+ * Partition by partition, with the stamp of the truncate. The server's own TRUNCATE has no timestamp: one whose answer was lost could be carried out, or one
+ * of a process that was held up for a while be sent, when later rows are there and recorded; and it needs every node.
+ * All that came before it in the stream is acknowledged, so it is among what is found.
+ */
+static int empty_table(struct cass_applier *a, const struct mf_table *t, int64_t stamp, struct mf_error *err)
 {
     struct cass_db *db = cass_db_of(a->base.db);
+    MF_CLEANUP_BUF struct mf_buf all = {.max = 1 << 16}, one = {.max = 1 << 16};
+    struct emptying e = {.a = a, .stamp = stamp};
+    struct cass_statements s;
+    if (cass_statements(db, t, &s, err) < 0) {
+        return -1;
+    }
+    mf_buf_puts(&all, "SELECT DISTINCT ");
+    put_partition_key(&all, &s, ", ", "");
+    mf_buf_puts(&all, " FROM ");
+    cass_put_name(&all, t->schema, t->name);
+    mf_buf_puts(&one, "DELETE FROM ");
+    cass_put_name(&one, t->schema, t->name);
+    mf_buf_puts(&one, " USING TIMESTAMP ? WHERE ");
+    put_partition_key(&one, &s, " AND ", " = ?");
+    if (mf_cql_prepare(db->cql, mf_buf_str(&one), &e.remove, err) < 0 ||
+        cass_each(db, mf_buf_str(&all), NULL, 0, remove_partition, &e, err) < 0) {
+        return -1;
+    }
+    return cass_gather_drain(a->gather, err);
+}
+
+static int truncate_tables(struct cass_applier *a, const struct mf_change *c, struct mf_error *err)
+{
     if (cass_gather_drain(a->gather, err) < 0) {
         return -1;
     }
     for (uint16_t i = 0; i < c->ntruncated; i++) {
-        MF_CLEANUP_BUF struct mf_buf sql = {.max = 4096};
         const struct mf_table *t = c->truncated[i];
-        mf_buf_puts(&sql, "TRUNCATE TABLE ");
-        cass_put_name(&sql, t->schema, t->name);
-        if (mf_cql_query(db->cql, mf_buf_str(&sql), NULL, err) < 0 ||
-            (keeps(a) && cass_quarantine_forget_table(db, &a->pipe, t->schema, t->name, c->stamp, err) < 0)) {
-            mf_error_prefix(err, "truncating table %s.%s", t->schema, t->name);
+        if (empty_table(a, t, c->stamp, err) < 0 ||
+            (keeps(a) && cass_quarantine_forget_table(cass_db_of(a->base.db), &a->pipe, t->schema, t->name, c->stamp,
+                                                      err) < 0)) {
+            mf_error_prefix(err, "emptying table %s.%s", t->schema, t->name);
             return -1;
         }
     }

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "connector/cassandra/canon.h"
 #include "connector/cassandra/cql.h"
+#include "connector/cassandra/look.h"
 #include "connector/connector.h"
 
 #include <pthread.h>
@@ -63,8 +64,7 @@ int64_t cass_cell_int(const struct mf_cql_answer *a, const struct cql_bytes *cel
 bool cass_cell_true(const struct cql_bytes *cells, int i);
 /* The first row of an answer: 1 and its cells; 0: none. */
 int cass_first(struct mf_cql_answer *a, const struct cql_bytes **ret, struct mf_error *err);
-/* Every row of a SELECT, page by page. */
-typedef int cass_row_fn(void *ctx, const struct mf_cql_answer *a, const struct cql_bytes *cells, struct mf_error *err);
+/* Every row of a SELECT, page by page (look.h). */
 int cass_each(struct cass_db *db, const char *text, const char *const *args, size_t n, cass_row_fn *row, void *ctx,
               struct mf_error *err);
 /* The books, or one of their tables, are not there. */
@@ -84,7 +84,7 @@ int cass_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct cass_sc
 #define CASS_SCOPE "migration = ? AND direction = ? AND instance = ?"
 int cass_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 int cass_checkpoint(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err);
-/* MF_FATAL MFTWICE when the one that is there is further. */
+/* One that is there and further stays: whoever begins a window with an older one is told (window_begin). */
 int cass_checkpoint_write(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_position *p,
                           struct mf_error *err);
 int cass_chunk_write(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_chunk_done *d,
