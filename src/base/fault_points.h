@@ -110,7 +110,8 @@ MF_FAULT_POINT("cassandra.load_commit", "a chunk's rows are acknowledged by the 
 MF_FAULT_POINT("cassandra.load_committed", "a chunk is recorded in the cluster, nobody knows yet")
 MF_FAULT_POINT("cassandra.window_begin", "before a window begins on a Cassandra cluster")
 MF_FAULT_POINT("cassandra.window_rows", "some rows of a window are on their way to the cluster")
-MF_FAULT_POINT("cassandra.window_commit", "a window's rows are acknowledged by the cluster, its checkpoint is not written")
+MF_FAULT_POINT("cassandra.window_commit",
+               "a window's rows are acknowledged by the cluster, its checkpoint is not written")
 MF_FAULT_POINT("cassandra.window_committed", "a window's checkpoint is in the cluster, nobody knows yet")
 MF_FAULT_POINT("cassandra.quarantine", "a row is left out of the cluster; it is not in quarantine yet")
 MF_FAULT_POINT("cassandra.decide", "the epoch is about to be written by a condition")

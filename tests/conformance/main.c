@@ -9,7 +9,8 @@ const struct conf_fixture *F;
 static const struct conf_fixture *conf_one(const char *url)
 {
     return mf_starts_with(url, "cassandra") ? conf_cassandra(url)
-           : mf_starts_with(url, "mysql") ? conf_mysql(url, url) : conf_postgres(url, url);
+           : mf_starts_with(url, "mysql")   ? conf_mysql(url, url)
+                                            : conf_postgres(url, url);
 }
 
 int main(int argc, char **argv)

@@ -66,7 +66,7 @@ def test_what_was_answered_is_there(pair, migration):
 
 
 @ENGINES
-def test_the_node_and_midflight_are_killed(pair, migration):
+def test_the_node_and_midflight_are_killed(pair, migration, engine):
     """kill -9 of the node, of midflight, of both at once, while writers go on or wait: nothing that was answered while status said on is missing."""
     source, there, Writer = pair
     rng = random.Random(7)
@@ -85,8 +85,10 @@ def test_the_node_and_midflight_are_killed(pair, migration):
                 assert len(w.answered) <= before + 1, "answered without the only node"
             if round_ in (1, 2):
                 m.kill()  # what waits then is the source's to say: such answers are not promised
-                count = len(w.answered)
-                promised = w.answered[:count]
+                promised = w.answered[:]
+                if engine == "mariadb":  # it would wait for its whole timeout for an answer that nobody will give
+                    source.execute("SET GLOBAL rpl_semi_sync_master_enabled = OFF")
+                    source.execute("SET GLOBAL rpl_semi_sync_master_enabled = ON")
             else:
                 promised = w.answered
             if round_ == 3:

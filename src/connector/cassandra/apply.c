@@ -135,8 +135,7 @@ static int update_part(struct cass_applier *a, const struct cass_statements *s, 
                        struct mf_error *err)
 {
     bool kept = false;
-    if (keeps(a) &&
-        cass_quarantine_has(cass_db_of(a->base.db), &a->pipe, s->table, &c->old_row, &kept, err) < 0) {
+    if (keeps(a) && cass_quarantine_has(cass_db_of(a->base.db), &a->pipe, s->table, &c->old_row, &kept, err) < 0) {
         return -1;
     }
     return kept ? mf_result_missing(a->result, s->table, &c->old_row, err)
@@ -318,8 +317,8 @@ static int truncate_tables(struct cass_applier *a, const struct mf_change *c, st
     for (uint16_t i = 0; i < c->ntruncated; i++) {
         const struct mf_table *t = c->truncated[i];
         if (empty_table(a, t, c->stamp, err) < 0 ||
-            (keeps(a) && cass_quarantine_forget_table(cass_db_of(a->base.db), &a->pipe, t->schema, t->name, c->stamp,
-                                                      err) < 0)) {
+            (keeps(a) &&
+             cass_quarantine_forget_table(cass_db_of(a->base.db), &a->pipe, t->schema, t->name, c->stamp, err) < 0)) {
             mf_error_prefix(err, "emptying table %s.%s", t->schema, t->name);
             return -1;
         }

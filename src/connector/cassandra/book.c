@@ -230,14 +230,13 @@ static int need_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct 
 int cass_checkpoint_write(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_position *p,
                           struct mf_error *err)
 {
-    char order[CASS_NUMBER], now[CASS_NUMBER], stamp[CASS_NUMBER];
+    char order[CASS_NUMBER], stamp[CASS_NUMBER];
     struct cass_scope s;
     if (need_scope(db, pipe, &s, err) < 0) {
         return -1;
     }
     snprintf(order, sizeof order, "%" PRIu64, p->order);
     cass_i64((int64_t)(p->order & INT64_MAX), stamp);
-    cass_i64(mf_wall_us() / 1000, now);
     const char *args[] = {s.args[0], s.args[1], s.args[2], order, p->token, stamp};
     return cass_ask(db, CASS_WRITE,
                     "INSERT INTO midflight.checkpoint (migration, direction, instance, position_order, position_token)"

@@ -88,7 +88,8 @@ static int later(struct cass_loader *l, struct mf_error *err)
     pthread_mutex_lock(&db->lock);
     db->careful_loads = true;
     pthread_mutex_unlock(&db->lock);
-    return mf_fail(err, MF_RETRY, "MFREFUSED", "a row of the chunk was refused, and it is not known yet which: %s", why.text);
+    return mf_fail(err, MF_RETRY, "MFREFUSED", "a row of the chunk was refused, and it is not known yet which: %s",
+                   why.text);
 }
 
 static int settle(struct cass_loader *l, struct mf_error *err)
