@@ -1,8 +1,10 @@
 /*
  * Rows that were left out, by a number made of their key: the same row is one entry, however often it is refused.
  *
- * An entry has the stamp of the change that was refused, and is forgotten with the stamp of the one that takes the row in, or deletes it. So going through a
- * part of the stream again leaves what the last change made of it, as with the rows themselves.
+ * An entry has the stamp of the change that was refused, and is forgotten with the stamp of the one that takes the row in, or deletes it, less one: that
+ * is enough for every entry before it, since of two that are equal the deletion counts. And the same change may have been taken for good in a try whose
+ * refusal came later; then its own entry must not be hidden. So going through a part of the stream again leaves what the last change made of it, as with the
+ * rows themselves.
  */
 #include "connector/cassandra/cass.h"
 
@@ -121,7 +123,7 @@ int cass_quarantine_forget(struct cass_db *db, const struct mf_pipe_id *pipe, co
     struct cass_scope s;
     mf_put_key_text(&key, t, row);
     return need_scope(db, pipe, &s, err) < 0 ||
-                   forget(db, &s, t->schema, t->name, number_of(mf_buf_str(&key), key.len), stamp, err) < 0
+                   forget(db, &s, t->schema, t->name, number_of(mf_buf_str(&key), key.len), stamp - 1, err) < 0
                ? -1
                : 0;
 }
@@ -134,7 +136,7 @@ int cass_quarantine_forget_table(struct cass_db *db, const struct mf_pipe_id *pi
     if (need_scope(db, pipe, &s, err) < 0) {
         return -1;
     }
-    const char *args[] = {cass_i64(stamp, at), s.args[0], s.args[1], s.args[2], schema, table};
+    const char *args[] = {cass_i64(stamp - 1, at), s.args[0], s.args[1], s.args[2], schema, table};
     return cass_ask(db, CASS_WRITE,
                     "DELETE FROM midflight.quarantine USING TIMESTAMP ? WHERE " CASS_SCOPE
                     " AND schema_name = ? AND table_name = ?",
