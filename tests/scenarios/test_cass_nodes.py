@@ -91,7 +91,7 @@ def test_every_node_is_down(source, into_own, migration, tmp_path):
         assert "127.0.0.1" in m.log_text()
         node.start()
         m.start()
-        m.wait_phase("synced")
+        m.wait(lambda s: s["phase"] == "synced" and s.get("streams_open"), 120, "the run to go on")
         writes_more(ledger)
     judge(source, there, ledger, BULK)
     assert m.call("verify", "--json").json["rows_differing"] == 0

@@ -48,7 +48,7 @@ static int bind_one(struct cass_db *db, const char *text, const char *const *arg
 
 static struct mf_cql_request request(enum cass_how how)
 {
-    struct mf_cql_request r = {.idempotent = how != CASS_IF};
+    struct mf_cql_request r = {.idempotent = true};
     if (how == CASS_SERIAL) {
         r.consistency = CQL_LOCAL_SERIAL;
     }

@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/cassandra/replication.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -63,10 +64,39 @@ static int replication(struct cass_db *db, struct mf_buf *ret, struct mf_error *
     return rc < 0 ? -1 : 0;
 }
 
+/* A keyspace whose copies are more than there are nodes would be made, and could be neither read nor written. */
+static int check_reach(struct cass_db *db, struct mf_error *err)
+{
+    MF_CLEANUP_FREE struct mf_cql_node *nodes = NULL;
+    struct cass_replication r;
+    struct mf_cql_facts f;
+    size_t n = 0;
+    int up = 0;
+    mf_cql_facts(db->cql, &f);
+    if (cass_replication_read(db->cql, db->keyspace, &r, err) < 0 || mf_cql_nodes(db->cql, &nodes, &n, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        up += nodes[i].up && (nodes[i].local || !cass_is_local(f.consistency));
+    }
+    int needed = cass_needed(f.consistency, cass_copies(&r, NULL), cass_copies(&r, f.local_dc));
+    if (!r.there || up >= needed) {
+        return 0;
+    }
+    mf_fail(err, MF_RETRY, "MFREACH",
+            "keyspace %s keeps %d copies of a row, of which %d must answer at %s: %d nodes can", db->keyspace,
+            cass_copies(&r, NULL), needed, cql_consistency_name((uint16_t)f.consistency), up);
+    mf_hint(
+        err,
+        "start the nodes that are down, or give the keyspace as many copies as there are nodes (ALTER KEYSPACE), or "
+        "ask for another consistency in the target's URL (consistency=…)");
+    return -1;
+}
+
 static int make_book(struct cass_db *db, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf how = {.max = 4096}, sql = {.max = 8192};
-    if (replication(db, &how, err) < 0) {
+    if (replication(db, &how, err) < 0 || check_reach(db, err) < 0) {
         return -1;
     }
     mf_buf_printf(&sql, "CREATE KEYSPACE IF NOT EXISTS midflight WITH replication = %s", mf_buf_str(&how));

@@ -53,7 +53,7 @@ enum cass_how {
     CASS_WRITE,  /* twice is once */
     CASS_READ,   /* at the URL's consistency */
     CASS_SERIAL, /* a read that finishes or undoes what conditional statements left on their way */
-    CASS_IF,     /* a conditional statement: never sent twice by itself */
+    CASS_IF, /* a conditional statement. Sent again when its answer is lost, so "not applied" may be of one that was: look what is there */
 };
 /* text with n markers; args are their values' texts (cqlvalue.h; NULL: null). ret may be NULL. */
 int cass_ask(struct cass_db *db, enum cass_how how, const char *text, const char *const *args, size_t n,
