@@ -1,8 +1,6 @@
 """What is wrong about a Cassandra target, before the copy and in mid-run: said with its name, never taken for success, and mended by what the message says."""
-import json
 import os
 import signal
-import time
 
 from harness.cassandra import APP
 from harness.cassrun import SMALL, arrived, begin, judge, writes_more
@@ -17,13 +15,19 @@ def refused_at_once(m, *words: str) -> str:
     """run and check both say so; nothing of a password."""
     said = m.call("check", expect=None)
     m.start()
-    assert m.wait_exit(60) in (1, 2), m.tail()
+    assert m.wait_exit(60) != 0, m.tail()
     text = said.out + said.err + m.log_text()
     for word in words:
         assert word in said.out + said.err and word in m.log_text(), f"{word!r} in\n{text}"
     assert PASSWORD not in text
     assert said.exit != 0
     return text
+
+
+def goes_on(m) -> None:
+    """Started again after it had failed: the state says so until the run is under way."""
+    m.start()
+    m.wait(lambda s: s["phase"] == "synced" and s.get("streams_open"), 120, "the run to go on")
 
 
 # ---- before anything is made ----
@@ -115,8 +119,7 @@ def test_a_table_is_dropped_in_mid_run(source, into, migration, tmp_path):
     m.start()
     assert m.wait_exit(90) == 1
     there.execute(f"CREATE TABLE {there.name}.t {shape}")
-    m.start()
-    m.wait_phase("synced")
+    goes_on(m)
     assert m.call("verify", "--json", expect=4).json["rows_differing"] >= 199
     m.call("verify", "--repair")
     arrived(source, there, TABLE)
@@ -136,55 +139,50 @@ def test_a_table_is_made_anew_in_mid_run(source, into, migration):
     assert "t" in m.log_text()
     there.execute(f"DROP TABLE {there.name}.t")
     there.execute(f"CREATE TABLE {there.name}.t (id int PRIMARY KEY, v text, n int)")
-    m.start()
-    m.wait_phase("synced")
+    goes_on(m)
     m.call("verify", expect=4)
     m.call("verify", "--repair")
     arrived(source, there, TABLE)
 
 
 def test_the_bookkeeping_is_dropped_in_mid_run(source, into_own, migration):
-    """The position is gone, and with it what says which rows are there: the run ends and says so; it does not begin at the beginning in silence."""
+    """The run ends and says so. The next one makes it anew and reads its spool from the beginning, which the stamps make harmless."""
     there = into_own()
     source.execute(SIMPLE)
     m = begin(migration, source, there, **SMALL, retry="3s")
     m.start()
     m.wait_phase("synced")
+    source.execute("UPDATE t SET n = n + 1 WHERE id < 50; DELETE FROM t WHERE id = 60")
+    arrived(source, there, TABLE)
     there.execute("DROP KEYSPACE midflight")
     source.execute("UPDATE t SET n = n + 1 WHERE id = 7")
     assert m.wait_exit(120) == 1, m.tail()
-    assert "midflight" in m.log_text()
-    m.start()
-    m.wait_exit(120)
-    assert m.process.returncode == 1, m.tail()
-    text = m.log_text()
-    assert "error" in text and ("somebody" in text or "bookkeeping" in text or "cancel" in text), m.tail()
+    assert "keyspace midflight does not exist" in m.log_text()
+    goes_on(m)
+    arrived(source, there, TABLE)
+    assert m.call("verify", "--json").json["rows_differing"] == 0
 
 
 def test_a_schema_that_does_not_agree(source, into_own, migration):
-    """A node that does not learn of a new table: it waits for as long as is allowed, says so, and goes on when the node is back."""
-    there = into_own(nodes=2, heap="384M")
+    """A node that does not learn of new tables while it counts as up: they are waited for, or it is taken for down, and the run goes on."""
+    there = into_own(nodes=3, heap="384M")
     source.execute(SIMPLE)
-    there.execute(f"ALTER KEYSPACE {there.name} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}")
-    m = begin(migration, source, there, **SMALL, url={"consistency": "ONE"})
-    other = there.server.nodes[1]
+    m = begin(migration, source, there, **SMALL, url={"request_timeout": "6s"})
+    other = there.server.nodes[2]
     other.pause()
     try:
         m.start()
-        m.wait(lambda s: s.get("step") in ("prepare", "schema"), 60, "the beginning", may_exit=True)
-        time.sleep(3)  # nothing is copied meanwhile
-        assert (m.status().get("copy") or {}).get("rows_done", 0) == 0
+        m.wait_phase_again("synced")
+        arrived(source, there, TABLE)
     finally:
         other.resume()
-    m.wait_phase_again("synced")
+    there.server.wait_up()
+    source.execute("UPDATE t SET n = n + 1")
     arrived(source, there, TABLE)
+    assert m.call("verify", "--json").json["rows_differing"] == 0
 
 
 # ---- who runs it ----
-
-def lines(m, area: str) -> list[str]:
-    return [line["message"] for line in map(json.loads, filter(lambda x: x.startswith("{"), m.log_text().rpartition("\n")[0].splitlines())) if line["area"] == area]
-
 
 def test_two_of_one_name(source, into, migration, tmp_path):
     there = into()
