@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 from harness.cassandra import Cassandra
+from harness.cassrun import Into
 from harness.midflight import Midflight
 from harness.mysql_servers import MysqlServer
 from harness.pgdrive import Drive
@@ -224,6 +225,25 @@ def keyspace(cassandra_servers, request):
     for server, name in made:
         if server.running():
             server.cql(f"DROP KEYSPACE IF EXISTS {name}")
+
+
+@pytest.fixture
+def into(keyspace):
+    """into() → an empty keyspace of this test's, as a target."""
+    def make(**named) -> Into:
+        return Into(*keyspace(**named))
+
+    return make
+
+
+@pytest.fixture
+def into_own(own_cassandra):
+    """The same on a cluster of this test's own: into_own(nodes=1, …)."""
+    def make(nodes: int = 1, **named) -> Into:
+        server = own_cassandra(nodes, **named)
+        return Into(server, server.create_keyspace("shop"))
+
+    return make
 
 
 def said(findings) -> dict:

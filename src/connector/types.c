@@ -258,6 +258,33 @@ void mf_put_key_text(struct mf_buf *b, const struct mf_table *t, const struct mf
 
 #define SHOWN_VALUE (64u << 10) /* longer values are cut: the whole row is still in the source */
 
+/* "column NAME: …" or "column "NAME": …", behind whatever was being done. */
+static bool names_column(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = text; (at = strstr(at, "column ")); at++) {
+        const char *word = at + strlen("column ") + (at[strlen("column ")] == '"');
+        if (strncmp(word, name, n) == 0 && (word[n] == '"' || word[n] == ':' || word[n] == ' ')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *mf_refused_column(const struct mf_table *t, const struct mf_row *row, const struct mf_error *why)
+{
+    int refused = mf_row_refused(row);
+    if (refused >= 0 && refused < t->ncolumns) {
+        return t->columns[refused].name;
+    }
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        if (names_column(why->text, t->columns[i].name)) {
+            return t->columns[i].name;
+        }
+    }
+    return NULL;
+}
+
 void mf_put_row_json(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row)
 {
     bool first = true;

@@ -211,6 +211,8 @@ struct mf_quarantined {
 
 /* `a=1, b=2`: the key as mf_quarantined.key has it, wherever it is made; without a key all columns, cut. */
 void mf_put_key_text(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row);
+/* mf_quarantined.column: whose value was refused, as far as the row or our own words say; else NULL. */
+const char *mf_refused_column(const struct mf_table *t, const struct mf_row *row, const struct mf_error *why);
 /* The row as it is kept in mf_quarantined.row: an object of texts; what is binary or unchanged is left out, long values are cut. */
 void mf_put_row_json(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row);
 

@@ -81,6 +81,7 @@ static int quarantine(struct cp_job *j, const struct mf_row *row, struct mf_erro
     key_text(j, row, &key);
     row_json(j->t->source, row, &json);
     struct mf_quarantined q = {.key = mf_buf_str(&key),
+                               .column = mf_refused_column(j->t->source, row, err),
                                .reason = err->text,
                                .row = mf_buf_ok(&json) ? mf_buf_str(&json) : "{\"midflight\": \"too large\"}"};
     mf_strlcpy(q.schema, j->t->source->schema, sizeof(q.schema));

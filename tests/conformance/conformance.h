@@ -34,6 +34,9 @@ struct conf_fixture {
     const char *name;
     bool faces;         /* source and target are of different kinds, each behind a face */
     char url[2][512];   /* by enum mf_side */
+    bool needs_keys;    /* the target has no tables without a key */
+    bool books_stamped; /* what comes late is late in a stamped target's bookkeeping, too */
+    bool large_refused; /* a text as large as conf_big's is refused by the target, whatever narrow() said */
     const char *schema; /* of every table, on both sides */
     /* What an engine does in its own way. */
     enum {
@@ -143,6 +146,8 @@ const struct conf_fixture *conf_memory(bool faces, bool stamped);
 const struct conf_fixture *conf_pair(const struct conf_fixture *source, const struct conf_fixture *target);
 /* The URLs name one database of the same name on each side. */
 const struct conf_fixture *conf_mysql(const char *source_url, const char *target_url);
+/* As a target only, of what keeps the last write. */
+const struct conf_fixture *conf_cassandra(const char *url);
 const struct conf_fixture *conf_postgres(const char *source_url, const char *target_url);
 
 #endif

@@ -137,6 +137,9 @@ const struct conf_fixture *conf_pair(const struct conf_fixture *source, const st
     of[MF_TARGET] = target;
     f = (struct conf_fixture){.name = source->name,
                               .faces = true,
+                              .needs_keys = target->needs_keys,
+                              .books_stamped = target->books_stamped,
+                              .large_refused = target->large_refused,
                               .schema = source->schema,
                               .images = source->images,
                               .truncates_together = source->truncates_together,

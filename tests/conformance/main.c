@@ -8,7 +8,9 @@ const struct conf_fixture *F;
 /* The fixture of one database, for its side of a pair. */
 static const struct conf_fixture *conf_one(const char *url)
 {
-    return mf_starts_with(url, "mysql") ? conf_mysql(url, url) : conf_postgres(url, url);
+    return mf_starts_with(url, "cassandra") ? conf_cassandra(url)
+           : mf_starts_with(url, "mysql")   ? conf_mysql(url, url)
+                                            : conf_postgres(url, url);
 }
 
 int main(int argc, char **argv)
@@ -24,6 +26,7 @@ int main(int argc, char **argv)
         F = conf_mysql(argv[2], argv[3]);
     } else if (argc >= 4 && mf_streq(argv[1], "pair")) {
         F = conf_pair(conf_one(argv[2]), conf_one(argv[3]));
+        stamped = mf_starts_with(argv[3], "cassandra");
     } else {
         fprintf(stderr,
                 "usage: conformance memory|faces|stamped | postgres|mysql|pair SOURCE_URL TARGET_URL [TEST_PATTERN]\n");

@@ -50,10 +50,10 @@ int conf_setup(void **state)
     C->reverse = C->forward;
     C->reverse.direction = MF_REVERSE;
     C->src = C->db[0]->connector->source;
-    C->tgt = C->db[0]->connector->target;
+    C->tgt = C->db[MF_TARGET]->connector->target;
     C->traffic = C->db[0]->connector->traffic;
     conf_tables(MF_SOURCE);
-    OK(C->tgt->prepare(C->db[MF_SOURCE], &C->forward, &C->err));
+    OK(C->db[MF_SOURCE]->connector->target->prepare(C->db[MF_SOURCE], &C->forward, &C->err));
     OK(C->tgt->prepare(C->db[MF_TARGET], &C->forward, &C->err));
     return 0;
 }
@@ -62,8 +62,8 @@ int conf_teardown(void **state)
 {
     struct conf *C = *state;
     for (int side = 0; side < 2; side++) {
-        OK(C->traffic->cleanup(C->db[side], &C->forward, &C->err));
-        OK(C->traffic->cleanup(C->db[side], &C->forward, &C->err)); /* idempotent */
+        OK(C->db[side]->connector->traffic->cleanup(C->db[side], &C->forward, &C->err));
+        OK(C->db[side]->connector->traffic->cleanup(C->db[side], &C->forward, &C->err)); /* idempotent */
         assert_int_equal(F->residue((enum mf_side)side), 0);
         C->db[side]->connector->close(C->db[side]);
     }
@@ -98,7 +98,9 @@ void conf_schema(struct conf *C)
     struct mf_table some[MF_ARRAY_LEN(names)]; /* not what a sequence is in one engine */
     struct mf_catalog ours = {.tables = some};
     for (size_t i = 0; i < MF_ARRAY_LEN(names); i++) {
-        some[ours.n++] = *conf_table(C, names[i]);
+        if (!F->needs_keys || conf_table(C, names[i])->nkey) {
+            some[ours.n++] = *conf_table(C, names[i]);
+        }
     }
     struct mf_findings *f = mf_findings_new();
     for (int stage = MF_SCHEMA_BEFORE_ROWS; stage <= MF_SCHEMA_AFTER_SYNC; stage++) {

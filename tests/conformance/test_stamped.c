@@ -1,6 +1,8 @@
 /* A target that keeps the last write (mf_connector.last_write_wins): what connector.h asks of it. Rows are given in every wrong order. */
 #include "conformance.h"
 
+#include "base/str.h"
+
 struct stamped {
     struct mf_applier *a;
     struct mf_arena arena;
@@ -238,6 +240,7 @@ static void a_refused_row_is_kept_once(void **state)
     struct conf *C = *state;
     struct stamped t;
     struct mf_window_mode mode = {.fuzzy = true, .careful = true, .keep_rejected = true, .stamp = 1000};
+    const char *too_long = F->large_refused ? conf_big('l') : "much too long";
     int kept = 0;
     open_stamped(C, &t);
     load(C, 5, "1", "short", "b");
@@ -245,11 +248,13 @@ static void a_refused_row_is_kept_once(void **state)
     for (int i = 0; i < 3; i++) {
         struct mf_position p = place(1001);
         conf_batch_start(&t.b, conf_there(C, "t"));
-        add(&t, 11, MF_ROW_UPDATE, V("1", ".", "."), V("1", "much too long", "."));
+        add(&t, 11, MF_ROW_UPDATE, V("1", ".", "."), V("1", too_long, "."));
         t.result.quarantined = 0;
+        t.result.nmissing = t.result.cap = 0;
         OK(ops(C)->window_begin(t.a, &p, &mode, &C->err));
         OK(ops(C)->window_batch(t.a, &t.b.batch, &t.result, &C->err));
-        assert_int_equal(t.result.quarantined, 1);
+        /* Or, since it is kept already and the stream does not have all of it, to be read again. */
+        assert_int_equal(t.result.quarantined + (i ? t.result.nmissing : 0), 1);
         if (i == 0) {
             ops(C)->window_abort(t.a);
         } else {
@@ -262,6 +267,126 @@ static void a_refused_row_is_kept_once(void **state)
     close_stamped(C, &t);
 }
 
+struct kept {
+    int n;
+    int64_t id;
+    char key[64], code[16];
+};
+
+static int take_kept(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    struct kept *k = ctx;
+    (void)err;
+    k->n++;
+    k->id = q->id;
+    snprintf(k->key, sizeof k->key, "%s", q->key);
+    snprintf(k->code, sizeof k->code, "%s", q->code);
+    assert_true(q->reason[0] != 0);
+    return 0;
+}
+
+static struct kept kept_of(struct conf *C)
+{
+    struct kept k = {0};
+    OK(ops(C)->quarantine_list(C->db[MF_TARGET], &C->forward, take_kept, &k, &C->err));
+    return k;
+}
+
+/* What a chunk leaves out is older than every change: the one that mends the row, or deletes it, takes the entry with it, also where it
+ * was written first. */
+static void what_a_chunk_leaves_out_is_mended_by_a_change(void **state)
+{
+    struct conf *C = *state;
+    struct stamped t;
+    struct mf_loader *l;
+    struct mf_quarantined q = {.key = "id=1", .reason = "because", .code = "MFVALUE", .row = "{}"};
+    struct mf_chunk_done done = {
+        .table_id = conf_table(C, "t")->id, .ordinal = 9, .schema = "public", .table = "t", .rows = 0};
+    if (!F->books_stamped) {
+        return;
+    }
+    open_stamped(C, &t);
+    mf_strlcpy(q.schema, conf_there(C, "t")->schema, sizeof q.schema);
+    mf_strlcpy(q.table, "t", sizeof q.table);
+    OK(ops(C)->loader_open(C->db[MF_TARGET], &C->forward, &l, &C->err));
+    for (int i = 0; i < 2; i++) {
+        OK(ops(C)->load_begin(l, conf_there(C, "t"), conf_table(C, "t"), 5, &C->err));
+        OK(ops(C)->load_quarantine(l, &q, &C->err));
+        OK(ops(C)->load_commit(l, &done, &C->err));
+        struct kept k = kept_of(C);
+        assert_int_equal(k.n, 1 - i); /* the second time it comes too late */
+        if (i == 0) {
+            assert_string_equal(k.key, "id=1");
+            assert_string_equal(k.code, "MFVALUE");
+            add(&t, 11, MF_ROW_UPDATE, V("1", ".", "."), V("1", "part", "."));
+            window(C, &t, true); /* what the stream knows is not all of it: nothing half is put there */
+            assert_int_equal(t.result.nmissing, 1);
+            conf_expect(MF_TARGET, "t", "");
+            add(&t, 12, MF_ROW_UPDATE, V("1", ".", "."), V("1", "good", "whole"));
+            window(C, &t, true);
+        }
+        assert_int_equal(kept_of(C).n, 0);
+    }
+    conf_expect(MF_TARGET, "t", "1|good|whole\n");
+    ops(C)->loader_close(l);
+    close_stamped(C, &t);
+}
+
+static int count_chunk(void *ctx, const struct mf_chunk_done *d, struct mf_error *err)
+{
+    (void)err;
+    assert_int_equal(d->rows, 1);
+    ++*(int *)ctx;
+    return 0;
+}
+
+static int chunks(struct conf *C)
+{
+    int n = 0;
+    OK(ops(C)->chunks_done(C->db[MF_TARGET], &C->forward, count_chunk, &n, &C->err));
+    return n;
+}
+
+static void a_table_that_is_begun_again_is_empty(void **state)
+{
+    struct conf *C = *state;
+    conf_schema(C);
+    assert_int_equal(chunks(C), 0);
+    load(C, 5, "1", "one", "b");
+    load(C, 5, "2", "two", "b");
+    assert_int_equal(chunks(C), 2);
+    struct mf_table t = *conf_there(C, "t");
+    t.id = conf_table(C, "t")->id;
+    OK(ops(C)->table_reset(C->db[MF_TARGET], &C->forward, &t, &C->err));
+    assert_int_equal(chunks(C), 0);
+    conf_expect(MF_TARGET, "t", "");
+    load(C, 5, "1", "one again", "b");
+    assert_int_equal(chunks(C), 1);
+    conf_expect(MF_TARGET, "t", "1|one again|b\n");
+}
+
+/* A checkpoint that is late is not taken for the last. */
+static void the_checkpoint_never_goes_back(void **state)
+{
+    struct conf *C = *state;
+    struct stamped t;
+    open_stamped(C, &t);
+    window(C, &t, true);
+    window(C, &t, true);
+    struct mf_window_mode mode = {.fuzzy = true, .stamp = 1000000};
+    struct mf_position p = place(1001);
+    if (F->books_stamped) {
+        assert_int_equal(ops(C)->window_begin(t.a, &p, &mode, &C->err), -1);
+        assert_int_equal(C->err.cls, MF_FATAL);
+        assert_string_equal(C->err.code, "MFTWICE");
+    }
+    OK(ops(C)->checkpoint(C->db[MF_TARGET], &C->forward, &p, &C->err));
+    assert_int_equal(p.order, 1002);
+    assert_string_equal(p.token, place(1002).token);
+    close_stamped(C, &t);
+    mf_error_clear(&C->err);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, conf_setup, conf_teardown)
 
 const struct CMUnitTest conf_stamped_tests[] = {
@@ -272,6 +397,9 @@ const struct CMUnitTest conf_stamped_tests[] = {
     T(a_key_that_changes_is_deleted_and_made_or_reported),
     T(a_truncate_takes_what_came_before),
     T(a_refused_row_is_kept_once),
+    T(what_a_chunk_leaves_out_is_mended_by_a_change),
+    T(a_table_that_is_begun_again_is_empty),
+    T(the_checkpoint_never_goes_back),
     T(a_repair_is_later_than_what_came_and_earlier_than_what_comes),
 };
 const size_t conf_stamped_count = sizeof conf_stamped_tests / sizeof conf_stamped_tests[0];

@@ -1,8 +1,6 @@
 """PostgreSQL into a real Apache Cassandra: rows copied and followed under load, proven, writes moved; judged by the databases' own drivers."""
-import pytest
-
 from harness.casscompare import compare_table
-from harness.loads import Endpoint, Ledger
+from harness.cassrun import begin
 from harness.servers import wait_for
 
 ORDERS = """
@@ -14,30 +12,6 @@ INSERT INTO lines SELECT i, l, 'thing ' || l, l * 0.99 FROM generate_series(1, {
 """
 COLUMNS = {"orders": (["id", "customer", "placed", "total", "note", "paid"], ["id"]),
            "lines": (["order_id", "line", "what", "price"], ["order_id", "line"])}
-
-
-class Into:
-    """A keyspace as what Midflight takes for a target."""
-
-    def __init__(self, server, name: str):
-        self.server, self.name = server, name
-        self.session = server.connect().connect()
-
-    def url(self, **options) -> str:
-        return self.server.url(self.name, **options)
-
-
-@pytest.fixture
-def into(keyspace):
-    def make(**named) -> Into:
-        return Into(*keyspace(**named))
-
-    return make
-
-
-def begin(migration, source, there, **config):
-    """The cluster is shared by tests, and so is its keyspace midflight: each migration has a name of its own."""
-    return migration(source, there, config={"migration": there.name[-30:], **config})
 
 
 def check(source, into, tables=COLUMNS) -> None:

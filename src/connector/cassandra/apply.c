@@ -9,6 +9,7 @@
  */
 #include "connector/cassandra/cass.h"
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -69,7 +70,7 @@ int cass_window_begin(struct mf_applier *base, const struct mf_position *checkpo
     }
     a->checkpoint = *checkpoint;
     a->mode = *mode;
-    return 0;
+    return MF_FAULT(err, "cassandra.window_begin");
 }
 
 /* ---- one row ---- */
@@ -101,10 +102,21 @@ static int remove_row(struct cass_applier *a, const struct cass_statements *s, c
     return cass_gather_add(a->gather, s->remove, &v, err);
 }
 
+/* Also what a copy put there meanwhile. */
+static bool keeps(struct cass_applier *a)
+{
+    struct cass_db *db = cass_db_of(a->base.db);
+    if (!a->has_quarantine) {
+        MF_LOCK_SCOPE(&db->lock);
+        a->has_quarantine = db->kept;
+    }
+    return a->has_quarantine;
+}
+
 static int forget(struct cass_applier *a, const struct mf_table *t, const struct mf_row *row, int64_t stamp,
                   struct mf_error *err)
 {
-    return a->has_quarantine ? cass_quarantine_forget(cass_db_of(a->base.db), &a->pipe, t, row, stamp, err) : 0;
+    return keeps(a) ? cass_quarantine_forget(cass_db_of(a->base.db), &a->pipe, t, row, stamp, err) : 0;
 }
 
 static bool same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b)
@@ -123,8 +135,7 @@ static int update_part(struct cass_applier *a, const struct cass_statements *s, 
                        struct mf_error *err)
 {
     bool kept = false;
-    if (a->has_quarantine &&
-        cass_quarantine_has(cass_db_of(a->base.db), &a->pipe, s->table, &c->old_row, &kept, err) < 0) {
+    if (keeps(a) && cass_quarantine_has(cass_db_of(a->base.db), &a->pipe, s->table, &c->old_row, &kept, err) < 0) {
         return -1;
     }
     return kept ? mf_result_missing(a->result, s->table, &c->old_row, err)
@@ -186,9 +197,20 @@ static int leave_out(struct cass_applier *a, const struct cass_statements *s, co
         remove_row(a, s, update && same_key(s->table, &c->old_row, row) ? &c->old_row : row, c->stamp, err) < 0) {
         return -1;
     }
+    if (cass_gather_drain(a->gather, err) < 0) {
+        if (err->cls != MF_ROW) {
+            return -1;
+        }
+        mf_error_clear(err); /* by the cluster: a key that no row can have there */
+        cass_gather_reset(a->gather);
+    }
+    if (MF_FAULT(err, "cassandra.quarantine")) {
+        return -1;
+    }
     mf_put_key_text(&key, s->table, row);
     mf_put_row_json(&json, s->table, row);
     struct mf_quarantined q = {.key = mf_buf_str(&key),
+                               .column = mf_refused_column(s->table, row, why),
                                .reason = why->text,
                                .row = mf_buf_ok(&json) ? mf_buf_str(&json) : "{}",
                                .position = a->checkpoint};
@@ -198,7 +220,6 @@ static int leave_out(struct cass_applier *a, const struct cass_statements *s, co
     if (cass_quarantine_put(cass_db_of(a->base.db), &a->pipe, &q, c->stamp, err) < 0) {
         return -1;
     }
-    a->has_quarantine = true;
     a->result->quarantined++;
     return 0;
 }
@@ -207,7 +228,8 @@ static int changes(struct cass_applier *a, const struct cass_statements *s, stru
                    struct mf_error *err)
 {
     for (size_t i = 0; i < n; i++) {
-        if (change(a, s, list[i], err) == 0) {
+        /* The cluster's own refusals come with an answer: waited for, it is this change's. */
+        if (change(a, s, list[i], err) == 0 && (!a->mode.careful || cass_gather_drain(a->gather, err) == 0)) {
             continue;
         }
         struct mf_error why = *err;
@@ -215,6 +237,7 @@ static int changes(struct cass_applier *a, const struct cass_statements *s, stru
             return -1;
         }
         mf_error_clear(err);
+        cass_gather_reset(a->gather);
         if (leave_out(a, s, list[i], &why, err) < 0) {
             return -1;
         }
@@ -224,20 +247,79 @@ static int changes(struct cass_applier *a, const struct cass_statements *s, stru
 
 /* ---- windows ---- */
 
-static int truncate_tables(struct cass_applier *a, const struct mf_change *c, struct mf_error *err)
+struct emptying {
+    struct cass_applier *a;
+    const struct mf_cql_prepared *remove;
+    int64_t stamp;
+};
+
+static int remove_partition(void *ctx, const struct mf_cql_answer *answer, const struct cql_bytes *cells,
+                            struct mf_error *err)
+{
+    struct emptying *e = ctx;
+    uint8_t stamp[8];
+    mf_buf_reset(&e->a->bytes);
+    mf_put_u64be(stamp, (uint64_t)e->stamp);
+    cql_put_bytes(&e->a->bytes, stamp, sizeof stamp);
+    for (int i = 0; i < answer->columns->n; i++) {
+        cql_put_bytes(&e->a->bytes, cells[i].p, (size_t)cells[i].n);
+    }
+    struct cql_values v = {(const uint8_t *)e->a->bytes.data, e->a->bytes.len, (uint16_t)(answer->columns->n + 1)};
+    return cass_gather_add(e->a->gather, e->remove, &v, err);
+}
+
+/* As the server has it; the markers of INSERT are the columns. */
+static void put_partition_key(struct mf_buf *b, const struct cass_statements *s, const char *between, const char *after)
+{
+    const uint16_t *columns;
+    size_t n = mf_cql_prepared_key(s->insert, &columns);
+    for (size_t k = 0; k < n; k++) {
+        mf_buf_puts(b, k ? between : "");
+        cass_put_ident(b, s->table->columns[columns[k]].name);
+        mf_buf_puts(b, after);
+    }
+}
+
+/*
+ * Partition by partition, with the stamp of the truncate. The server's own TRUNCATE has no timestamp: one whose answer was lost could be carried out, or one
+ * of a process that was held up for a while be sent, when later rows are there and recorded; and it needs every node.
+ * All that came before it in the stream is acknowledged, so it is among what is found.
+ */
+static int empty_table(struct cass_applier *a, const struct mf_table *t, int64_t stamp, struct mf_error *err)
 {
     struct cass_db *db = cass_db_of(a->base.db);
+    MF_CLEANUP_BUF struct mf_buf all = {.max = 1 << 16}, one = {.max = 1 << 16};
+    struct emptying e = {.a = a, .stamp = stamp};
+    struct cass_statements s;
+    if (cass_statements(db, t, &s, err) < 0) {
+        return -1;
+    }
+    mf_buf_puts(&all, "SELECT DISTINCT ");
+    put_partition_key(&all, &s, ", ", "");
+    mf_buf_puts(&all, " FROM ");
+    cass_put_name(&all, t->schema, t->name);
+    mf_buf_puts(&one, "DELETE FROM ");
+    cass_put_name(&one, t->schema, t->name);
+    mf_buf_puts(&one, " USING TIMESTAMP ? WHERE ");
+    put_partition_key(&one, &s, " AND ", " = ?");
+    if (mf_cql_prepare(db->cql, mf_buf_str(&one), &e.remove, err) < 0 ||
+        cass_each(db, mf_buf_str(&all), NULL, 0, remove_partition, &e, err) < 0) {
+        return -1;
+    }
+    return cass_gather_drain(a->gather, err);
+}
+
+static int truncate_tables(struct cass_applier *a, const struct mf_change *c, struct mf_error *err)
+{
     if (cass_gather_drain(a->gather, err) < 0) {
         return -1;
     }
     for (uint16_t i = 0; i < c->ntruncated; i++) {
-        MF_CLEANUP_BUF struct mf_buf sql = {.max = 4096};
         const struct mf_table *t = c->truncated[i];
-        mf_buf_puts(&sql, "TRUNCATE TABLE ");
-        cass_put_name(&sql, t->schema, t->name);
-        if (mf_cql_query(db->cql, mf_buf_str(&sql), NULL, err) < 0 ||
-            (a->has_quarantine && cass_quarantine_forget_table(db, &a->pipe, t->schema, t->name, c->stamp, err) < 0)) {
-            mf_error_prefix(err, "truncating table %s.%s", t->schema, t->name);
+        if (empty_table(a, t, c->stamp, err) < 0 ||
+            (keeps(a) &&
+             cass_quarantine_forget_table(cass_db_of(a->base.db), &a->pipe, t->schema, t->name, c->stamp, err) < 0)) {
+            mf_error_prefix(err, "emptying table %s.%s", t->schema, t->name);
             return -1;
         }
     }
@@ -260,6 +342,9 @@ int cass_window_batch(struct mf_applier *base, const struct mf_batch *b, struct 
             changes(a, &s, t->inserts, t->ninserts, err) < 0) {
             return -1;
         }
+        if (MF_FAULT(err, "cassandra.window_rows")) {
+            return -1;
+        }
         result->rows += t->ndeletes + t->nupdates + t->ninserts;
     }
     return 0;
@@ -268,12 +353,12 @@ int cass_window_batch(struct mf_applier *base, const struct mf_batch *b, struct 
 int cass_window_commit(struct mf_applier *base, struct mf_error *err)
 {
     struct cass_applier *a = (struct cass_applier *)base;
-    if (cass_gather_drain(a->gather, err) < 0 ||
+    if (cass_gather_drain(a->gather, err) < 0 || MF_FAULT(err, "cassandra.window_commit") ||
         cass_checkpoint_write(cass_db_of(base->db), &a->pipe, &a->checkpoint, err) < 0) {
         return -1;
     }
     a->last = a->checkpoint;
-    return 0;
+    return MF_FAULT(err, "cassandra.window_committed");
 }
 
 void cass_window_abort(struct mf_applier *base)

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define VALUES_MAX ((size_t)64 << 20)
-#define PAGE       1000
 
 const char *cass_direction(enum mf_direction d)
 {
@@ -37,9 +36,19 @@ static int bind(const struct mf_cql_prepared *p, const char *const *args, size_t
     return 0;
 }
 
+static int bind_one(struct cass_db *db, const char *text, const char *const *args, size_t n, struct mf_buf *b,
+                    struct mf_cql_bound *ret, struct mf_error *err)
+{
+    if (mf_cql_prepare(db->cql, text, &ret->prepared, err) < 0 || bind(ret->prepared, args, n, b, err) < 0) {
+        return -1;
+    }
+    ret->values = (struct cql_values){(const uint8_t *)b->data, b->len, (uint16_t)n};
+    return 0;
+}
+
 static struct mf_cql_request request(enum cass_how how)
 {
-    struct mf_cql_request r = {.idempotent = how != CASS_IF};
+    struct mf_cql_request r = {.idempotent = true};
     if (how == CASS_SERIAL) {
         r.consistency = CQL_LOCAL_SERIAL;
     }
@@ -53,10 +62,9 @@ int cass_ask(struct cass_db *db, enum cass_how how, const char *text, const char
     MF_CLEANUP_CQL_ANSWER struct mf_cql_answer *a = NULL;
     struct mf_cql_request r = request(how);
     struct mf_cql_bound bound = {0};
-    if (mf_cql_prepare(db->cql, text, &bound.prepared, err) < 0 || bind(bound.prepared, args, n, &b, err) < 0) {
+    if (bind_one(db, text, args, n, &b, &bound, err) < 0) {
         return -1;
     }
-    bound.values = (struct cql_values){(const uint8_t *)b.data, b.len, (uint16_t)n};
     r.bound = &bound;
     r.nbound = 1;
     if (mf_cql_call(db->cql, &r, &a, err) < 0) {
@@ -71,38 +79,15 @@ int cass_ask(struct cass_db *db, enum cass_how how, const char *text, const char
 int cass_each(struct cass_db *db, const char *text, const char *const *args, size_t n, cass_row_fn *row, void *ctx,
               struct mf_error *err)
 {
-    MF_CLEANUP_BUF struct mf_buf b = {.max = VALUES_MAX}, state = {.max = VALUES_MAX};
+    MF_CLEANUP_BUF struct mf_buf b = {.max = VALUES_MAX};
     struct mf_cql_request r = request(CASS_READ);
     struct mf_cql_bound bound = {0};
-    if (mf_cql_prepare(db->cql, text, &bound.prepared, err) < 0 || bind(bound.prepared, args, n, &b, err) < 0) {
+    if (bind_one(db, text, args, n, &b, &bound, err) < 0) {
         return -1;
     }
-    bound.values = (struct cql_values){(const uint8_t *)b.data, b.len, (uint16_t)n};
     r.bound = &bound;
     r.nbound = 1;
-    r.page_size = PAGE;
-    do {
-        MF_CLEANUP_CQL_ANSWER struct mf_cql_answer *a = NULL;
-        const struct cql_bytes *cells;
-        int rc;
-        if (mf_cql_call(db->cql, &r, &a, err) < 0) {
-            return -1;
-        }
-        while ((rc = mf_cql_next(a, &cells, err)) == 1) {
-            if (row(ctx, a, cells, err) < 0) {
-                return -1;
-            }
-        }
-        if (rc < 0) {
-            return -1;
-        }
-        mf_buf_reset(&state);
-        if (a->paging_state.p && mf_buf_append(&state, a->paging_state.p, (size_t)a->paging_state.n) < 0) {
-            return mf_fail(err, MF_FATAL, "MFBIG", "a paging state is too large");
-        }
-        r.paging_state = (struct cql_bytes){state.len ? (const uint8_t *)state.data : NULL, (int32_t)state.len};
-    } while (r.paging_state.p);
-    return 0;
+    return cass_pages(db->cql, &r, text, 0, row, ctx, err);
 }
 
 int cass_first(struct mf_cql_answer *a, const struct cql_bytes **ret, struct mf_error *err)

@@ -13,8 +13,10 @@
 #include "connector/cassandra/cass.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/cassandra/replication.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -62,10 +64,39 @@ static int replication(struct cass_db *db, struct mf_buf *ret, struct mf_error *
     return rc < 0 ? -1 : 0;
 }
 
+/* A keyspace whose copies are more than there are nodes would be made, and could be neither read nor written. */
+static int check_reach(struct cass_db *db, struct mf_error *err)
+{
+    MF_CLEANUP_FREE struct mf_cql_node *nodes = NULL;
+    struct cass_replication r;
+    struct mf_cql_facts f;
+    size_t n = 0;
+    int up = 0;
+    mf_cql_facts(db->cql, &f);
+    if (cass_replication_read(db->cql, db->keyspace, &r, err) < 0 || mf_cql_nodes(db->cql, &nodes, &n, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        up += nodes[i].up && (nodes[i].local || !cass_is_local(f.consistency));
+    }
+    int needed = cass_needed(f.consistency, cass_copies(&r, NULL), cass_copies(&r, f.local_dc));
+    if (!r.there || up >= needed) {
+        return 0;
+    }
+    mf_fail(err, MF_RETRY, "MFREACH",
+            "keyspace %s keeps %d copies of a row, of which %d must answer at %s: %d nodes can", db->keyspace,
+            cass_copies(&r, NULL), needed, cql_consistency_name((uint16_t)f.consistency), up);
+    mf_hint(
+        err,
+        "start the nodes that are down, or give the keyspace as many copies as there are nodes (ALTER KEYSPACE), or "
+        "ask for another consistency in the target's URL (consistency=…)");
+    return -1;
+}
+
 static int make_book(struct cass_db *db, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf how = {.max = 4096}, sql = {.max = 8192};
-    if (replication(db, &how, err) < 0) {
+    if (replication(db, &how, err) < 0 || check_reach(db, err) < 0) {
         return -1;
     }
     mf_buf_printf(&sql, "CREATE KEYSPACE IF NOT EXISTS midflight WITH replication = %s", mf_buf_str(&how));
@@ -73,7 +104,7 @@ static int make_book(struct cass_db *db, struct mf_error *err)
         return -1;
     }
     for (size_t i = 0; i < MF_ARRAY_LEN(book_ddl); i++) {
-        if (mf_cql_schema(db->cql, book_ddl[i], CASS_AGREE_MS, err) < 0) {
+        if (MF_FAULT(err, "cassandra.book") || mf_cql_schema(db->cql, book_ddl[i], CASS_AGREE_MS, err) < 0) {
             return -1;
         }
     }
@@ -149,6 +180,9 @@ static int make_instance(struct cass_db *db, const struct mf_pipe_id *pipe, stru
     bool there = false;
     if (cass_scope(db, pipe, &scope, &there, err) < 0 || there) {
         return there ? 0 : -1;
+    }
+    if (MF_FAULT(err, "cassandra.instance")) {
+        return -1;
     }
     const char *args[] = {pipe->migration, cass_i64(cass_now_us(db), number)};
     return cass_ask(db, CASS_IF,
@@ -226,14 +260,13 @@ static int need_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct 
 int cass_checkpoint_write(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_position *p,
                           struct mf_error *err)
 {
-    char order[CASS_NUMBER], now[CASS_NUMBER], stamp[CASS_NUMBER];
+    char order[CASS_NUMBER], stamp[CASS_NUMBER];
     struct cass_scope s;
     if (need_scope(db, pipe, &s, err) < 0) {
         return -1;
     }
     snprintf(order, sizeof order, "%" PRIu64, p->order);
     cass_i64((int64_t)(p->order & INT64_MAX), stamp);
-    cass_i64(mf_wall_us() / 1000, now);
     const char *args[] = {s.args[0], s.args[1], s.args[2], order, p->token, stamp};
     return cass_ask(db, CASS_WRITE,
                     "INSERT INTO midflight.checkpoint (migration, direction, instance, position_order, position_token)"
@@ -359,12 +392,39 @@ static int forget_rows(struct cass_db *db, const struct mf_pipe_id *pipe, struct
     return 0;
 }
 
+struct others {
+    const char *but;
+    size_t n;
+};
+
+static int count_others(void *ctx, const struct mf_cql_answer *a, const struct cql_bytes *cells, struct mf_error *err)
+{
+    struct others *o = ctx;
+    char name[64];
+    (void)err;
+    cass_cell_text(a, cells, 0, name, sizeof name);
+    o->n += strcmp(name, o->but) != 0;
+    return 0;
+}
+
+/* Migrations that have something in the keyspace, or are about to: the right to run is what one takes first. */
+static int count_migrations(struct cass_db *db, const struct mf_pipe_id *pipe, size_t *ret, struct mf_error *err)
+{
+    struct others o = {.but = pipe->migration};
+    if (cass_each(db, "SELECT migration FROM midflight.settings", NULL, 0, count_others, &o, err) < 0 ||
+        cass_each(db, "SELECT migration FROM midflight.run_lock", NULL, 0, count_others, &o, err) < 0) {
+        return -1;
+    }
+    *ret = o.n;
+    return 0;
+}
+
 int cass_cleanup(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
     struct cass_db *db = cass_db_of(base);
     size_t others = 0;
-    if (forget_pipe(db, pipe, err) < 0 || forget_rows(db, pipe, err) < 0 ||
-        cass_each(db, "SELECT migration FROM midflight.settings LIMIT 1", NULL, 0, count, &others, err) < 0) {
+    if (forget_pipe(db, pipe, err) < 0 || MF_FAULT(err, "cassandra.cleanup") || forget_rows(db, pipe, err) < 0 ||
+        count_migrations(db, pipe, &others, err) < 0) {
         if (!cass_no_book(err)) {
             return -1;
         }

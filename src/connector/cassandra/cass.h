@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "connector/cassandra/canon.h"
 #include "connector/cassandra/cql.h"
+#include "connector/cassandra/look.h"
 #include "connector/connector.h"
 
 #include <pthread.h>
@@ -29,6 +30,8 @@ struct cass_db {
     int64_t position_us;         /* the last that cass_position gave */
     char instance[24];           /* of the migration that was asked about last, see book.c; "" not known */
     char instance_of[41];
+    bool careful_loads; /* loaders opened from now on wait for the rows of each call, see load.c */
+    bool kept;          /* something was put into quarantine since this was opened */
 };
 
 static inline struct cass_db *cass_db_of(struct mf_db *db)
@@ -51,7 +54,7 @@ enum cass_how {
     CASS_WRITE,  /* twice is once */
     CASS_READ,   /* at the URL's consistency */
     CASS_SERIAL, /* a read that finishes or undoes what conditional statements left on their way */
-    CASS_IF,     /* a conditional statement: never sent twice by itself */
+    CASS_IF, /* a conditional statement. Sent again when its answer is lost, so "not applied" may be of one that was: look what is there */
 };
 /* text with n markers; args are their values' texts (cqlvalue.h; NULL: null). ret may be NULL. */
 int cass_ask(struct cass_db *db, enum cass_how how, const char *text, const char *const *args, size_t n,
@@ -62,8 +65,7 @@ int64_t cass_cell_int(const struct mf_cql_answer *a, const struct cql_bytes *cel
 bool cass_cell_true(const struct cql_bytes *cells, int i);
 /* The first row of an answer: 1 and its cells; 0: none. */
 int cass_first(struct mf_cql_answer *a, const struct cql_bytes **ret, struct mf_error *err);
-/* Every row of a SELECT, page by page. */
-typedef int cass_row_fn(void *ctx, const struct mf_cql_answer *a, const struct cql_bytes *cells, struct mf_error *err);
+/* Every row of a SELECT, page by page (look.h). */
 int cass_each(struct cass_db *db, const char *text, const char *const *args, size_t n, cass_row_fn *row, void *ctx,
               struct mf_error *err);
 /* The books, or one of their tables, are not there. */
@@ -83,7 +85,7 @@ int cass_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct cass_sc
 #define CASS_SCOPE "migration = ? AND direction = ? AND instance = ?"
 int cass_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 int cass_checkpoint(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err);
-/* MF_FATAL MFTWICE when the one that is there is further. */
+/* One that is there and further stays: whoever begins a window with an older one is told (window_begin). */
 int cass_checkpoint_write(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_position *p,
                           struct mf_error *err);
 int cass_chunk_write(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_chunk_done *d,

@@ -9,6 +9,7 @@
  */
 #include "connector/cassandra/cass.h"
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -91,7 +92,8 @@ int cass_epoch_write(struct mf_db *base, const struct mf_pipe_id *pipe, const st
                            "epoch %" PRIu64 " is not recorded: the cluster has epoch %" PRIu64 ", writer %s", e->epoch,
                            now.epoch, now.writer);
         }
-        if (write_row(db, pipe->migration, &now, there, e, err) < 0) {
+        if (MF_FAULT(err, "cassandra.decide") || write_row(db, pipe->migration, &now, there, e, err) < 0 ||
+            MF_FAULT(err, "cassandra.decided")) {
             return -1;
         }
     }

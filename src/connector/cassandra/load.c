@@ -2,6 +2,7 @@
  * written over by themselves. A chunk's record comes after all of its rows are acknowledged. */
 #include "connector/cassandra/cass.h"
 
+#include "base/fault.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -16,6 +17,7 @@ struct cass_loader {
     struct mf_arena shapes;   /* of one table */
     struct cass_statements s; /* of the table being loaded, with its columns in the order that rows have */
     int64_t stamp;
+    bool careful;
     struct mf_buf bytes; /* rows as they are bound */
     struct place {
         size_t at, len;
@@ -31,6 +33,9 @@ int cass_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_
     l->base.db = db;
     l->pipe = *pipe;
     l->gather = cass_gather_new(cass_db_of(db));
+    pthread_mutex_lock(&cass_db_of(db)->lock);
+    l->careful = cass_db_of(db)->careful_loads;
+    pthread_mutex_unlock(&cass_db_of(db)->lock);
     mf_buf_init(&l->bytes, ROWS_BYTES);
     mf_arena_init(&l->shapes, SHAPE_BYTES);
     *ret = &l->base;
@@ -69,6 +74,29 @@ int cass_load_data(struct mf_loader *base, const void *data, size_t len, struct 
     return mf_fail(err, MF_FATAL, "MFUNSUP", "rows go to Cassandra one by one, not as bytes of another server");
 }
 
+/*
+ * A refusal that comes with an answer is of rows whose call has long returned, so nobody can be told which. The chunk is lost then and comes again, and
+ * from then on every call waits for its own rows: what is refused is refused to the one who gave it.
+ */
+static int later(struct cass_loader *l, struct mf_error *err)
+{
+    struct cass_db *db = cass_db_of(l->base.db);
+    struct mf_error why = *err;
+    if (err->cls != MF_ROW || l->careful) {
+        return -1;
+    }
+    pthread_mutex_lock(&db->lock);
+    db->careful_loads = true;
+    pthread_mutex_unlock(&db->lock);
+    return mf_fail(err, MF_RETRY, "MFREFUSED", "a row of the chunk was refused, and it is not known yet which: %s",
+                   why.text);
+}
+
+static int settle(struct cass_loader *l, struct mf_error *err)
+{
+    return cass_gather_drain(l->gather, err) < 0 ? later(l, err) : 0;
+}
+
 int cass_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, struct mf_error *err)
 {
     struct cass_loader *l = (struct cass_loader *)base;
@@ -86,13 +114,19 @@ int cass_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, 
         }
         l->places[i] = (struct place){at, v.len, v.n};
     }
-    for (size_t i = 0; i < n; i++) {
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
         struct cql_values v = {(const uint8_t *)l->bytes.data + l->places[i].at, l->places[i].len, l->places[i].n};
-        if (cass_gather_add(l->gather, l->s.insert, &v, err) < 0) {
-            return -1;
-        }
+        rc = cass_gather_add(l->gather, l->s.insert, &v, err);
     }
-    return 0;
+    if (rc == 0 && l->careful) {
+        rc = cass_gather_drain(l->gather, err);
+    }
+    if (rc < 0) {
+        cass_gather_reset(l->gather);
+        return later(l, err);
+    }
+    return MF_FAULT(err, "cassandra.load_rows");
 }
 
 int cass_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_error *err)
@@ -109,8 +143,11 @@ int cass_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q,
 int cass_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, struct mf_error *err)
 {
     struct cass_loader *l = (struct cass_loader *)base;
-    return cass_gather_drain(l->gather, err) < 0 || cass_chunk_write(cass_db_of(base->db), &l->pipe, done, err) < 0 ? -1
-                                                                                                                    : 0;
+    if (settle(l, err) < 0 || MF_FAULT(err, "cassandra.load_commit") ||
+        cass_chunk_write(cass_db_of(base->db), &l->pipe, done, err) < 0) {
+        return -1;
+    }
+    return MF_FAULT(err, "cassandra.load_committed");
 }
 
 void cass_load_abort(struct mf_loader *base)

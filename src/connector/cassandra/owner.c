@@ -9,6 +9,7 @@
 #include "connector/cassandra/cass.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -218,6 +219,10 @@ int cass_run_lock(struct mf_db *base, const struct mf_pipe_id *pipe, int wait_ms
             return -1;
         }
         mf_sleep_us(RETRY_US);
+    }
+    if (MF_FAULT(err, "cassandra.running")) {
+        free_lock(l);
+        return -1;
     }
     if (pthread_create(&l->thread, NULL, renew, l) != 0) {
         free_lock(l);

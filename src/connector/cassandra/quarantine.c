@@ -1,11 +1,14 @@
 /*
  * Rows that were left out, by a number made of their key: the same row is one entry, however often it is refused.
  *
- * An entry has the stamp of the change that was refused, and is forgotten with the stamp of the one that takes the row in, or deletes it. So going through a
- * part of the stream again leaves what the last change made of it, as with the rows themselves.
+ * An entry has the stamp of the change that was refused, and is forgotten with the stamp of the one that takes the row in, or deletes it, less one: that
+ * is enough for every entry before it, since of two that are equal the deletion counts. And the same change may have been taken for good in a try whose
+ * refusal came later; then its own entry must not be hidden. So going through a part of the stream again leaves what the last change made of it, as with the
+ * rows themselves.
  */
 #include "connector/cassandra/cass.h"
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -30,18 +33,14 @@ static int need_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct 
     return there ? 0 : mf_fail(err, MF_FATAL, "MFNOBOOK", "the keyspace midflight has nothing of this migration");
 }
 
-int cass_quarantine_put(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_quarantined *q,
-                        int64_t stamp, struct mf_error *err)
+static int put(struct cass_db *db, const struct cass_scope *s, const struct mf_quarantined *q, const char *row,
+               int64_t stamp, struct mf_error *err)
 {
     char id[CASS_NUMBER], order[CASS_NUMBER], at[CASS_NUMBER];
-    struct cass_scope s;
-    if (need_scope(db, pipe, &s, err) < 0) {
-        return -1;
-    }
     snprintf(order, sizeof order, "%" PRIu64, q->position.order);
-    const char *args[] = {s.args[0],
-                          s.args[1],
-                          s.args[2],
+    const char *args[] = {s->args[0],
+                          s->args[1],
+                          s->args[2],
                           q->schema,
                           q->table,
                           cass_i64(number_of(q->key, strlen(q->key)), id),
@@ -49,7 +48,7 @@ int cass_quarantine_put(struct cass_db *db, const struct mf_pipe_id *pipe, const
                           q->column,
                           q->reason,
                           q->code,
-                          q->row,
+                          row,
                           order,
                           q->position.token,
                           cass_i64(stamp, at)};
@@ -58,6 +57,27 @@ int cass_quarantine_put(struct cass_db *db, const struct mf_pipe_id *pipe, const
                     " key, column_name, reason, code, row, position_order, position_token)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
                     args, MF_ARRAY_LEN(args), NULL, err);
+}
+
+/* What was too large for its own table is too large here: then the entry is kept without the row. */
+int cass_quarantine_put(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_quarantined *q,
+                        int64_t stamp, struct mf_error *err)
+{
+    static const char without[] = "{\"midflight\": \"too large\"}";
+    struct cass_scope s;
+    if (need_scope(db, pipe, &s, err) < 0) {
+        return -1;
+    }
+    pthread_mutex_lock(&db->lock);
+    db->kept = true;
+    pthread_mutex_unlock(&db->lock);
+    bool fits = strlen(q->row) + strlen(q->key) <= db->row_max / 2;
+    int rc = put(db, &s, q, fits ? q->row : without, stamp, err);
+    if (rc < 0 && fits && err->cls == MF_ROW) {
+        mf_error_clear(err);
+        rc = put(db, &s, q, without, stamp, err);
+    }
+    return rc;
 }
 
 int cass_quarantine_has(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_table *t,
@@ -103,7 +123,7 @@ int cass_quarantine_forget(struct cass_db *db, const struct mf_pipe_id *pipe, co
     struct cass_scope s;
     mf_put_key_text(&key, t, row);
     return need_scope(db, pipe, &s, err) < 0 ||
-                   forget(db, &s, t->schema, t->name, number_of(mf_buf_str(&key), key.len), stamp, err) < 0
+                   forget(db, &s, t->schema, t->name, number_of(mf_buf_str(&key), key.len), stamp - 1, err) < 0
                ? -1
                : 0;
 }
@@ -116,7 +136,7 @@ int cass_quarantine_forget_table(struct cass_db *db, const struct mf_pipe_id *pi
     if (need_scope(db, pipe, &s, err) < 0) {
         return -1;
     }
-    const char *args[] = {cass_i64(stamp, at), s.args[0], s.args[1], s.args[2], schema, table};
+    const char *args[] = {cass_i64(stamp - 1, at), s.args[0], s.args[1], s.args[2], schema, table};
     return cass_ask(db, CASS_WRITE,
                     "DELETE FROM midflight.quarantine USING TIMESTAMP ? WHERE " CASS_SCOPE
                     " AND schema_name = ? AND table_name = ?",
