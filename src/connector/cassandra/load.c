@@ -1,5 +1,10 @@
-/* Chunks of the copy. Every row of a table has the same stamp, older than every change: rows may be there already, from a try before this one, and are
- * written over by themselves. A chunk's record comes after all of its rows are acknowledged. */
+/*
+ * Chunks of the copy. Every row of a table has the same stamp, older than every change: rows may be there already, from a try before this one, and are
+ * written over by themselves. A chunk's record comes after all of its rows are acknowledged.
+ *
+ * Rows are put into the order of their tokens, some megabytes of them at a time, before they go out: that is the order in which a node keeps what it has not
+ * written to its disk yet, and finding a place beside the last one costs it less than finding one anywhere.
+ */
 #include "connector/cassandra/cass.h"
 
 #include "base/mem.h"
@@ -8,6 +13,8 @@
 
 #define ROWS_BYTES  ((size_t)1 << 30)
 #define SHAPE_BYTES ((size_t)64 << 20)
+#define SORT_BYTES  ((size_t)4 << 20) /* of rows that are put in order at a time */
+#define SORT_ROWS   32768
 
 struct cass_loader {
     struct mf_loader base;
@@ -16,12 +23,13 @@ struct cass_loader {
     struct mf_arena shapes;   /* of one table */
     struct cass_statements s; /* of the table being loaded, with its columns in the order that rows have */
     int64_t stamp;
-    struct mf_buf bytes; /* rows as they are bound */
+    struct mf_buf bytes; /* rows as they are bound, not sent yet */
     struct place {
+        int64_t token;
         size_t at, len;
         uint16_t n;
     } * places;
-    size_t cap;
+    size_t nplaces, cap;
 };
 
 int cass_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err)
@@ -69,30 +77,57 @@ int cass_load_data(struct mf_loader *base, const void *data, size_t len, struct 
     return mf_fail(err, MF_FATAL, "MFUNSUP", "rows go to Cassandra one by one, not as bytes of another server");
 }
 
+static int by_token(const void *a, const void *b)
+{
+    int64_t x = ((const struct place *)a)->token, y = ((const struct place *)b)->token;
+    return (x > y) - (x < y);
+}
+
+static void forget_rows(struct cass_loader *l)
+{
+    l->nplaces = 0;
+    mf_buf_reset(&l->bytes);
+}
+
+static int send_rows(struct cass_loader *l, struct mf_error *err)
+{
+    if (l->nplaces > 1) {
+        qsort(l->places, l->nplaces, sizeof *l->places, by_token);
+    }
+    for (size_t i = 0; i < l->nplaces; i++) {
+        const struct place *p = &l->places[i];
+        struct cql_values v = {(const uint8_t *)l->bytes.data + p->at, p->len, p->n};
+        if (cass_gather_add_at(l->gather, l->s.insert, &v, p->token, err) < 0) {
+            return -1;
+        }
+    }
+    forget_rows(l);
+    return 0;
+}
+
 int cass_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, struct mf_error *err)
 {
     struct cass_loader *l = (struct cass_loader *)base;
     struct cass_db *db = cass_db_of(base->db);
-    if (n > l->cap) {
-        l->places = mf_xreallocarray(l->places, n, sizeof *l->places);
-        l->cap = n;
+    size_t bytes = l->bytes.len, places = l->nplaces;
+    if (l->nplaces + n > l->cap) {
+        l->cap = l->nplaces + n > 2 * l->cap ? l->nplaces + n : 2 * l->cap;
+        l->places = mf_xreallocarray(l->places, l->cap, sizeof *l->places);
     }
-    mf_buf_reset(&l->bytes);
     for (size_t i = 0; i < n; i++) {
         struct cql_values v;
-        size_t at = l->bytes.len;
-        if (cass_bind_insert(db, &l->s, &rows[i], &rows[i], CASS_NULLS_LEFT, l->stamp, &l->bytes, &v, err) < 0) {
+        struct place p = {.at = l->bytes.len};
+        if (cass_bind_insert(db, &l->s, &rows[i], &rows[i], CASS_NULLS_LEFT, l->stamp, &l->bytes, &v, err) < 0 ||
+            mf_cql_prepared_token(l->s.insert, &v, &p.token, err) < 0) {
+            l->bytes.len = bytes; /* none of these rows */
+            l->nplaces = places;
             return -1;
         }
-        l->places[i] = (struct place){at, v.len, v.n};
+        p.len = v.len;
+        p.n = v.n;
+        l->places[l->nplaces++] = p;
     }
-    for (size_t i = 0; i < n; i++) {
-        struct cql_values v = {(const uint8_t *)l->bytes.data + l->places[i].at, l->places[i].len, l->places[i].n};
-        if (cass_gather_add(l->gather, l->s.insert, &v, err) < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return l->bytes.len >= SORT_BYTES || l->nplaces >= SORT_ROWS ? send_rows(l, err) : 0;
 }
 
 int cass_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_error *err)
@@ -109,12 +144,15 @@ int cass_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q,
 int cass_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, struct mf_error *err)
 {
     struct cass_loader *l = (struct cass_loader *)base;
-    return cass_gather_drain(l->gather, err) < 0 || cass_chunk_write(cass_db_of(base->db), &l->pipe, done, err) < 0 ? -1
-                                                                                                                    : 0;
+    return send_rows(l, err) < 0 || cass_gather_drain(l->gather, err) < 0 ||
+                   cass_chunk_write(cass_db_of(base->db), &l->pipe, done, err) < 0
+               ? -1
+               : 0;
 }
 
 void cass_load_abort(struct mf_loader *base)
 {
+    forget_rows((struct cass_loader *)base);
     cass_gather_reset(((struct cass_loader *)base)->gather);
 }
 
