@@ -7,6 +7,7 @@
 #   make soak     the long runs
 #   make demo     a migration of a busy database, judged from outside
 #   make demo-mysql-upgrade   the same from MySQL 5.7 to 8.0
+#   make demo-cassandra       PostgreSQL into Cassandra
 #   make bench    speed, beside others on the same data
 #   make NODEPS=1 never touches packages
 
@@ -14,7 +15,7 @@ BUILD ?= build
 FUZZ_SECONDS ?= 300
 NINJA ?= ninja
 
-.PHONY: all deps test test-deps unit scenarios soak demo demo-mysql-upgrade bench lint format fuzz docs clean install
+.PHONY: all deps test test-deps unit scenarios soak demo demo-mysql-upgrade demo-cassandra bench lint format fuzz docs clean install
 
 all: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) midflight
@@ -49,6 +50,9 @@ demo: test-deps all
 
 demo-mysql-upgrade: test-deps all
 	@scripts/demo.sh mysql $(ARGS)
+
+demo-cassandra: test-deps all
+	@scripts/demo.sh cassandra $(ARGS)
 
 bench: all
 ifndef NODEPS

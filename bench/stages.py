@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import common  # noqa: F401  (the harness's path)
+from harness.cassandra import Cassandra
 from harness.midflight import Midflight
 from harness.mysql_servers import APP, MysqlDatabase, MysqlServer
 from harness.servers import PASSWORD, Database, Server, wait_for
@@ -41,6 +42,21 @@ MYSQL_SETTINGS = {
     "max-allowed-packet": "64M",
     "character-set-server": "utf8mb4",
     "innodb-buffer-pool-dump-at-shutdown": "OFF",
+}
+
+
+# One node as a careful operator of a small machine sets it: memtables and a commit log with room for a bulk load, the JVM as a server has it.
+# What was acknowledged is on the disk after commitlog_sync_period at the latest, as Cassandra comes.
+CASSANDRA_SETTINGS = {
+    "commitlog_total_space": "2048MiB",
+    "memtable_heap_space": "512MiB",
+    "memtable_offheap_space": "512MiB",
+    "file_cache_size": "128MiB",
+    "key_cache_size": "32MiB",
+    "concurrent_compactors": 2,
+    "auto_snapshot": False,
+    "batch_size_warn_threshold": "64KiB",
+    "batch_size_fail_threshold": "640KiB",
 }
 
 
@@ -158,6 +174,35 @@ class MysqlStage(Stage):
 
     def owner(self, database: MysqlDatabase):
         return database.connect()
+
+
+class CassandraStage(PostgresStage):
+    """A PostgreSQL source and one node of Cassandra."""
+
+    def __init__(self, arguments, heap: str, **settings):
+        Stage.__init__(self, arguments)
+        self.source = self._start(self.source_version, "source", settings)
+        self.target = Cassandra(1, heap=heap, quick=False, directory=self.dir, settings=CASSANDRA_SETTINGS)
+        self.servers.append(self.target)
+        self.target.start()
+        self.node = self.target.nodes[0]
+
+    def versions(self) -> dict:
+        return {"source": "PostgreSQL " + self.source.connect().execute("SHOW server_version").fetchone()[0],
+                "target": "Cassandra " + self.target.cql("SELECT release_version FROM system.local")[0][0]}
+
+    def fresh_keyspace(self, name: str = "bench") -> str:
+        """An empty keyspace, and nothing that compaction still has to do."""
+        for keyspace in (name, "midflight"):
+            self.target.cql(f"DROP KEYSPACE IF EXISTS {keyspace}", timeout=300)
+        self.settle()
+        return self.target.create_keyspace(name)
+
+    def settle(self) -> None:
+        with self.source.connect() as c:
+            c.execute("CHECKPOINT")
+        wait_for(lambda: not self.target.cql("SELECT * FROM system_views.sstable_tasks"), 300, "compaction to end", 0.2)
+        os.sync()
 
 
 STAGES = {"postgres": PostgresStage, "mysql": MysqlStage}

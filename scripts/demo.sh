@@ -1,9 +1,11 @@
 #!/bin/bash
-# `make demo`, `make demo-mysql-upgrade`: a whole live migration on throw-away servers. Needs build/midflight and the test packages.
+# `make demo`, `make demo-mysql-upgrade`, `make demo-cassandra`: a whole live migration on throw-away servers. Needs build/midflight and the test packages.
 cd "$(dirname "$0")"
 play=demo.py
-if [ "${1:-}" = mysql ]; then
-    play=demo_mysql.py
+case "${1:-}" in
+mysql | cassandra)
+    play=demo_$1.py
     shift
-fi
+    ;;
+esac
 exec /usr/bin/python3 "$play" "$@"

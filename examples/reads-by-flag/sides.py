@@ -5,7 +5,7 @@ scheme in `SIDES`; the application does not change.
 """
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 
@@ -42,7 +42,50 @@ class PostgresSide:
         self._run("INSERT INTO visit VALUES (%s, %s) ON CONFLICT DO NOTHING", (customer, number), False)
 
 
-SIDES = {"postgresql": PostgresSide, "postgres": PostgresSide}
+class CassandraSide:
+    """cassandra://user:password@host:port,host:port/keyspace. The driver is loaded where such a side is used."""
+
+    SCHEMA = """CREATE TABLE IF NOT EXISTS visit (customer int, number int, PRIMARY KEY (customer, number))"""
+
+    def __init__(self, url: str, timeout: float):
+        self.url, self.timeout = url, timeout
+        self.session = None
+
+    def _connect(self):
+        from cassandra import ConsistencyLevel
+        from cassandra.auth import PlainTextAuthProvider
+        from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+        parts = urlsplit(self.url)
+        account, _, hosts = parts.netloc.rpartition("@")
+        user, _, password = account.partition(":")
+        addresses = [host.rpartition(":") if ":" in host else (host, ":", "9042") for host in hosts.split(",")]
+        # A quorum writes and a quorum reads, so that who has written finds it.
+        profile = ExecutionProfile(consistency_level=ConsistencyLevel.LOCAL_QUORUM, request_timeout=self.timeout)
+        self.cluster = Cluster([host for host, _, _ in addresses], port=int(addresses[0][2]), connect_timeout=self.timeout,
+                               auth_provider=PlainTextAuthProvider(unquote(user), unquote(password)) if user else None,
+                               execution_profiles={EXEC_PROFILE_DEFAULT: profile})
+        self.session = self.cluster.connect(parts.path.lstrip("/"))
+        self.count = self.session.prepare("SELECT count(*) FROM visit WHERE customer = ?")
+        self.insert = self.session.prepare("INSERT INTO visit (customer, number) VALUES (?, ?)")
+
+    def _run(self, statement: str, parameters: tuple):
+        from cassandra import DriverException
+        from cassandra.cluster import NoHostAvailable
+        try:
+            if self.session is None:
+                self._connect()
+            return self.session.execute(getattr(self, statement), parameters).one()
+        except (DriverException, NoHostAvailable) as error:
+            raise Refused(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+
+    def visits(self, customer: int) -> int:
+        return self._run("count", (customer,))[0]
+
+    def visit(self, customer: int, number: int) -> None:
+        self._run("insert", (customer, number))
+
+
+SIDES = {"postgresql": PostgresSide, "postgres": PostgresSide, "cassandra": CassandraSide}
 
 
 def open_side(url: str, timeout: float):

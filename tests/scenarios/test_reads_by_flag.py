@@ -1,17 +1,16 @@
 """Reads by flag: the sample application with OpenFeature's own SDK between two databases, and what takes reads back."""
 import http.client
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from harness.cassandra import driver
+from harness.flagapp import App as SampleApp
 from harness.midflight import OK, REFUSED
-from harness.packages import openfeature
-from harness.servers import TOP, free_port, wait_for
+from harness.servers import free_port, wait_for
 
 TOKEN = "a token for the tests, 0123456789"
 CUSTOMERS = 100
@@ -98,43 +97,6 @@ class Events:
         return [facts for event, facts in list(self.seen) if event == name]
 
 
-class App:
-    """The sample application; its lines as they come."""
-
-    def __init__(self, port: int, source: str, target: str, directory):
-        env = {**os.environ, "PYTHONPATH": str(openfeature()), "MIDFLIGHT_TOKEN": TOKEN, "NO_PROXY": "127.0.0.1"}
-        self.errors = open(directory / "app.err", "wb")
-        self.process = subprocess.Popen(
-            [sys.executable, str(TOP / "examples" / "reads-by-flag" / "app.py"), "--flags", f"http://127.0.0.1:{port}",
-             "--source", source, "--target", target, "--customers", str(CUSTOMERS), "--pause", "0.05"],
-            stdout=subprocess.PIPE, stderr=self.errors, env=env, cwd=directory)
-        self.lines: list[dict] = []
-        self.path = directory / "app.err"
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.append(json.loads(line))
-
-    def next_round(self) -> dict:
-        """The first round that begins after this call."""
-        seen = len(self.lines)
-        def come():
-            assert self.process.poll() is None, self.path.read_text(errors="replace")
-            return len(self.lines) >= seen + 2
-        wait_for(come, 60, "a round of the application")
-        return self.lines[seen + 1]
-
-    def stop(self) -> int:
-        """Ends it; the visits it was told are written."""
-        self.process.terminate()
-        self.process.wait(60)
-        self.thread.join(60)
-        self.errors.close()
-        return self.lines[-1]["written"] if self.lines else 0
-
-
 @pytest.fixture
 def shop(own_server, migration, tmp_path):
     """Synced and verified, with the API on TCP; the application is started by app()."""
@@ -142,7 +104,7 @@ def shop(own_server, migration, tmp_path):
         apps = []
 
         def app(self):
-            self.apps.append(App(self.port, self.source.url(), self.target.url(), tmp_path))
+            self.apps.append(SampleApp(self.port, self.source.url(), self.target.url(), tmp_path, TOKEN, CUSTOMERS))
             return self.apps[-1]
 
         def run(self, **config):
@@ -428,3 +390,38 @@ def _listens(shop) -> bool:
         return True
     except OSError:
         return False
+
+
+def test_the_sample_application_moves_to_cassandra(source, keyspace, migration, tmp_path):
+    """The same application with a side of another kind: a fifth of the customers, then everybody."""
+    server, name = keyspace()
+
+    class There:
+        @staticmethod
+        def url(**options) -> str:
+            return server.url(name, **options)
+
+    port = free_port()
+    source.execute("CREATE TABLE visit (customer int, number int, PRIMARY KEY (customer, number))")
+    m = migration(source, There, config={"cutover": {"one_way": True}})
+    m.configure(api={"listen": f"127.0.0.1:{port}", "token": TOKEN})
+    m.start()
+    m.wait_phase("synced")
+    modules = [Path(driver().__file__).parents[1]]
+    app = SampleApp(port, source.url(), server.url(name), tmp_path, TOKEN, CUSTOMERS, modules=modules)
+    try:
+        assert app.next_round()["reads"] == {"source": CUSTOMERS, "target": 0}
+        m.call("verify")
+        m.call("reads", "20")
+        assert app.next_round()["from_target"] == expected(20)
+        m.call("verify")
+        m.call("cutover")
+        moved = app.next_round()
+        assert moved["writes"] == {"target": CUSTOMERS} and moved["reads"] == {"source": 0, "target": CUSTOMERS}, moved
+        written = app.stop()
+    finally:
+        if app.process.poll() is None:
+            app.process.kill()
+    there = list(server.cql(f"SELECT count(*) FROM {name}.visit"))[0][0]
+    assert there >= written > source.value("SELECT count(*) FROM visit")
+    assert all(line["stale"].get("target", 0) == 0 for line in app.lines if line["writes"] == {"target": CUSTOMERS})

@@ -144,6 +144,9 @@ void cass_gather_free(struct cass_gather *g); /* what is on its way may still ar
 /* Values are copied. Blocks while as much as is allowed is on its way. What failed of earlier ones may be told here. */
 int cass_gather_add(struct cass_gather *g, const struct mf_cql_prepared *p, const struct cql_values *v,
                     struct mf_error *err);
+/* The same where the row's token is known. */
+int cass_gather_add_at(struct cass_gather *g, const struct mf_cql_prepared *p, const struct cql_values *v,
+                       int64_t token, struct mf_error *err);
 /* Returns when everything added is acknowledged at the consistency asked for. */
 int cass_gather_drain(struct cass_gather *g, struct mf_error *err);
 /* Forgets what is on its way, and its errors. */

@@ -156,7 +156,7 @@ static int submit(struct cass_gather *g, struct batch *b, struct mf_error *err)
 static int send_batch(struct cass_gather *g, struct batch *b, struct mf_error *err)
 {
     for (;;) {
-        int rc = g->nsent < IN_FLIGHT ? submit(g, b, err) : 1;
+        int rc = g->nsent < (size_t)(getenv("MF_FLY") ? atoi(getenv("MF_FLY")) : IN_FLIGHT) ? submit(g, b, err) : 1;
         if (rc == 0) {
             return 0;
         }
@@ -254,15 +254,12 @@ static int flush(struct cass_gather *g, struct batch **slot, struct mf_error *er
     return send_batch(g, b, err);
 }
 
-int cass_gather_add(struct cass_gather *g, const struct mf_cql_prepared *p, const struct cql_values *v,
-                    struct mf_error *err)
+int cass_gather_add_at(struct cass_gather *g, const struct mf_cql_prepared *p, const struct cql_values *v,
+                       int64_t token, struct mf_error *err)
 {
-    int64_t token;
-    if (mf_cql_prepared_token(p, v, &token, err) < 0) {
-        return -1;
-    }
     struct batch **slot = slot_of(g, mf_cql_owner(g->db->cql, g->db->keyspace, token));
-    if ((*slot)->n == ROWS_MAX || ((*slot)->n && (*slot)->bytes.len + v->len > g->bytes_max)) {
+    if ((*slot)->n >= (size_t)(getenv("MF_ROWS") ? atoi(getenv("MF_ROWS")) : ROWS_MAX) ||
+        ((*slot)->n && (*slot)->bytes.len + v->len > g->bytes_max)) {
         if (flush(g, slot, err) < 0 || take_ready(g, err) < 0) {
             return -1;
         }
@@ -278,6 +275,13 @@ int cass_gather_add(struct cass_gather *g, const struct mf_cql_prepared *p, cons
     }
     b->n++;
     return 0;
+}
+
+int cass_gather_add(struct cass_gather *g, const struct mf_cql_prepared *p, const struct cql_values *v,
+                    struct mf_error *err)
+{
+    int64_t token;
+    return mf_cql_prepared_token(p, v, &token, err) < 0 ? -1 : cass_gather_add_at(g, p, v, token, err);
 }
 
 int cass_gather_drain(struct cass_gather *g, struct mf_error *err)

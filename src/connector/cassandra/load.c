@@ -1,5 +1,10 @@
-/* Chunks of the copy. Every row of a table has the same stamp, older than every change: rows may be there already, from a try before this one, and are
- * written over by themselves. A chunk's record comes after all of its rows are acknowledged. */
+/*
+ * Chunks of the copy. Every row of a table has the same stamp, older than every change: rows may be there already, from a try before this one, and are
+ * written over by themselves. A chunk's record comes after all of its rows are acknowledged.
+ *
+ * Rows are put into the order of their tokens, some megabytes of them at a time, before they go out: that is the order in which a node keeps what it has not
+ * written to its disk yet, and finding a place beside the last one costs it less than finding one anywhere.
+ */
 #include "connector/cassandra/cass.h"
 
 #include "base/fault.h"
@@ -9,6 +14,8 @@
 
 #define ROWS_BYTES  ((size_t)1 << 30)
 #define SHAPE_BYTES ((size_t)64 << 20)
+#define SORT_BYTES  ((size_t)4 << 20) /* of rows that are put in order at a time */
+#define SORT_ROWS   32768
 
 struct cass_loader {
     struct mf_loader base;
@@ -18,12 +25,13 @@ struct cass_loader {
     struct cass_statements s; /* of the table being loaded, with its columns in the order that rows have */
     int64_t stamp;
     bool careful;
-    struct mf_buf bytes; /* rows as they are bound */
+    struct mf_buf bytes; /* rows as they are bound, not sent yet */
     struct place {
+        int64_t token;
         size_t at, len;
         uint16_t n;
     } * places;
-    size_t cap;
+    size_t nplaces, cap;
 };
 
 int cass_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err)
@@ -92,37 +100,66 @@ static int later(struct cass_loader *l, struct mf_error *err)
                    why.text);
 }
 
+static int by_token(const void *a, const void *b)
+{
+    int64_t x = ((const struct place *)a)->token, y = ((const struct place *)b)->token;
+    return (x > y) - (x < y);
+}
+
+static void forget_rows(struct cass_loader *l)
+{
+    l->nplaces = 0;
+    mf_buf_reset(&l->bytes);
+}
+
+static int send_rows(struct cass_loader *l, struct mf_error *err)
+{
+    if (l->nplaces > 1) {
+        qsort(l->places, l->nplaces, sizeof *l->places, by_token);
+    }
+    for (size_t i = 0; i < l->nplaces; i++) {
+        const struct place *p = &l->places[i];
+        struct cql_values v = {(const uint8_t *)l->bytes.data + p->at, p->len, p->n};
+        if (cass_gather_add_at(l->gather, l->s.insert, &v, p->token, err) < 0) {
+            return -1;
+        }
+    }
+    forget_rows(l);
+    return 0;
+}
+
+/* Everything given so far is acknowledged. */
 static int settle(struct cass_loader *l, struct mf_error *err)
 {
-    return cass_gather_drain(l->gather, err) < 0 ? later(l, err) : 0;
+    return send_rows(l, err) < 0 || cass_gather_drain(l->gather, err) < 0 ? -1 : 0;
 }
 
 int cass_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, struct mf_error *err)
 {
     struct cass_loader *l = (struct cass_loader *)base;
     struct cass_db *db = cass_db_of(base->db);
-    if (n > l->cap) {
-        l->places = mf_xreallocarray(l->places, n, sizeof *l->places);
-        l->cap = n;
+    size_t bytes = l->bytes.len, places = l->nplaces;
+    if (l->nplaces + n > l->cap) {
+        l->cap = l->nplaces + n > 2 * l->cap ? l->nplaces + n : 2 * l->cap;
+        l->places = mf_xreallocarray(l->places, l->cap, sizeof *l->places);
     }
-    mf_buf_reset(&l->bytes);
     for (size_t i = 0; i < n; i++) {
         struct cql_values v;
-        size_t at = l->bytes.len;
-        if (cass_bind_insert(db, &l->s, &rows[i], &rows[i], CASS_NULLS_LEFT, l->stamp, &l->bytes, &v, err) < 0) {
+        struct place p = {.at = l->bytes.len};
+        if (cass_bind_insert(db, &l->s, &rows[i], &rows[i], CASS_NULLS_LEFT, l->stamp, &l->bytes, &v, err) < 0 ||
+            mf_cql_prepared_token(l->s.insert, &v, &p.token, err) < 0) {
+            l->bytes.len = bytes; /* none of these rows */
+            l->nplaces = places;
             return -1;
         }
-        l->places[i] = (struct place){at, v.len, v.n};
+        p.len = v.len;
+        p.n = v.n;
+        l->places[l->nplaces++] = p;
     }
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        struct cql_values v = {(const uint8_t *)l->bytes.data + l->places[i].at, l->places[i].len, l->places[i].n};
-        rc = cass_gather_add(l->gather, l->s.insert, &v, err);
-    }
-    if (rc == 0 && l->careful) {
-        rc = cass_gather_drain(l->gather, err);
-    }
+    bool full = l->bytes.len >= SORT_BYTES || l->nplaces >= SORT_ROWS;
+    int rc = l->careful ? settle(l, err) : full ? send_rows(l, err) : 0;
     if (rc < 0) {
+        forget_rows(l);
         cass_gather_reset(l->gather);
         return later(l, err);
     }
@@ -143,8 +180,10 @@ int cass_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q,
 int cass_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, struct mf_error *err)
 {
     struct cass_loader *l = (struct cass_loader *)base;
-    if (settle(l, err) < 0 || MF_FAULT(err, "cassandra.load_commit") ||
-        cass_chunk_write(cass_db_of(base->db), &l->pipe, done, err) < 0) {
+    if (settle(l, err) < 0) {
+        return later(l, err);
+    }
+    if (MF_FAULT(err, "cassandra.load_commit") || cass_chunk_write(cass_db_of(base->db), &l->pipe, done, err) < 0) {
         return -1;
     }
     return MF_FAULT(err, "cassandra.load_committed");
@@ -152,6 +191,7 @@ int cass_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, s
 
 void cass_load_abort(struct mf_loader *base)
 {
+    forget_rows((struct cass_loader *)base);
     cass_gather_reset(((struct cass_loader *)base)->gather);
 }
 
