@@ -315,6 +315,16 @@ static int check_all(struct mf_config *c, struct mf_error *err)
         return mf_fail(err, MF_USAGE, "MFCONF",
                        "dual_writes: not with mode: native, where midflight does not apply the changes");
     }
+    if (c->map_only && !c->map) {
+        return mf_fail(err, MF_USAGE, "MFCONF", "map_only: there is no map, so nothing would migrate");
+    }
+    if (c->map && c->mode == MF_MODE_NATIVE) {
+        return mf_fail(err, MF_USAGE, "MFCONF",
+                       "map: not with mode: native, where the servers copy their tables as they are");
+    }
+    if (c->map) {
+        c->map->only = c->map_only;
+    }
     if (c->spool.segment_bytes > c->spool.budget_bytes / 4) {
         return mf_fail(err, MF_USAGE, "MFCONF",
                        "spool.segment is more than a quarter of spool.budget: the spool could not be emptied in time");

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "model/query_map.h"
 
 enum mf_mode { MF_MODE_STREAM, MF_MODE_NATIVE };
 enum mf_on_ddl { MF_DDL_STOP, MF_DDL_ADDITIVE, MF_DDL_IGNORE };
@@ -28,6 +29,8 @@ struct mf_config {
     char *source, *target;                   /* URLs, with secrets: never logged, see mf_url_redact */
     char *source_password, *target_password; /* from source_password_file etc.; NULL otherwise */
     struct mf_string_list include, exclude;
+    struct mf_query_map *map; /* NULL: none */
+    bool map_only;
     struct {
         int64_t jobs;
         double max_load;

@@ -59,9 +59,16 @@ const struct mf_option mf_options[] = {
      "that asks for "
      "TLS is replicated from with TLS, unverified."},
     {"tables.include", MF_OPT_LIST, AT(include), NULL, 0, 0, NULL,
-     "Patterns of the tables to move, as `schema.table` with `*` and `?`. All, when there is none."},
+     "Patterns of the tables to move, as `schema.table` with `*` and `?`, by the names they have on the target "
+     "(`map`). All, when there is none."},
     {"tables.exclude", MF_OPT_LIST, AT(exclude), NULL, 0, 0, NULL,
      "Patterns of the tables to leave behind; they win over `tables.include`."},
+    {"map", MF_OPT_MAP, AT(map), NULL, 0, 0, NULL,
+     "Query tables: a list of tables of the target that are made of the rows of a source's table, with another key, "
+     "other columns, constants or a parent's columns. A table of the source that is in it migrates as them and not as "
+     "itself. See [query tables](../guide/query-tables.md)."},
+    {"map_only", MF_OPT_FLAG, AT(map_only), "false", 0, 0, NULL,
+     "Only what `map` says migrates; tables of the source that are not in it stay behind."},
     {"copy.jobs", MF_OPT_COUNT, AT(copy.jobs), "4", 1, 64, NULL, "How many chunks are copied at the same time."},
     {"copy.max_load", MF_OPT_REAL, AT(copy.max_load), "0.8", 0, 1000, NULL,
      "The copy holds back while the source's load by others is above this share of what it should bear. 0: never."},
@@ -314,6 +321,8 @@ const char *mf_option_kind(const struct mf_option *o, char *out, size_t n)
         return snprintf(out, n, "a path"), out;
     case MF_OPT_LIST:
         return snprintf(out, n, "a list of patterns"), out;
+    case MF_OPT_MAP:
+        return snprintf(out, n, "a list of query tables"), out;
     case MF_OPT_FLAG:
         return snprintf(out, n, "true or false"), out;
     case MF_OPT_COUNT:

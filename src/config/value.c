@@ -35,6 +35,10 @@ void mf_option_free_value(struct mf_config *c, const struct mf_option *o)
 {
     if (o->type == MF_OPT_LIST) {
         free_list(field(c, o));
+    } else if (o->type == MF_OPT_MAP) {
+        struct mf_query_map **at = field(c, o);
+        mf_query_map_free(*at);
+        *at = NULL;
     } else if (is_text(o->type)) {
         char **at = field(c, o);
         if (*at && o->type != MF_OPT_PATH && o->type != MF_OPT_CHOICE) {
@@ -219,6 +223,8 @@ int mf_option_set(struct mf_config *c, const struct mf_option *o, const char *te
         return set_word(c, o, text, shown, err);
     case MF_OPT_LIST:
         return set_list_text(c, o, text, err);
+    case MF_OPT_MAP:
+        return mf_fail(err, MF_USAGE, "MFCONF", "it is a list of query tables, which only a file can hold");
     default:
         return set_text(c, o, text, base, err);
     }

@@ -3,7 +3,7 @@
  * Nothing is guessed: a key given twice, an unknown one, an empty value and an alias are errors. No value is shown in an
  * error unless its option can hold no secret.
  */
-#include "config/option.h"
+#include "config/yaml.h"
 
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -14,29 +14,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <yaml.h>
 
-struct walk {
-    yaml_document_t *doc;
-    struct mf_config *config;
-    const char *path, *base;
-    size_t *seen; /* by option: the line it was given on, 0 not yet */
-};
-
-static void at_line(struct walk *w, const yaml_node_t *n, struct mf_error *err)
+static void at_line(struct yaml_walk *w, const yaml_node_t *n, struct mf_error *err)
 {
     mf_error_prefix(err, "%s:%zu", w->path, n->start_mark.line + 1);
 }
 
-static int fail_at(struct walk *w, const yaml_node_t *n, struct mf_error *err, const char *key, const char *what)
+int yaml_fail_at(struct yaml_walk *w, const yaml_node_t *n, struct mf_error *err, const char *key, const char *what)
 {
     mf_fail(err, MF_USAGE, "MFCONF", "%s%s%s", key, key[0] ? ": " : "", what);
     at_line(w, n, err);
     return -1;
 }
 
-/* The node's text, or NULL when it is not a scalar or holds a NUL byte. */
-static const char *scalar(const yaml_node_t *n)
+const char *yaml_scalar(const yaml_node_t *n)
 {
     if (n->type != YAML_SCALAR_NODE || strlen((const char *)n->data.scalar.value) != n->data.scalar.length) {
         return NULL;
@@ -44,25 +35,25 @@ static const char *scalar(const yaml_node_t *n)
     return (const char *)n->data.scalar.value;
 }
 
-static bool is_null(const yaml_node_t *n)
+bool yaml_is_null(const yaml_node_t *n)
 {
-    const char *s = scalar(n);
+    const char *s = yaml_scalar(n);
     return s && n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && (!s[0] || mf_streq(s, "~") || mf_streq(s, "null"));
 }
 
-static int take_list(struct walk *w, const struct mf_option *o, const yaml_node_t *n, struct mf_error *err)
+static int take_list(struct yaml_walk *w, const struct mf_option *o, const yaml_node_t *n, struct mf_error *err)
 {
     size_t count = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
     if (count > MF_CONFIG_LIST_MAX) {
-        return fail_at(w, n, err, o->key, "the list is too long");
+        return yaml_fail_at(w, n, err, o->key, "the list is too long");
     }
     char **items = mf_xcalloc(count + 1, sizeof(char *));
     int rc = 0;
     for (size_t i = 0; i < count && rc == 0; i++) {
         const yaml_node_t *item = yaml_document_get_node(w->doc, n->data.sequence.items.start[i]);
-        const char *text = item ? scalar(item) : NULL;
-        if (!text || is_null(item)) {
-            rc = fail_at(w, item ? item : n, err, o->key, "each item of the list is a text");
+        const char *text = item ? yaml_scalar(item) : NULL;
+        if (!text || yaml_is_null(item)) {
+            rc = yaml_fail_at(w, item ? item : n, err, o->key, "each item of the list is a text");
         } else if (mf_config_expand(text, false, &items[i], err) < 0) {
             mf_error_prefix(err, "%s", o->key);
             at_line(w, item, err);
@@ -81,7 +72,8 @@ static int take_list(struct walk *w, const struct mf_option *o, const yaml_node_
     return rc;
 }
 
-static int take_text(struct walk *w, const struct mf_option *o, bool from_file, const char *text, struct mf_error *err)
+static int take_text(struct yaml_walk *w, const struct mf_option *o, bool from_file, const char *text,
+                     struct mf_error *err)
 {
     char *value = NULL;
     if (mf_config_expand(text, o->type == MF_OPT_URL && !from_file, &value, err) < 0) {
@@ -102,8 +94,8 @@ static int take_text(struct walk *w, const struct mf_option *o, bool from_file, 
     return rc;
 }
 
-static int take_value(struct walk *w, const struct mf_option *o, const char *key, bool from_file, const yaml_node_t *at,
-                      const yaml_node_t *n, struct mf_error *err)
+static int take_value(struct yaml_walk *w, const struct mf_option *o, const char *key, bool from_file,
+                      const yaml_node_t *at, const yaml_node_t *n, struct mf_error *err)
 {
     char kind[256];
     size_t *seen = &w->seen[o - mf_options];
@@ -116,15 +108,18 @@ static int take_value(struct walk *w, const struct mf_option *o, const char *key
     if (o->type == MF_OPT_LIST && n->type == YAML_SEQUENCE_NODE) {
         return take_list(w, o, n, err);
     }
-    const char *text = scalar(n);
+    if (o->type == MF_OPT_MAP && n->type == YAML_SEQUENCE_NODE) {
+        return yaml_take_map(w, o, n, err);
+    }
+    const char *text = yaml_scalar(n);
     if (!text) {
         mf_fail(err, MF_USAGE, "MFCONF", "%s takes %s", key,
                 from_file ? "the path of a file" : mf_option_kind(o, kind, sizeof(kind)));
         at_line(w, n, err);
         return -1;
     }
-    if (is_null(n)) {
-        return fail_at(w, n, err, key, "it has no value");
+    if (yaml_is_null(n)) {
+        return yaml_fail_at(w, n, err, key, "it has no value");
     }
     if (take_text(w, o, from_file, text, err) < 0) {
         mf_error_prefix(err, "%s", key);
@@ -134,15 +129,15 @@ static int take_value(struct walk *w, const struct mf_option *o, const char *key
     return 0;
 }
 
-static int take_mapping(struct walk *w, const yaml_node_t *map, const char *prefix, struct mf_error *err);
+static int take_mapping(struct yaml_walk *w, const yaml_node_t *map, const char *prefix, struct mf_error *err);
 
-static int take_pair(struct walk *w, const char *prefix, const yaml_node_t *k, const yaml_node_t *v,
+static int take_pair(struct yaml_walk *w, const char *prefix, const yaml_node_t *k, const yaml_node_t *v,
                      struct mf_error *err)
 {
     char key[MF_CONFIG_KEY_MAX * 2];
-    const char *name = scalar(k);
+    const char *name = yaml_scalar(k);
     if (!name || strlen(name) >= MF_CONFIG_KEY_MAX) {
-        return fail_at(w, k, err, prefix, "a key that is no name");
+        return yaml_fail_at(w, k, err, prefix, "a key that is no name");
     }
     snprintf(key, sizeof(key), "%s%s%s", prefix, prefix[0] ? "." : "", name);
     const struct mf_option *o = mf_option_find(key);
@@ -154,11 +149,11 @@ static int take_pair(struct walk *w, const char *prefix, const yaml_node_t *k, c
         return take_value(w, o, key, true, k, v, err);
     }
     if (!prefix[0] && mf_option_section(key)) {
-        if (is_null(v)) {
+        if (yaml_is_null(v)) {
             return 0;
         }
         return v->type == YAML_MAPPING_NODE ? take_mapping(w, v, key, err)
-                                            : fail_at(w, v, err, key, "it is a section: it holds keys of its own");
+                                            : yaml_fail_at(w, v, err, key, "it is a section: it holds keys of its own");
     }
     mf_option_unknown(key, err);
     at_line(w, k, err);
@@ -166,13 +161,13 @@ static int take_pair(struct walk *w, const char *prefix, const yaml_node_t *k, c
 }
 
 /* Sections do not nest, so this is at most two deep, whatever aliases the document has. */
-static int take_mapping(struct walk *w, const yaml_node_t *map, const char *prefix, struct mf_error *err)
+static int take_mapping(struct yaml_walk *w, const yaml_node_t *map, const char *prefix, struct mf_error *err)
 {
     for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
         const yaml_node_t *k = yaml_document_get_node(w->doc, p->key);
         const yaml_node_t *v = yaml_document_get_node(w->doc, p->value);
         if (!k || !v) {
-            return fail_at(w, map, err, prefix, "it cannot be read");
+            return yaml_fail_at(w, map, err, prefix, "it cannot be read");
         }
         if (take_pair(w, prefix, k, v, err) < 0) {
             return -1;
@@ -189,7 +184,7 @@ static int fail_yaml(yaml_parser_t *p, const char *path, struct mf_error *err)
     return -1;
 }
 
-static int parse_document(yaml_parser_t *parser, struct walk *w, struct mf_error *err)
+static int parse_document(yaml_parser_t *parser, struct yaml_walk *w, struct mf_error *err)
 {
     yaml_document_t doc;
     yaml_document_t more;
@@ -202,7 +197,7 @@ static int parse_document(yaml_parser_t *parser, struct walk *w, struct mf_error
     if (!root) {
         rc = mf_fail(err, MF_USAGE, "MFCONF", "%s: it is empty", w->path);
     } else if (root->type != YAML_MAPPING_NODE) {
-        rc = fail_at(w, root, err, "", "a configuration is made of keys and values");
+        rc = yaml_fail_at(w, root, err, "", "a configuration is made of keys and values");
     } else {
         rc = take_mapping(w, root, "", err);
     }
@@ -214,7 +209,7 @@ static int parse_document(yaml_parser_t *parser, struct walk *w, struct mf_error
         }
         yaml_node_t *second = yaml_document_get_root_node(&more);
         if (second) {
-            rc = fail_at(w, second, err, "", "a second document begins here; a configuration is one");
+            rc = yaml_fail_at(w, second, err, "", "a second document begins here; a configuration is one");
         }
         yaml_document_delete(&more);
     }
@@ -229,7 +224,7 @@ int mf_config_parse(const char *text, size_t len, const char *path, const char *
         return mf_fail(err, MF_FATAL, "MFMEM", "out of memory");
     }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-    struct walk w = {.config = mf_config_new(), .path = path, .base = base};
+    struct yaml_walk w = {.config = mf_config_new(), .path = path, .base = base};
     w.seen = mf_xcalloc(mf_option_count, sizeof(*w.seen));
     int rc = parse_document(&parser, &w, err);
     free(w.seen);

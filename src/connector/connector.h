@@ -373,12 +373,19 @@ struct mf_connector {
     const struct mf_replication_ops *replication;
     const struct mf_canon_ops
         *canon; /* NULL: only a database of the same kind can stand opposite (connector/canon.h) */
+    /* Only of a database that shows another (connector/face, connector/view); NULL: it is a real one. The one it shows, and the schema of tables (of its
+     * catalogue) in the model's terms, under the names it shows. */
+    struct mf_db *(*behind)(struct mf_db *db);
+    int (*describe)(struct mf_db *db, const struct mf_catalog *shown, struct mf_schema *ret, struct mf_error *err);
 };
+
+/* The real database behind what is shown; db itself when it is one. NULL for NULL. */
+struct mf_db *mf_db_behind(struct mf_db *db);
 
 /* The connector for a URL's scheme, or MF_USAGE with the schemes known. */
 const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error *err);
 /* Whether rows of the one may go into the other: MF_USAGE code MFPAIR where they may not, or either URL has no connector. *ret_face: they are of
- * different kinds, and each is to be opened behind a face (connector/face/face.h). */
+ * different kinds, and each is to be opened behind a face (connector/face/face.h); so are two of one kind with query tables (mf_db_options.map). */
 int mf_connector_pair(const char *source_url, const char *target_url, bool *ret_face, struct mf_error *err);
 
 /* Connects to one side of a pair (o->side), behind a face where they are of different kinds. source: that side as it was opened, for the target; NULL. */

@@ -192,7 +192,7 @@ static int name_tables(const struct mf_schema *s, const struct mf_catalog *own, 
 int mf_conversion_read(struct mf_db *target, struct mf_db *source, const struct mf_filter *filter,
                        struct mf_schema *ret, struct mf_catalog *ret_tables, struct mf_error *err)
 {
-    const struct mf_canon_ops *from = source->connector->canon, *to = target->connector->canon;
+    const struct mf_canon_ops *from = mf_db_behind(source)->connector->canon, *to = target->connector->canon;
     struct mf_catalog own = {0};
     struct mf_schema s = {0};
     if (!from || !to) {
@@ -202,9 +202,10 @@ int mf_conversion_read(struct mf_db *target, struct mf_db *source, const struct 
     if (source->connector->source->catalog(source, filter, &own, err) < 0) {
         return -1;
     }
-    int rc = from->describe(source, &own, &s, err);
-    if (rc == 0) {
-        mf_schema_rename(&s, from->default_schema(source), to->default_schema(target));
+    int rc = source->connector->describe ? source->connector->describe(source, &own, &s, err)
+                                         : from->describe(source, &own, &s, err);
+    if (rc == 0) { /* what a source shows has its own names */
+        mf_schema_rename(&s, from->default_schema(mf_db_behind(source)), to->default_schema(target));
         rc = name_tables(&s, &own, ret_tables, err);
     }
     mf_catalog_free(&own);

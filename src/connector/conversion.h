@@ -5,8 +5,8 @@
 
 #include "connector/connector.h"
 
-/* The source's schema under the names it will have on the target: its default schema becomes the target's. Each is the engine's own database, behind no
- * face, and has mf_canon_ops. */
+/* The source's schema under the names it will have on the target: its default schema becomes the target's. The target is the engine's own database,
+ * behind no face; the source may be what a face or a view shows. Both have mf_canon_ops. */
 int mf_conversion_read(struct mf_db *target, struct mf_db *source, const struct mf_filter *filter,
                        struct mf_schema *ret, struct mf_catalog *ret_tables, struct mf_error *err);
 

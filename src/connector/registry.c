@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "connector/face/face.h"
+#include "connector/view/view.h"
 
 #include <string.h>
 
@@ -68,12 +69,24 @@ int mf_connector_open(const struct mf_db_options *o, const char *source_url, con
     const struct mf_connector *c = mf_connector_for_url(o->url, err);
     struct mf_db *db = NULL;
     bool face = false;
-    if (!c || mf_connector_pair(source_url, target_url, &face, err) < 0 || c->open(o, &db, err) < 0) {
+    if (!c || mf_connector_pair(source_url, target_url, &face, err) < 0 || c->open(o, &db, err) < 0 ||
+        ((face || o->map) && mf_face_open(db, source, &db, err) < 0)) {
         return -1;
     }
-    if (face) {
-        return mf_face_open(db, source, ret, err);
+    if (o->map && o->side == MF_SOURCE) {
+        return mf_view_open(db, o->map, ret, err);
+    }
+    if (o->map) {
+        mf_face_apart(db);
     }
     *ret = db;
     return 0;
+}
+
+struct mf_db *mf_db_behind(struct mf_db *db)
+{
+    while (db && db->connector->behind) {
+        db = db->connector->behind(db);
+    }
+    return db;
 }

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "change/change.h"
+#include "model/query_map.h"
 
 enum mf_side { MF_SOURCE, MF_TARGET };
 enum mf_direction { MF_FORWARD, MF_REVERSE };
@@ -21,6 +22,9 @@ struct mf_db {
 };
 struct mf_stream {
     struct mf_db *db;
+    /* Set after it was opened: an old row is wanted as whole as the source's log has it, and for every update. An engine that has them whole only for tables
+     * prepared so (mf_table.old_whole) gives those of such tables whole by itself. */
+    bool old_whole;
 };
 struct mf_reader {
     struct mf_db *db;
@@ -82,6 +86,7 @@ struct mf_db_options {
     const char *migration;    /* whose bookkeeping a check looks at; NULL: it takes the database for one without any */
     const struct mf_replication_options
         *replication; /* mode: native, given to both sides; NULL: the target never follows by its server's own means */
+    const struct mf_query_map *map; /* query tables, given to both sides; lives as long as the database. NULL: none */
 };
 
 struct mf_db_facts {

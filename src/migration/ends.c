@@ -11,6 +11,7 @@ int mf_end_open(const struct mf_config *c, enum mf_side side, const char *state_
                               .connect_timeout_s = 10,
                               .state_dir = state_dir,
                               .migration = c->migration,
+                              .map = c->map,
                               .replication = mf_native_options(c, &replication)};
     struct mf_db *db = NULL;
     if (mf_connector_open(&o, c->source, c->target, source, &db, err) < 0) {

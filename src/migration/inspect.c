@@ -41,6 +41,10 @@ static int open_end(const struct mf_config *c, enum mf_side side, struct mf_db *
             mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");
             return -1;
         }
+        if (mf_streq(err->code, "MFMAP")) {
+            mf_findings_add(out, MF_BLOCKER, side, "map", "map", "change the map", "%s", err->text);
+            return 0;
+        }
         mf_findings_add(out, MF_BLOCKER, side, "connect", side == MF_SOURCE ? "the source" : "the target",
                         err->hint[0] ? err->hint : "check host, port, user, password and TLS settings in the URL", "%s",
                         err->text);
@@ -124,10 +128,13 @@ int mf_migration_check(const struct mf_config *config, bool queries, struct mf_f
     } else if (rc == 0 && e.source && e.target) { /* a target is looked at with its source in hand */
         rc = e.target->connector->target->check(e.target, e.source, &e.filter, out, err);
         rc = rc == 0 && queries ? check_queries(config, &e, out, err) : rc;
-        if (!e.target->connector->streams) {
+        if (!e.target->connector->streams || config->map) {
             mf_findings_add(out, MF_WARNING, MF_TARGET, "one-way", "the target",
-                            "say cutover.one_way: true when writes are to move all the same",
-                            "it has no change stream: writes that have moved to it do not come back");
+                            "say cutover.one_way: true when writes are to move all the same", "%s",
+                            config->map
+                                ? "its tables are made of the source's (map): writes that have moved to it do not "
+                                  "come back"
+                                : "it has no change stream: writes that have moved to it do not come back");
         }
         rc = rc == 0 ? mf_pair_check(config, e.source, e.target, &e.filter, out, err) : rc;
     }
@@ -173,7 +180,7 @@ static int measure(struct ends *e, const struct mf_catalog *tables, struct sampl
     const struct mf_source_ops *ops = e->source->connector->source;
     for (size_t i = 0; i < tables->n; i++) {
         const struct mf_table *t = &tables->tables[i];
-        s->table = t->nkey > 0 && (!s->table || t->bytes > s->table->bytes) ? t : s->table;
+        s->table = t->nkey > 0 && !t->made && (!s->table || t->bytes > s->table->bytes) ? t : s->table;
     }
     if (!s->table) {
         return 0;

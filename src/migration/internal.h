@@ -186,7 +186,7 @@ int mf_open_forward(struct mf_migration *m, struct mf_error *err);
 int mf_open_reverse(struct mf_migration *m, struct mf_error *err);
 int mf_check_pipes(struct mf_migration *m, struct mf_error *err);
 void mf_spool_dir(const struct mf_migration *m, enum mf_direction d, char *out, size_t n);
-/* Writes that moved to the target come back by a stream. Where they cannot, there is no reverse pipe, ever. */
+/* Writes that moved to the target come back by a stream. Where they cannot (it has no stream, or a map made other tables of the source's), there is no reverse pipe, ever. */
 bool mf_turns_round(const struct mf_migration *m);
 /* The one whose origin takes writes; NULL before it is open, and where the target takes them and has no stream. */
 struct mf_pipe *mf_live_pipe(struct mf_migration *m);

@@ -94,8 +94,9 @@ static int way_back(struct mf_migration *m, struct mf_error *err)
     if (mf_turns_round(m) || m->config->cutover.one_way) {
         return 0;
     }
-    mf_fail(err, MF_ABANDONED, "MFONEWAY",
-            "writes that move to the target cannot come back: it has no change stream to follow");
+    mf_fail(err, MF_ABANDONED, "MFONEWAY", "writes that move to the target cannot come back: %s",
+            m->config->map ? "its tables are not the source's, but made of them (map)"
+                           : "it has no change stream to follow");
     mf_hint(err, "Say cutover.one_way: true if they are to move all the same.");
     return -1;
 }
@@ -318,8 +319,8 @@ int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **repl
     }
     if (r->kind == MF_REQ_ROLLBACK && !mf_turns_round(m)) {
         return mf_fail(err, MF_ABANDONED, "MFONEWAY",
-                       "there is no way back: the cutover was made with cutover.one_way, and the target has no change "
-                       "stream that could carry its writes to the source");
+                       "there is no way back: the cutover was made with cutover.one_way, and there is no change stream "
+                       "that could carry the target's writes to the source");
     }
     if (r->kind == MF_REQ_CUTOVER && on_target) {
         return mf_fail(err, MF_ABANDONED, "MFPHASE", "writes are on the target already");

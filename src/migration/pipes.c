@@ -29,7 +29,7 @@ bool mf_writes_on_target(struct mf_migration *m)
 
 bool mf_turns_round(const struct mf_migration *m)
 {
-    return m->target->connector->streams;
+    return m->target->connector->streams && m->source->connector->can_target;
 }
 
 bool mf_pipes_open(const struct mf_migration *m)

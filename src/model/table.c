@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "model/query_map.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -129,7 +130,7 @@ struct mf_table *mf_table_copy(struct mf_arena *arena, const struct mf_table *t)
     if (t->nkey) {
         memcpy(c->key, t->key, t->nkey * sizeof(*c->key));
     }
-    return c;
+    return t->made && !(c->made = mf_made_copy(arena, t->made)) ? NULL : c;
 }
 
 const char *mf_table_label(const struct mf_table *t, char *out, size_t n)

@@ -49,6 +49,8 @@ enum mf_identity {
     MF_IDENTITY_FULL, /* no usable key: a row is found by all its columns; duplicates are possible */
 };
 
+struct mf_made;
+
 /* What a server does by itself to rows of another table that refer to one of ours, and does not tell of in its stream (MySQL's foreign keys). The
  * columns referred to are of our key. */
 enum mf_cascade_action { MF_CASCADE_NONE, MF_CASCADE_DELETE, MF_CASCADE_UPDATE, MF_CASCADE_SET_NULL };
@@ -73,6 +75,9 @@ struct mf_table {
         npartition; /* of the key, the first so many columns say on which node a row is; 0: rows are not spread so */
     uint16_t ncascades;
     struct mf_cascade *cascades;
+    /* It is a query table, shown by connector/view: there is no such table, its rows are made of another's (model/query_map.h). NULL: it is one. */
+    const struct mf_made *made;
+    bool old_whole; /* given to stream_prepare: old rows of it must come whole, also where it has a key */
 };
 
 struct mf_catalog {

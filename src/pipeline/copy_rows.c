@@ -45,6 +45,22 @@ static void row_json(const struct mf_table *t, const struct mf_row *row, struct 
     mf_buf_putc(out, '}');
 }
 
+/* The key as apply will look for it: in the order in which the target has it, where that is the same one (map/map.c). */
+static void key_text(const struct cp_job *j, const struct mf_row *row, struct mf_buf *out)
+{
+    const struct mf_table *s = j->t->source, *t = j->t->target;
+    struct mf_table like = *s;
+    MF_CLEANUP_FREE uint16_t *key = mf_xcalloc(s->nkey + 1u, sizeof *key);
+    bool same = s->nkey == t->nkey;
+    for (uint16_t k = 0; same && k < t->nkey; k++) {
+        int at = mf_table_column(s, t->columns[t->key[k]].name);
+        same = at >= 0 && s->columns[at].in_key;
+        key[k] = same ? (uint16_t)at : 0;
+    }
+    like.key = same ? key : s->key;
+    mf_put_key_text(out, &like, row);
+}
+
 static int quarantine(struct cp_job *j, const struct mf_row *row, struct mf_error *err)
 {
     struct mf_copy *c = j->w->c;
@@ -62,7 +78,7 @@ static int quarantine(struct cp_job *j, const struct mf_row *row, struct mf_erro
         return -1;
     }
     MF_CLEANUP_BUF struct mf_buf json = {.max = ROW_JSON_MAX}, key = {.max = KEY_TEXT_MAX};
-    mf_put_key_text(&key, j->t->source, row); /* as apply will look for it */
+    key_text(j, row, &key);
     row_json(j->t->source, row, &json);
     struct mf_quarantined q = {.key = mf_buf_str(&key),
                                .reason = err->text,

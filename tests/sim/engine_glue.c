@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "connector/face/face.h"
+#include "connector/view/view.h"
 
 /* ---- opening ---- */
 
@@ -65,7 +66,7 @@ static int open_pipe(struct engine *e, enum mf_direction d, struct mf_error *err
                                 .dir = e->w->large ? "/tmp" : NULL, /* of transactions that spill, in unlinked files */
                                 .transaction_memory = e->w->transaction_memory,
                                 .reread_bytes = e->w->reread_bytes,
-                                .keep_rejected = e->w->heal || e->w->refusals,
+                                .keep_rejected = e->w->heal || e->w->refusals || e->w->mapped,
                                 .heal = e->w->heal,
                                 .window_bytes = 1u << 20,
                                 .window_changes = 1 + sim_below(e->w, sim_chance(e->w, 500) ? 8 : 60),
@@ -106,6 +107,14 @@ int engine_resume(struct engine *e, struct mf_error *err)
     return mf_cutover_resume(&o, &writer, err);
 }
 
+/* The view takes the database over, also when it fails. */
+static int open_view(struct engine *e, struct mf_error *err)
+{
+    struct mf_db *own = e->db[MF_SOURCE];
+    e->db[MF_SOURCE] = NULL;
+    return mf_view_open(own, e->w->config->map, &e->db[MF_SOURCE], err);
+}
+
 static int open_all(struct engine *e, struct mf_error *err)
 {
     struct world *w = e->w;
@@ -119,15 +128,19 @@ static int open_all(struct engine *e, struct mf_error *err)
                  mf_mem_name(w->server[side]));
         struct mf_db_options o = {.url = url, .side = (enum mf_side)side};
         if (mf_connector_memory.open(&o, &e->db[side], err) < 0 ||
-            (w->faces && mf_face_open(e->db[side], side ? e->db[0] : NULL, &e->db[side], err) < 0)) {
+            (w->faces && mf_face_open(e->db[side], side ? e->db[0] : NULL, &e->db[side], err) < 0) ||
+            (w->mapped && side == MF_SOURCE && open_view(e, err) < 0)) {
             return -1;
+        }
+        if (w->mapped && side == MF_TARGET) {
+            mf_face_apart(e->db[side]); /* as mf_connector_open does */
         }
     }
     e->phase = (enum phase)mf_state_int(w->state, "sim.phase", PREPARE);
     if (e->phase > SCHEMA && e->phase < ENDING && open_pipe(e, MF_FORWARD, err) < 0) {
         return -1;
     }
-    if (e->phase == SYNCED && !w->stamped && (open_pipe(e, MF_REVERSE, err) < 0 || engine_resume(e, err) < 0)) {
+    if (e->phase == SYNCED && !w->stamped && !w->mapped && (open_pipe(e, MF_REVERSE, err) < 0 || engine_resume(e, err) < 0)) {
         return -1;
     }
     return 0;
@@ -290,9 +303,9 @@ static int copy(struct engine *e, struct mf_error *err)
                                     .tables = &e->tables[0],
                                     .chunk_rows = 1 + sim_below(e->w, 6),
                                     .chunk_bytes = 1 << 20,
-                                    .keep_rejected = e->w->refusals,
-                                    .max_quarantined = 1000,
-                                    .stamp = mf_state_int(e->w->state, mf_stamp_key(MF_FORWARD), 0)};
+                                     .keep_rejected = e->w->refusals || e->w->mapped,
+                                     .max_quarantined = 1000,
+                                     .stamp = mf_state_int(e->w->state, mf_stamp_key(MF_FORWARD), 0)};
         if (mf_copy_new(&o, &e->copy, err) < 0) {
             return -1;
         }
@@ -349,8 +362,8 @@ static int indexes(struct engine *e, struct mf_error *err)
 
 static int reverse(struct engine *e, struct mf_error *err)
 {
-    if (e->w->stamped) {
-        return 0;
+    if (e->w->stamped || e->w->mapped) {
+        return 0; /* writes of query tables do not go back */
     }
     if (read_tables(e, MF_TARGET, err) < 0 || prepare_stream(e, MF_REVERSE, err) < 0 ||
         open_pipe(e, MF_REVERSE, err) < 0) {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "config/config.h"
 #include "connector/memory/memory.h"
 #include "spool/spool.h"
 #include "state/state.h"
@@ -63,8 +64,11 @@ struct world {
     bool faces;     /* source and target are of different kinds */
     bool stamped;   /* the target keeps the last write by its stamp: no transactions, no way back */
     bool unordered; /* the target's rows come in an order of its own, without snapshots: verify joins */
-    bool refusals;  /* some values are of one kind only */
-    bool large;     /* some transactions of this history are large, and some values */
+    bool mapped;    /* the target has query tables (mapped.c) */
+    unsigned chosen;
+    struct mf_config *config; /* its map */
+    bool refusals;            /* some values are of one kind only */
+    bool large;               /* some transactions of this history are large, and some values */
 
     /* states of the data, each as a digest, in the order the application made them */
     uint64_t *history;
@@ -122,6 +126,11 @@ void app_finish(struct world *w); /* commits or aborts what is open, and writes 
 bool app_bypass(struct world *w, enum mf_side side);
 /* A transaction of somebody else's, past every gate: anything the application might do. */
 void app_foreign(struct world *w, enum mf_side side);
+
+/* mapped.c */
+void mapped_choose(struct world *w);
+/* Of what the target is to have of the side's tables: equal states of the two sides have equal ones. */
+uint64_t world_digest(struct world *w, int side);
 
 /* checks.c */
 void check_start(struct world *w);

@@ -140,9 +140,9 @@ static void write_script(struct world *w)
         return;
     }
     w->goals[n++] = GOAL_SYNC;
-    for (unsigned k = sim_below(w, 5); k > 0 && n < SIM_GOALS - 2; k--) {
+    for (unsigned k = w->mapped ? sim_below(w, 3) : sim_below(w, 5); k > 0 && n < SIM_GOALS - 2; k--) {
         unsigned r = sim_below(w, 100);
-        w->goals[n++] = r < 25 || w->refusals || (w->stamped && r >= 35)
+        w->goals[n++] = r < 25 || w->refusals || w->mapped || (w->stamped && r >= 35)
                             ? GOAL_VERIFY /* who writes where rows are missing meets them one day */
                         : r < 35 ? GOAL_CORRUPT
                         : r < 40 ? GOAL_FOREIGN
@@ -183,8 +183,12 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
     w->now_us = 1000000;
     w->server[MF_SOURCE] = mf_mem_server_new("sim-source");
     w->server[MF_TARGET] = mf_mem_server_new("sim-target");
-    w->faces = sim_chance(w, 150);
-    w->refusals = w->faces && sim_chance(w, 300);
+    w->mapped = seed % 7 == 3;
+    w->faces = sim_chance(w, 150) || w->mapped;
+    w->refusals = w->faces && sim_chance(w, 300) && !w->mapped;
+    if (w->mapped) {
+        mapped_choose(w);
+    }
     w->stamped = !w->faces && (sim_chance(w, 200) || of_stamps(broken));
     unsigned other = sim_below(w, 2); /* which of them is of the other kind */
     for (unsigned i = 0; i < 2; i++) {
@@ -312,5 +316,6 @@ void world_end(struct world *w)
         mf_spool_storage_free(w->storage[i]);
     }
     free(w->history);
+    mf_config_free(w->config);
     the_world = NULL;
 }

@@ -337,9 +337,14 @@ static int facts(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err
     return own->connector->facts(own, ret, err);
 }
 
-struct mf_db *face_own_db(struct mf_db *db)
+void mf_face_apart(struct mf_db *face)
 {
-    return db && db->connector->close == close_face ? face_of(db)->own : db;
+    face_of(face)->connector.reads_unordered = true;
+}
+
+static struct mf_db *behind(struct mf_db *db)
+{
+    return face_of(db)->own;
 }
 
 static void take_names(struct face_db *f, struct mf_db *peer)
@@ -379,10 +384,12 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .source = &source_ops,
                                          .target = &target_ops,
                                          .traffic = &face_traffic_ops,
-                                         .replication = &mf_default_replication};
+                                         .replication = &mf_default_replication,
+                                         .behind = behind,
+                                         .describe = face_describe};
     f->base = (struct mf_db){.connector = &f->connector, .side = own->side};
     if (peer) {
-        take_names(f, face_own_db(peer));
+        take_names(f, mf_db_behind(peer));
     }
     *ret = &f->base;
     return 0;

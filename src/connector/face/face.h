@@ -21,4 +21,7 @@
  * engine without mf_canon_ops. */
 int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, struct mf_error *err);
 
+/* The other side cuts the same tables by other keys (query tables): chunks of one mean nothing to the other, and verify joins. */
+void mf_face_apart(struct mf_db *face);
+
 #endif

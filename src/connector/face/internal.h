@@ -22,9 +22,6 @@ static inline struct face_db *face_of(struct mf_db *db)
 {
     return (struct face_db *)db;
 }
-/* The real database behind it; db itself when it is no face. */
-struct mf_db *face_own_db(struct mf_db *db);
-
 int face_no_memory(struct mf_error *err, const char *what);
 
 /* ---- names.c ---- */
@@ -150,6 +147,7 @@ int face_repair_rows(struct mf_applier *a, const struct mf_table *t, const struc
                      const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err);
 
 /* ---- schema.c ---- */
+int face_describe(struct mf_db *db, const struct mf_catalog *shown, struct mf_schema *ret, struct mf_error *err);
 int face_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
                       struct mf_error *err);
 int face_schema_apply(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_findings *out,

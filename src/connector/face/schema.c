@@ -6,28 +6,37 @@
 
 #include <string.h>
 
+static int names_usable(const struct face_db *f, const struct mf_catalog *shown, struct mf_error *err)
+{
+    for (size_t i = 0; i < shown->n; i++) {
+        if (face_name_usable(f, shown->tables[i].schema, shown->tables[i].name, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int face_describe(struct mf_db *db, const struct mf_catalog *shown, struct mf_schema *ret, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    struct mf_catalog own = {0};
+    if (names_usable(f, shown, err) < 0 || face_catalog_own(f, shown, &own, err) < 0) {
+        return -1;
+    }
+    int rc = f->canon->describe(f->own, &own, ret, err);
+    mf_catalog_free(&own);
+    if (rc == 0 && f->own_schema[0]) {
+        mf_schema_rename(ret, f->own_schema, f->shown_schema);
+    }
+    return rc;
+}
+
 /* The tables of `shown`, a catalogue of src, as they are to be here. */
 static int describe(const struct face_db *f, struct mf_db *src, const struct mf_catalog *shown, struct mf_schema *ret,
                     struct mf_error *err)
 {
-    struct face_db *from = face_of(src);
-    struct mf_catalog own = {0};
-    for (size_t i = 0; i < shown->n; i++) {
-        const struct mf_table *t = &shown->tables[i];
-        if (face_name_usable(f, t->schema, t->name, err) < 0 || face_name_usable(from, t->schema, t->name, err) < 0) {
-            return -1;
-        }
-    }
-    if (face_catalog_own(from, shown, &own, err) < 0) {
+    if (names_usable(f, shown, err) < 0 || src->connector->describe(src, shown, ret, err) < 0) {
         return -1;
-    }
-    int rc = from->canon->describe(from->own, &own, ret, err);
-    mf_catalog_free(&own);
-    if (rc < 0) {
-        return -1;
-    }
-    if (from->own_schema[0]) {
-        mf_schema_rename(ret, from->own_schema, from->shown_schema);
     }
     if (f->own_schema[0]) {
         mf_schema_rename(ret, f->shown_schema, f->own_schema);
@@ -96,5 +105,5 @@ int face_check_target(struct mf_db *db, struct mf_db *src, const struct mf_filte
         }
     }
     mf_catalog_free(&tables);
-    return f->own->connector->target->check(f->own, face_own_db(src), filter, out, err);
+    return f->own->connector->target->check(f->own, src, filter, out, err);
 }

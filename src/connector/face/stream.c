@@ -265,6 +265,7 @@ int face_stream_next(struct mf_stream *base, int timeout_ms, struct mf_item *ret
 {
     struct face_stream *st = (struct face_stream *)base;
     mf_arena_reset(&st->item);
+    st->own->old_whole = base->old_whole;
     if (own_ops(st)->stream_next(st->own, timeout_ms, ret, err) < 0) {
         return -1;
     }

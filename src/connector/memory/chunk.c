@@ -12,7 +12,7 @@ int mem_chunk_open(struct mf_reader *base, const struct mf_table *t, const struc
     struct mem_reader *r = (struct mem_reader *)base;
     struct held_table h;
     if (mem_enter(&r->conn, "source.chunk_open", NULL, err) || mem_look(r, t, &h, err) ||
-        mem_same_shape(h.shape, t, err)) {
+        mem_same_shape(h.shape, t, true, err)) {
         return -1;
     }
     mem_chunk_end(r);
@@ -81,7 +81,7 @@ int mem_chunk_rows(struct mf_reader *base, const struct mf_table *t, const struc
     MF_CLEANUP_FREE struct mem_row **rows = NULL;
     size_t n;
     if (mem_enter(&r->conn, "source.chunk_rows", NULL, err) || mem_look(r, t, &h, err) ||
-        mem_same_shape(h.shape, t, err) || mem_rows_of(r, &h, c, &rows, &n, err)) {
+        mem_same_shape(h.shape, t, false, err) || mem_rows_of(r, &h, c, &rows, &n, err)) {
         return -1;
     }
     struct mem_rows *keep = mem_rows_ref(h.rows);

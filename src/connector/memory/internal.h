@@ -100,8 +100,16 @@ struct mem_slot {
     struct {
         const struct mem_table *table;
         uint64_t since;
+        bool old_whole;
     } tables[MEM_MAX_TABLES];
 };
+
+struct mem_slot *mem_slot_find(struct mf_mem_server *s, const struct mf_pipe_id *pipe); /* NULL: none */
+/* since: changes logged before it are not in the stream. */
+void mem_slot_add_tables(struct mf_mem_server *s, struct mem_slot *slot, const struct mf_catalog *tables,
+                         uint64_t since);
+/* The table was prepared so (mf_table.old_whole). */
+bool mem_slot_old_whole(const struct mem_slot *slot, const struct mem_table *t);
 
 struct mem_gate {
     struct mf_pipe_id pipe;

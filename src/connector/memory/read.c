@@ -164,9 +164,9 @@ void mem_project(const struct mem_shape *shape, const struct mf_value *row, cons
     }
 }
 
-int mem_same_shape(const struct mem_shape *shape, const struct mf_table *t, struct mf_error *err)
+int mem_same_shape(const struct mem_shape *shape, const struct mf_table *t, bool exact, struct mf_error *err)
 {
-    bool same = shape->table.ncolumns == t->ncolumns;
+    bool same = !exact || shape->table.ncolumns == t->ncolumns;
     for (uint16_t i = 0; same && i < t->ncolumns; i++) {
         int at = mem_column_at(&shape->table, t->columns[i].name);
         same = at >= 0 && shape->table.columns[at].type_id == t->columns[i].type_id;

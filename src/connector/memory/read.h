@@ -34,7 +34,9 @@ struct mem_reader {
 
 /* The table as this reader sees it, looked up by name: t may be the other side's. */
 int mem_look(struct mem_reader *r, const struct mf_table *t, struct held_table *ret, struct mf_error *err);
-int mem_same_shape(const struct mem_shape *shape, const struct mf_table *t, struct mf_error *err);
+/* exact: and no other columns. */
+/* exact: and no other columns. */
+int mem_same_shape(const struct mem_shape *shape, const struct mf_table *t, bool exact, struct mf_error *err);
 /* The rows of a chunk, by key where there is one; free() the list, the rows are not referenced. */
 int mem_rows_of(struct mem_reader *r, const struct held_table *h, const struct mf_chunk *c, struct mem_row ***ret,
                 size_t *ret_n, struct mf_error *err);

@@ -35,33 +35,6 @@ struct mem_stream {
     bool commits_wait;
 };
 
-static struct mem_slot *slot_find(struct mf_mem_server *s, const struct mf_pipe_id *pipe)
-{
-    for (size_t i = 0; i < s->nslots; i++) {
-        if (mem_pipe_equal(&s->slots[i].pipe, pipe)) {
-            return &s->slots[i];
-        }
-    }
-    return NULL;
-}
-
-/* since: changes logged before it are not in the stream. */
-static void slot_add_tables(struct mf_mem_server *s, struct mem_slot *slot, const struct mf_catalog *tables,
-                            uint64_t since)
-{
-    for (size_t i = 0; tables && i < tables->n; i++) {
-        const struct mem_table *t = mem_table_find(s, tables->tables[i].schema, tables->tables[i].name);
-        bool there = t == NULL;
-        for (size_t k = 0; k < slot->ntables; k++) {
-            there = there || slot->tables[k].table == t;
-        }
-        if (!there && slot->ntables < MEM_MAX_TABLES) {
-            slot->tables[slot->ntables].table = t;
-            slot->tables[slot->ntables++].since = since;
-        }
-    }
-}
-
 int mem_stream_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                        struct mf_position *ret_start, struct mf_error *err)
 {
@@ -71,7 +44,7 @@ int mem_stream_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, const st
     if (mem_enter_db(db, "source.stream_prepare", &after, err)) {
         return -1;
     }
-    struct mem_slot *slot = slot_find(s, pipe);
+    struct mem_slot *slot = mem_slot_find(s, pipe);
     uint64_t since = slot ? s->lsn : 0;
     if (!slot) {
         if (s->nslots == sizeof s->slots / sizeof s->slots[0]) {
@@ -80,7 +53,7 @@ int mem_stream_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, const st
         slot = &s->slots[s->nslots++];
         *slot = (struct mem_slot){.pipe = *pipe, .confirmed = s->lsn};
     }
-    slot_add_tables(s, slot, tables, since);
+    mem_slot_add_tables(s, slot, tables, since);
     if (after) {
         return mem_lost_db(db, "source.stream_prepare", err);
     }
@@ -95,11 +68,11 @@ int mem_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const
     if (mem_enter_db(db, "source.stream_add_tables", NULL, err)) {
         return -1;
     }
-    struct mem_slot *slot = slot_find(mem_server(db), pipe);
+    struct mem_slot *slot = mem_slot_find(mem_server(db), pipe);
     if (!slot) {
         return mf_fail(err, MF_FATAL, "42704", "stream of %s is not prepared", pipe->migration);
     }
-    slot_add_tables(mem_server(db), slot, tables, mem_server(db)->lsn);
+    mem_slot_add_tables(mem_server(db), slot, tables, mem_server(db)->lsn);
     return 0;
 }
 
@@ -110,7 +83,7 @@ int mem_stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_e
     if (mem_enter_db(db, "source.stream_drop", NULL, err)) {
         return -1;
     }
-    struct mem_slot *slot = slot_find(s, pipe);
+    struct mem_slot *slot = mem_slot_find(s, pipe);
     if (slot && slot->active) {
         return mf_fail(err, MF_RETRY, "55006", "stream of %s is in use", pipe->migration);
     }
@@ -122,7 +95,7 @@ int mem_stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_e
 
 static struct mem_slot *slot_usable(struct mem_stream *st, struct mf_error *err)
 {
-    struct mem_slot *slot = slot_find(st->conn.server, &st->pipe);
+    struct mem_slot *slot = mem_slot_find(st->conn.server, &st->pipe);
     if (!slot || slot->lost) {
         mf_fail(err, MF_FATAL, "MFSLOT", "the stream of %s on %s is lost: changes are missing from here on",
                 st->pipe.migration, st->conn.server->name);
@@ -171,7 +144,7 @@ void mem_stream_close(struct mf_stream *base)
     }
     MEM_LOCKED;
     struct mem_stream *st = (struct mem_stream *)base;
-    struct mem_slot *slot = slot_find(st->conn.server, &st->pipe);
+    struct mem_slot *slot = mem_slot_find(st->conn.server, &st->pipe);
     if (slot && st->conn.generation == st->conn.server->generation) {
         slot->active = false;
     }
@@ -278,7 +251,8 @@ static bool same_value(const struct mf_value *a, const struct mf_value *b)
 static void item_change(struct mem_stream *st, const struct mem_change *c, struct mf_change *out)
 {
     const struct mem_shape *h = c->shape;
-    bool full = h->table.identity == MF_IDENTITY_FULL;
+    bool full = h->table.identity == MF_IDENTITY_FULL ||
+                mem_slot_old_whole(mem_slot_find(st->conn.server, &st->pipe), c->table);
     *out = (struct mf_change){.op = c->op, .table = &h->table};
     if (c->op == MF_TRUNCATE) {
         out->truncated = mf_alloc_array(&st->arena, c->ntruncated, sizeof(struct mf_table *));

@@ -130,6 +130,10 @@ void my_put_type(const struct my_db *db, const struct mf_schema_column *c, const
                  struct mf_buf *type, struct mf_buf *loss)
 {
     const struct mf_type *t = &c->type;
+    if (c->wanted_type) { /* a value that does not fit it is refused like any other */
+        mf_buf_puts(type, c->wanted_type);
+        return;
+    }
     if (w->unit != MY_WIDTH_OWN) {
         put_wide(db, c, w, type, loss);
         return;

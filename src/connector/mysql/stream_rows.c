@@ -2,7 +2,7 @@
  * Rows of the log as changes.
  *
  * The log has whole rows (binlog_row_image FULL), others only what identifies a row and what changed. Downstream one kind of table always
- * looks the same: of an old row only the key, and only when it changed; the whole of it where the table has no key. What the new row
+ * looks the same: of an old row only the key, and only when it changed; the whole of it where the table has no key, or where whoever reads asks for it. What the new row
  * leaves out is filled from the old one, where that has it.
  */
 #include "connector/mysql/stream.h"
@@ -56,7 +56,7 @@ static struct mf_row pick(const struct my_rel *rel, const struct mf_row *logged,
     return (struct mf_row){.n = rel->table->ncolumns, .values = values};
 }
 
-static int finish_old(const struct my_rel *rel, struct mf_change *c, struct mf_error *err)
+static int finish_old(const struct my_rel *rel, bool wanted_whole, struct mf_change *c, struct mf_error *err)
 {
     const struct mf_table *t = rel->table;
     if (t->identity == MF_IDENTITY_FULL) {
@@ -66,8 +66,8 @@ static int finish_old(const struct my_rel *rel, struct mf_change *c, struct mf_e
     if (!has_key(t, &c->old_row)) {
         return lacks(rel, "the key of an old row", err);
     }
-    c->has_old = c->op == MF_DELETE || !same_key(t, &c->old_row, &c->new_row);
-    if (c->has_old) {
+    c->has_old = wanted_whole || c->op == MF_DELETE || !same_key(t, &c->old_row, &c->new_row);
+    if (c->has_old && !wanted_whole) {
         only_key(t, &c->old_row);
     }
     return 0;
@@ -94,7 +94,7 @@ static int make_change(struct my_stream *st, const struct mf_row *old, const str
             c->new_row.values[i] = c->old_row.values[i];
         }
     }
-    return finish_old(rel, c, err);
+    return finish_old(rel, st->base.old_whole, c, err);
 }
 
 int my_stream_row(struct my_stream *st, struct mf_item *ret, bool *ret_got, struct mf_error *err)

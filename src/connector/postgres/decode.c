@@ -16,6 +16,7 @@ struct pg_decoder {
     struct mf_value *old_values, *new_values; /* PG_MAX_COLUMNS each */
     const struct mf_table **truncated;
     size_t truncated_cap;
+    bool old_whole; /* as pg_decoder_keep_old was told */
     bool in_txn;    /* between BEGIN and COMMIT */
     bool in_stream; /* between STREAM START and STREAM STOP: messages carry their own transaction's number */
     uint64_t txn;   /* of the top-level transaction being received */
@@ -39,6 +40,11 @@ void pg_decoder_free(struct pg_decoder *d)
         free(d->truncated);
         free(d);
     }
+}
+
+void pg_decoder_keep_old(struct pg_decoder *d, bool whole)
+{
+    d->old_whole = whole;
 }
 
 bool pg_decoder_in_transaction(const struct pg_decoder *d)
@@ -104,8 +110,8 @@ static bool same_key(const struct mf_table *t, const struct mf_row *a, const str
 }
 
 /* The old row is whole: a TOASTed column that did not change has its value there. Then, where the table has a key after
- * all, only the key is left of the old row, and not even that when it did not change. */
-static void settle_whole_old_row(const struct mf_table *t, struct mf_change *c)
+ * all, only the key is left of the old row, and not even that when it did not change; unless it is asked for (mf_stream.old_whole). */
+static void settle_whole_old_row(const struct mf_table *t, bool kept_whole, struct mf_change *c)
 {
     if (c->op == MF_UPDATE) {
         for (uint16_t i = 0; i < t->ncolumns; i++) {
@@ -114,7 +120,7 @@ static void settle_whole_old_row(const struct mf_table *t, struct mf_change *c)
             }
         }
     }
-    if (t->identity != MF_IDENTITY_KEY) {
+    if (t->identity != MF_IDENTITY_KEY || kept_whole) {
         return;
     }
     if (c->op == MF_UPDATE && same_key(t, &c->old_row, &c->new_row)) {
@@ -165,7 +171,7 @@ static int decode_row_change(struct pg_decoder *d, uint8_t kind, struct mf_curso
         return malformed("a whole row with a column left out", err);
     }
     if (whole_old) {
-        settle_whole_old_row(rel->table, c);
+        settle_whole_old_row(rel->table, d->old_whole, c);
     }
     return need_end(in, "bytes after a row", err);
 }

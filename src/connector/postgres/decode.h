@@ -30,6 +30,9 @@ void pg_decoder_free(struct pg_decoder *d); /* NULL is allowed */
  * end of the commit record; the token is left to the caller. Malformed bytes: MF_FATAL, code MFPROTO. */
 int pg_decode(struct pg_decoder *d, const void *data, size_t len, struct mf_item *ret, struct mf_error *err);
 
+/* Old rows that are sent whole stay so, whatever the table's key (mf_stream.old_whole). Not at first. */
+void pg_decoder_keep_old(struct pg_decoder *d, bool whole);
+
 /* Between BEGIN and COMMIT of a transaction that is sent whole. */
 bool pg_decoder_in_transaction(const struct pg_decoder *d);
 

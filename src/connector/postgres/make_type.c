@@ -66,6 +66,10 @@ void pg_type_here(struct mf_db *db, const struct mf_schema_table *t, const struc
 {
     const struct mf_type *y = &c->type;
     (void)db;
+    if (c->wanted_type) { /* a value that does not fit it is refused like any other */
+        mf_buf_puts(ret_type, c->wanted_type);
+        return;
+    }
     switch (y->kind) {
     case MF_KIND_BOOL:
         mf_buf_puts(ret_type, "boolean");

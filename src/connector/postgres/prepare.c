@@ -133,8 +133,8 @@ static int refuse_generated(PGconn *c, const PGresult *r, const struct mf_catalo
         return 0;
     }
     for (int i = 0; i < PQntuples(r); i++) {
-        if (pg_get_bool(r, i, PG_IDENTITY_GENERATED) && pg_identity_is_full(r, i) &&
-            mf_catalog_by_id(tables, pg_get_oid(r, i, PG_IDENTITY_OID))) {
+        const struct mf_table *t = mf_catalog_by_id(tables, pg_get_oid(r, i, PG_IDENTITY_OID));
+        if (t && pg_get_bool(r, i, PG_IDENTITY_GENERATED) && (t->old_whole || pg_identity_is_full(r, i))) {
             mf_fail(err, MF_FATAL, "MFIDENTITY",
                     "table %s cannot be streamed: it has a generated column and the replica identity FULL, and this "
                     "server would refuse the application's updates and deletes of it once it is published (42P10)",
@@ -154,8 +154,12 @@ int pg_set_identities(PGconn *c, const struct mf_pipe_id *pipe, const struct mf_
         return -1;
     }
     for (int i = 0; i < PQntuples(r); i++) {
+        const struct mf_table *t = mf_catalog_by_id(tables, pg_get_oid(r, i, PG_IDENTITY_OID));
         const char *wanted = PQgetvalue(r, i, PG_IDENTITY_WANTED);
-        if (*wanted && mf_catalog_by_id(tables, pg_get_oid(r, i, PG_IDENTITY_OID)) &&
+        if (t && t->old_whole) {
+            wanted = strcmp(PQgetvalue(r, i, PG_IDENTITY_NOW), "FULL") == 0 ? "" : "FULL";
+        }
+        if (t && *wanted &&
             set_identity(c, pipe, PQgetvalue(r, i, PG_IDENTITY_TABLE), PQgetvalue(r, i, PG_IDENTITY_OID),
                          PQgetvalue(r, i, PG_IDENTITY_NOW), wanted, err) < 0) {
             return -1;

@@ -298,6 +298,7 @@ static int stream_ended(struct pg_stream *st, struct mf_error *err)
 /* XLogData: 'w', start, end, time, then a message of the plugin. */
 static int take_data(struct pg_stream *st, int len, struct mf_item *ret, struct mf_error *err)
 {
+    pg_decoder_keep_old(st->decoder, st->base.old_whole);
     if (pg_decode(st->decoder, st->message + 25, (size_t)len - 25, ret, err) < 0 ||
         pg_truncate_item(&st->truncates, st->pipe.migration, ret, err) < 0) {
         struct mf_position at;

@@ -355,6 +355,85 @@ static void the_reference_has_every_key(void **state)
     free(text);
 }
 
+static void a_map_is_read_whole(void **state)
+{
+    (void)state;
+    struct mf_config *c = NULL;
+    struct mf_error err = {0};
+    assert_mf_ok(parse(URLS "map:\n"
+                            "  - table: public.orders\n"
+                            "    to: orders_by_customer\n"
+                            "    partition: [customer_id]\n"
+                            "    clustering: [placed_at desc, id]\n"
+                            "    drop: internal\n"
+                            "    columns:\n"
+                            "      - '*'\n"
+                            "      - { name: x, as: y, type: timestamp }\n"
+                            "      - { name: origin, value: shop, static: true }\n"
+                            "      - { name: customer_name, from: public.customers.name, by: customer_id }\n"
+                            "  - { table: lines, to: lines }\n"
+                            "map_only: true\n",
+                       &c, &err),
+                 &err);
+    assert_mf_ok(mf_config_finish(c, &err), &err);
+    assert_int_equal(c->map->n, 2);
+    assert_true(c->map->only);
+    const struct mf_query_table *q = &c->map->tables[0];
+    assert_int_equal(q->line, 4);
+    assert_string_equal(q->table, "public.orders");
+    assert_int_equal(q->npartition, 1);
+    assert_string_equal(q->clustering[0].name, "placed_at");
+    assert_true(q->clustering[0].descending);
+    assert_string_equal(q->clustering[1].name, "id");
+    assert_false(q->clustering[1].descending);
+    assert_string_equal(q->drop[0], "internal");
+    assert_int_equal(q->ncolumns, 4);
+    assert_true(q->columns[0].every);
+    assert_string_equal(q->columns[1].name, "y");
+    assert_string_equal(q->columns[1].of, "x");
+    assert_string_equal(q->columns[1].type, "timestamp");
+    assert_string_equal(q->columns[2].value, "shop");
+    assert_true(q->columns[2].is_static);
+    assert_string_equal(q->columns[3].parent, "public.customers");
+    assert_string_equal(q->columns[3].of, "name");
+    assert_string_equal(q->columns[3].by[0], "customer_id");
+    mf_config_free(c);
+}
+
+#define MAPPED(text) URLS "map:\n  - " text "\n"
+
+static void a_map_says_what_is_wrong_and_where(void **state)
+{
+    (void)state;
+    refused(MAPPED("{ table: a, to: b, partitoin: [x] }"),
+            "m.yaml:4: map: unknown key \"partitoin\"; did you mean \"partition\"?");
+    refused(MAPPED("{ table: a, to: b, columns: [{ name: x, vaule: y }] }"),
+            "m.yaml:4: map.columns: unknown key \"vaule\"; did you mean \"value\"?");
+    refused(MAPPED("{ table: a, table: b, to: c }"), "map.table: it is given twice");
+    refused(MAPPED("{ to: b }"), "it does not say of which \"table\"");
+    refused(MAPPED("{ table: a }"), "it does not say which table it goes \"to\"");
+    refused(MAPPED("{ table: a, to: b, partition: [] }"), "map.partition: the list is empty");
+    refused(MAPPED("{ table: a, to: b, clustering: [x] }"), "map.clustering: it needs a \"partition\"");
+    refused(MAPPED("{ table: a, to: b, partition: { x: y } }"), "map.partition: it takes a list of columns");
+    refused(MAPPED("{ table: a, to: b, ttl: x }"), "map.ttl: rows that expire by themselves are not supported");
+    refused(MAPPED("{ table: a, to: b, columns: [{ as: x }] }"), "it has no name");
+    refused(MAPPED("{ table: a, to: b, columns: [{ name: x, as: y, value: z }] }"), "a constant is none");
+    refused(MAPPED("{ table: a, to: b, columns: [{ name: x, from: p.y }] }"), "by: the column that refers to it");
+    refused(MAPPED("{ table: a, to: b, columns: [{ name: x, by: y }] }"), "\"by\" goes with \"from\"");
+    refused(MAPPED("{ table: a, to: b, columns: [{ name: x, static: perhaps }] }"), "it takes true or false");
+    refused(MAPPED("x"), "each item is made of keys and values");
+    refused(URLS "map: x\n", "map: it is a list of query tables, which only a file can hold");
+    refused(URLS "map: []\n", "the list is empty");
+    struct mf_config *c = NULL;
+    struct mf_error err = {0};
+    assert_mf_ok(parse(URLS "map_only: true\n", &c, &err), &err);
+    assert_mf_fails(mf_config_finish(c, &err), &err, MF_USAGE, "there is no map");
+    mf_config_free(c);
+    assert_mf_ok(parse(URLS "mode: native\nmap: [{table: a, to: b}]\n", &c, &err), &err);
+    assert_mf_fails(mf_config_finish(c, &err), &err, MF_USAGE, "map: not with mode: native");
+    mf_config_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +449,8 @@ int main(void)
         cmocka_unit_test(the_api_beyond_loopback_needs_a_token),
         cmocka_unit_test(a_missing_database_is_said),
         cmocka_unit_test(the_reference_has_every_key),
+        cmocka_unit_test(a_map_is_read_whole),
+        cmocka_unit_test(a_map_says_what_is_wrong_and_where),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

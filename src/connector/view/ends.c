@@ -1,0 +1,494 @@
+/* Operations on the database: most are those of what is behind, given it; in some, tables are turned.
+ *
+ * As a target it has only what belongs to a migration's source too (bookkeeping, quarantine): rows of query tables do not go back to the tables they were made
+ * of, so nobody gets a loader or an applier, and the operations on those stay what is behind's, never called. */
+#include "connector/view/internal.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#define OWN       struct mf_db *own = view_of(db)->own
+#define SOURCE_OP own->connector->source
+#define TARGET_OP own->connector->target
+#define GATE_OP   own->connector->traffic
+
+/* ---- as a source ---- */
+
+static int catalog(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
+{
+    return view_catalog_read(view_of(db), VIEW_CATALOG, filter, ret, err);
+}
+
+static int shapes(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
+{
+    return view_catalog_read(view_of(db), VIEW_SHAPES, filter, ret, err);
+}
+
+/* t may be only what the state remembers of it. While its table is there, a query table is shown; when that one is gone the catalogue does not fit the map,
+ * which is said before anybody asks here. */
+static int what_became(struct mf_db *db, const struct mf_table *t, char *ret, size_t n, bool *ret_dropped,
+                       struct mf_error *err)
+{
+    OWN;
+    if (!(t->id & UINT32_C(0x80000000))) {
+        return SOURCE_OP->what_became(own, t, ret, n, ret_dropped, err);
+    }
+    *ret_dropped = false;
+    mf_strlcpy(ret, "is not in the map any more, or its table on the source is another one", n);
+    return 0;
+}
+
+/* The source's own check has found that its log has no whole old rows. */
+static bool has_partial_rows(const struct mf_findings *out)
+{
+    for (size_t i = 0; i < mf_findings_count(out); i++) {
+        if (mf_streq(mf_findings_at(out, i)->code, "binlog-row-image")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void say_old_rows(const struct mf_table *t, struct mf_findings *out)
+{
+    char label[300];
+    mf_table_label(t, label, sizeof label);
+    if (has_partial_rows(out)) {
+        mf_findings_add(
+            out, MF_BLOCKER, MF_SOURCE, "map-old-rows", label,
+            "SET GLOBAL binlog_row_image = 'FULL' (sessions that are open keep what they had)",
+            "a query table of it has columns in its key that its own key has not, and the source's log does "
+            "not tell what they were before a change");
+        return;
+    }
+    mf_findings_add(
+        out, MF_NOTE, MF_SOURCE, "map-old-rows", label,
+        "nothing is to be done; leave its settings alone while the migration runs",
+        "a query table of it has columns in its key that its own key has not: its updates and deletes must be "
+        "logged with the whole old row (PostgreSQL: REPLICA IDENTITY FULL, set by run and put back at the "
+        "end; MySQL: binlog_row_image=FULL), which makes more log for each");
+}
+
+/* What the map asks of the source. */
+static int check(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err)
+{
+    OWN;
+    struct mf_catalog shown = {0}, real = {0};
+    static const struct mf_filter all;
+    if (SOURCE_OP->check(own, view_of(db)->map->only ? &all : filter, out, err) < 0 ||
+        shapes(db, filter, &shown, err) < 0) {
+        return -1;
+    }
+    int rc = view_catalog_own(view_of(db), &shown, true, &real, err);
+    if (rc < 0 && mf_streq(err->code, "MFMAP")) {
+        mf_findings_add(out, MF_BLOCKER, MF_SOURCE, "map", "map", "change the map, or what is left out", "%s",
+                        err->text);
+        mf_error_clear(err);
+        rc = 0;
+    }
+    for (size_t i = 0; rc == 0 && i < real.n; i++) {
+        if (real.tables[i].old_whole) {
+            say_old_rows(&real.tables[i], out);
+        }
+    }
+    mf_catalog_free(&shown);
+    mf_catalog_free(&real);
+    return rc;
+}
+
+static int stream_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                          struct mf_position *ret_start, struct mf_error *err)
+{
+    OWN;
+    struct mf_catalog real = {0};
+    if (tables && view_catalog_own(view_of(db), tables, true, &real, err) < 0) {
+        return -1;
+    }
+    int rc = SOURCE_OP->stream_prepare(own, pipe, tables ? &real : NULL, ret_start, err);
+    mf_catalog_free(&real);
+    return rc;
+}
+
+static int stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                             struct mf_error *err)
+{
+    OWN;
+    struct mf_catalog real = {0};
+    if (view_catalog_own(view_of(db), tables, true, &real, err) < 0) {
+        return -1;
+    }
+    int rc = SOURCE_OP->stream_add_tables(own, pipe, &real, err);
+    mf_catalog_free(&real);
+    return rc;
+}
+
+static int stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                       struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->stream_skip(own, pipe, to, err);
+}
+
+static int commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
+                        struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->commits_wait(own, pipe, ret, err);
+}
+
+static int check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
+                         struct mf_findings *out, struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->check_waiting(own, pipe, p, out, err);
+}
+
+static int stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->stream_drop(own, pipe, err);
+}
+
+static int heartbeat(struct mf_db *db, const struct mf_pipe_id *pipe, const char *marker, struct mf_position *ret_after,
+                     struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->heartbeat(own, pipe, marker, ret_after, err);
+}
+
+static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->position(own, ret, err);
+}
+
+static int waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->waits_for(own, ret, n, err);
+}
+
+static int load(struct mf_db *db, double *ret, struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->load(own, ret, err);
+}
+
+static int visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->visible(own, txns, n, ret, err);
+}
+
+static int snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
+                         struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->snapshot_open(own, pipe, readers, ret, err);
+}
+
+static int snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err)
+{
+    OWN;
+    return SOURCE_OP->snapshot_now(own, readers, ret, err);
+}
+
+/* Counters of tables that are there under their own name. Those of the others count on in the source's table alone. */
+struct sequences {
+    const struct view_db *v;
+    mf_sequence_sink *emit;
+    void *ctx;
+};
+
+static int show_sequence(void *ctx, const struct mf_sequence *q, struct mf_error *err)
+{
+    const struct sequences *s = ctx;
+    const struct mf_table of = {.schema = q->schema, .name = q->table};
+    bool hidden = s->v->map->only;
+    for (size_t i = 0; q->table[0] && i < s->v->map->n && !hidden; i++) {
+        hidden = view_entry_of(&s->v->map->tables[i], &of);
+    }
+    return hidden ? 0 : s->emit(s->ctx, q, err);
+}
+
+static int sequences(struct mf_db *db, const struct mf_filter *filter, mf_sequence_sink *emit, void *ctx,
+                     struct mf_error *err)
+{
+    OWN;
+    struct sequences s = {.v = view_of(db), .emit = emit, .ctx = ctx};
+    return SOURCE_OP->sequences(own, filter, show_sequence, &s, err);
+}
+
+/* ---- as far as a source is a target ---- */
+
+static int no_target(struct mf_error *err)
+{
+    mf_fail(err, MF_FATAL, "MFONEWAY", "rows of query tables do not go back into the tables they were made of");
+    mf_hint(err, "a migration with a map goes one way");
+    return -1;
+}
+
+static int check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
+                        struct mf_error *err)
+{
+    (void)db, (void)src, (void)filter, (void)out;
+    return no_target(err);
+}
+
+static int schema_apply(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_findings *out,
+                        struct mf_error *err)
+{
+    (void)db, (void)src, (void)job, (void)out;
+    return no_target(err);
+}
+
+static int schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_job *job, struct mf_buf *out,
+                       struct mf_error *err)
+{
+    (void)db, (void)src, (void)job, (void)out;
+    return no_target(err);
+}
+
+static int schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
+                             struct mf_error *err)
+{
+    (void)db, (void)src, (void)t, (void)c;
+    return no_target(err);
+}
+
+static int loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)ret;
+    return no_target(err);
+}
+
+static int applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)ret;
+    return no_target(err);
+}
+
+static int chunks_done(struct mf_db *db, const struct mf_pipe_id *pipe, mf_chunk_done_sink *emit, void *ctx,
+                       struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)emit, (void)ctx;
+    return no_target(err);
+}
+
+static int table_reset(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_table *t, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)t;
+    return no_target(err);
+}
+
+static int table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err)
+{
+    (void)db, (void)t;
+    return no_target(err);
+}
+
+static int sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err)
+{
+    (void)db, (void)seqs;
+    return n ? no_target(err) : 0;
+}
+
+static int triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
+                          const struct mf_catalog *tables, const struct mf_gate_options *o, struct mf_findings *out,
+                          struct mf_error *err)
+{
+    (void)db, (void)src, (void)pipe, (void)tables, (void)o, (void)out;
+    return no_target(err);
+}
+
+static int check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err)
+{
+    OWN;
+    return TARGET_OP->check_durable(own, out, err);
+}
+
+static int prepare(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    OWN;
+    return TARGET_OP->prepare(own, pipe, err);
+}
+
+static int checkpoint(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err)
+{
+    OWN;
+    return TARGET_OP->checkpoint(own, pipe, ret, err);
+}
+
+static int triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
+                       struct mf_error *err)
+{
+    OWN;
+    return TARGET_OP->triggers_up(own, pipe, o, err);
+}
+
+static int quarantine_list(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,
+                           struct mf_error *err)
+{
+    OWN;
+    return TARGET_OP->quarantine_list(own, pipe, emit, ctx, err);
+}
+
+static int quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int64_t id, struct mf_error *err)
+{
+    OWN;
+    return TARGET_OP->quarantine_drop(own, pipe, id, err);
+}
+
+/* ---- who may write ---- */
+
+static int owner(struct mf_db *db, const struct mf_pipe_id *pipe, const char *claim, char *ret, size_t n,
+                 struct mf_error *err)
+{
+    OWN;
+    return GATE_OP->owner(own, pipe, claim, ret, n, err);
+}
+
+static int run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_run_lock **ret,
+                    struct mf_error *err)
+{
+    OWN;
+    return GATE_OP->run_lock(own, pipe, wait_ms, ret, err);
+}
+
+static int gate_install(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                        const struct mf_gate_options *o, struct mf_error *err)
+{
+    OWN;
+    struct mf_catalog real = {0};
+    if (view_catalog_own(view_of(db), tables, false, &real, err) < 0) {
+        return -1;
+    }
+    int rc = GATE_OP->gate_install(own, pipe, &real, o, err);
+    mf_catalog_free(&real);
+    return rc;
+}
+
+static int gate_remove(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
+                       struct mf_error *err)
+{
+    OWN;
+    return GATE_OP->gate_remove(own, pipe, o, err);
+}
+
+static int hold(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o, struct mf_hold **ret,
+                struct mf_error *err)
+{
+    OWN;
+    return GATE_OP->hold(own, pipe, o, ret, err);
+}
+
+static int epoch_read(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_epoch *ret, struct mf_error *err)
+{
+    OWN;
+    return GATE_OP->epoch_read(own, pipe, ret, err);
+}
+
+static int settle(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_error *err)
+{
+    OWN;
+    return GATE_OP->settle(own, pipe, wait_ms, err);
+}
+
+static int epoch_write(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_epoch *e, struct mf_error *err)
+{
+    OWN;
+    return GATE_OP->epoch_write(own, pipe, e, err);
+}
+
+static void hurry(struct mf_db *db, int within_ms)
+{
+    OWN;
+    GATE_OP->hurry(own, within_ms);
+}
+
+static int cleanup(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    OWN;
+    return GATE_OP->cleanup(own, pipe, err);
+}
+
+/* ---- the tables: what is not named here works on objects that know their own database (snapshots, holds, run locks) ---- */
+
+static void fill_source(struct mf_source_ops *s)
+{
+    s->catalog = catalog;
+    s->shapes = shapes;
+    s->what_became = what_became;
+    s->check = check;
+    s->stream_prepare = stream_prepare;
+    s->stream_add_tables = stream_add_tables;
+    s->stream_skip = stream_skip;
+    s->stream_open = view_stream_open;
+    s->stream_next = view_stream_next;
+    s->stream_ack = view_stream_ack;
+    s->stream_close = view_stream_close;
+    s->stream_confirm = view_stream_confirm;
+    s->stream_wake = view_stream_wake;
+    s->stream_leave = view_stream_leave;
+    s->commits_wait = commits_wait;
+    s->check_waiting = check_waiting;
+    s->stream_drop = stream_drop;
+    s->heartbeat = heartbeat;
+    s->position = position;
+    s->waits_for = waits_for;
+    s->load = load;
+    s->visible = visible;
+    s->snapshot_open = snapshot_open;
+    s->snapshot_now = snapshot_now;
+    s->reader_open = view_reader_open;
+    s->reader_close = view_reader_close;
+    s->shape_same = view_shape_same;
+    s->chunk_plan = view_chunk_plan;
+    s->chunk_open = view_chunk_open;
+    s->chunk_read = view_chunk_read;
+    s->chunk_close = view_chunk_close;
+    s->chunk_rows = view_chunk_rows;
+    s->read_rows = view_read_rows;
+    s->digest = view_digest;
+    s->digest_rows = view_digest_rows;
+    s->chunk_split = view_chunk_split;
+    s->sequences = sequences;
+}
+
+static void fill_target(struct mf_target_ops *t)
+{
+    t->check = check_target;
+    t->check_durable = check_durable;
+    t->schema_apply = schema_apply;
+    t->schema_plan = schema_plan;
+    t->schema_add_column = schema_add_column;
+    t->loader_open = loader_open;
+    t->chunks_done = chunks_done;
+    t->table_reset = table_reset;
+    t->table_finish = table_finish;
+    t->prepare = prepare;
+    t->applier_open = applier_open;
+    t->checkpoint = checkpoint;
+    t->sequences_set = sequences_set;
+    t->triggers_learn = triggers_learn;
+    t->triggers_up = triggers_up;
+    t->quarantine_list = quarantine_list;
+    t->quarantine_drop = quarantine_drop;
+}
+
+void view_fill_ops(struct view_db *v)
+{
+    struct mf_traffic_ops *t = &v->traffic;
+    fill_source(&v->source);
+    fill_target(&v->target);
+    t->owner = owner;
+    t->run_lock = run_lock;
+    t->gate_install = gate_install;
+    t->gate_remove = gate_remove;
+    t->hold = hold;
+    t->epoch_read = epoch_read;
+    t->settle = settle;
+    t->epoch_write = epoch_write;
+    t->hurry = hurry;
+    t->cleanup = cleanup;
+}

@@ -1,0 +1,276 @@
+/* Catalogues: the real one as it is shown, and the real tables behind those shown. */
+#include "connector/view/internal.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <string.h>
+
+int view_no_memory(struct mf_error *err, const char *what)
+{
+    return mf_fail(err, MF_FATAL, "MFMEM", "%s", what);
+}
+
+bool view_is_book(const char *schema)
+{
+    return mf_streq(schema, "midflight");
+}
+
+const struct mf_table *view_base(const struct mf_table *shown)
+{
+    return shown->made ? shown->made->base : shown;
+}
+
+bool view_needs_old(const struct mf_table *shown)
+{
+    for (uint16_t k = 0; shown->made && k < shown->nkey; k++) {
+        const struct mf_made_column *c = &shown->made->columns[shown->key[k]];
+        if (c->kind == MF_MADE_COLUMN && !shown->made->base->columns[c->of].in_key) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- what is shown ---- */
+
+struct showing {
+    const struct view_db *v;
+    const struct mf_catalog *own;
+    struct mf_catalog *c;
+    size_t cap;
+    size_t *line; /* of the entry that made each table of c; 0: it is a real one */
+    struct mf_error *err;
+};
+
+static int not_twice(const struct showing *s, const struct mf_table *t, size_t line)
+{
+    char label[300];
+    for (size_t i = 0; i < s->c->n; i++) {
+        const struct mf_table *there = &s->c->tables[i];
+        bool same = mf_streq(there->name, t->name) && mf_streq(there->schema, t->schema);
+        if (!same && there->id != t->id) {
+            continue;
+        }
+        size_t at = line ? line : s->line[i];
+        mf_table_label(t, label, sizeof label);
+        if (!same) {
+            return view_fail(s->v->map, at, s->err,
+                             "the numbers of tables %s.%s and %s are the same by chance: give one "
+                             "another name",
+                             there->schema, there->name, label);
+        }
+        return s->line[i] && line
+                   ? view_fail(s->v->map, at, s->err, "table %s is made twice, first on line %zu", label, s->line[i])
+                   : view_fail(s->v->map, at, s->err, "table %s is also a table of the source that migrates as itself",
+                               label);
+    }
+    return 0;
+}
+
+/* Room was made for as many as there can be. */
+static int show(struct showing *s, const struct mf_table *t, size_t line)
+{
+    if (not_twice(s, t, line) < 0) {
+        return -1;
+    }
+    s->line[s->c->n] = line;
+    s->c->tables[s->c->n++] = *t;
+    return 0;
+}
+
+/* Rows that a server's foreign keys change by themselves are in no stream: a query table of them would keep what was. */
+static int no_hidden_changes(const struct showing *s, const struct mf_table *base, size_t line)
+{
+    for (size_t i = 0; i < s->own->n; i++) {
+        const struct mf_table *t = &s->own->tables[i];
+        for (uint16_t k = 0; k < t->ncascades; k++) {
+            if (mf_streq(t->cascades[k].table, base->name) && mf_streq(t->cascades[k].schema, base->schema)) {
+                return view_fail(
+                    s->v->map, line, s->err,
+                    "rows of table %s.%s are changed by the server itself when those of %s.%s are (a foreign "
+                    "key with a cascade), which its stream does not tell: a query table cannot be kept right",
+                    base->schema, base->name, t->schema, t->name);
+            }
+        }
+    }
+    return 0;
+}
+
+static int show_entries(struct showing *s, const struct mf_table *base, bool *used)
+{
+    const struct view_compile c = {.map = s->v->map, .all = s->own, .arena = &s->c->arena};
+    for (size_t i = 0; i < s->v->map->n; i++) {
+        const struct mf_query_table *q = &s->v->map->tables[i];
+        struct mf_table t;
+        if (!view_entry_of(q, base)) {
+            continue;
+        }
+        if (used[i]) {
+            return view_fail(s->v->map, q->line, s->err,
+                             "several tables of the source are called %s: write its schema "
+                             "too",
+                             q->table);
+        }
+        used[i] = true;
+        if (no_hidden_changes(s, base, q->line) < 0 || view_compile_entry(&c, q, base, &t, s->err) < 0 ||
+            show(s, &t, q->line) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static bool in_map(const struct mf_query_map *map, const struct mf_table *base)
+{
+    for (size_t i = 0; i < map->n; i++) {
+        if (view_entry_of(&map->tables[i], base)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int no_table(const struct showing *s, const struct mf_query_table *q)
+{
+    const char *near = NULL;
+    char name[300], best[300] = "";
+    size_t least = 4;
+    for (size_t i = 0; i < s->own->n; i++) {
+        const struct mf_table *t = &s->own->tables[i];
+        mf_table_label(t, name, sizeof name);
+        size_t d = mf_edit_distance(q->table, strchr(q->table, '.') ? name : t->name);
+        if (d < least && !view_is_book(t->schema)) {
+            least = d;
+            mf_strlcpy(best, name, sizeof best);
+            near = best;
+        }
+    }
+    return view_fail(s->v->map, q->line, s->err,
+                     near ? "the source has no table %s; did you mean %s?" : "the source has no table %s", q->table,
+                     near);
+}
+
+static int show_all(struct showing *s, bool *used)
+{
+    for (size_t i = 0; i < s->own->n; i++) {
+        const struct mf_table *base = &s->own->tables[i];
+        bool asked = in_map(s->v->map, base);
+        struct mf_table *t =
+            asked || (s->v->map->only && !view_is_book(base->schema)) ? NULL : mf_table_copy(&s->c->arena, base);
+        if (asked ? show_entries(s, base, used) < 0 : t && show(s, t, 0) < 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; i < s->v->map->n; i++) {
+        if (!used[i]) {
+            return no_table(s, &s->v->map->tables[i]);
+        }
+    }
+    return 0;
+}
+
+int view_show_catalog(const struct view_db *v, const struct mf_catalog *own, const struct mf_filter *filter,
+                      struct mf_catalog *ret, struct mf_error *err)
+{
+    struct mf_catalog c = {0};
+    MF_CLEANUP_FREE bool *used = mf_xcalloc(v->map->n + 1, sizeof *used);
+    MF_CLEANUP_FREE size_t *line = mf_xcalloc(own->n + v->map->n + 1, sizeof *line);
+    struct showing s = {.v = v, .own = own, .c = &c, .line = line, .err = err};
+    mf_arena_init(&c.arena, VIEW_TABLE_BYTES);
+    c.tables = mf_alloc_array(&c.arena, own->n + v->map->n + 1, sizeof *c.tables);
+    if (!c.tables || show_all(&s, used) < 0) {
+        mf_catalog_free(&c);
+        return c.tables ? -1 : err->text[0] ? -1 : view_no_memory(err, "the catalogue is too large");
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < c.n; i++) {
+        if (!filter || mf_filter_match(filter, c.tables[i].schema, c.tables[i].name)) {
+            c.tables[n++] = c.tables[i];
+        }
+    }
+    c.n = n;
+    *ret = c;
+    return 0;
+}
+
+int view_catalog_read(struct view_db *v, enum view_figures what, const struct mf_filter *filter, struct mf_catalog *ret,
+                      struct mf_error *err)
+{
+    static const struct mf_filter all;
+    const struct mf_source_ops *ops = view_own(v);
+    struct mf_catalog own = {0};
+    if ((what == VIEW_CATALOG ? ops->catalog(v->own, &all, &own, err) : ops->shapes(v->own, &all, &own, err)) < 0) {
+        return -1;
+    }
+    int rc = view_show_catalog(v, &own, filter, ret, err);
+    mf_catalog_free(&own);
+    return rc;
+}
+
+/* ---- what is behind ---- */
+
+static struct mf_table *behind(struct mf_catalog *c, const struct mf_table *base)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->tables[i].id == base->id) {
+            return &c->tables[i];
+        }
+    }
+    return NULL;
+}
+
+static size_t made_of(const struct mf_catalog *shown, uint32_t base)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < shown->n; i++) {
+        n += shown->tables[i].made && shown->tables[i].made->base->id == base;
+    }
+    return n;
+}
+
+/* The stream gives the changes of all of them, or none. */
+static int all_there(const struct view_db *v, const struct mf_catalog *shown, const struct mf_table *base,
+                     struct mf_error *err)
+{
+    size_t wanted = 0, line = 0;
+    for (size_t i = 0; i < v->map->n; i++) {
+        if (view_entry_of(&v->map->tables[i], base)) {
+            wanted++;
+            line = line ? line : v->map->tables[i].line;
+        }
+    }
+    return made_of(shown, base->id) == wanted
+               ? 0
+               : view_fail(v->map, line, err,
+                           "of the query tables of %s.%s some are left out by tables.include or tables.exclude: take "
+                           "their entries out",
+                           base->schema, base->name);
+}
+
+int view_catalog_own(const struct view_db *v, const struct mf_catalog *shown, bool whole_set, struct mf_catalog *ret,
+                     struct mf_error *err)
+{
+    struct mf_catalog c = {0};
+    mf_arena_init(&c.arena, VIEW_TABLE_BYTES);
+    c.tables = mf_alloc_array(&c.arena, shown->n + 1, sizeof *c.tables);
+    for (size_t i = 0; c.tables && i < shown->n; i++) {
+        const struct mf_table *t = &shown->tables[i], *base = view_base(t);
+        struct mf_table *at = behind(&c, base);
+        if (!at) {
+            struct mf_table *copy = mf_table_copy(&c.arena, base);
+            if (!copy || (t->made && whole_set && all_there(v, shown, base, err) < 0)) {
+                mf_catalog_free(&c);
+                return copy ? -1 : view_no_memory(err, "the catalogue is too large");
+            }
+            at = &c.tables[c.n++];
+            *at = *copy;
+        }
+        at->old_whole = at->old_whole || view_needs_old(t);
+    }
+    if (!c.tables) {
+        return view_no_memory(err, "the catalogue is too large");
+    }
+    *ret = c;
+    return 0;
+}
