@@ -250,9 +250,9 @@ static int schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_sche
 }
 
 static int schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
-                             struct mf_error *err)
+                             int64_t stamp, struct mf_error *err)
 {
-    (void)db, (void)src, (void)t, (void)c;
+    (void)db, (void)src, (void)t, (void)c, (void)stamp;
     return no_target(err);
 }
 
@@ -438,6 +438,8 @@ static void fill_source(struct mf_source_ops *s)
     s->waits_for = waits_for;
     s->load = load;
     s->visible = visible;
+    s->statements = view_statements;
+    s->key_sizes = view_key_sizes;
     s->snapshot_open = snapshot_open;
     s->snapshot_now = snapshot_now;
     s->reader_open = view_reader_open;
