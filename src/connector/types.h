@@ -135,6 +135,7 @@ struct mf_query_options {
 struct mf_statement {
     const char *text;
     size_t len;
+    const char *schema; /* that names without one mean; NULL: not known */
     int64_t calls;
 };
 typedef int mf_statement_sink(void *ctx, const struct mf_statement *s, struct mf_error *err);
@@ -155,8 +156,9 @@ struct mf_key_sizes {
     int64_t rows,
         nulls;    /* that were read; those of them that have NULL in one of the columns and are in nothing below */
     int64_t keys; /* values that were met */
-    int64_t max_rows, p99_rows, max_bytes, p99_bytes; /* for one value: in the whole table, by the part that was read */
-    double days; /* between the first and the last moment of the value with most rows; 0: not known */
+    int64_t max_rows, p99_rows, max_bytes,
+        p99_bytes; /* for one value: in the whole table, by the part that was read; p99_bytes -1: not known */
+    double days;   /* between the first and the last moment of the value with most rows; 0: not known */
 };
 
 enum mf_schema_stage { MF_SCHEMA_BEFORE_ROWS, MF_SCHEMA_KEYS, MF_SCHEMA_AFTER_SYNC };

@@ -36,6 +36,9 @@ static int take_statement(void *ctx, const struct mf_statement *s, struct mf_err
     if (!mf_access_parse(s->text, s->len, &a)) {
         return 0;
     }
+    if (!a.schema.text[0] && s->schema && strlen(s->schema) < sizeof a.schema.text) {
+        mf_strlcpy(a.schema.text, s->schema, sizeof a.schema.text);
+    }
     for (size_t i = 0; i < m->nasked; i++) {
         if (mf_access_same(&m->asked[i].access, &a)) {
             m->asked[i].calls += s->calls;
@@ -123,7 +126,9 @@ static void measure(struct modelling *m, const struct mf_key_sizes_job *job, str
     json_object_set_new(facts, "largest_rows", json_integer(s.max_rows));
     json_object_set_new(facts, "largest_bytes", json_integer(s.max_bytes));
     json_object_set_new(facts, "p99_rows", json_integer(s.p99_rows));
-    json_object_set_new(facts, "p99_bytes", json_integer(s.p99_bytes));
+    if (s.p99_bytes >= 0) {
+        json_object_set_new(facts, "p99_bytes", json_integer(s.p99_bytes));
+    }
     json_object_set_new(facts, "rows_with_null", json_integer(s.nulls));
     json_object_set_new(facts, "part_read", json_real(s.part));
 }

@@ -144,3 +144,21 @@ def test_a_large_table_is_read_in_part(source, there, migration):
     big = entry(m.call("plan", "--json").json, "public.big")
     assert 0 < big["part_read"] < 0.3
     assert 8000 < big["largest_rows"] < 12000 and "about" in big["warnings"][0], big
+
+
+def test_a_mysql_source(own_mysql, there, migration):
+    source = own_mysql("8.0", settings={"performance_schema": "ON"}).create_database("shop")
+    source.execute("CREATE TABLE customers (id int PRIMARY KEY, name varchar(20))")
+    source.execute("CREATE TABLE orders (id bigint PRIMARY KEY, customer_id int, placed_at datetime NOT NULL, total decimal(12,2),"
+                   " FOREIGN KEY (customer_id) REFERENCES customers (id))")
+    source.execute("INSERT INTO customers VALUES (1, 'a'), (2, 'b')")
+    source.execute("INSERT INTO orders VALUES (1, 1, '2026-01-01 10:00', 1), (2, 1, '2026-01-05 10:00', 1), (3, 2, '2026-01-02 10:00', 1), (4, NULL, '2026-01-02', 1)")
+    source.execute("TRUNCATE performance_schema.events_statements_summary_by_digest")
+    for i in range(6):
+        source.rows(f"SELECT id, total FROM orders WHERE customer_id = {i} AND placed_at > '2026-01-01' ORDER BY placed_at DESC LIMIT 3")
+    m = begin(migration, source, there)
+    plan = m.call("plan", "--json").json
+    by_customer = entry(plan, "orders_by_customer_id")
+    assert by_customer["clustering"] == "placed_at desc, id" and by_customer["calls"] == 6, by_customer
+    assert (by_customer["partitions"], by_customer["largest_rows"], by_customer["p99_rows"], by_customer["rows_with_null"]) == (2, 2, 2, 1)
+    assert by_customer["warnings"] == ["1 of the 4 rows read have NULL in a column of its key: they would wait in quarantine"]

@@ -140,7 +140,8 @@ static int open_all(struct engine *e, struct mf_error *err)
     if (e->phase > SCHEMA && e->phase < ENDING && open_pipe(e, MF_FORWARD, err) < 0) {
         return -1;
     }
-    if (e->phase == SYNCED && !w->stamped && !w->mapped && (open_pipe(e, MF_REVERSE, err) < 0 || engine_resume(e, err) < 0)) {
+    if (e->phase == SYNCED && !w->stamped && !w->mapped &&
+        (open_pipe(e, MF_REVERSE, err) < 0 || engine_resume(e, err) < 0)) {
         return -1;
     }
     return 0;
@@ -303,9 +304,9 @@ static int copy(struct engine *e, struct mf_error *err)
                                     .tables = &e->tables[0],
                                     .chunk_rows = 1 + sim_below(e->w, 6),
                                     .chunk_bytes = 1 << 20,
-                                     .keep_rejected = e->w->refusals || e->w->mapped,
-                                     .max_quarantined = 1000,
-                                     .stamp = mf_state_int(e->w->state, mf_stamp_key(MF_FORWARD), 0)};
+                                    .keep_rejected = e->w->refusals || e->w->mapped,
+                                    .max_quarantined = 1000,
+                                    .stamp = mf_state_int(e->w->state, mf_stamp_key(MF_FORWARD), 0)};
         if (mf_copy_new(&o, &e->copy, err) < 0) {
             return -1;
         }

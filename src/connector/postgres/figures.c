@@ -69,7 +69,7 @@ int pg_statements(struct mf_db *mdb, int64_t most, mf_statement_sink *emit, void
     }
     int hidden = 0;
     for (int i = 0; i < PQntuples(r); i++) {
-        const struct mf_statement s = {PQgetvalue(r, i, 0), (size_t)PQgetlength(r, i, 0), pg_get_i64(r, i, 1)};
+        const struct mf_statement s = {PQgetvalue(r, i, 0), (size_t)PQgetlength(r, i, 0), NULL, pg_get_i64(r, i, 1)};
         if (pg_get_bool(r, i, 2)) {
             hidden++;
         } else if (emit(ctx, &s, err) < 0) {
@@ -133,8 +133,11 @@ static void put_groups(struct mf_buf *b, const struct mf_key_sizes_job *job, dou
     } else {
         mf_buf_puts(b, ", 1 AS s");
     }
-    mf_buf_puts(b, job->moment ? ", extract(epoch FROM max(m)::timestamp - min(m)::timestamp) / 86400 AS days"
-                               : ", 0 AS days");
+    mf_buf_puts(
+        b,
+        job->moment
+            ? ", extract(epoch FROM max(\"midflight m\")::timestamp - min(\"midflight m\")::timestamp) / 86400 AS days"
+            : ", 0 AS days");
     mf_buf_puts(b, " FROM ");
     pg_put_name(b, job->schema, job->table);
     mf_buf_puts(b, " t");
@@ -146,7 +149,7 @@ static void put_groups(struct mf_buf *b, const struct mf_key_sizes_job *job, dou
         pg_put_ident(b, job->moment);
         mf_buf_puts(b, ") THEN t.");
         pg_put_ident(b, job->moment);
-        mf_buf_puts(b, " END AS m) x");
+        mf_buf_puts(b, " END AS \"midflight m\") x");
     }
     mf_buf_puts(b, job->n ? " GROUP BY " : " HAVING count(*) > 0");
     put_list(b, job, job->n, ", ", "");

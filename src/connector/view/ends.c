@@ -435,6 +435,8 @@ static void fill_source(struct mf_source_ops *s)
     s->stream_drop = stream_drop;
     s->heartbeat = heartbeat;
     s->position = position;
+    s->clock = view_clock;
+    s->waits_end = view_waits_end;
     s->waits_for = waits_for;
     s->load = load;
     s->visible = visible;

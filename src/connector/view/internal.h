@@ -110,6 +110,10 @@ int view_digest_rows(struct mf_reader *r, const struct mf_table *t, const struct
                      void *ctx, struct mf_error *err);
 int view_chunk_split(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,
                      mf_chunk_sink *emit, void *ctx, struct mf_error *err);
+
+/* ---- behind.c ---- */
+int view_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err);
+int view_waits_end(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_said, size_t n, struct mf_error *err);
 int view_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err);
 int view_key_sizes(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret,
                    struct mf_error *err);

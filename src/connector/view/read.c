@@ -29,18 +29,6 @@ static struct view_reader *reader_of(struct mf_reader *r)
     return (struct view_reader *)r;
 }
 
-int view_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err)
-{
-    struct mf_db *own = view_of(db)->own;
-    return own->connector->source->statements(own, most, emit, ctx, err);
-}
-
-int view_key_sizes(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret, struct mf_error *err)
-{
-    struct mf_db *own = view_of(db)->own;
-    return own->connector->source->key_sizes(own, job, ret, err);
-}
-
 int view_reader_open(struct mf_db *db, const struct mf_snapshot *s, struct mf_reader **ret, struct mf_error *err)
 {
     struct view_db *v = view_of(db);
