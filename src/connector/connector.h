@@ -370,7 +370,7 @@ struct mf_connector {
     bool last_write_wins; /* as a target it takes rows by their stamps: see window_begin */
     bool
         reads_unordered; /* its rows come in an order that nobody else knows (by token): the bounds of its chunks are its own, also behind a face, and
-                           * another database's mean nothing to it; and snapshot_now is MFUNSUP. verify reads it whole and joins */
+                           * another database's mean nothing to it; and snapshot_now may be MFUNSUP. verify reads it whole and joins */
     bool confirms_acknowledge; /* stream_confirm is stream_ack as well: what is confirmed must be durable on our side */
     int (*open)(const struct mf_db_options *o, struct mf_db **ret,
                 struct mf_error *err); /* connects once to see that it can */

@@ -364,7 +364,7 @@ static int indexes(struct engine *e, struct mf_error *err)
 static int reverse(struct engine *e, struct mf_error *err)
 {
     if (e->w->stamped || e->w->mapped) {
-        return 0; /* writes of query tables do not go back */
+        return 0; /* what is written there does not go back */
     }
     if (read_tables(e, MF_TARGET, err) < 0 || prepare_stream(e, MF_REVERSE, err) < 0 ||
         open_pipe(e, MF_REVERSE, err) < 0) {

@@ -186,10 +186,10 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
     w->mapped = seed % 7 == 3;
     w->faces = sim_chance(w, 150) || w->mapped;
     w->refusals = w->faces && sim_chance(w, 300) && !w->mapped;
+    w->stamped = !w->faces && (sim_chance(w, 200) || of_stamps(broken));
     if (w->mapped) {
         mapped_choose(w);
     }
-    w->stamped = !w->faces && (sim_chance(w, 200) || of_stamps(broken));
     unsigned other = sim_below(w, 2); /* which of them is of the other kind */
     for (unsigned i = 0; i < 2; i++) {
         mf_mem_knobs(w->server[i])->other = w->faces && i == other;

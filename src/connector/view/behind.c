@@ -6,18 +6,6 @@ static const struct mf_source_ops *ops(const struct mf_db *own)
     return own->connector->source;
 }
 
-int view_clock(struct mf_db *db, int64_t *ret_us, struct mf_error *err)
-{
-    struct mf_db *own = view_of(db)->own;
-    return ops(own)->clock(own, ret_us, err);
-}
-
-int view_waits_end(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_said, size_t n, struct mf_error *err)
-{
-    struct mf_db *own = view_of(db)->own;
-    return ops(own)->waits_end(own, pipe, ret_said, n, err);
-}
-
 int view_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err)
 {
     struct mf_db *own = view_of(db)->own;

@@ -248,6 +248,26 @@ static int all_there(const struct view_db *v, const struct mf_catalog *shown, co
                            base->schema, base->name);
 }
 
+/* Each query table's base has the columns that it needs: behind several are those that any of them needs. */
+static bool add_columns(struct mf_arena *arena, struct mf_table *at, const struct mf_table *base)
+{
+    const struct mf_table *more = mf_table_copy(arena, base);
+    struct mf_column *all = mf_alloc_array(arena, (size_t)at->ncolumns + base->ncolumns + 1u, sizeof *all);
+    uint16_t n = at->ncolumns;
+    if (!more || !all) {
+        return false;
+    }
+    memcpy(all, at->columns, n * sizeof *all);
+    for (uint16_t i = 0; i < more->ncolumns; i++) {
+        if (mf_table_column(at, more->columns[i].name) < 0) {
+            all[n++] = more->columns[i];
+        }
+    }
+    at->columns = all;
+    at->ncolumns = n;
+    return true;
+}
+
 int view_catalog_own(const struct view_db *v, const struct mf_catalog *shown, bool whole_set, struct mf_catalog *ret,
                      struct mf_error *err)
 {
@@ -265,6 +285,9 @@ int view_catalog_own(const struct view_db *v, const struct mf_catalog *shown, bo
             }
             at = &c.tables[c.n++];
             *at = *copy;
+        } else if (!add_columns(&c.arena, at, base)) {
+            mf_catalog_free(&c);
+            return view_no_memory(err, "the catalogue is too large");
         }
         at->old_whole = at->old_whole || view_needs_old(t);
     }
