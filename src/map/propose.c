@@ -284,11 +284,19 @@ static bool name_taken(const struct work *w, const struct mf_proposed *d, const 
     return false;
 }
 
-/* lines_by_order_id; where that is taken or too long, with a number. */
+static bool is_plain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* lines_by_order_id, of letters, digits and _; where that is taken or too long, with a number. */
 static const char *choose_name(struct work *w, const struct mf_proposed *d, struct mf_buf *b)
 {
     mf_buf_printf(b, "%s_by_", d->of->name);
     put_columns(b, d->of, d->partition, d->npartition, "_");
+    for (size_t i = 0; i < b->len; i++) {
+        b->data[i] = is_plain(b->data[i]) ? b->data[i] : '_';
+    }
     char name[MF_PROPOSE_NAME + 8];
     for (int i = 1; i < 1000; i++) {
         char number[8] = "";

@@ -126,6 +126,8 @@ def test_proposed_by_keys_alone_and_warned_of(source, there, migration):
     assert '  - table: "public.Odd"\n    to: "Odd"\n    partition: ["The Key"]\n' in plan["modelling"]["map"]
     shown = m.call("plan").out
     assert "modelling" in shown and "# WARNING: 10 of the 3000 rows read have NULL" in shown
+    source.execute("CREATE EXTENSION pg_stat_statements")  # made, and not loaded by the server
+    assert any("pg_stat_statements cannot be read" in n for n in m.call("plan", "--json").json["modelling"]["notes"])
     # The same customers more slowly: nothing is too large yet, and it is said when it will be.
     m.configure(plan={"partition_rows": 5000, "partition_bytes": "1GB"})
     warned = "\n".join(entry(m.call("plan", "--json").json, "orders_by_customer_id")["warnings"])

@@ -133,7 +133,8 @@ static void test_by_statements(void **state)
             "placed_at\n"
             "  - table: public.orders\n    to: orders_by_customer_id\n    partition: [customer_id]\n    clustering: "
             "[placed_at desc, id]\n");
-    has(&x, "  # 700 calls: WHERE id = ? AND status = ?\n  - table: public.orders\n    to: orders\n");
+    has(&x, "  # 700 calls: WHERE id = ? AND status = ?\n  - table: public.orders\n    to: orders\n    partition: "
+            "[id]\n  # ");
     has(&x, "    to: orders_by_status\n    partition: [status]\n    clustering: [placed_at, id]\n");
     has(&x, "    to: lines\n    partition: [order_id]\n    clustering: [line desc]\n");
     has(&x, "    to: customers_by_email\n    partition: [email]\n    clustering: [id]\n");
@@ -151,6 +152,20 @@ static void test_two_orders_are_two_tables(void **state)
     propose(&x);
     has(&x, "to: orders_by_customer_id\n    partition: [customer_id]\n    clustering: [placed_at, status desc, id]\n");
     has(&x, "to: orders_by_customer_id_2\n    partition: [customer_id]\n    clustering: [status, id]\n");
+    done(&x);
+}
+
+static void test_an_order_the_other_way_round_is_the_same_and_a_mixed_one_is_not(void **state)
+{
+    (void)state;
+    struct proposed x = {.n = 0};
+    ask(&x, 9, "SELECT * FROM orders WHERE customer_id = $1 ORDER BY placed_at DESC, status");
+    ask(&x, 8, "SELECT * FROM orders WHERE customer_id = $1 ORDER BY placed_at, status DESC");
+    ask(&x, 7, "SELECT * FROM orders WHERE customer_id = $1 ORDER BY placed_at, status");
+    propose(&x);
+    has(&x, "to: orders_by_customer_id\n    partition: [customer_id]\n    clustering: [placed_at desc, status, id]\n");
+    has(&x, "to: orders_by_customer_id_2\n    partition: [customer_id]\n    clustering: [placed_at, status, id]\n");
+    assert_int_equal(x.p.tables[2].calls, 17);
     done(&x);
 }
 
@@ -218,9 +233,12 @@ static void test_what_sizes_mean(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_by_keys_alone), cmocka_unit_test(test_by_statements),
-                                       cmocka_unit_test(test_two_orders_are_two_tables),
-                                       cmocka_unit_test(test_no_more_than_a_few),
-                                       cmocka_unit_test(test_what_sizes_mean)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_by_keys_alone),
+        cmocka_unit_test(test_by_statements),
+        cmocka_unit_test(test_two_orders_are_two_tables),
+        cmocka_unit_test(test_no_more_than_a_few),
+        cmocka_unit_test(test_what_sizes_mean),
+        cmocka_unit_test(test_an_order_the_other_way_round_is_the_same_and_a_mixed_one_is_not)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
