@@ -31,6 +31,10 @@ static const struct mf_cli_option check_options[] = {
      "also give the target the statements the source has seen: which it does not parse or plans worse"},
     END,
 };
+static const struct mf_cli_option plan_options[] = {
+    {"write-map", "FILE", "also write the proposed `map:` there, for you to change; never over a file that exists"},
+    END,
+};
 static const struct mf_cli_option run_options[] = {
     {"until", "copied|synced", "stop there, resumable"},
     END,
@@ -91,8 +95,11 @@ const struct mf_command mf_commands[] = {
      "--queries prepares and explains statements and executes none; plans are compared once the target has all "
      "indexes.",
      check_options, check_exits, false, mf_cmd_check},
-    {"plan", "", 0, 0, "what would be made, how long it would take, and the runbook; changes nothing", NULL, no_options,
-     plain_exits, false, mf_cmd_plan},
+    {"plan", "", 0, 0, "what would be made, how long it would take, and the runbook; changes nothing",
+     "Where the target spreads rows by a part of their key, it proposes keys and query tables for the source's tables "
+     "(a\n"
+     "`map:`), says why, and measures how large their partitions would be; with a `map:` it measures that one's.",
+     plan_options, plain_exits, false, mf_cmd_plan},
     {"run", "", 0, 0, "the migration: schema, copy, stream, and on until `complete`; stop and start it at any moment",
      "Runs in the foreground until the migration is completed or cancelled. SIGINT or SIGTERM stops it so that the "
      "next\n"

@@ -1,10 +1,48 @@
 #include "cli/command.h"
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "cli/document.h"
 #include "migration/migration.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
+
+static int write_all(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t wrote = write(fd, p, n);
+        if (wrote < 0 && errno != EINTR) {
+            return -1;
+        }
+        p += wrote > 0 ? wrote : 0;
+        n -= wrote > 0 ? (size_t)wrote : 0;
+    }
+    return fsync(fd);
+}
+
+/* Into a file that is not there yet: what somebody has changed in an older one is not lost. */
+static int write_map(const json_t *doc, const char *path, struct mf_error *err)
+{
+    const char *map = json_string_value(json_object_get(json_object_get(doc, "modelling"), "map"));
+    if (!map) {
+        return mf_fail(err, MF_USAGE, "MFUSAGE",
+                       json_object_get(doc, "modelling") ? "--write-map: the configuration has a map already"
+                                                         : "--write-map: no keys are proposed for this target");
+    }
+    MF_CLEANUP_FD int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        return mf_fail(err, MF_USAGE, "MFUSAGE", "--write-map: cannot make the file %s: %s", path, strerror(errno));
+    }
+    if (write_all(fd, map, strlen(map)) < 0) {
+        mf_fail(err, MF_FATAL, "MFIO", "cannot write the file %s: %s", path, strerror(errno));
+        unlink(path);
+        return -1;
+    }
+    return 0;
+}
 
 int mf_cmd_plan(const struct mf_args *a)
 {
@@ -15,8 +53,10 @@ int mf_cmd_plan(const struct mf_args *a)
     if (mf_cli_config(a, &c, &err) < 0) {
         return mf_cli_fail(a, &err);
     }
-    if (mf_migration_plan(c, &doc, &err) < 0) {
+    if (mf_migration_plan(c, &doc, &err) < 0 ||
+        (mf_arg(a, "write-map") && write_map(doc, mf_arg(a, "write-map"), &err) < 0)) {
         mf_cli_blame(c, &err);
+        json_decref(doc);
         mf_config_free(c);
         return mf_cli_fail(a, &err);
     }

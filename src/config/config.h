@@ -80,6 +80,9 @@ struct mf_config {
         int64_t max, timeout_ms;
         double worse;
     } queries; /* check --queries */
+    struct {
+        int64_t sample_bytes, timeout_ms, partition_rows, partition_bytes;
+    } plan; /* partitions of a target that spreads rows by key */
     int64_t rollback_window_ms;
     struct {
         char *on_before_cutover, *on_cutover, *on_rollback, *on_complete;

@@ -177,11 +177,21 @@ const struct mf_option mf_options[] = {
     {"flags.writes_on_target", MF_OPT_TEXT, AT(flags.writes_on_target), "midflight.writes-on-target", 0, 0, NULL,
      "The name of the flag, true or false, that says the same."},
     {"queries.max", MF_OPT_COUNT, AT(queries.max), "500", 1, 100000, NULL,
-     "`check --queries` looks at so many of the statements the source has seen, those it spent most time in first."},
+     "`check --queries` looks at so many of the statements the source has seen, those it spent most time in first; "
+     "`plan` at so many that read, those "
+     "asked most often first."},
     {"queries.timeout", MF_OPT_TIME, AT(queries.timeout_ms), "2s", 10, MINUTE, NULL,
      "The longest that planning one of them may take on either side."},
     {"queries.worse", MF_OPT_REAL, AT(queries.worse), "10", 1000, 1000000000, NULL,
      "A plan is worse when it examines more than so many times the rows of the source's."},
+    {"plan.sample", MF_OPT_SIZE, AT(plan.sample_bytes), "64MB", 1 << 20, INT64_C(1) << 40, NULL,
+     "To measure how many rows have the same partition key, `plan` reads so much of a table; a smaller one whole."},
+    {"plan.timeout", MF_OPT_TIME, AT(plan.timeout_ms), "30s", 100, 60 * MINUTE, NULL,
+     "The longest that one such measurement may take on the source."},
+    {"plan.partition_rows", MF_OPT_COUNT, AT(plan.partition_rows), "100000", 1, INT64_C(1) << 50, NULL,
+     "`plan` warns of a partition key that more rows than this have in common."},
+    {"plan.partition_bytes", MF_OPT_SIZE, AT(plan.partition_bytes), "100MB", 1, INT64_C(1) << 50, NULL,
+     "The same for the size of those rows."},
     {"rollback_window", MF_OPT_TIME, AT(rollback_window_ms), "7d", 0, 3650 * DAY, NULL,
      "How long after the cutover the way back should stay open. When it is over, status says so; only `complete` ends "
      "it."},

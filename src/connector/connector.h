@@ -101,6 +101,14 @@ struct mf_source_ops {
      * yet: PostgreSQL sends what is in its log while COMMIT still waits for a synchronous standby. Once seen, always seen. */
     int (*visible)(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err);
 
+    /* -- for a plan: what a table's keys should be -- */
+    /* The statements that were asked most often, most often first, at most `most` of them: those that read. MFUNSUP, with why, where the server keeps no list
+     * or does not show it. */
+    int (*statements)(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err);
+    /* Bounded as the job says: MF_ABANDONED when it takes longer. MFUNSUP where it cannot be asked. Names are this database's own, also behind a face. */
+    int (*key_sizes)(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret,
+                     struct mf_error *err);
+
     /* -- reading rows: copy and verify -- */
     /* An exact snapshot: sees every transaction with position <= ret->position and none after. Held until closed; the
      * holder keeps it for minutes at most (copying keyless tables is the stated exception). readers: at most so many will be open on it at
@@ -364,6 +372,7 @@ struct mf_connector {
     bool streams; /* it tells of its changes (stream_*): it can be followed. A target that cannot has no stream back */
     bool
         soft_hold; /* its hold keeps nobody out: writers are asked to stay away, and are given time to hear of it (cutover.flag_delay) */
+    bool spreads;         /* rows are spread over its nodes by a part of their key (mf_table.npartition) */
     bool last_write_wins; /* as a target it takes rows by their stamps: see window_begin */
     bool
         reads_unordered; /* its rows come in an order that nobody else knows (by token): the bounds of its chunks are its own, also behind a face, and

@@ -217,6 +217,19 @@ int mf_default_sequences_follow(struct mf_db *db, const struct mf_filter *filter
     return 0;
 }
 
+int mf_default_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err)
+{
+    (void)most, (void)emit, (void)ctx;
+    return unsupported(db, "tell which statements it was asked", err);
+}
+
+int mf_default_key_sizes(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret,
+                         struct mf_error *err)
+{
+    (void)job, (void)ret;
+    return unsupported(db, "measure how many rows have the same key", err);
+}
+
 int mf_default_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)
 {
     (void)db, (void)err;

@@ -52,6 +52,9 @@ int mf_default_check_queries(struct mf_db *db, struct mf_db *src, const struct m
 int mf_default_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t,
                                  const struct mf_column *c, int64_t stamp, struct mf_error *err);
 int mf_default_table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err); /* nothing to do */
+int mf_default_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err);
+int mf_default_key_sizes(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret,
+                         struct mf_error *err);
 int mf_default_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us,
                      struct mf_error *err);                                            /* this machine's */
 int mf_default_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err); /* nobody */

@@ -131,6 +131,36 @@ struct mf_query_options {
     double worse;       /* a plan that examines so many times the rows is worse */
 };
 
+/* mf_source_ops.statements: one that the server's own list of what it was asked has, without literals. */
+struct mf_statement {
+    const char *text;
+    size_t len;
+    const char *schema; /* that names without one mean; NULL: not known */
+    int64_t calls;
+};
+typedef int mf_statement_sink(void *ctx, const struct mf_statement *s, struct mf_error *err);
+
+/* mf_source_ops.key_sizes: how many rows there are for each value of these columns. */
+struct mf_key_sizes_job {
+    const char *schema, *table;
+    uint16_t n;     /* columns[0…n): 0: all rows have the same */
+    uint16_t nmore; /* columns[n…n+nmore): in these, too, NULL is looked for */
+    const char *const *columns;
+    const char *moment;   /* a column with a date or a moment in it, NULL: none */
+    int64_t sample_bytes; /* of a larger table, about so much is read */
+    int64_t timeout_ms;
+};
+/* Of the rows without NULL in any of the columns. Bytes are those of the values as text. */
+struct mf_key_sizes {
+    double part; /* of the table that was read; 1: all of it, and the figures are exact */
+    int64_t rows,
+        nulls;    /* that were read; those of them that have NULL in one of the columns and are in nothing below */
+    int64_t keys; /* values that were met */
+    int64_t max_rows, p99_rows, max_bytes,
+        p99_bytes; /* for one value: in the whole table, by the part that was read; p99_bytes -1: not known */
+    double days;   /* between the first and the last moment of the value with most rows; 0: not known */
+};
+
 enum mf_schema_stage { MF_SCHEMA_BEFORE_ROWS, MF_SCHEMA_KEYS, MF_SCHEMA_AFTER_SYNC };
 struct mf_schema_job {
     enum mf_schema_stage stage;

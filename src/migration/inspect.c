@@ -277,7 +277,7 @@ int mf_migration_plan(const struct mf_config *config, json_t **ret, struct mf_er
     struct mf_catalog tables = {0};
     struct sample s = {0};
     int64_t bytes = 0;
-    json_t *ddl = json_object();
+    json_t *ddl = json_object(), *modelling = NULL;
     int rc = open_ends(config, &e, NULL, err);
     if (rc == 0) {
         rc = e.source->connector->source->catalog(e.source, &e.filter, &tables, err);
@@ -289,6 +289,9 @@ int mf_migration_plan(const struct mf_config *config, json_t **ret, struct mf_er
         rc = ddl_json(&e, config, &tables, ddl, err);
     }
     if (rc == 0) {
+        rc = mf_modelling(config, e.source, e.target, &tables, &modelling, err);
+    }
+    if (rc == 0) {
         json_t *list = tables_json(&tables, &bytes);
         double rate = s.us > 0 ? (double)s.bytes * 1e6 / (double)s.us : 0;
         /* One reader was measured without a writer; jobs share one server's cores, so no more than two readers' worth is promised. */
@@ -298,6 +301,9 @@ int mf_migration_plan(const struct mf_config *config, json_t **ret, struct mf_er
                          "ddl", ddl, "estimate", "bytes", (json_int_t)bytes, "measured_bytes_per_second", rate,
                          "copy_seconds", together > 0 ? (double)bytes / together : 0.0, "runbook", runbook_json(config),
                          "expected_pause_ms_at_most", (json_int_t)config->cutover.max_pause_ms);
+        if (modelling) {
+            json_object_set_new(*ret, "modelling", modelling);
+        }
     }
     json_decref(ddl);
     mf_catalog_free(&tables);

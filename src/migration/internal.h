@@ -305,4 +305,9 @@ void mf_stop_streams(struct mf_migration *m);
 void mf_emit(struct mf_migration *m, const char *event, json_t *facts); /* steals facts */
 void mf_set_error(struct mf_migration *m, const struct mf_error *err);
 
+/* ---- modelling.c ---- */
+/* What a plan says of keys on a target that spreads rows by them; *ret NULL: it does not. */
+int mf_modelling(const struct mf_config *c, struct mf_db *source, struct mf_db *target, const struct mf_catalog *tables,
+                 json_t **ret, struct mf_error *err);
+
 #endif

@@ -111,6 +111,19 @@ static int load(struct mf_db *db, double *ret, struct mf_error *err)
     return source_of(f)->load(f->own, ret, err);
 }
 
+static int statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->statements(f->own, most, emit, ctx, err);
+}
+
+static int key_sizes(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret,
+                     struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    return source_of(f)->key_sizes(f->own, job, ret, err);
+}
+
 static int visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err)
 {
     struct face_db *f = face_of(db);
@@ -271,6 +284,8 @@ static const struct mf_source_ops source_ops = {
     .clock = server_clock,
     .waits_for = waits_for,
     .load = load,
+    .statements = statements,
+    .key_sizes = key_sizes,
     .visible = visible,
     .snapshot_open = face_snapshot_open,
     .snapshot_now = face_snapshot_now,
@@ -385,6 +400,7 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .commits_can_wait = c->commits_can_wait,
                                          .streams = c->streams,
                                          .soft_hold = c->soft_hold,
+                                         .spreads = c->spreads,
                                          .reads_unordered = c->reads_unordered,
                                          .confirms_acknowledge = c->confirms_acknowledge,
                                          .open = c->open,

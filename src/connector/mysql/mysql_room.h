@@ -61,6 +61,10 @@ int my_check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error 
 /* Ends a session that reads the log as a semi-synchronous replica, so that commits go on without it. */
 int my_semisync_leave(struct my_db *db, unsigned long session, struct mf_error *err);
 
+/* figures.c */
+int my_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err);
+int my_key_sizes(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret, struct mf_error *err);
+
 /* visible.c */
 int my_visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err);
 

@@ -81,6 +81,10 @@ int pg_sequences(struct mf_db *db, const struct mf_filter *filter, mf_sequence_s
 int pg_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err);
 int pg_waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err);
 
+/* figures.c */
+int pg_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err);
+int pg_key_sizes(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret, struct mf_error *err);
+
 /* snapshot.c */
 int pg_snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
                      struct mf_error *err);

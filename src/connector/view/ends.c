@@ -436,11 +436,13 @@ static void fill_source(struct mf_source_ops *s)
     s->stream_drop = stream_drop;
     s->heartbeat = heartbeat;
     s->position = position;
-    s->waits_for = waits_for;
-    s->load = load;
     s->clock = view_clock;
     s->waits_end = view_waits_end;
+    s->waits_for = waits_for;
+    s->load = load;
     s->visible = visible;
+    s->statements = view_statements;
+    s->key_sizes = view_key_sizes;
     s->snapshot_open = snapshot_open;
     s->snapshot_now = snapshot_now;
     s->reader_open = view_reader_open;

@@ -111,6 +111,11 @@ int view_digest_rows(struct mf_reader *r, const struct mf_table *t, const struct
 int view_chunk_split(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,
                      mf_chunk_sink *emit, void *ctx, struct mf_error *err);
 
+/* ---- behind.c ---- */
+int view_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err);
+int view_key_sizes(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret,
+                   struct mf_error *err);
+
 /* ---- stream.c ---- */
 int view_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                      struct mf_stream **ret, struct mf_error *err);
