@@ -71,25 +71,24 @@ static int check_reach(struct cass_db *db, struct mf_error *err)
     struct cass_replication r;
     struct mf_cql_facts f;
     size_t n = 0;
-    int up = 0;
+    int there = 0;
     mf_cql_facts(db->cql, &f);
     if (cass_replication_read(db->cql, db->keyspace, &r, err) < 0 || mf_cql_nodes(db->cql, &nodes, &n, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
-        up += nodes[i].up && (nodes[i].local || !cass_is_local(f.consistency));
+        there +=
+            nodes[i].local || !cass_is_local(f.consistency); /* up or not: that is for the statements to find out */
     }
     int needed = cass_needed(f.consistency, cass_copies(&r, NULL), cass_copies(&r, f.local_dc));
-    if (!r.there || up >= needed) {
+    if (!r.there || there >= needed) {
         return 0;
     }
     mf_fail(err, MF_RETRY, "MFREACH",
-            "keyspace %s keeps %d copies of a row, of which %d must answer at %s: %d nodes can", db->keyspace,
-            cass_copies(&r, NULL), needed, cql_consistency_name((uint16_t)f.consistency), up);
-    mf_hint(
-        err,
-        "start the nodes that are down, or give the keyspace as many copies as there are nodes (ALTER KEYSPACE), or "
-        "ask for another consistency in the target's URL (consistency=…)");
+            "keyspace %s keeps %d copies of a row, of which %d must answer at %s: there are %d nodes", db->keyspace,
+            cass_copies(&r, NULL), needed, cql_consistency_name((uint16_t)f.consistency), there);
+    mf_hint(err, "give the keyspace as many copies as there are nodes (ALTER KEYSPACE), or "
+                 "ask for another consistency in the target's URL (consistency=…)");
     return -1;
 }
 
