@@ -156,7 +156,7 @@ static int submit(struct cass_gather *g, struct batch *b, struct mf_error *err)
 static int send_batch(struct cass_gather *g, struct batch *b, struct mf_error *err)
 {
     for (;;) {
-        int rc = g->nsent < (size_t)(getenv("MF_FLY") ? atoi(getenv("MF_FLY")) : IN_FLIGHT) ? submit(g, b, err) : 1;
+        int rc = g->nsent < IN_FLIGHT ? submit(g, b, err) : 1;
         if (rc == 0) {
             return 0;
         }
@@ -258,8 +258,7 @@ int cass_gather_add_at(struct cass_gather *g, const struct mf_cql_prepared *p, c
                        int64_t token, struct mf_error *err)
 {
     struct batch **slot = slot_of(g, mf_cql_owner(g->db->cql, g->db->keyspace, token));
-    if ((*slot)->n >= (size_t)(getenv("MF_ROWS") ? atoi(getenv("MF_ROWS")) : ROWS_MAX) ||
-        ((*slot)->n && (*slot)->bytes.len + v->len > g->bytes_max)) {
+    if ((*slot)->n == ROWS_MAX || ((*slot)->n && (*slot)->bytes.len + v->len > g->bytes_max)) {
         if (flush(g, slot, err) < 0 || take_ready(g, err) < 0) {
             return -1;
         }
