@@ -97,8 +97,7 @@ def test_a_table_that_is_there_with_another_shape(source, into, migration):
         refused_at_once(m, "t", *words)
         there.execute(f"DROP TABLE {there.name}.t")
     there.execute(f"CREATE TABLE {there.name}.t (id int, v text, n int, more text, PRIMARY KEY (id))")  # one that has all
-    m.start()
-    m.wait_phase("synced")
+    goes_on(m)
     arrived(source, there, TABLE)
 
 

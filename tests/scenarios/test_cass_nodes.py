@@ -7,7 +7,7 @@ from harness.loads import Endpoint, Ledger
 from harness.servers import wait_for
 from test_cass_crash import BULK, made
 
-FAST = {"url": {"request_timeout": "6s", "connect_timeout": "2s"}}
+FAST = {"url": {"request_timeout": "10s", "connect_timeout": "2s"}}
 
 
 def load(source, tmp_path) -> Ledger:
@@ -23,7 +23,8 @@ def test_one_of_three_is_killed_and_one_is_replaced(source, into_own, migration,
     m = begin(migration, source, there, **FAST, **SMALL)
     with ledger:
         m.start()
-        pause(rng.uniform(0.5, 1.5))
+        m.wait(lambda s: s.get("step") not in (None, "", "prepare"), 60, "the schema or the copy")
+        pause(rng.uniform(0, 0.5))
         two.kill()
         m.wait_phase("synced")
         assert m.starts == 1 and m.running()
@@ -34,7 +35,7 @@ def test_one_of_three_is_killed_and_one_is_replaced(source, into_own, migration,
         three.replace()
         writes_more(ledger)
         three.pause()  # its sockets stay open: longer than a request may take
-        pause(8)
+        pause(12)
         writes_more(ledger)
         three.resume()
         writes_more(ledger)

@@ -118,9 +118,7 @@ bool cass_cell_true(const struct cql_bytes *cells, int i)
     return cells[i].n == 1 && cells[i].p[0] != 0;
 }
 
-/* There is no code of its own for it: a table or keyspace that is not there is an invalid request ("table … does not exist", "unconfigured table"). */
 bool cass_no_book(const struct mf_error *err)
 {
-    return strcmp(err->code, "0x2200") == 0 &&
-           (strstr(err->text, "does not exist") || strstr(err->text, "unconfigured"));
+    return mf_cql_missing(err);
 }

@@ -139,6 +139,9 @@ int mf_cql_query(struct mf_cql *c, const char *text, struct mf_cql_answer **ret,
 int mf_cql_schema(struct mf_cql *c, const char *text, int wait_ms, struct mf_error *err);
 int mf_cql_agree(struct mf_cql *c, int wait_ms, struct mf_error *err);
 
+/* What was asked for names a keyspace or a table that is not there. */
+bool mf_cql_missing(const struct mf_error *err);
+
 /* ---- the ring ---- */
 
 struct mf_cql_node {

@@ -1,6 +1,20 @@
 /* What a server's error means for us: see cql_net.h. Pure. */
 #include "connector/cassandra/cql_net.h"
 
+#include <string.h>
+
+/* There is no code of its own for it: it is an invalid request ("table … does not exist", "unconfigured table"). */
+bool mf_cql_missing(const struct mf_error *err)
+{
+    return strcmp(err->code, "0x2200") == 0 &&
+           (strstr(err->text, "does not exist") || strstr(err->text, "unconfigured"));
+}
+
+bool cql_schema_behind(const struct mf_error *err)
+{
+    return mf_cql_missing(err) || (strcmp(err->code, "0x2200") == 0 && strstr(err->text, "Undefined column"));
+}
+
 void cql_request_error(const struct cql_server_error *e, bool bound, struct mf_error *err)
 {
     cql_server_fail(err, e);

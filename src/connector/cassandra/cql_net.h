@@ -293,6 +293,8 @@ int cql_reply_read(struct cql_reply *r, const struct cql_frame *f, struct mf_err
 
 /* What the server said about a request, in our classes. bound: it was a prepared statement with values, or a batch of them. */
 void cql_request_error(const struct cql_server_error *e, bool bound, struct mf_error *err);
+/* Or a node says so that does not know the schema of now. */
+bool cql_schema_behind(const struct mf_error *err);
 
 /* ---- cql_inbox.c */
 

@@ -245,7 +245,11 @@ static void server_error(struct mf_cql *c, struct cql_op *op, struct cql_conn *c
     }
     c->count.overloaded += a.error.code == CQL_E_OVERLOADED;
     cql_request_error(&a.error, op->nitems > 0, &err);
-    cql_op_trouble(c, op, conn->node, (struct cql_trouble){.kind = CQL_T_SERVER, .error = &a.error}, &err);
+    /* A node that was away may not know the table yet: before it is said to be missing, the others are asked. */
+    bool ask_others = op->opcode == CQL_PREPARE && !op->only_node && !op->via && cql_schema_behind(&err) &&
+                      op->ntried + 1 < c->count.nodes_up && op->ntried < MF_ARRAY_LEN(op->tried);
+    cql_op_trouble(c, op, conn->node,
+                   (struct cql_trouble){.kind = ask_others ? CQL_T_BEHIND : CQL_T_SERVER, .error = &a.error}, &err);
 }
 
 void cql_op_answer(struct mf_cql *c, struct cql_op *op, struct cql_conn *conn, const struct cql_frame *f)

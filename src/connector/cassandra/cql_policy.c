@@ -59,6 +59,8 @@ struct cql_verdict cql_verdict(const struct cql_trouble *t)
         return again(t, true, CQL_OTHER_NODE, 0, false);
     case CQL_T_LOST:
         return again(t, t->idempotent, CQL_OTHER_NODE, 0, false);
+    case CQL_T_BEHIND:
+        return again(t, true, CQL_OTHER_NODE, t->retries ? 100 * MF_US_PER_MS : 0, false);
     case CQL_T_SILENT:
         break;
     }

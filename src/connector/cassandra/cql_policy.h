@@ -20,6 +20,7 @@ enum cql_trouble_kind {
     CQL_T_UNWRITTEN, /* the connection broke before the request was on it */
     CQL_T_LOST,      /* it broke later */
     CQL_T_SILENT,    /* no answer in time */
+    CQL_T_BEHIND,    /* its schema has not what others have prepared: a node that was away learns it a little later */
 };
 
 struct cql_trouble {

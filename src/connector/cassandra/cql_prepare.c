@@ -173,7 +173,7 @@ static const struct mf_error *learn(struct mf_cql_prepared *p, const struct cql_
     const struct cql_prepared *now = &r->answer.prepared;
     if (r->pub.error) {
         *err = *r->pub.error;
-        p->stale |= err->cls == MF_FATAL;
+        p->stale |= err->cls == MF_FATAL && !cql_schema_behind(err);
         return err;
     }
     if (r->answer.result != CQL_PREPARED || !same_binds(p->was, now)) {
@@ -199,11 +199,15 @@ static void taught(struct mf_cql *c, struct cql_op *op, struct cql_reply *r)
     struct cql_preparing *g = op->ctx;
     struct mf_error err = {.cls = MF_RETRY, .code = "MFPROTO", .text = "the answer to PREPARE is none"};
     const struct mf_error *why = learn(g->what, r, &err);
-    unlink_preparing(g->node, g);
+    struct cql_node *n = g->node;
+    unlink_preparing(n, g);
     mf_cql_answer_free(&r->pub);
     struct cql_op *waiting;
     while ((waiting = cql_list_pop(&g->waiting))) {
-        if (why && why->cls != MF_RETRY) {
+        if (why && cql_schema_behind(why)) {
+            waiting->unprepared--; /* the retries bound it */
+            cql_op_trouble(c, waiting, n, (struct cql_trouble){.kind = CQL_T_BEHIND}, why);
+        } else if (why && why->cls != MF_RETRY) {
             cql_op_fail(c, waiting, why);
         } else {
             cql_route(c, waiting); /* not taught: another node may know it */
