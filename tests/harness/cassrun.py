@@ -19,8 +19,11 @@ class Into:
     def __init__(self, server, name: str):
         self.server, self.name = server, name
         driver()
+        from cassandra import ConsistencyLevel
+        from cassandra.cluster import EXEC_PROFILE_DEFAULT
         from cassandra.policies import ConstantReconnectionPolicy
         self.session = server.connect(reconnection_policy=ConstantReconnectionPolicy(0.5, max_attempts=None)).connect()
+        self.session.get_execution_profile(EXEC_PROFILE_DEFAULT).consistency_level = ConsistencyLevel.QUORUM
 
     def url(self, **options) -> str:
         return self.server.url(self.name, **options)

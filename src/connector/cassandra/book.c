@@ -190,19 +190,29 @@ static int make_instance(struct cass_db *db, const struct mf_pipe_id *pipe, stru
                     args, 2, NULL, err);
 }
 
+static int cannot_make(struct cass_db *db, struct mf_error *err)
+{
+    mf_error_prefix(err, "making the bookkeeping keyspace \"midflight\" on %s", db->facts.host);
+    if (strcmp(err->code, "0x2100") == 0) {
+        mf_hint(err, "GRANT CREATE ON ALL KEYSPACES TO %s; GRANT ALL ON KEYSPACE midflight TO %s", db->facts.user,
+                db->facts.user);
+    }
+    return -1;
+}
+
+int cass_book(struct cass_db *db, struct mf_error *err)
+{
+    bool there = false;
+    return has_book(db, &there, err) < 0 || (!there && make_book(db, err) < 0) ? cannot_make(db, err) : 0;
+}
+
 int cass_prepare(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
     struct cass_db *db = cass_db_of(base);
-    bool there = false;
-    if (has_book(db, &there, err) < 0 || (!there && make_book(db, err) < 0) || make_instance(db, pipe, err) < 0) {
-        mf_error_prefix(err, "making the bookkeeping keyspace \"midflight\" on %s", db->facts.host);
-        if (strcmp(err->code, "0x2100") == 0) {
-            mf_hint(err, "GRANT CREATE ON ALL KEYSPACES TO %s; GRANT ALL ON KEYSPACE midflight TO %s", db->facts.user,
-                    db->facts.user);
-        }
+    if (cass_book(db, err) < 0) {
         return -1;
     }
-    return 0;
+    return make_instance(db, pipe, err) < 0 ? cannot_make(db, err) : 0;
 }
 
 /* ---- the checkpoint ---- */
@@ -250,10 +260,13 @@ static int need_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct 
     if (cass_scope(db, pipe, ret, &there, err) < 0) {
         return -1;
     }
-    return there ? 0
-                 : mf_fail(err, MF_FATAL, "MFNOBOOK",
-                           "the keyspace midflight has nothing of this migration (%s) any more: somebody removed it",
-                           pipe->migration);
+    if (there) {
+        return 0;
+    }
+    mf_fail(err, MF_FATAL, "MFNOBOOK",
+            "the keyspace midflight has nothing of this migration (%s) any more: somebody removed it", pipe->migration);
+    mf_hint(err, "it said which rows were left out, and how far the others are: midflight cancel, and begin again");
+    return -1;
 }
 
 int cass_checkpoint_write(struct cass_db *db, const struct mf_pipe_id *pipe, const struct mf_position *p,

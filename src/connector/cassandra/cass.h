@@ -83,6 +83,8 @@ struct cass_scope {
 int cass_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct cass_scope *ret, bool *ret_there,
                struct mf_error *err);
 #define CASS_SCOPE "migration = ? AND direction = ? AND instance = ?"
+/* The keyspace and its tables, with nothing of any migration. */
+int cass_book(struct cass_db *db, struct mf_error *err);
 int cass_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err);
 int cass_checkpoint(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err);
 /* One that is there and further stays: whoever begins a window with an older one is told (window_begin). */

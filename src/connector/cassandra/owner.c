@@ -201,7 +201,8 @@ int cass_run_lock(struct mf_db *base, const struct mf_pipe_id *pipe, int wait_ms
         int rc = take(db, l, false, who, sizeof who, err);
         if (rc < 0 && cass_no_book(err)) {
             mf_error_clear(err);
-            rc = cass_prepare(base, pipe, err) == 0 ? 1 : -1; /* the first of all asks before anything is made */
+            /* The first of all asks before anything is made. What a migration that has begun had there is not made anew. */
+            rc = cass_book(db, err) == 0 ? 1 : -1;
         }
         if (rc < 0) {
             free_lock(l);
