@@ -275,6 +275,8 @@ void cql_op_end(struct mf_cql *c, struct cql_op *op, struct cql_reply *r);
 /* The same with an error; what it failed with before is added to its text. */
 void cql_op_fail(struct mf_cql *c, struct cql_op *op, const struct mf_error *err);
 /* Something went wrong with one of its flights, which it has no more: another try, or the end. */
+/* There are nodes it was not sent to yet, beside the one that has just answered. */
+bool cql_op_others(const struct mf_cql *c, const struct cql_op *op);
 void cql_op_trouble(struct mf_cql *c, struct cql_op *op, struct cql_node *node, struct cql_trouble t,
                     const struct mf_error *err);
 /* An answer from the server, for a flight that it has no more. */

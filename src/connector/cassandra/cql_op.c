@@ -184,6 +184,11 @@ static void remember(struct cql_op *op, const struct mf_error *err)
     *op->last = *err;
 }
 
+bool cql_op_others(const struct mf_cql *c, const struct cql_op *op)
+{
+    return op->ntried + 1 < c->count.nodes_up && op->ntried < MF_ARRAY_LEN(op->tried);
+}
+
 void cql_op_trouble(struct mf_cql *c, struct cql_op *op, struct cql_node *node, struct cql_trouble t,
                     const struct mf_error *err)
 {
@@ -246,8 +251,8 @@ static void server_error(struct mf_cql *c, struct cql_op *op, struct cql_conn *c
     c->count.overloaded += a.error.code == CQL_E_OVERLOADED;
     cql_request_error(&a.error, op->nitems > 0, &err);
     /* A node that was away may not know the table yet: before it is said to be missing, the others are asked. */
-    bool ask_others = op->opcode == CQL_PREPARE && !op->only_node && !op->via && cql_schema_behind(&err) &&
-                      op->ntried + 1 < c->count.nodes_up && op->ntried < MF_ARRAY_LEN(op->tried);
+    bool ask_others =
+        op->opcode == CQL_PREPARE && !op->only_node && !op->via && cql_schema_behind(&err) && cql_op_others(c, op);
     cql_op_trouble(c, op, conn->node,
                    (struct cql_trouble){.kind = ask_others ? CQL_T_BEHIND : CQL_T_SERVER, .error = &a.error}, &err);
 }

@@ -204,8 +204,8 @@ static void taught(struct mf_cql *c, struct cql_op *op, struct cql_reply *r)
     mf_cql_answer_free(&r->pub);
     struct cql_op *waiting;
     while ((waiting = cql_list_pop(&g->waiting))) {
-        if (why && cql_schema_behind(why)) {
-            waiting->unprepared--; /* the retries bound it */
+        if (why && cql_schema_behind(why) && cql_op_others(c, waiting)) {
+            waiting->unprepared--;
             cql_op_trouble(c, waiting, n, (struct cql_trouble){.kind = CQL_T_BEHIND}, why);
         } else if (why && why->cls != MF_RETRY) {
             cql_op_fail(c, waiting, why);
