@@ -10,12 +10,15 @@ driver, while pgbench commits 1,000 transactions of one change a second.
 """
 from __future__ import annotations
 
+import json
 import os
+import statistics
 import subprocess
 import sys
 import threading
 import time
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import psycopg2
@@ -52,6 +55,7 @@ class Bulk:
         self.stage, self.source, self.arguments = stage, source, arguments
         self.total = arguments.accounts + arguments.orders
         self.peaks: list[float] = []
+        self.alone: list[float] = []
         self.cpu: dict[str, list[float]] = {}
         self.files = self._export()
         self.go = stage.dir / "gocql_batches"
@@ -119,6 +123,7 @@ class Bulk:
         peak = Peak(m)
         rate = self.timed("midflight", copied)
         self.peaks.append(peak.stop())
+        self.alone.append(self.total / copying(m))
         self.judge()
         m.call("cancel", timeout=120)
         return rate
@@ -132,6 +137,13 @@ class Bulk:
         wanted = {tuple(r) for r in self.stage.target.cql(COLUMNS, ["asked"])}
         self.stage.target.cql("DROP KEYSPACE asked")
         assert there == wanted, f"midflight made other tables than the drivers are given: {there ^ wanted}"
+
+
+def copying(m) -> float:
+    """Seconds from the first chunk's beginning to the last one's end, by the run's own log."""
+    lines = [json.loads(line) for line in m.log_text().splitlines() if line.startswith("{")]
+    begun, ended = (next(line["time"] for line in lines if line["message"].startswith(what)) for what in ("copy: rows", "copied "))
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()
 
 
 class Peak:
@@ -265,17 +277,19 @@ def main() -> int:
         report.versions(**stage.versions(), python_driver=version(), gocql="2.1.2")
         if "bulk" in a.parts:
             bulk = Bulk(stage, source, a)
-            several = f"python, {a.processes} processes"
-            contenders = {"midflight": bulk.midflight, "python, 1 process": lambda: bulk.inserts("python, 1 process", 1),
+            several = f"python-{a.processes}"
+            contenders = {"midflight": bulk.midflight, "python-1": lambda: bulk.inserts("python-1", 1),
                           several: lambda: bulk.inserts(several, a.processes), "gocql": bulk.batches}
             if a.warm:
                 log("warming up")
                 in_turns(contenders, a.warm, a.only)
                 bulk.cpu.clear()
+                bulk.alone.clear()
             report.add("bulk", in_turns(contenders, a.runs, a.only), unit="rows/s", smaller_is_better=False, rows=bulk.total,
                        aim="3 × python, 1 × gocql")
             report.figure("processors that the server took meanwhile", **{k: sum(v) / len(v) for k, v in bulk.cpu.items()})
             if bulk.peaks:
+                report.figure("midflight without its start and end", **{"median rows/s": statistics.median(bulk.alone)})
                 report.figure("memory", peak_mib_copy=max(bulk.peaks) / 2**20, bound_mib=BOUND >> 20)
         if "live" in a.parts:
             live(stage, source, a, report)
