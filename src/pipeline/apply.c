@@ -320,8 +320,10 @@ static void left_out(struct mf_apply *a)
 /* The barrier may be another than the one the window ended at: then what ended it says nothing about this one. */
 static void judge_barrier(struct mf_apply *a)
 {
-    /* A crash may have taken from the spool what the replica has: where stamps count, the source must have sent it again, or that of this place is not known. */
-    bool known = !a->o.replica->connector->last_write_wins || mf_spool_reader_seen(a->reader) >= a->applied.order;
+    /* A crash may have taken from the spool what the replica has: where stamps count, the source must have sent it again, or that of this place is not known. What
+     * comes next, behind the barrier, is behind all of that as well. */
+    bool known = !a->o.replica->connector->last_write_wins || a->w.blocked_by ||
+                 mf_spool_reader_seen(a->reader) >= a->applied.order;
     pthread_mutex_lock(&a->mu);
     a->reached = a->seen_to;
     mf_apply_note_stamp(a);
