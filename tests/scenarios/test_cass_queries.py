@@ -1,7 +1,9 @@
 """One table of PostgreSQL as several query tables of Cassandra, each with a partition of its own."""
 from harness.casscompare import compare_rows, rows_of
+from harness.cassrun import begin
 from harness.servers import wait_for
-from test_cass_migration import ORDERS, begin, into  # noqa: F401
+
+from test_cass_migration import ORDERS
 
 MAP = [{"table": "public.orders", "to": "orders_by_customer", "partition": ["customer"], "clustering": ["id"],
         "columns": [{"name": "customer"}, {"name": "id"}, {"name": "total", "as": "amount"}, {"name": "note"}]},
@@ -21,7 +23,7 @@ def same(source, there) -> str:
     return "".join(f"{name}: {v}" for name, v in (("by customer", by_customer), ("by id", by_id)) if not v.equal)
 
 
-def test_query_tables_follow(source, migration, into):  # noqa: F811
+def test_query_tables_follow(source, migration, into):
     there = into()
     source.execute(ORDERS.format(rows=1500))
     m = begin(migration, source, there, map=MAP)
