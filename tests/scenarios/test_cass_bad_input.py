@@ -222,7 +222,7 @@ def test_held_up_for_longer_than_the_right_to_run_lasts(source, into, migration,
         assert "somewhere" in m.log_text() or "right to run" in m.log_text(), m.tail()
         there.execute("DELETE FROM midflight.run_lock WHERE migration = %s", (there.name[-30:],))
         m.start()
-        m.wait_phase_again("synced")  # what is read first may be of the run before
+        m.wait(lambda s: s["running"] and s["phase"] == "synced", 120, "synced")  # what is read first may be of the run before
         writes_more(ledger)
     judge(source, there, ledger, BULK)
     assert m.call("verify", "--json").json["rows_differing"] == 0
