@@ -152,7 +152,7 @@ void mf_result_diverged(struct mf_window_result *r, const struct mf_table *t, co
 
 static bool grow_missing(struct mf_window_result *r)
 {
-    size_t cap = r->cap ? r->cap * 2 : 64;
+    size_t cap = r->cap ? r->cap * 2 : 8;
     struct mf_missing *more = mf_alloc_array(r->arena, cap, sizeof *more);
     if (!more) {
         return false;

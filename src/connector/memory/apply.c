@@ -155,41 +155,7 @@ static bool apart(const struct mem_step *s, const struct mf_value *row, const ch
 
 int mem_report_missing(struct mem_step *s, const struct mf_row *new_row, struct mf_error *err)
 {
-    struct mf_window_result *r = s->result;
-    if (mem_broken(s->a->conn.server, "skip-reread")) {
-        return 0;
-    }
-    if (!r) {
-        return mf_fail(err, MF_FATAL, "MFCALL", "a fuzzy window needs a result");
-    }
-    if (r->nmissing == r->cap) {
-        size_t cap = r->cap ? r->cap * 2 : 8;
-        struct mf_missing *m = mf_alloc_array(r->arena, cap, sizeof *m);
-        if (!m) {
-            r->missing_lost = true;
-            return 0;
-        }
-        if (r->nmissing) {
-            memcpy(m, r->missing, r->nmissing * sizeof *m);
-        }
-        r->missing = m;
-        r->cap = cap;
-    }
-    struct mf_value *v = mf_alloc_array(r->arena, new_row->n, sizeof *v);
-    for (uint16_t i = 0; v && i < new_row->n; i++) {
-        v[i] = (struct mf_value){.kind = MF_UNCHANGED};
-        if (s->shape->columns[i].in_key) {
-            v[i] = new_row->values[i];
-            v[i].data = mf_memdup_a(r->arena, v[i].data ? v[i].data : "", v[i].len);
-            v = v[i].data ? v : NULL;
-        }
-    }
-    if (!v) {
-        r->missing_lost = true;
-        return 0;
-    }
-    r->missing[r->nmissing++] = (struct mf_missing){.table = s->shape, .key = {.n = new_row->n, .values = v}};
-    return 0;
+    return mem_broken(s->a->conn.server, "skip-reread") ? 0 : mf_result_missing(s->result, s->shape, new_row, err);
 }
 
 static int put(struct mem_step *s, struct mf_error *err)
