@@ -130,20 +130,21 @@ static int has_book(struct cass_db *db, bool *ret, struct mf_error *err)
 
 /* ---- the instance ---- */
 
-static int read_instance(struct cass_db *db, const char *migration, char ret[24], struct mf_error *err)
+int cass_kept(struct cass_db *db, const char *migration, const char *kind, const char *object, char *ret, size_t n,
+              struct mf_error *err)
 {
     MF_CLEANUP_CQL_ANSWER struct mf_cql_answer *a = NULL;
     const struct cql_bytes *cells;
-    const char *args[] = {migration};
+    const char *args[] = {migration, kind, object};
     ret[0] = '\0';
     if (cass_ask(db, CASS_SERIAL,
-                 "SELECT value FROM midflight.settings WHERE migration = ? AND kind = 'instance' AND object = ''", args,
-                 1, &a, err) < 0) {
+                 "SELECT value FROM midflight.settings WHERE migration = ? AND kind = ? AND object = ?", args, 3, &a,
+                 err) < 0) {
         return cass_no_book(err) ? (mf_error_clear(err), 0) : -1;
     }
     int rc = cass_first(a, &cells, err);
     if (rc == 1) {
-        cass_cell_text(a, cells, 0, ret, 24);
+        cass_cell_text(a, cells, 0, ret, n);
     }
     return rc < 0 ? -1 : 0;
 }
@@ -156,7 +157,7 @@ int cass_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct cass_sc
     bool known = db->instance[0] && strcmp(db->instance_of, pipe->migration) == 0;
     mf_strlcpy(ret->instance, known ? db->instance : "", sizeof ret->instance);
     pthread_mutex_unlock(&db->lock);
-    if (!known && read_instance(db, pipe->migration, ret->instance, err) < 0) {
+    if (!known && cass_kept(db, pipe->migration, "instance", "", ret->instance, sizeof ret->instance, err) < 0) {
         return -1;
     }
     if (!known && ret->instance[0]) {
@@ -254,7 +255,7 @@ int cass_checkpoint(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf
     return 0;
 }
 
-static int need_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct cass_scope *ret, struct mf_error *err)
+int cass_need_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct cass_scope *ret, struct mf_error *err)
 {
     bool there = false;
     if (cass_scope(db, pipe, ret, &there, err) < 0) {
@@ -274,7 +275,7 @@ int cass_checkpoint_write(struct cass_db *db, const struct mf_pipe_id *pipe, con
 {
     char order[CASS_NUMBER], stamp[CASS_NUMBER];
     struct cass_scope s;
-    if (need_scope(db, pipe, &s, err) < 0) {
+    if (cass_need_scope(db, pipe, &s, err) < 0) {
         return -1;
     }
     snprintf(order, sizeof order, "%" PRIu64, p->order);
@@ -293,7 +294,7 @@ int cass_chunk_write(struct cass_db *db, const struct mf_pipe_id *pipe, const st
 {
     char id[CASS_NUMBER], ordinal[CASS_NUMBER], rows[CASS_NUMBER], bytes[CASS_NUMBER], order[CASS_NUMBER];
     struct cass_scope s;
-    if (need_scope(db, pipe, &s, err) < 0) {
+    if (cass_need_scope(db, pipe, &s, err) < 0) {
         return -1;
     }
     snprintf(order, sizeof order, "%" PRIu64, d->after.order);
@@ -354,7 +355,7 @@ int cass_chunks_forget(struct cass_db *db, const struct mf_pipe_id *pipe, uint32
 {
     char id[CASS_NUMBER];
     struct cass_scope s;
-    if (need_scope(db, pipe, &s, err) < 0) {
+    if (cass_need_scope(db, pipe, &s, err) < 0) {
         return -1;
     }
     const char *args[] = {s.args[0], s.args[1], s.args[2], cass_i64(table_id, id)};

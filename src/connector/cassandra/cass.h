@@ -82,6 +82,11 @@ struct cass_scope {
 };
 int cass_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct cass_scope *ret, bool *ret_there,
                struct mf_error *err);
+/* The same where there must be one: MF_FATAL MFNOBOOK. */
+int cass_need_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct cass_scope *ret, struct mf_error *err);
+/* A setting, read at the serial level; "" where it is not there, nor the books. */
+int cass_kept(struct cass_db *db, const char *migration, const char *kind, const char *object, char *ret, size_t n,
+              struct mf_error *err);
 #define CASS_SCOPE "migration = ? AND direction = ? AND instance = ?"
 /* The keyspace and its tables, with nothing of any migration. */
 int cass_book(struct cass_db *db, struct mf_error *err);

@@ -30,24 +30,6 @@
 
 /* ---- owner ---- */
 
-static int read_owner(struct cass_db *db, const char *migration, char *ret, size_t n, struct mf_error *err)
-{
-    MF_CLEANUP_CQL_ANSWER struct mf_cql_answer *a = NULL;
-    const struct cql_bytes *cells;
-    const char *args[] = {migration};
-    ret[0] = '\0';
-    if (cass_ask(db, CASS_SERIAL,
-                 "SELECT value FROM midflight.settings WHERE migration = ? AND kind = 'owner' AND object = 'state'",
-                 args, 1, &a, err) < 0) {
-        return cass_no_book(err) ? (mf_error_clear(err), 0) : -1;
-    }
-    int rc = cass_first(a, &cells, err);
-    if (rc == 1) {
-        cass_cell_text(a, cells, 0, ret, n);
-    }
-    return rc < 0 ? -1 : 0;
-}
-
 static int write_owner(struct cass_db *db, const char *migration, const char *claim, const char *theirs,
                        struct mf_error *err)
 {
@@ -68,7 +50,7 @@ int cass_owner(struct mf_db *base, const struct mf_pipe_id *pipe, const char *cl
     struct cass_db *db = cass_db_of(base);
     char theirs[4096];
     for (int i = 0; i < TRIES; i++) {
-        if (read_owner(db, pipe->migration, theirs, sizeof theirs, err) < 0) {
+        if (cass_kept(db, pipe->migration, "owner", "state", theirs, sizeof theirs, err) < 0) {
             return -1;
         }
         size_t word = strcspn(theirs, " ");

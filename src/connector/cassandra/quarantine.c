@@ -24,15 +24,6 @@ static int64_t number_of(const char *key, size_t n)
     return (int64_t)(XXH3_64bits(key, n) >> 1);
 }
 
-static int need_scope(struct cass_db *db, const struct mf_pipe_id *pipe, struct cass_scope *ret, struct mf_error *err)
-{
-    bool there = false;
-    if (cass_scope(db, pipe, ret, &there, err) < 0) {
-        return -1;
-    }
-    return there ? 0 : mf_fail(err, MF_FATAL, "MFNOBOOK", "the keyspace midflight has nothing of this migration");
-}
-
 static int put(struct cass_db *db, const struct cass_scope *s, const struct mf_quarantined *q, const char *row,
                int64_t stamp, struct mf_error *err)
 {
@@ -65,7 +56,7 @@ int cass_quarantine_put(struct cass_db *db, const struct mf_pipe_id *pipe, const
 {
     static const char without[] = "{\"midflight\": \"too large\"}";
     struct cass_scope s;
-    if (need_scope(db, pipe, &s, err) < 0) {
+    if (cass_need_scope(db, pipe, &s, err) < 0) {
         return -1;
     }
     pthread_mutex_lock(&db->lock);
@@ -89,7 +80,7 @@ int cass_quarantine_has(struct cass_db *db, const struct mf_pipe_id *pipe, const
     char id[CASS_NUMBER];
     struct cass_scope s;
     mf_put_key_text(&key, t, row);
-    if (need_scope(db, pipe, &s, err) < 0) {
+    if (cass_need_scope(db, pipe, &s, err) < 0) {
         return -1;
     }
     const char *args[] = {s.args[0], s.args[1], s.args[2],
@@ -122,7 +113,7 @@ int cass_quarantine_forget(struct cass_db *db, const struct mf_pipe_id *pipe, co
     MF_CLEANUP_BUF struct mf_buf key = {.max = KEY_MAX};
     struct cass_scope s;
     mf_put_key_text(&key, t, row);
-    return need_scope(db, pipe, &s, err) < 0 ||
+    return cass_need_scope(db, pipe, &s, err) < 0 ||
                    forget(db, &s, t->schema, t->name, number_of(mf_buf_str(&key), key.len), stamp - 1, err) < 0
                ? -1
                : 0;
@@ -133,7 +124,7 @@ int cass_quarantine_forget_table(struct cass_db *db, const struct mf_pipe_id *pi
 {
     char at[CASS_NUMBER];
     struct cass_scope s;
-    if (need_scope(db, pipe, &s, err) < 0) {
+    if (cass_need_scope(db, pipe, &s, err) < 0) {
         return -1;
     }
     const char *args[] = {cass_i64(stamp - 1, at), s.args[0], s.args[1], s.args[2], schema, table};
@@ -238,7 +229,7 @@ int cass_quarantine_drop(struct mf_db *base, const struct mf_pipe_id *pipe, int6
     struct cass_db *db = cass_db_of(base);
     struct wanted w = {.id = id};
     struct cass_scope s;
-    if (need_scope(db, pipe, &s, err) < 0 ||
+    if (cass_need_scope(db, pipe, &s, err) < 0 ||
         cass_each(db,
                   "SELECT schema_name, table_name, id, writetime(reason) FROM midflight.quarantine WHERE " CASS_SCOPE,
                   s.args, 3, look_for, &w, err) < 0) {
