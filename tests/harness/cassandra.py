@@ -32,10 +32,11 @@ from urllib.parse import quote, urlencode
 
 import yaml
 
+from harness.packages import packages
 from harness.servers import PASSWORD, _own, _user_arguments, cache_dir, is_alive, throw_away, wait_for
 
 VERSION = "5.0.6"
-PYTHON_PACKAGES = ["cassandra-driver==3.30.1", "lz4==4.4.5"]
+PYTHON_PACKAGES = ("cassandra-driver==3.30.1", "lz4==4.4.5")
 ADMIN, APP = "admin", "app"  # with auth=True; both have PASSWORD; APP has no rights until a test grants some
 STORE_PASSWORD = "of-the-key-store"
 
@@ -130,14 +131,9 @@ def jars() -> Path:
 
 def driver():
     """The Python driver's package, as `import cassandra` gives it; fetched when it is not there yet. Its modules are imported as usual afterwards."""
-    home = cache_dir() / "cassandra" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    with _made_once(home, " ".join(PYTHON_PACKAGES)) as wanted:
-        if wanted:
-            shutil.rmtree(home / "packages", ignore_errors=True)
-            _fetch([sys.executable, "-m", "pip", "install", "-q", "--no-input", "--root-user-action=ignore", "--target", str(home / "packages"),
-                    *PYTHON_PACKAGES], "the Cassandra driver", home)
-    if str(home / "packages") not in sys.path:
-        sys.path.append(str(home / "packages"))
+    home = packages(f"cassandra-python{sys.version_info.major}.{sys.version_info.minor}", PYTHON_PACKAGES)
+    if str(home) not in sys.path:
+        sys.path.append(str(home))
     return importlib.import_module("cassandra")
 
 
