@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/by_id.h"
 #include "change/bookkeeping.h"
 #include "pipeline/capture.h"
 #include "spool/txnbuf.h"
@@ -33,8 +34,7 @@ struct mf_capture {
     struct mf_capture_options o;
     /* Everything but `stats` belongs to the capture thread. */
     struct mf_stream *stream;
-    struct cap_rel **rels; /* open addressing by table id */
-    size_t nrels, rels_cap;
+    struct mf_by_id rels; /* struct cap_rel, by table id */
     struct cap_rel *last_rel;
     struct mf_txnpool *pool;
     struct cap_txn *open, *spare;

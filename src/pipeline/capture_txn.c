@@ -16,34 +16,8 @@
 
 /* ---- relations ---- */
 
-static struct cap_rel **slot(struct mf_capture *c, uint32_t id)
-{
-    size_t i = (id * UINT32_C(2654435761)) & (c->rels_cap - 1);
-    while (c->rels[i] && c->rels[i]->table->id != id) {
-        i = (i + 1) & (c->rels_cap - 1);
-    }
-    return &c->rels[i];
-}
-
-static void grow(struct mf_capture *c)
-{
-    struct cap_rel **old = c->rels;
-    size_t n = c->rels_cap;
-    c->rels_cap = n ? n * 2 : 256;
-    c->rels = mf_xcalloc(c->rels_cap, sizeof(*c->rels));
-    for (size_t i = 0; i < n; i++) {
-        if (old[i]) {
-            *slot(c, old[i]->table->id) = old[i];
-        }
-    }
-    free(old);
-}
-
 int mf_capture_relation(struct mf_capture *c, const struct mf_table *t, struct cap_rel **ret, struct mf_error *err)
 {
-    if ((c->nrels + 1) * 2 > c->rels_cap) {
-        grow(c);
-    }
     struct mf_arena arena;
     mf_arena_init(&arena, REL_MEMORY);
     struct mf_table *copy = mf_table_copy(&arena, t);
@@ -51,16 +25,16 @@ int mf_capture_relation(struct mf_capture *c, const struct mf_table *t, struct c
         mf_arena_free(&arena);
         return mf_fail(err, MF_FATAL, "MFMEM", "the shape of table %s.%s is too large", t->schema, t->name);
     }
-    struct cap_rel **at = slot(c, t->id);
-    if (!*at) {
-        *at = mf_xcalloc(1, sizeof(**at));
-        c->nrels++;
+    struct cap_rel *r = mf_by_id_find(&c->rels, t->id);
+    if (!r) {
+        r = mf_xcalloc(1, sizeof *r);
+        mf_by_id_put(&c->rels, t->id, r);
     } else {
-        mf_arena_free(&(*at)->arena);
+        mf_arena_free(&r->arena);
     }
-    **at = (struct cap_rel){.arena = arena, .table = copy, .book = mf_bookkeeping(copy)};
+    *r = (struct cap_rel){.arena = arena, .table = copy, .book = mf_bookkeeping(copy)};
     if (ret) {
-        *ret = *at;
+        *ret = r;
     }
     return 0;
 }
@@ -71,7 +45,7 @@ static int find_relation(struct mf_capture *c, const struct mf_table *t, struct 
         *ret = c->last_rel;
         return 0;
     }
-    struct cap_rel *r = c->rels_cap ? *slot(c, t->id) : NULL;
+    struct cap_rel *r = mf_by_id_find(&c->rels, t->id);
     if (!r && mf_capture_relation(c, t, &r, err) < 0) {
         return -1;
     }
@@ -151,13 +125,14 @@ void mf_capture_txn_free(struct mf_capture *c)
         free(t);
     }
     mf_txnpool_free(c->pool);
-    for (size_t i = 0; i < c->rels_cap; i++) {
-        if (c->rels[i]) {
-            mf_arena_free(&c->rels[i]->arena);
-            free(c->rels[i]);
+    for (size_t i = 0; i < c->rels.cap; i++) {
+        struct cap_rel *r = c->rels.slots[i].p;
+        if (r) {
+            mf_arena_free(&r->arena);
+            free(r);
         }
     }
-    free(c->rels);
+    mf_by_id_free(&c->rels);
     mf_buf_free(&c->enc);
 }
 
@@ -299,9 +274,10 @@ struct wrong {
 static const struct mf_table *by_number(void *ctx, uint32_t rel)
 {
     struct mf_capture *c = ctx;
-    for (size_t i = 0; i < c->rels_cap; i++) {
-        if (c->rels[i] && c->rels[i]->numbered && c->rels[i]->rel == rel) {
-            return c->rels[i]->table;
+    for (size_t i = 0; i < c->rels.cap; i++) {
+        const struct cap_rel *r = c->rels.slots[i].p;
+        if (r && r->numbered && r->rel == rel) {
+            return r->table;
         }
     }
     return NULL;

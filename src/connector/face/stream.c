@@ -6,6 +6,7 @@
  * map notices, or it is one that nobody asks for any more. */
 #include "connector/face/internal.h"
 
+#include "base/by_id.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -25,8 +26,7 @@ struct face_stream {
     struct mf_catalog catalog; /* the real one */
     struct mf_arena types_arena;
     struct mf_type **types;
-    struct relation **rels; /* by table id: open addressing, a power of two */
-    size_t nrels, cap;
+    struct mf_by_id rels; /* struct relation, by table id */
     struct mf_arena item; /* of the item handed out last */
 };
 
@@ -83,10 +83,10 @@ void face_stream_close(struct mf_stream *base)
     if (st->own) {
         own_ops(st)->stream_close(st->own);
     }
-    for (size_t i = 0; i < st->cap; i++) {
-        relation_free(st->rels[i]);
+    for (size_t i = 0; i < st->rels.cap; i++) {
+        relation_free(st->rels.slots[i].p);
     }
-    free(st->rels);
+    mf_by_id_free(&st->rels);
     mf_catalog_free(&st->catalog);
     mf_arena_free(&st->types_arena);
     mf_arena_free(&st->item);
@@ -118,29 +118,6 @@ int face_stream_leave(struct mf_stream *base, struct mf_error *err)
 }
 
 /* ---- relations ---- */
-
-static struct relation **slot(struct face_stream *st, uint32_t id)
-{
-    size_t i = (id * UINT32_C(2654435761)) & (st->cap - 1);
-    while (st->rels[i] && st->rels[i]->own->id != id) {
-        i = (i + 1) & (st->cap - 1);
-    }
-    return &st->rels[i];
-}
-
-static void grow(struct face_stream *st)
-{
-    struct relation **old = st->rels;
-    size_t n = st->cap;
-    st->cap = n ? n * 2 : 64;
-    st->rels = mf_xcalloc(st->cap, sizeof(struct relation *));
-    for (size_t i = 0; i < n; i++) {
-        if (old[i]) {
-            *slot(st, old[i]->own->id) = old[i];
-        }
-    }
-    free(old);
-}
 
 /* The catalogue's column for one of the stream; -1: none, or of another type. */
 static int explained(const struct mf_table *known, const struct mf_column *c)
@@ -189,10 +166,7 @@ static int learn(struct face_stream *st, const struct mf_table *own, struct rela
 {
     bool whole = false;
     const struct mf_table *known = NULL;
-    if ((st->nrels + 1) * 2 > st->cap) {
-        grow(st);
-    }
-    if (st->nrels >= MAX_SHAPES) {
+    if (st->rels.n >= MAX_SHAPES) {
         return face_no_memory(err, "the stream tells of too many tables");
     }
     bool book = face_is_book(own->schema);
@@ -209,16 +183,14 @@ static int learn(struct face_stream *st, const struct mf_table *own, struct rela
         relation_free(r);
         return face_no_memory(err, "the shape of a table is too large");
     }
-    struct relation **at = slot(st, own->id);
-    st->nrels += *at == NULL;
-    relation_free(*at);
-    *at = *ret = r;
+    relation_free(mf_by_id_put(&st->rels, own->id, r));
+    *ret = r;
     return 0;
 }
 
 static int find(struct face_stream *st, const struct mf_table *own, struct relation **ret, struct mf_error *err)
 {
-    *ret = st->cap ? *slot(st, own->id) : NULL;
+    *ret = mf_by_id_find(&st->rels, own->id);
     return *ret ? 0 : learn(st, own, ret, err);
 }
 

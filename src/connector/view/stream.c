@@ -5,6 +5,7 @@
  * of it: MFSHAPE. */
 #include "connector/view/internal.h"
 
+#include "base/by_id.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -17,7 +18,6 @@
 /* A table of the source as the stream told of it last. */
 struct relation {
     struct mf_arena arena;
-    uint32_t id;
     enum { PASSES, LEFT_OUT, SHOWN } how;
     uint16_t n;              /* SHOWN: its query tables */
     struct view_rows *shown; /* t is what is announced: without `made`, which is ours alone */
@@ -27,9 +27,8 @@ struct view_stream {
     struct mf_stream base;
     struct mf_stream *own;
     struct mf_catalog catalog; /* the real one */
-    struct relation **rels;    /* by table id: open addressing, a power of two */
-    size_t nrels, cap;
-    struct mf_arena item; /* of what is handed out */
+    struct mf_by_id rels;      /* struct relation, by table id */
+    struct mf_arena item;      /* of what is handed out */
     struct mf_item *items;
     size_t nitems, at, items_cap;
 };
@@ -90,10 +89,10 @@ void view_stream_close(struct mf_stream *base)
     if (st->own) {
         own_ops(st)->stream_close(st->own);
     }
-    for (size_t i = 0; i < st->cap; i++) {
-        relation_free(st->rels[i]);
+    for (size_t i = 0; i < st->rels.cap; i++) {
+        relation_free(st->rels.slots[i].p);
     }
-    free(st->rels);
+    mf_by_id_free(&st->rels);
     free(st->items);
     mf_catalog_free(&st->catalog);
     mf_arena_free(&st->item);
@@ -133,29 +132,6 @@ int view_waits_end(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_sa
 }
 
 /* ---- relations ---- */
-
-static struct relation **slot(struct view_stream *st, uint32_t id)
-{
-    size_t i = (id * UINT32_C(2654435761)) & (st->cap - 1);
-    while (st->rels[i] && st->rels[i]->id != id) {
-        i = (i + 1) & (st->cap - 1);
-    }
-    return &st->rels[i];
-}
-
-static void grow(struct view_stream *st)
-{
-    struct relation **old = st->rels;
-    size_t n = st->cap;
-    st->cap = n ? n * 2 : 64;
-    st->rels = mf_xcalloc(st->cap, sizeof(struct relation *));
-    for (size_t i = 0; i < n; i++) {
-        if (old[i]) {
-            *slot(st, old[i]->id) = old[i];
-        }
-    }
-    free(old);
-}
 
 /* The catalogue's table, if it explains every column of the stream's. */
 static const struct mf_table *explained(const struct view_stream *st, const struct mf_table *t)
@@ -245,14 +221,10 @@ static int compile(struct view_stream *st, struct relation *r, const struct mf_t
 static int learn(struct view_stream *st, const struct mf_table *t, struct relation **ret, struct mf_error *err)
 {
     const struct view_db *v = view_of(st->base.db);
-    if ((st->nrels + 1) * 2 > st->cap) {
-        grow(st);
-    }
-    if (st->nrels >= MAX_SHAPES) {
+    if (st->rels.n >= MAX_SHAPES) {
         return view_no_memory(err, "the stream tells of too many tables");
     }
     struct relation *r = mf_xcalloc(1, sizeof *r);
-    r->id = t->id;
     mf_arena_init(&r->arena, SHAPE_BYTES);
     for (size_t i = 0; i < v->map->n && r->how != SHOWN; i++) {
         r->how = view_entry_of(&v->map->tables[i], t) ? SHOWN : PASSES;
@@ -264,16 +236,14 @@ static int learn(struct view_stream *st, const struct mf_table *t, struct relati
         relation_free(r);
         return -1;
     }
-    struct relation **at = slot(st, t->id);
-    st->nrels += *at == NULL;
-    relation_free(*at);
-    *at = *ret = r;
+    relation_free(mf_by_id_put(&st->rels, t->id, r));
+    *ret = r;
     return 0;
 }
 
 static int find(struct view_stream *st, const struct mf_table *t, struct relation **ret, struct mf_error *err)
 {
-    *ret = st->cap ? *slot(st, t->id) : NULL;
+    *ret = mf_by_id_find(&st->rels, t->id);
     return *ret ? 0 : learn(st, t, ret, err);
 }
 
