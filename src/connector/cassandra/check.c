@@ -97,12 +97,7 @@ static int check_durable(struct cass_check *k, struct mf_error *err)
         periodic = periodic || (k->nodes[i].up && strcmp(sync, "periodic") == 0);
     }
     if (r.there && !r.durable_writes) {
-        MF_CLEANUP_BUF struct mf_buf todo = {.max = 1024};
-        mf_buf_puts(&todo, "ALTER KEYSPACE ");
-        cass_put_ident(&todo, keyspace);
-        mf_buf_puts(&todo, " WITH durable_writes = true");
-        cass_say(k, MF_BLOCKER, "durable-writes", keyspace, mf_buf_str(&todo),
-                 "its writes are in no commit log: a node that dies has lost what it had acknowledged");
+        cass_say_not_durable(k, keyspace);
     }
     if (periodic && needed < 2) {
         cass_say(k, MF_BLOCKER, "commitlog-sync", keyspace,

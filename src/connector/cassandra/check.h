@@ -29,7 +29,8 @@ void cass_say(struct cass_check *k, enum mf_severity severity, const char *code,
 int cass_check_nodes(struct cass_check *k, struct mf_error *err);
 /* A setting of one node by its name in system_views.settings; "" where it is not told. In the arena. */
 int cass_setting(struct cass_check *k, uint32_t node, const char *name, const char **ret, struct mf_error *err);
-/* check_keyspaces.c: are they there, replicated as the consistency needs, and reachable */
+/* check_keyspaces.c: one whose durable_writes is off; are they there, replicated as the consistency needs, and reachable */
+void cass_say_not_durable(struct cass_check *k, const char *keyspace);
 int cass_check_keyspaces(struct cass_check *k, struct mf_error *err);
 /* check_rights.c */
 int cass_check_rights(struct cass_check *k, struct mf_error *err);

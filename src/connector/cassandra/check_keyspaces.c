@@ -9,6 +9,16 @@
 
 #define COPIES_BEST 3
 
+void cass_say_not_durable(struct cass_check *k, const char *keyspace)
+{
+    MF_CLEANUP_BUF struct mf_buf todo = {.max = 1024};
+    mf_buf_puts(&todo, "ALTER KEYSPACE ");
+    cass_put_ident(&todo, keyspace);
+    mf_buf_puts(&todo, " WITH durable_writes = true");
+    cass_say(k, MF_BLOCKER, "durable-writes", keyspace, mf_buf_str(&todo),
+             "its writes are in no commit log: a node that dies has lost what it had acknowledged");
+}
+
 /* ---- data centres ---- */
 
 /* Nodes of it, all or those that are up. */
@@ -169,12 +179,7 @@ static int check_keyspace(struct cass_check *k, const char *keyspace, struct mf_
     }
     put_alter(k, keyspace, &todo);
     if (!r.durable_writes) {
-        MF_CLEANUP_BUF struct mf_buf on = {.max = 1024};
-        mf_buf_puts(&on, "ALTER KEYSPACE ");
-        cass_put_ident(&on, keyspace);
-        mf_buf_puts(&on, " WITH durable_writes = true");
-        cass_say(k, MF_BLOCKER, "durable-writes", keyspace, mf_buf_str(&on),
-                 "its writes are in no commit log: a node that dies has lost what it had acknowledged");
+        cass_say_not_durable(k, keyspace);
     }
     check_strategy(k, keyspace, &r, mf_buf_str(&todo));
     for (size_t i = 0; i < r.ndcs; i++) {

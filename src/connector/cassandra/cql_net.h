@@ -274,9 +274,9 @@ static inline struct cql_op *cql_list_pop(struct cql_list *l)
 void cql_op_end(struct mf_cql *c, struct cql_op *op, struct cql_reply *r);
 /* The same with an error; what it failed with before is added to its text. */
 void cql_op_fail(struct mf_cql *c, struct cql_op *op, const struct mf_error *err);
-/* Something went wrong with one of its flights, which it has no more: another try, or the end. */
 /* There are nodes it was not sent to yet, beside the one that has just answered. */
 bool cql_op_others(const struct mf_cql *c, const struct cql_op *op);
+/* Something went wrong with one of its flights, which it has no more: another try, or the end. */
 void cql_op_trouble(struct mf_cql *c, struct cql_op *op, struct cql_node *node, struct cql_trouble t,
                     const struct mf_error *err);
 /* An answer from the server, for a flight that it has no more. */
@@ -308,6 +308,8 @@ void cql_inbox_put(struct mf_cql_inbox *in, struct cql_reply *r); /* and gives b
 
 /* Sends it, queues it, or lets it wait for a node. */
 void cql_route(struct mf_cql *c, struct cql_op *op);
+/* Each that is in the list now. */
+void cql_route_all(struct mf_cql *c, struct cql_list *list);
 /* Sends what the node's window has room for. */
 void cql_dispatch(struct mf_cql *c, struct cql_node *n);
 /* Sends it once more to another node, if there is one with room. */

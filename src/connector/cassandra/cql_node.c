@@ -84,16 +84,7 @@ void cql_node_ready(struct mf_cql *c, struct cql_node *n)
 /* What waits for a node that has no connection goes elsewhere. */
 static void empty_queue(struct mf_cql *c, struct cql_node *n)
 {
-    struct cql_list was = n->queue;
-    n->queue = (struct cql_list){0};
-    while (was.head) {
-        struct cql_op *op = was.head;
-        was.head = op->next;
-        op->list = NULL;
-        op->queued = NULL;
-        op->next = op->prev = NULL;
-        cql_route(c, op);
-    }
+    cql_route_all(c, &n->queue);
     cql_preparing_drop(c, n);
 }
 

@@ -256,14 +256,6 @@ void cql_unprepared(struct mf_cql *c, struct cql_op *op, struct cql_node *n, con
 void cql_preparing_drop(struct mf_cql *c, struct cql_node *n)
 {
     for (struct cql_preparing *g = n->preparing; g; g = g->next) {
-        struct cql_list was = g->waiting;
-        g->waiting = (struct cql_list){0};
-        while (was.head) {
-            struct cql_op *op = was.head;
-            was.head = op->next;
-            op->list = NULL;
-            op->next = op->prev = NULL;
-            cql_route(c, op);
-        }
+        cql_route_all(c, &g->waiting);
     }
 }

@@ -166,15 +166,22 @@ void cql_speculate(struct mf_cql *c, struct cql_op *op)
     cql_op_arm(c, op);
 }
 
-void cql_rehome(struct mf_cql *c)
+/* The list is empty before the first goes: who cannot go anywhere may come into it again. */
+void cql_route_all(struct mf_cql *c, struct cql_list *list)
 {
-    struct cql_list was = c->homeless;
-    c->homeless = (struct cql_list){0};
+    struct cql_list was = *list;
+    *list = (struct cql_list){0};
     while (was.head) {
         struct cql_op *op = was.head;
         was.head = op->next;
         op->list = NULL;
+        op->queued = NULL;
         op->next = op->prev = NULL;
         cql_route(c, op);
     }
+}
+
+void cql_rehome(struct mf_cql *c)
+{
+    cql_route_all(c, &c->homeless);
 }
