@@ -262,7 +262,8 @@ def test_a_node_is_replaced_by_another(ring, cql, tmp_path):
 def test_the_preferred_data_centre_is_asked(own_cassandra, cql, tmp_path):
     server = own_cassandra(datacenters=["north", "south"])
     # A data centre is one for CREATE KEYSPACE when the node that is asked has its nodes' tokens: a little after it takes them for up.
-    wait_for(lambda: all(peer[0] for node in server.nodes for peer in node.cql("SELECT tokens FROM system.peers_v2")), BOUND, "the nodes' tokens")
+    peers = lambda node: [row[0] for row in node.cql("SELECT tokens FROM system.peers_v2") if row[0]]
+    wait_for(lambda: all(len(peers(node)) == 1 for node in server.nodes), BOUND, "the nodes' tokens")
     server.cql("CREATE KEYSPACE two WITH replication = {'class': 'NetworkTopologyStrategy', 'north': 1, 'south': 1}")
     c = cql(server.url("two", local_dc="south"))
     c("schema", text=f"CREATE TABLE two.t {T}")
