@@ -231,6 +231,9 @@ enum mf_step mf_passes_one(struct mf_migration *m, int64_t *ret_found, struct mf
         return MF_STEP_FAILED;
     }
     mf_log(MF_INFO, "passes", "%" PRId64 " rows compared, %" PRId64 " carried back", s.rows_compared, s.rows_repaired);
+    if (s.rows_refused > 0 && mf_quarantine_guard(m, err) < 0) { /* refused since the guards of the rollback looked */
+        return MF_STEP_FAILED;
+    }
     *ret_found = s.rows_repaired + s.rows_left;
     return MF_STEP_MORE;
 }

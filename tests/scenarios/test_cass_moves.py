@@ -322,6 +322,28 @@ def test_a_row_that_the_source_refuses_does_not_stop_the_others(source, migratio
     m.call("verify")
 
 
+def test_a_row_that_is_refused_in_the_rollback_itself_stops_it(source, migration, into):
+    """Written after the last pass, so that the guards know nothing of it."""
+    there = into()
+    m = begin(migration, source, there, rows=50, reverse={**FAST["reverse"], "pause": "1h"})
+    source.execute("ALTER TABLE account ADD CONSTRAINT odd CHECK (owner <> 66)")
+    m.call("verify")
+    m.call("cutover")
+    m.wait(lambda s: s["passes"]["whole"] == 1, what="the first pass")
+    run, name = there.session.execute, f"{there.name}.account"
+    run(f"INSERT INTO {name} (id, owner, version, note) VALUES (901, 66, 1, 'refused')")
+    refused = m.call("rollback", expect=3)
+    assert "1 rows are in quarantine: the source does not have them" in refused.err, refused.err
+    assert m.status()["writes"] == "target"
+    run(f"UPDATE {name} SET owner = 65 WHERE id = 901")
+    m.call("rollback", expect=3)  # the guards: it is in quarantine until a pass has seen that it is mended
+    m.configure(reverse={"pause": "200ms"})
+    m.restart()
+    m.wait(lambda s: s["quarantine"]["rows"] == 0, what="an empty quarantine")
+    m.call("rollback")
+    assert rows_of_source(source)[901] == (65, 1, "refused")
+
+
 def test_frozen_it_is_compared_and_a_rollback_that_takes_too_long_changes_nothing(source, migration, into):
     there = into()
     m = begin(migration, source, there, rows=500)
