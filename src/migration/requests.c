@@ -368,7 +368,7 @@ int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool schedu
     if (mf_live_pipe(m)->by_pass && may_compare_back(m, err) < 0) {
         return -1;
     }
-    if (open_verify(m, r, err) < 0) {
+    if (mf_watch_now(m, err) < 0 || open_verify(m, r, err) < 0) {
         return -1;
     }
     int jobs = (int)(m->config->verify.jobs < MF_MAX_WORKERS ? m->config->verify.jobs : MF_MAX_WORKERS);

@@ -232,6 +232,12 @@ int mf_watch_step(struct mf_migration *m, bool busy, struct mf_error *err)
     return rc;
 }
 
+int mf_watch_now(struct mf_migration *m, struct mf_error *err)
+{
+    m->watch_due_us = 0;
+    return mf_watch_step(m, false, err);
+}
+
 int mf_watch_other(struct mf_migration *m, struct mf_error *err)
 {
     bool back = mf_writes_on_target(m);

@@ -52,6 +52,8 @@ void mf_table_list_add(struct mf_table_list *l, const struct mf_table *t);
 /* When it is due: looks, and acts by on_ddl. busy: somebody works with the tables; nothing is taken in or carried over now. -1: the run must
  * stop (what was committed before the change has been applied, as far as that went quickly). */
 int mf_watch_step(struct mf_migration *m, bool busy, struct mf_error *err);
+/* The same at once: whoever compares the sides next knows the tables as they are, not as they were some seconds ago. */
+int mf_watch_now(struct mf_migration *m, struct mf_error *err);
 /* Before and in a cutover or rollback: MF_ABANDONED MFGUARD when the other side would lack something. */
 int mf_watch_guard(struct mf_migration *m, struct mf_error *err);
 /* Before a cutover or rollback: what the side that will take writes does by itself (foreign keys that cascade) is known as it is now; nobody has watched
