@@ -70,6 +70,19 @@ static int read_timeout(struct evhttp_request *req, int64_t *ret_us, struct mf_e
     return rc;
 }
 
+/* False: the fence's thread ends, or has ended. It looks once more when it knows that it is to end, so that none is left with nobody. */
+static bool give(struct mf_api *api, struct mf_fence_call *c)
+{
+    MF_LOCK_SCOPE(&api->lock);
+    if (atomic_load(&api->stopping)) {
+        return false;
+    }
+    c->next = api->fence.arrived;
+    api->fence.arrived = c;
+    pthread_cond_signal(&api->fence.come);
+    return true;
+}
+
 void mf_fence_take(struct mf_api *api, struct evhttp_request *req)
 {
     struct evhttp_connection *conn = evhttp_request_get_connection(req);
@@ -79,7 +92,7 @@ void mf_fence_take(struct mf_api *api, struct evhttp_request *req)
         mf_api_send_error(api, req, 400, &err);
         return;
     }
-    if (api->nfences == MF_API_FENCES || atomic_load(&api->stopping)) {
+    if (api->nfences == MF_API_FENCES) {
         mf_fail(&err, MF_RETRY, "MFBUSY", "too many fences are waiting");
         mf_api_send_error(api, req, 503, &err);
         return;
@@ -89,14 +102,15 @@ void mf_fence_take(struct mf_api *api, struct evhttp_request *req)
     c->req = req;
     c->came_us = mf_now_us();
     c->until_us = c->came_us + timeout_us;
+    if (!give(api, c)) {
+        free(c);
+        mf_fail(&err, MF_RETRY, "MFSTOP", "the run is stopping");
+        mf_api_send_error(api, req, 503, &err);
+        return;
+    }
     api->nfences++;
     evhttp_connection_set_closecb(conn, client_gone, c);
     bufferevent_set_timeouts(evhttp_connection_get_bufferevent(conn), NULL, NULL);
-    pthread_mutex_lock(&api->lock);
-    c->next = api->fence.arrived;
-    api->fence.arrived = c;
-    pthread_cond_signal(&api->fence.come);
-    pthread_mutex_unlock(&api->lock);
 }
 
 void mf_fence_answer(struct mf_api *api)
@@ -243,6 +257,7 @@ static void *work(void *arg)
         struct mf_fence_call *arrived = arrivals(api, waiting == NULL);
         if (atomic_load(&api->stopping)) {
             end_all(arrived);
+            end_all(arrivals(api, false));
             end_all(waiting);
             return NULL;
         }

@@ -24,12 +24,18 @@
 
 /* ---- answers ---- */
 
+/* Everybody who asked has been told. */
+static bool all_told(const struct mf_api *api)
+{
+    return atomic_load(&api->stopping) && api->nworkers == 0 && api->nfences == 0 && api->unsent == 0;
+}
+
 static void written(struct evhttp_request *req, void *arg)
 {
     struct mf_api *api = arg;
     (void)req;
     api->unsent--;
-    if (atomic_load(&api->stopping) && api->unsent == 0) {
+    if (all_told(api)) {
         event_active(api->finish, EV_TIMEOUT, 0);
     }
 }
@@ -349,7 +355,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         const struct timeval patience = {2, 0};
         mf_events_close(api);
         event_add(api->finish, &patience);
-        if (api->unsent == 0) {
+        if (all_told(api)) {
             event_active(api->finish, EV_TIMEOUT, 0);
         }
     }
