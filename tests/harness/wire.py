@@ -23,6 +23,7 @@ class Wire:
         self.connections = 0
         self.bytes = 0
         self.closing = False
+        self.asked_in_vain = False
         self._cut_after: int | None = None
         self.listener, self.port = _listen()
         self.thread = threading.Thread(target=self._accept, daemon=True)
@@ -66,6 +67,7 @@ class Wire:
                 readable, _, _ = select.select([client, server], [], [], 0.5)
                 for one in readable:
                     if self.state == "mute":
+                        self.asked_in_vain = self.asked_in_vain or one is client
                         time.sleep(0.01)
                         continue
                     data = one.recv(65536)
@@ -115,7 +117,12 @@ class Wire:
         self.cut()
 
     def mute(self) -> None:
+        self.asked_in_vain = False
         self.state = "mute"
+
+    def kept(self) -> bool:
+        """A client has sent something since mute()."""
+        return self.asked_in_vain
 
     def up(self) -> None:
         self.state = "up"

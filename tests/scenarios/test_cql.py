@@ -382,7 +382,10 @@ def test_what_may_have_been_done_is_not_done_twice_unless_it_may_be(keyspace, cq
         c = cql(f"cassandra://127.0.0.1:{wire.port}/{name}")
         with Load(c, tmp_path, insert(name), in_flight=300, not_idempotent=True) as load:
             wait_for(lambda: load.acked() > 500, BOUND, "the load")
+            wire.mute()  # what is written from here on is under way when the wire is cut
+            wait_for(lambda: wire.kept(), BOUND, "a request that the wire keeps")
             wire.cut()
+            wire.up()
             wait_for(lambda: c_failed(load), BOUND, "the load to go on")
         r = load.result
     assert r["failed"] > 0 and r["error"]["code"] == "MFNET", r

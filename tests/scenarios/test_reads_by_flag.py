@@ -328,6 +328,7 @@ def test_the_share_outlives_a_crash_and_its_guard_comes_first(shop):
         c.execute("LOCK TABLE visit IN EXCLUSIVE MODE")  # what was written meanwhile does not come
         m.start()
         m.wait_phase("synced")
+        m.wait_log("taken back: 0 % of reads on the target")  # status says so before, too: of a guard that has not looked yet
         assert taken_back(m)["asked_percent"] == 20
         assert shop.flags.readers_of_target() == []
     m.kill()  # taken back is taken back
