@@ -6,11 +6,9 @@ import time
 import pytest
 
 from harness.cassrun import begin, pause
+from harness.dual import MyWriter, PgWriter, state, wait_on
 from harness.servers import wait_for
 from test_my_dual import DURABLE, PATIENT, SEMISYNC, patience
-from test_my_dual import Writer as MyWriter
-from test_pg_dual import Writer as PgWriter
-from test_pg_dual import state, wait_on
 
 DUAL = {"dual_writes": "on", "on_sick_target": "wait", "copy": {"max_load": 0}, "heartbeat": "1s", "retry": "5m"}
 ENGINES = pytest.mark.parametrize("engine", ["postgresql", "mariadb"])

@@ -1,12 +1,11 @@
 """Dual writes: a commit of the source is answered when the target holds it, and shown to nobody before. MariaDB is the source: it has semi-synchronous
 replication built in, and the MySQL servers here come without plug-ins."""
-import random
-import threading
 import time
 
-import MySQLdb
 import pytest
 
+from harness.dual import DUAL, begin, degraded_and_back, held_while_the_target_is_stopped, ids, killed_in_either_order, let_go_by_a_stop, state, wait_on
+from harness.dual import MyWriter as Writer
 from harness.midflight import REFUSED, USAGE
 from harness.mycompare import equal_at_last
 from harness.servers import wait_for
@@ -16,7 +15,6 @@ SEMISYNC = {"rpl_semi_sync_master_enabled": "ON", "rpl_semi_sync_master_wait_poi
 PATIENT = 120000
 DURABLE = {"innodb_flush_log_at_trx_commit": "1", "sync_binlog": "1"}
 TARGETS = pytest.mark.parametrize("mysql_versions", [("mariadb", "8.0"), ("mariadb", "mariadb")], ids=lambda v: f"to{v[1]}")
-DUAL = {"dual_writes": "on", "on_sick_target": "degrade after 2s", "copy": {"max_load": 0}, "heartbeat": "1s"}
 
 
 @pytest.fixture
@@ -37,61 +35,6 @@ def pair(mysql_database, mysql_versions):
 def patience(source, ms: int) -> None:
     """How long the source waits for a replica before it goes on without."""
     source.execute(f"SET GLOBAL rpl_semi_sync_master_timeout = {ms}")
-
-
-def state(status: dict) -> str:
-    return status["dual_writes"]["state"]
-
-
-def begin(migration, pair, **config):
-    m = migration(*pair, config={**DUAL, **config})
-    m.start()
-    m.wait_phase("synced")
-    wait_on(m)
-    wait_for(lambda: changes(m)[-1:] == ["on"], 60, "the log to say so")
-    return m
-
-
-def wait_on(m, timeout: float = 90) -> None:
-    m.wait(lambda s: state(s) == "on", timeout, "dual writes on")
-
-
-def changes(m) -> list[str]:
-    """The states that the log tells of, in order."""
-    import json
-    lines = [json.loads(line) for line in m.log_text().rpartition("\n")[0].splitlines() if line.startswith("{")]
-    return [line["message"].split(":")[0] for line in lines if line["area"] == "dual-writes"]
-
-
-class Writer:
-    """One session that commits row after row. `answered` are the ids whose COMMIT was answered."""
-
-    def __init__(self, database):
-        self.database, self.answered, self.stopping, self.error = database, [], threading.Event(), None
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        try:
-            connection = self.database.connect()
-            cursor = connection.cursor()
-            while not self.stopping.is_set():
-                cursor.execute("INSERT INTO t (v) VALUES ('w')")
-                self.answered.append(cursor.lastrowid)
-        except MySQLdb.Error as error:
-            self.error = error
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join(PATIENT / 1000 + 60)
-        assert not self.thread.is_alive()
-
-
-def ids(database) -> set[int]:
-    return {row[0] for row in database.rows("SELECT id FROM t")}
 
 
 @TARGETS
@@ -122,75 +65,27 @@ def test_what_was_answered_and_what_is_seen_is_in_the_target(pair, migration):
 
 
 def test_killed_source_and_midflight_leave_nothing_answered_behind(own_mysql, migration):
-    """The ledger: every commit answered while status said on is in the target when midflight and the source are killed, whichever goes first."""
-    rng = random.Random(6)
     source_server = own_mysql("mariadb", name="source", settings={**SEMISYNC, **DURABLE})
     target_server = own_mysql("mariadb", name="target", settings=DURABLE)
     source, target = source_server.create_database("shop"), target_server.create_database("shop")
     source.execute("CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, v varchar(40))")
     patience(source, PATIENT)
     m = begin(migration, (source, target), on_sick_target="wait")
-    for round_ in range(4):
-        wait_on(m)
-        writers = [Writer(source) for _ in range(3)]
-        for w in writers:
-            w.thread.start()
-        wait_for(lambda: sum(len(w.answered) for w in writers) > 100 + rng.randrange(100), 60, "commits")
-        assert state(m.status()) == "on"
-        if round_ % 2:
-            source_server.kill()
-            m.kill()
-        else:
-            m.kill()
-            time.sleep(rng.uniform(0, 0.05))  # the moment is what is random
-            source_server.kill()
-        for w in writers:
-            w.thread.join(PATIENT / 1000)
-        answered = {i for w in writers for i in w.answered}
-        lost = answered - ids(target)
-        assert len(answered) > 100 and not lost, f"round {round_}: answered, and not in the target: {sorted(lost)}"
-        source_server.start()
-        patience(source, PATIENT)
-        m.start()
-        m.wait_phase("synced")
+    killed_in_either_order(m, source, target, Writer, lambda: patience(source, PATIENT))
     equal_at_last(m, source, target)
 
 
 def test_wait_holds_commits_while_the_target_is_stopped(pair, migration):
     source, target = pair
     m = begin(migration, pair, on_sick_target="wait")
-    target.server.pause()
-    try:
-        with Writer(source) as w:
-            m.wait(lambda s: s["dual_writes"]["waiting_seconds"] > 3, 60, "a commit that waits")
-            before = len(w.answered)
-            assert state(m.status()) == "on"  # nothing was answered that the target lacks
-            assert "a commit has waited" in m.call("status").out
-            assert m.metrics()["midflight_commit_wait_seconds"] > 3
-            seen = source.value("SELECT MAX(id) FROM t")
-            assert seen <= max(w.answered, default=1), "a row is seen whose commit was not answered"
-            assert len(w.answered) == before
-            target.server.resume()
-            wait_for(lambda: len(w.answered) > before + 20, 60, "commits again")
-        assert "degraded" not in changes(m)[changes(m).index("on"):]
-    finally:
-        target.server.resume()
+    held_while_the_target_is_stopped(m, source, target, Writer)
     equal_at_last(m, source, target)
 
 
 def test_a_stop_while_commits_wait_lets_them_go_at_once(pair, migration):
     source, target = pair
     m = begin(migration, pair, on_sick_target="wait")
-    target.server.pause()
-    try:
-        with Writer(source) as w:
-            m.wait(lambda s: s["dual_writes"]["waiting_seconds"] > 1.5, 60, "a commit that waits")
-            before = len(w.answered)
-            m.process.terminate()
-            wait_for(lambda: len(w.answered) > before + 20, 60, "commits without midflight")  # half of the source's timeout
-    finally:
-        target.server.resume()
-    assert m.wait_exit() == 0
+    let_go_by_a_stop(m, source, target, Writer)  # it waits for half of the source's timeout at most
     begun = time.monotonic()
     source.execute("INSERT INTO t (v) VALUES ('alone')")
     assert time.monotonic() - begun < 60, "the source waits for a replica that has left"
@@ -205,26 +100,7 @@ def test_a_stop_while_commits_wait_lets_them_go_at_once(pair, migration):
 def test_degraded_after_some_seconds_and_back_by_itself(pair, migration):
     source, target = pair
     m = begin(migration, pair, on_sick_target="degrade after 5s")
-    told = len(changes(m))
-    target.server.pause()
-    try:
-        begun = time.monotonic()
-        source.execute("INSERT INTO t (v) VALUES ('sick')")
-        took = time.monotonic() - begun
-        status = m.status()
-        assert 4.9 < took < 60 and state(status) == "degraded" and "target" in status["dual_writes"]["why"]
-        begun = time.monotonic()
-        source.execute("INSERT INTO t (v) VALUES ('sick too')")
-        assert time.monotonic() - begun < 4.5, "a commit waits although they are let go"
-        assert "dual writes degraded" in m.call("status").out
-    finally:
-        target.server.resume()
-    wait_on(m)
-    assert {"sick", "sick too"} <= {row[0] for row in target.rows("SELECT v FROM t")}
-    wait_for(lambda: changes(m)[told:][-1:] == ["on"], 60, "the changes in the log")
-    told = changes(m)[told:]
-    assert told[0] == "degraded" and told.count("degraded") == 1 and told.count("on") == 1, told
-    assert m.metrics()["midflight_dual_writes_degraded_total"] >= 1
+    degraded_and_back(m, source, target)
     equal_at_last(m, source, target)
 
 

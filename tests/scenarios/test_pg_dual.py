@@ -1,19 +1,19 @@
 """Dual writes from PostgreSQL: midflight's walsender is a synchronous standby, so a COMMIT of the source is answered when the target holds it, and shown to
 nobody before. synchronous_standby_names is the whole server's: each source here is a server of its own."""
-import json
-import random
 import threading
 import time
 
-import psycopg
 import pytest
 
+from harness import dual
 from harness.compare import equal_at_last
+from harness.dual import PgWriter as Writer
+from harness.dual import changes, degraded_and_back, held_while_the_target_is_stopped, ids, killed_in_either_order, let_go_by_a_stop, lines, state, wait_on
 from harness.midflight import REFUSED
 from harness.servers import PASSWORD, literal, wait_for
 
+DUAL = {**dual.DUAL, "retry": "60s"}
 OURS = '"midflight test stream fwd"'
-DUAL = {"dual_writes": "on", "on_sick_target": "degrade after 2s", "copy": {"max_load": 0}, "heartbeat": "1s", "retry": "60s"}
 NEW = 17
 
 
@@ -32,8 +32,8 @@ def pair(own_server, versions):
         name_standbys(source, None)
 
 
-def state(status: dict) -> str:
-    return status["dual_writes"]["state"]
+def begin(migration, pair, **config):
+    return dual.begin(migration, pair, **{**DUAL, **config})
 
 
 def name_standbys(source, value: str | None) -> None:
@@ -54,61 +54,6 @@ def written(source) -> str | None:
 
 def remembered(source) -> int:
     return source.value("SELECT count(*) FROM midflight.settings WHERE kind = 'standby names'")
-
-
-def begin(migration, pair, **config):
-    m = migration(*pair, config={**DUAL, **config})
-    m.start()
-    m.wait_phase("synced")
-    wait_on(m)
-    return m
-
-
-def wait_on(m, timeout: float = 90) -> None:
-    m.wait(lambda s: state(s) == "on", timeout, "dual writes on")
-
-
-def lines(m) -> list[dict]:
-    return [json.loads(line) for line in m.log_text().rpartition("\n")[0].splitlines() if line.startswith("{")]
-
-
-def changes(m) -> list[str]:
-    return [line["message"].split(":")[0] for line in lines(m) if line["area"] == "dual-writes"]
-
-
-class Writer:
-    """One session that commits row after row. `answered` are the ids whose COMMIT was answered without a warning."""
-
-    def __init__(self, database, level: str = "on"):
-        self.database, self.level, self.answered, self.stopping, self.error = database, level, [], threading.Event(), None
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        try:
-            with self.database.connect() as connection:
-                connection.execute(f"SET synchronous_commit = {self.level}")
-                warned = []
-                connection.add_notice_handler(warned.append)
-                while not self.stopping.is_set():
-                    number = connection.execute("INSERT INTO t (v) VALUES ('w') RETURNING id").fetchone()[0]
-                    if not warned:
-                        self.answered.append(number)
-                    warned.clear()
-        except psycopg.Error as error:
-            self.error = error
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.thread.join(120)
-        assert not self.thread.is_alive()
-
-
-def ids(database) -> set[int]:
-    return {row[0] for row in database.rows("SELECT id FROM t")}
 
 
 @pytest.mark.parametrize("versions", [(15, 15), (15, NEW), (14, 15)], ids=lambda v: f"{v[0]}to{v[1]}")
@@ -142,32 +87,9 @@ def test_what_was_answered_and_what_is_seen_is_in_the_target(pair, migration):
 
 
 def test_killed_source_and_midflight_leave_nothing_answered_behind(pair, migration):
-    """The ledger: every commit answered while status said on is in the target when midflight and the source are killed, whichever goes first."""
-    rng = random.Random(6)
     source, target = pair
     m = begin(migration, pair, on_sick_target="wait")
-    for round_ in range(4):
-        wait_on(m)
-        writers = [Writer(source) for _ in range(3)]
-        for w in writers:
-            w.thread.start()
-        wait_for(lambda: sum(len(w.answered) for w in writers) > 100 + rng.randrange(100), 60, "commits")
-        assert state(m.status()) == "on"
-        if round_ % 2:
-            source.server.kill()
-            m.kill()
-        else:
-            m.kill()
-            time.sleep(rng.uniform(0, 0.05))  # the moment is what is random
-            source.server.kill()
-        for w in writers:
-            w.thread.join(60)
-        answered = {i for w in writers for i in w.answered}
-        lost = answered - ids(target)
-        assert len(answered) > 100 and not lost, f"round {round_}: answered, and not in the target: {sorted(lost)}"
-        source.server.start()
-        m.start()
-        m.wait_phase("synced")
+    killed_in_either_order(m, source, target, Writer)
     equal_at_last(m, source, target)
 
 
@@ -204,36 +126,14 @@ def test_into_another_engine(own_server, own_mysql, migration, version):
 def test_wait_holds_commits_while_the_target_is_stopped(pair, migration):
     source, target = pair
     m = begin(migration, pair, on_sick_target="wait")
-    target.server.pause()
-    try:
-        with Writer(source) as w:
-            m.wait(lambda s: s["dual_writes"]["waiting_seconds"] > 3, 60, "a commit that waits")
-            before = len(w.answered)
-            assert state(m.status()) == "on"  # nothing was answered that the target lacks
-            assert "a commit has waited" in m.call("status").out
-            assert source.value("SELECT max(id) FROM t") <= max(w.answered, default=1), "a row is seen whose commit was not answered"
-            assert len(w.answered) == before
-            target.server.resume()
-            wait_for(lambda: len(w.answered) > before + 20, 60, "commits again")
-        assert "degraded" not in changes(m)[changes(m).index("on"):]
-    finally:
-        target.server.resume()
+    held_while_the_target_is_stopped(m, source, target, Writer)
     equal_at_last(m, source, target)
 
 
 def test_a_stop_while_commits_wait_lets_them_go_at_once(pair, migration):
     source, target = pair
     m = begin(migration, pair, on_sick_target="wait")
-    target.server.pause()
-    try:
-        with Writer(source) as w:
-            m.wait(lambda s: s["dual_writes"]["waiting_seconds"] > 1.5, 60, "a commit that waits")
-            before = len(w.answered)
-            m.process.terminate()
-            wait_for(lambda: len(w.answered) > before + 20, 60, "commits without midflight")
-    finally:
-        target.server.resume()
-    assert m.wait_exit() == 0
+    let_go_by_a_stop(m, source, target, Writer)
     assert named(source) == "" and written(source) is None and remembered(source) == 0
     m.start()
     m.wait_phase("synced")
@@ -244,27 +144,7 @@ def test_a_stop_while_commits_wait_lets_them_go_at_once(pair, migration):
 def test_degraded_after_some_seconds_and_back_by_itself(pair, migration):
     source, target = pair
     m = begin(migration, pair, on_sick_target="degrade after 5s")
-    wait_for(lambda: changes(m)[-1:] == ["on"], 60, "the log to say so")
-    told = len(changes(m))
-    target.server.pause()
-    try:
-        begun = time.monotonic()
-        source.execute("INSERT INTO t (v) VALUES ('sick')")
-        took = time.monotonic() - begun
-        status = m.status()
-        assert 4.9 < took < 60 and state(status) == "degraded" and "target" in status["dual_writes"]["why"]
-        begun = time.monotonic()
-        source.execute("INSERT INTO t (v) VALUES ('sick too')")
-        assert time.monotonic() - begun < 4.5, "a commit waits although they are let go"
-        assert "dual writes degraded" in m.call("status").out
-    finally:
-        target.server.resume()
-    wait_on(m)
-    assert {"sick", "sick too"} <= {row[0] for row in target.rows("SELECT v FROM t")}
-    wait_for(lambda: changes(m)[told:][-1:] == ["on"], 60, "the changes in the log")
-    told = changes(m)[told:]
-    assert told[0] == "degraded" and told.count("degraded") == 1 and told.count("on") == 1, told
-    assert m.metrics()["midflight_dual_writes_degraded_total"] >= 1
+    degraded_and_back(m, source, target)
     equal_at_last(m, source, target)
 
 
