@@ -205,7 +205,7 @@ static int take_order(struct yaml_walk *w, struct mf_arena *a, const char *key, 
 }
 
 struct written_column {
-    const char *name, *as, *value, *from, *type;
+    const char *name, *as, *value, *expr, *from, *type;
     size_t nby;
     const char *const *by;
     bool is_static;
@@ -216,6 +216,7 @@ static const struct field column_fields[] = {
     {"name", TEXT, COLUMN(name), 0, 0, NULL, NULL},
     {"as", TEXT, COLUMN(as), 0, 0, NULL, NULL},
     {"value", TEXT, COLUMN(value), 0, 0, NULL, NULL},
+    {"expr", TEXT, COLUMN(expr), 0, 0, NULL, NULL},
     {"from", TEXT, COLUMN(from), 0, 0, NULL, NULL},
     {"by", ONE_OR_MANY, COLUMN(by), COLUMN(nby), sizeof(char *), take_name, "it takes a column, or a list of them"},
     {"type", TEXT, COLUMN(type), 0, 0, NULL, NULL},
@@ -227,10 +228,11 @@ static int take_parent(struct yaml_walk *w, struct mf_arena *a, const char *key,
                        const struct written_column *c, struct mf_query_column *out, struct mf_error *err)
 {
     const char *dot = strrchr(c->from, '.');
-    if (c->value || c->as) {
-        return yaml_fail_at(w, n, err, key,
-                            "\"from\" is another table's column, called \"name\" here: neither \"as\" nor \"value\" "
-                            "goes with it");
+    if (c->value || c->expr || c->as) {
+        return yaml_fail_at(
+            w, n, err, key,
+            "\"from\" is another table's column, called \"name\" here: neither \"as\" nor \"value\" nor "
+            "\"expr\" goes with it");
     }
     if (!dot || dot == c->from || !dot[1] || !c->nby) {
         return yaml_fail_at(w, n, err, key,
@@ -242,6 +244,22 @@ static int take_parent(struct yaml_walk *w, struct mf_arena *a, const char *key,
     out->nby = c->nby;
     out->by = c->by;
     return out->parent && out->of ? 0 : no_memory(w, n, err);
+}
+
+static int take_expr(struct yaml_walk *w, struct mf_arena *a, const char *key, const yaml_node_t *n,
+                     const struct written_column *c, struct mf_query_column *out, struct mf_error *err)
+{
+    struct mf_expr *x = mf_alloc(a, sizeof *x);
+    struct mf_error why = {0};
+    if (c->value || c->as) {
+        return yaml_fail_at(w, n, err, key,
+                            "\"expr\" is a column called \"name\": neither \"as\" nor \"value\" goes with it");
+    }
+    if (!x || mf_expr_parse(a, c->expr, x, &why) < 0) {
+        return x ? yaml_fail_at(w, n, err, key, why.text) : no_memory(w, n, err);
+    }
+    out->expr = x;
+    return 0;
 }
 
 static int take_column(struct yaml_walk *w, struct mf_arena *a, const char *key, const yaml_node_t *n, void *at,
@@ -269,10 +287,13 @@ static int take_column(struct yaml_walk *w, struct mf_arena *a, const char *key,
                             c.nby ? "\"by\" goes with \"from\"" : "\"as\" renames a column, and a constant is none");
     }
     out->name = c.as ? c.as : c.name;
-    out->of = c.value ? NULL : c.name;
+    out->of = c.value || c.expr ? NULL : c.name;
     out->value = c.value;
     out->type = c.type;
     out->is_static = c.is_static;
+    if (c.expr && take_expr(w, a, key, n, &c, out, err) < 0) {
+        return -1;
+    }
     return c.from ? take_parent(w, a, key, n, &c, out, err) : 0;
 }
 

@@ -35,12 +35,13 @@ static void judge_size(const struct judge *j, const struct mf_key_sizes *s, cons
     if (s->max_rows > l->rows) {
         say(j,
             "the largest partition has %s%" PRId64 " rows, more than %" PRId64
-            " (plan.partition_rows): add a column that divides it to the partition key",
+            " (plan.partition_rows): add a column that divides it, such as bucket(key, n), to the partition key",
             j->about, s->max_rows, l->rows);
     }
     if (s->max_bytes > l->bytes) {
         say(j,
-            "the largest partition has %s%s, more than %s (plan.partition_bytes): add a column that divides it to the "
+            "the largest partition has %s%s, more than %s (plan.partition_bytes): add a column that divides it, such "
+            "as bucket(key, n), to the "
             "partition key",
             j->about, mf_format_size((uint64_t)s->max_bytes, has, sizeof has),
             mf_format_size((uint64_t)l->bytes, may, sizeof may));
@@ -58,7 +59,7 @@ static void judge_growth(const struct judge *j, const struct mf_key_sizes *s, co
     if (days < SOON_DAYS) {
         say(j,
             "nothing bounds a partition in time: the largest grew by about %.0f rows a day and is too large in about "
-            "%.0f days; a column with the month or the day in the partition key bounds it",
+            "%.0f days; a column with the month or the day in the partition key bounds it (expr: month(column))",
             (double)s->max_rows / s->days, days);
     }
 }

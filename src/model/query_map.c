@@ -19,6 +19,9 @@ static bool copy_column(struct mf_arena *arena, struct mf_made_column *dst, cons
     if (mf_value_has_bytes(&src->constant)) {
         dst->constant.data = mf_memdup_a(arena, src->constant.len ? src->constant.data : "", src->constant.len);
     }
+    if (src->kind == MF_MADE_EXPR && !mf_expr_copy(arena, &dst->expr, &src->expr)) {
+        return false;
+    }
     return dst->name && (dst->wanted_type || !src->wanted_type) &&
            (dst->constant.data || !mf_value_has_bytes(&src->constant));
 }

@@ -1,5 +1,5 @@
 /* Query tables: tables of the target that are no table of the source, but made of the rows of one, because they are to be asked in another way. One table feeds
- * any number of them, each with a key of its own, with some of its columns under other names, with constants, and with columns of a table it refers to.
+ * any number of them, each with a key of its own, with some of its columns under other names, with constants and expressions, and with columns of a table it refers to.
  *
  * struct mf_query_map is what the user asked for (`map:` in migration.yaml), not yet held against any catalogue. struct mf_made is what becomes of it: how the
  * rows of one query table are made of those of its source's table. It travels with the table's shape (mf_table.made), so that whoever has the shape
@@ -7,6 +7,7 @@
 #ifndef MF_MODEL_QUERY_MAP_H
 #define MF_MODEL_QUERY_MAP_H
 
+#include "model/expr.h"
 #include "model/table.h"
 #include "model/value.h"
 
@@ -14,10 +15,11 @@
 
 struct mf_query_column {
     size_t line;
-    bool every;         /* "*": all columns of the source's table that are not named otherwise */
-    const char *name;   /* of the query table's column */
-    const char *of;     /* of the source's; NULL: `value` */
-    const char *value;  /* a constant */
+    bool every;        /* "*": all columns of the source's table that are not named otherwise */
+    const char *name;  /* of the query table's column */
+    const char *of;    /* of the source's; NULL: `value` or `expr` */
+    const char *value; /* a constant */
+    const struct mf_expr *expr;
     const char *parent; /* the table that `of` is a column of, as it was written; NULL: the source's table itself */
     size_t nby;
     const char *const *by; /* the source's columns that refer to the parent's key */
@@ -57,14 +59,16 @@ void mf_query_map_free(struct mf_query_map *m); /* NULL is allowed; frees m too 
 enum mf_made_kind {
     MF_MADE_COLUMN,   /* column `of` of the base */
     MF_MADE_CONSTANT, /* `constant` */
+    MF_MADE_EXPR,     /* `expr` of the base's row */
     MF_MADE_PARENT,   /* column `of` of parents[parent]; NULL where there is no such row */
 };
 
 struct mf_made_column {
     const char *name;
     enum mf_made_kind kind;
-    uint16_t of, parent;
+    uint16_t of, parent; /* of EXPR: its first column */
     struct mf_value constant;
+    struct mf_expr expr;     /* its columns by their places in the base */
     const char *wanted_type; /* as in mf_query_column */
     bool is_static, descending;
 };

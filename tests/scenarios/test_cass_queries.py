@@ -1,4 +1,6 @@
 """One table of PostgreSQL as several query tables of Cassandra, each with a partition of its own."""
+from zlib import crc32
+
 from harness.casscompare import compare_rows, rows_of
 from harness.cassrun import begin
 from harness.servers import wait_for
@@ -21,6 +23,30 @@ def same(source, there) -> str:
         columns = ["id", "customer", "placed", "total", "note", "paid"]
         by_id = compare_rows([tuple(r) for r in cursor.fetchall()], rows_of(there.session, there.name, "orders_by_id", columns), columns, ["id"])
     return "".join(f"{name}: {v}" for name, v in (("by customer", by_customer), ("by id", by_id)) if not v.equal)
+
+
+def test_partitions_of_a_day_and_a_bucket(source, migration, into):
+    """What keeps a partition from growing for ever, as the guide shows it."""
+    there = into()
+    source.execute(ORDERS.format(rows=1500))
+    m = begin(migration, source, there, map=[
+        {"table": "public.orders", "to": "orders_by_day", "partition": ["day", "bucket"], "clustering": ["placed desc", "id"],
+         "columns": ["*", {"name": "day", "expr": "day(placed)"}, {"name": "bucket", "expr": "bucket(id, 4)"}]}])
+    m.start()
+    m.wait_phase("synced")
+
+    def equal():
+        with source.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT id, (placed AT TIME ZONE 'UTC')::date, total, note FROM orders")
+            rows = [(n, day, crc32(str(n).encode()) % 4, total, note) for n, day, total, note in cursor.fetchall()]
+        columns = ["id", "day", "bucket", "total", "note"]
+        return compare_rows(rows, rows_of(there.session, there.name, "orders_by_day", columns), columns, ["id"]).equal
+
+    assert equal()
+    source.execute("UPDATE orders SET placed = placed + interval '3 days' WHERE id % 4 = 0; UPDATE orders SET note = 'n' WHERE id % 5 = 0;"
+                   "DELETE FROM lines; DELETE FROM orders WHERE id % 7 = 0; UPDATE orders SET id = id + 10000 WHERE id < 50")
+    wait_for(equal, 60, "the changes")
+    assert m.call("verify", "--json").json["rows_compared"] > 1200
 
 
 def test_query_tables_follow(source, migration, into):

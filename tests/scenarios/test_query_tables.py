@@ -1,4 +1,6 @@
 """Query tables (`map:`): tables of the target that are made of a source's table, kept right while it changes. PostgreSQL into PostgreSQL."""
+from zlib import crc32
+
 import pytest
 
 from harness.midflight import DIFFERENT, OK
@@ -70,6 +72,41 @@ def test_a_row_with_null_in_the_key_waits_in_quarantine(m, source, target):
     wait_for(lambda: equal(source, target), 60, "the changes")
     kept = m.call("quarantine", "list", "--json").json["rows"]
     assert sorted("id=3" in row["key"] or "id=4" in row["key"] for row in kept) == [True, True], kept
+
+
+BY_MONTH = """SELECT date_trunc('month', placed_at AT TIME ZONE 'UTC')::date, date_trunc('week', placed_at AT TIME ZONE 'UTC')::date,
+                     date_trunc('hour', placed_at), id, left(note, 3), coalesce(total, -1), customer_id || ' of ' || id FROM orders ORDER BY id"""
+
+
+def test_columns_that_are_made_by_expressions(source, target, migration):
+    """In the key and beside it; a value that an update leaves out (a TOASTed note) is as it was."""
+    source.execute(ORDERS)
+    m = migration(source, target, config={"map": [
+        {"table": "public.orders", "to": "by_month", "partition": ["month", "slot"], "clustering": ["hour desc", "id"],
+         "columns": [{"name": "month", "expr": "month(placed_at)"}, {"name": "slot", "expr": "bucket(id, 8)"}, {"name": "week", "expr": "week(placed_at)"},
+                     {"name": "hour", "expr": "hour(placed_at)"}, "id", {"name": "short", "expr": "left(note, 3)"},
+                     {"name": "total", "expr": "coalesce(total, '-1')"}, {"name": "label", "expr": "concat(customer_id, ' of ', id)"}]}]})
+    m.start()
+    m.wait_phase("synced")
+
+    def same():
+        return target.rows("SELECT month, week, hour, id, short, total, label FROM by_month ORDER BY id") == source.rows(BY_MONTH)
+
+    assert same()
+    assert dict(target.rows("SELECT id, slot FROM by_month")) == {n: crc32(str(n).encode()) % 8 for n in range(1, 3001)}
+    source.execute("UPDATE orders SET placed_at = placed_at + interval '40 days' WHERE id % 3 = 0; UPDATE orders SET total = NULL WHERE id % 5 = 0;"
+                   "UPDATE orders SET customer_id = NULL, note = 'a' WHERE id % 7 = 0; DELETE FROM orders WHERE id % 11 = 0;"
+                   "UPDATE orders SET id = id + 100000 WHERE id % 13 = 0; UPDATE orders SET total = 1 WHERE id % 17 = 0")
+    wait_for(same, 60, "the changes")
+    source.execute("UPDATE orders SET placed_at = 'infinity' WHERE id = 1")
+    m.wait(lambda s: s["quarantine"]["rows"] == 1, what="a row of no month in quarantine")
+    assert "no calendar has it" in m.call("quarantine", "list", "--json").json["rows"][0]["reason"]
+    source.execute("UPDATE orders SET placed_at = now() WHERE id = 1")
+    m.wait(lambda s: s["quarantine"]["rows"] == 0, what="an empty quarantine")
+    wait_for(same, 60, "the last change")
+    m.call("verify")
+    target.execute("UPDATE by_month SET label = 'x' WHERE id = 2")
+    m.call("verify", expect=DIFFERENT)
 
 
 def test_killed_at_any_moment_it_goes_on(m, source, target):

@@ -1,6 +1,7 @@
 /* Histories with query tables: the target has other tables than the source, made of its rows. What they must hold is worked out here in the plainest way, row by
  * row from what is committed, and told as one digest, so that the checks of every other history serve: each commit of midflight's must leave the target with the
  * query tables of a state that the application made. */
+#include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -10,8 +11,9 @@
 #include "config/option.h"
 #include "sim.h"
 
-/* One query table: as the map has it, and as the oracle makes it: of the columns of its table by their ordinals (-1: the constant), whose key has no NULL. Key columns
+/* One query table: as the map has it, and as the oracle makes it: of the columns of its table by their ordinals (CONSTANT, and of table a CUT and ALL), whose key has no NULL. Key columns
  * are in the order of the columns, as a server in memory has them. */
+enum { CONSTANT = -1, CUT = -2, ALL = -3 };
 struct spec {
     const char *yaml, *base, *name;
     int n, columns[5];
@@ -28,7 +30,7 @@ static const struct spec specs[] = {
      "a",
      "a_slim",
      3,
-     {0, 1, -1},
+     {0, 1, CONSTANT},
      -1},
     {"{table: a, to: a_large, columns: [big, id]}", "a", "a_large", 2, {2, 0}, -1},
     {"{table: a, to: other.a_const, partition: [bucket, v], clustering: [id], columns: [{name: bucket, value: const}, "
@@ -37,7 +39,15 @@ static const struct spec specs[] = {
      "a",
      "a_const",
      3,
-     {-1, 1, 0},
+     {CONSTANT, 1, 0},
+     1},
+    {"{table: a, to: a_made, partition: [cut], clustering: [id], columns: [{name: cut, expr: \"left(v, 2)\"}, id, "
+     "{name: "
+     "all, expr: \"concat(v, '/', u, big)\"}]}",
+     "a",
+     "a_made",
+     3,
+     {CUT, 0, ALL},
      1},
     {"{table: b, to: b, columns: ['*'], drop: v}", "b", "b", 2, {0, 1}, -1},
     {"{table: b, to: b_by_v, partition: [v], clustering: [k2, k1], columns: [v, k2, k1]}",
@@ -96,18 +106,36 @@ static XXH64_hash_t mix(XXH64_hash_t h, const struct mf_value *v)
     return mf_value_has_bytes(v) ? XXH3_64bits_withSeed(v->len ? v->data : "", v->len, h + v->len) : h;
 }
 
+/* What the expressions are worth, in the plainest way. */
+static struct mf_value made(int what, const struct mf_row *row, char *out, size_t n)
+{
+    const struct mf_value *v = &row->values[1], *u = &row->values[3], *big = &row->values[2];
+    if (what == CONSTANT) {
+        return (struct mf_value){MF_TEXT, 5, "const"};
+    }
+    if (what == CUT) {
+        return v->kind == MF_TEXT && v->len > 2 ? (struct mf_value){MF_TEXT, 2, v->data} : *v;
+    }
+    if (v->kind == MF_NULL || u->kind == MF_NULL || big->kind == MF_NULL) {
+        return (struct mf_value){.kind = MF_NULL};
+    }
+    int len = snprintf(out, n, "%.*s/%.*s%.*s", (int)v->len, v->data, (int)u->len, u->data, (int)big->len, big->data);
+    return (struct mf_value){MF_TEXT, (uint32_t)len, out};
+}
+
 static int add_row(void *ctx, const struct mf_row *row, struct mf_error *err)
 {
     (void)err;
     struct summing *t = ctx;
-    static const struct mf_value constant = {MF_TEXT, 5, "const"};
+    char text[4096];
     XXH64_hash_t h = XXH3_64bits(t->table, strlen(t->table));
     if (t->s && t->s->not_null >= 0 && row->values[t->s->not_null].kind == MF_NULL) {
         return 0;
     }
     for (int i = 0; i < (t->s ? t->s->n : row->n); i++) {
         int at = t->s ? t->s->columns[i] : i;
-        h = mix(h, at < 0 ? &constant : &row->values[at]);
+        struct mf_value is = at < 0 ? made(at, row, text, sizeof text) : row->values[at];
+        h = mix(h, &is);
     }
     t->sum += h; /* rows may be equal, and come in any order */
     return 0;

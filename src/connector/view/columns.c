@@ -1,4 +1,4 @@
-/* The columns of a query table: the base's, constants, and those of rows that it refers to. */
+/* The columns of a query table: the base's, constants, expressions, and those of rows that it refers to. */
 #include "connector/view/compile.h"
 
 #include "base/str.h"
@@ -87,6 +87,62 @@ static int add_constant(struct view_entry *e, const struct mf_query_column *q)
     return 0;
 }
 
+/* ---- expressions ---- */
+
+static int expr_args(struct view_entry *e, const struct mf_query_column *q, struct mf_expr *x,
+                     const struct mf_type **types)
+{
+    for (uint16_t i = x->nargs; i-- > 0;) {
+        const char *name = x->args[i].column;
+        int at = name ? mf_table_column(e->base, name) : 0;
+        if (at < 0) {
+            return view_no_column(e, q->line, e->base, name);
+        }
+        const struct mf_column *is = &e->base->columns[at];
+        if (name && (is->generated || !is->foreign)) {
+            return REFUSE(e, q->line,
+                          "column \"%s\" of table %s is computed by the source, which tells of no changes of it", name,
+                          e->label);
+        }
+        x->args[i].of = (uint16_t)at;
+        types[i] = name ? &is->foreign->type : NULL;
+    }
+    return 0;
+}
+
+static int add_expr(struct view_entry *e, const struct mf_query_column *q)
+{
+    struct mf_foreign *f = mf_alloc0(e->c->arena, sizeof *f);
+    struct mf_made_column made = {.kind = MF_MADE_EXPR, .wanted_type = q->type, .is_static = q->is_static};
+    const struct mf_type **types = mf_alloc_array(e->c->arena, q->expr->nargs + 1u, sizeof(struct mf_type *));
+    struct mf_error why = {0};
+    struct mf_buf text = {.max = 4096};
+    if (!f || !types || !mf_expr_copy(e->c->arena, &made.expr, q->expr)) {
+        return view_entry_full(e);
+    }
+    if (expr_args(e, q, &made.expr, types) < 0) {
+        return -1;
+    }
+    if (mf_expr_type(&made.expr, types, &f->type, &why) < 0) {
+        return REFUSE(e, q->line, "%s", why.text);
+    }
+    uint16_t first = 0;
+    while (!made.expr.args[first].column) {
+        first++;
+    }
+    made.of = made.expr.args[first].of;
+    struct mf_column *col = add_column(e, q->line, q->name, &made);
+    if (!col) {
+        return -1;
+    }
+    mf_type_put(&text, &f->type);
+    col->type = mf_strdup_a(e->c->arena, mf_buf_str(&text));
+    mf_buf_free(&text);
+    col->type_id = 1;
+    col->foreign = f;
+    return col->type ? 0 : view_entry_full(e);
+}
+
 /* ---- parents ---- */
 
 static const struct mf_table *find_parent(const struct view_entry *e, const struct mf_query_column *q)
@@ -160,6 +216,9 @@ static int add_asked(struct view_entry *e, const struct mf_query_column *q)
     if (q->value) {
         return add_constant(e, q);
     }
+    if (q->expr) {
+        return add_expr(e, q);
+    }
     if (q->parent) {
         return add_from_parent(e, q);
     }
@@ -186,7 +245,7 @@ static int add_every(struct view_entry *e)
         bool said = c->generated || is_dropped(e->q, c->name);
         for (size_t k = 0; k < e->q->ncolumns; k++) {
             const struct mf_query_column *q = &e->q->columns[k];
-            if (!q->every && !q->value && !q->parent && mf_streq(q->of, c->name)) {
+            if (!q->every && !q->value && !q->expr && !q->parent && mf_streq(q->of, c->name)) {
                 said = true;
                 if (add_asked(e, q) < 0) {
                     return -1;
@@ -207,7 +266,8 @@ int view_add_columns(struct view_entry *e, bool every)
     }
     for (size_t k = 0; k < e->q->ncolumns; k++) {
         const struct mf_query_column *q = &e->q->columns[k];
-        bool placed = q->every || (every && !q->value && !q->parent && mf_table_column(e->base, q->of) >= 0);
+        bool placed =
+            q->every || (every && !q->value && !q->expr && !q->parent && mf_table_column(e->base, q->of) >= 0);
         if (!placed && add_asked(e, q) < 0) {
             return -1;
         }

@@ -2,7 +2,7 @@
  *
  * What must hold of a query table so that it can be kept right (docs/internals/query-tables.md):
  *  - its key has every column of its table's key, as it is: so no two rows of the table ever have the same key here, and every key says of which row it is;
- *  - its key is made of the table's own columns and constants: what a row's key is can be told from the row alone;
+ *  - its key is made of the table's own columns, constants and expressions: what a row's key is can be told from the row alone;
  *  - the server tells of every change of the table: none that its foreign keys make by themselves (MySQL). */
 #include "connector/view/compile.h"
 
@@ -133,8 +133,12 @@ static bool *used_columns(const struct view_entry *e, struct mf_arena *arena)
         used[i] = e->c->whole || e->base->columns[i].in_key;
     }
     for (uint16_t i = 0; used && i < e->t->ncolumns; i++) {
-        if (e->made[i].kind == MF_MADE_COLUMN) {
-            used[e->made[i].of] = true;
+        const struct mf_made_column *m = &e->made[i];
+        if (m->kind == MF_MADE_COLUMN) {
+            used[m->of] = true;
+        }
+        for (uint16_t k = 0; m->kind == MF_MADE_EXPR && k < m->expr.nargs; k++) {
+            used[m->expr.args[k].of] = used[m->expr.args[k].of] || m->expr.args[k].column;
         }
     }
     for (uint16_t p = 0; used && p < e->nparents; p++) {
@@ -193,6 +197,17 @@ static int narrow_parent(struct view_entry *e, uint16_t p)
     return 0;
 }
 
+/* Where what a column is made of stands in the base as it is with its unused columns gone. */
+static void move(struct mf_made_column *m, const uint16_t *to)
+{
+    if (m->kind == MF_MADE_COLUMN || m->kind == MF_MADE_EXPR) {
+        m->of = to[m->of];
+    }
+    for (uint16_t k = 0; m->kind == MF_MADE_EXPR && k < m->expr.nargs; k++) {
+        m->expr.args[k].of = to[m->expr.args[k].of];
+    }
+}
+
 static int finish(struct view_entry *e, bool every)
 {
     struct mf_arena *arena = e->c->arena;
@@ -204,7 +219,7 @@ static int finish(struct view_entry *e, bool every)
         return view_entry_full(e);
     }
     for (uint16_t i = 0; i < e->t->ncolumns; i++) {
-        e->made[i].of = e->made[i].kind == MF_MADE_COLUMN ? to[e->made[i].of] : e->made[i].of;
+        move(&e->made[i], to);
     }
     for (uint16_t p = 0; p < e->nparents; p++) {
         uint16_t *by = (uint16_t *)e->parents[p].by; /* ours, in the arena */

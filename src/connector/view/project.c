@@ -33,20 +33,31 @@ int view_rows_of(struct mf_arena *arena, const struct mf_table *t, const struct 
     return 0;
 }
 
-static struct mf_value value_of(const struct mf_made_column *c, const struct mf_row *base, const struct mf_row *parents)
+static struct mf_value of_parent(const struct mf_made_column *c, const struct mf_row *parents)
+{
+    if (!parents) {
+        return (struct mf_value){.kind = MF_UNCHANGED};
+    }
+    return parents[c->parent].n ? parents[c->parent].values[c->of] : (struct mf_value){.kind = MF_NULL};
+}
+
+static int value_of(const struct mf_made_column *c, struct mf_arena *arena, const struct mf_row *base,
+                    const struct mf_row *parents, struct mf_value *ret, struct mf_error *err)
 {
     switch (c->kind) {
     case MF_MADE_CONSTANT:
-        return c->constant;
+        *ret = c->constant;
+        return 0;
+    case MF_MADE_EXPR:
+        return mf_expr_value(&c->expr, arena, base, ret) < 0 ? too_large(err) : 0;
     case MF_MADE_PARENT:
-        if (!parents) {
-            return (struct mf_value){.kind = MF_UNCHANGED};
-        }
-        return parents[c->parent].n ? parents[c->parent].values[c->of] : (struct mf_value){.kind = MF_NULL};
+        *ret = of_parent(c, parents);
+        return 0;
     case MF_MADE_COLUMN:
         break;
     }
-    return base->values[c->of];
+    *ret = base->values[c->of];
+    return 0;
 }
 
 static int refuse_null(const struct view_rows *r, struct mf_arena *arena, uint16_t i, struct mf_value *v,
@@ -79,7 +90,9 @@ int view_row(const struct view_rows *r, struct mf_arena *arena, const struct mf_
         return too_large(err);
     }
     for (uint16_t i = 0; i < r->t->ncolumns; i++) {
-        v[i] = value_of(&r->made->columns[r->at[i]], base, parents);
+        if (value_of(&r->made->columns[r->at[i]], arena, base, parents, &v[i], err) < 0) {
+            return -1;
+        }
         if (v[i].kind == MF_NULL && in_key(r, i) && refuse_null(r, arena, i, &v[i], err) < 0) {
             return -1;
         }
@@ -106,7 +119,7 @@ int view_base_key(const struct view_rows *r, struct mf_arena *arena, const struc
         *ret_none |= is->kind != MF_TEXT && is->kind != MF_BINARY;
         if (c->kind == MF_MADE_CONSTANT) {
             *ret_none |= !mf_value_equal(is, &c->constant);
-        } else if (base->columns[c->of].in_key) {
+        } else if (c->kind == MF_MADE_COLUMN && base->columns[c->of].in_key) {
             v[c->of] = *is;
         }
     }
@@ -164,6 +177,30 @@ static int before(const struct view_rows *r, struct mf_arena *arena, const struc
     return 0;
 }
 
+static int not_told(const struct view_rows *r, uint16_t i, const char *how, struct mf_error *err)
+{
+    const struct mf_table *base = r->made->base;
+    mf_fail(err, MF_FATAL, "MFIMAGE",
+            "a change of table %s.%s came without the value that column \"%s\" had, which %s table %s.%s", base->schema,
+            base->name, base->columns[r->made->columns[r->at[i]].of].name, how, r->t->schema, r->t->name);
+    mf_hint(err, "its old rows must be in the source's log whole (PostgreSQL: REPLICA IDENTITY FULL, MySQL: "
+                 "binlog_row_image=FULL) for as long as the migration runs, and were changed to something else; "
+                 "cancel and begin again");
+    return -1;
+}
+
+/* What is made of several columns is not as it was because one of them is. */
+static int made_whole(const struct view_rows *r, const struct mf_row *is, struct mf_error *err)
+{
+    for (uint16_t i = 0; i < r->t->ncolumns; i++) {
+        const struct mf_made_column *c = &r->made->columns[r->at[i]];
+        if (c->kind == MF_MADE_EXPR && is->values[i].kind == MF_UNCHANGED && mf_expr_columns(&c->expr) > 1) {
+            return not_told(r, i, "is with others in a column of", err);
+        }
+    }
+    return 0;
+}
+
 /* Of a row only the key; MFIMAGE where a column of it is not told. */
 static int key_of(const struct view_rows *r, struct mf_arena *arena, const struct mf_row *base, struct mf_row *ret,
                   struct mf_error *err)
@@ -175,17 +212,7 @@ static int key_of(const struct view_rows *r, struct mf_arena *arena, const struc
         if (!in_key(r, i)) {
             ret->values[i] = (struct mf_value){.kind = MF_UNCHANGED};
         } else if (ret->values[i].kind == MF_UNCHANGED) {
-            mf_fail(
-                err, MF_FATAL, "MFIMAGE",
-                "a change of table %s.%s came without the value that column \"%s\" had, which is in the key of table "
-                "%s.%s",
-                r->made->base->schema, r->made->base->name, r->made->base->columns[r->made->columns[r->at[i]].of].name,
-                r->t->schema, r->t->name);
-            mf_hint(err,
-                    "its old rows must be in the source's log whole (PostgreSQL: REPLICA IDENTITY FULL, MySQL: "
-                    "binlog_row_image=FULL) for as long as the migration runs, and were changed to something else; "
-                    "cancel and begin again");
-            return -1;
+            return not_told(r, i, "is in the key of", err);
         }
     }
     return 0;
@@ -206,7 +233,8 @@ static int update(const struct view_rows *r, struct mf_arena *arena, const struc
 {
     struct mf_row now, was, is, had, key;
     if (completed(arena, in, &now, err) < 0 || before(r, arena, in, &now, &was, err) < 0 ||
-        view_row(r, arena, &now, NULL, &is, err) < 0 || view_row(r, arena, &was, NULL, &had, err) < 0) {
+        view_row(r, arena, &now, NULL, &is, err) < 0 || made_whole(r, &is, err) < 0 ||
+        view_row(r, arena, &was, NULL, &had, err) < 0) {
         return -1;
     }
     if (same_row(&is, &had)) {

@@ -43,6 +43,14 @@ static int make_column(const struct describing *d, const struct mf_table *t, con
     const struct mf_made *made = t->made;
     if (m->kind == MF_MADE_CONSTANT) {
         *ret = (struct mf_schema_column){.type = {.kind = MF_KIND_TEXT}, .own_type = "text", .not_null = true};
+    } else if (m->kind == MF_MADE_EXPR) {
+        const struct mf_column *c = &t->columns[mf_table_column(t, m->name)];
+        const struct mf_type *type = mf_type_copy(&d->to->arena, &c->foreign->type);
+        *ret = (struct mf_schema_column){.own_type = mf_strdup_a(&d->to->arena, c->type)};
+        if (!type || !ret->own_type) {
+            return full(d);
+        }
+        ret->type = *type;
     } else {
         bool parent = m->kind == MF_MADE_PARENT;
         const struct mf_schema_column *is = real_column(d, parent ? made->parents[m->parent].table : made->base, m->of);

@@ -21,8 +21,25 @@ const struct mf_table *view_base(const struct mf_table *shown)
     return shown->made ? shown->made->base : shown;
 }
 
+/* A value that an update leaves out is as it was, and so is what was made of it alone. What is made of two columns needs both. */
+static bool expr_needs_old(const struct mf_made *made, const struct mf_made_column *c, bool in_key)
+{
+    bool needs = !in_key && mf_expr_columns(&c->expr) > 1;
+    for (uint16_t i = 0; in_key && i < c->expr.nargs; i++) {
+        needs = needs || (c->expr.args[i].column && !made->base->columns[c->expr.args[i].of].in_key);
+    }
+    return needs;
+}
+
 bool view_needs_old(const struct mf_table *shown)
 {
+    for (uint16_t i = 0; shown->made && i < shown->ncolumns; i++) {
+        int at = mf_made_column(shown->made, shown->columns[i].name);
+        const struct mf_made_column *c = at < 0 ? NULL : &shown->made->columns[at];
+        if (c && c->kind == MF_MADE_EXPR && expr_needs_old(shown->made, c, shown->columns[i].in_key)) {
+            return true;
+        }
+    }
     for (uint16_t k = 0; shown->made && k < shown->nkey; k++) {
         const struct mf_made_column *c = &shown->made->columns[shown->key[k]];
         if (c->kind == MF_MADE_COLUMN && !shown->made->base->columns[c->of].in_key) {

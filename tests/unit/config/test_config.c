@@ -414,6 +414,10 @@ static void a_map_says_what_is_wrong_and_where(void **state)
     refused(MAPPED("{ table: a, to: b, columns: [{ name: x, from: p.y }] }"), "by: the column that refers to it");
     refused(MAPPED("{ table: a, to: b, columns: [{ name: x, by: y }] }"), "\"by\" goes with \"from\"");
     refused(MAPPED("{ table: a, to: b, columns: [{ name: x, static: perhaps }] }"), "it takes true or false");
+    refused(MAPPED("{ table: a, to: b, columns: [{ name: x, expr: left(y) }] }"),
+            "its last argument is a number from 1");
+    refused(MAPPED("{ table: a, to: b, columns: [{ name: x, expr: day(y), value: z }] }"),
+            "\"expr\" is a column called");
     refused(MAPPED("x"), "each item is made of keys and values");
     refused(URLS "map: x\n", "map: it is a list of query tables, which only a file can hold");
     refused(URLS "map: []\n", "the list is empty");
