@@ -1,6 +1,8 @@
 /* Rows from one shape to another. Values are views and are never copied, only put in their place. */
 #include "map/internal.h"
 
+#include "model/respell.h"
+
 #include <string.h>
 
 static int no_memory(struct mf_error *err)
@@ -66,6 +68,18 @@ int mf_map_project(const struct mf_map_rel *rel, struct mf_arena *arena, const s
     return 0;
 }
 
+/* What a column that is a text here, because the engine has no type for it, is on the other side. False: no memory. */
+static bool stand_for(struct mf_arena *arena, struct mf_column *c, const struct mf_column *other)
+{
+    c->stands_for = NULL;
+    if (!c->foreign || !other->foreign || c->foreign->type.kind != MF_KIND_TEXT || !c->foreign->type.any ||
+        !mf_respells(&other->foreign->type)) {
+        return true;
+    }
+    c->stands_for = mf_type_copy(arena, &other->foreign->type);
+    return c->stands_for != NULL;
+}
+
 static struct mf_table *shared(struct mf_arena *arena, const struct map_table *mt, const struct mf_table *types,
                                const struct mf_table *like)
 {
@@ -83,7 +97,10 @@ static struct mf_table *shared(struct mf_arena *arena, const struct map_table *m
             continue;
         }
         columns[n] = t->columns[at];
-        columns[n++].in_key = false;
+        columns[n].in_key = false;
+        if (!stand_for(arena, &columns[n++], types == mt->origin ? &mt->replica->columns[r] : c)) {
+            return NULL;
+        }
     }
     t->columns = columns;
     t->ncolumns = n;

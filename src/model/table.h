@@ -41,6 +41,8 @@ struct mf_column {
     uint64_t equality;
     /* Of a replica's table in a map: the origin goes by another rule, so that only the bytes tell whether a value is the origin's. */
     bool by_bytes;
+    /* Of one of a map's pair of tables: a text that takes any, and what it is on the other side, where that has more than one spelling (model/respell.h); NULL: none. */
+    const struct mf_type *stands_for;
     const struct mf_foreign *foreign; /* NULL: the database is shown as it is */
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "model/respell.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -20,6 +21,12 @@ static int too_large(struct mf_error *err)
 static const struct mf_type *type_of(const struct mf_table *shown, uint16_t i)
 {
     return i < shown->ncolumns && shown->columns[i].foreign ? &shown->columns[i].foreign->type : NULL;
+}
+
+/* Not of the key: by it the row is looked for, and it is there as it is written. */
+static const struct mf_type *stands_for(const struct mf_table *shown, uint16_t i)
+{
+    return i < shown->ncolumns && !shown->columns[i].in_key ? shown->columns[i].stands_for : NULL;
 }
 
 static bool translated(const struct mf_value *v)
@@ -52,6 +59,9 @@ int face_row_shown(const struct face_db *f, const struct mf_table *shown, struct
         mf_error_clear(&why);
         v[i] = own->values[i];
         if (!t || !translated(&own->values[i]) || f->canon->to_canon(t, arena, &own->values[i], &v[i], &why) == 0) {
+            if (stands_for(shown, i) && mf_respell(stands_for(shown, i), arena, &v[i], err) < 0) {
+                return -1;
+            }
             continue;
         }
         if (why.cls != MF_ROW) {
