@@ -75,8 +75,26 @@ static int cannot(const struct mf_schema_table *t, const char *todo, struct mf_e
     return -1;
 }
 
-static int check_columns(const struct mf_schema_table *t, const struct mf_schema_index *key, struct mf_error *err)
+static bool is_text(const char *type)
 {
+    return mf_streq(type, "text") || mf_streq(type, "varchar") || mf_streq(type, "ascii");
+}
+
+/* What the type makes of a key: two rows into one, or one into two. */
+static const char *key_wrong(const struct mf_schema_column *c, bool in_partition)
+{
+    const char *type = cass_column_type(c);
+    if (in_partition && mf_streq(type, "decimal")) {
+        return "a partition is found by the bytes of its key, and 1.5 and 1.50 are two decimals there";
+    }
+    return c->wanted_type && is_text(cass_type_for(&c->type)) && !is_text(type)
+               ? "texts that are two keys on the source may be one value of that type"
+               : NULL;
+}
+
+static int check_key(const struct mf_schema_table *t, const struct mf_schema_index *key, struct mf_error *err)
+{
+    uint16_t npartition = cass_partition_of(t, key);
     for (uint16_t i = 0; i < key->n; i++) {
         const struct mf_schema_column *c =
             key->columns[i].column < t->ncolumns ? &t->columns[key->columns[i].column] : NULL;
@@ -84,7 +102,18 @@ static int check_columns(const struct mf_schema_table *t, const struct mf_schema
             return cannot(t, "give it another key on the source, or leave it out (tables.exclude)", err,
                           "%s of its key is computed by the source's server", c ? c->name : "a part");
         }
+        const char *wrong = key_wrong(c, i < npartition);
+        if (wrong) {
+            return cannot(
+                t, "ask for a text in the map (type: text; a decimal is written there with as few digits as it needs)",
+                err, "column \"%s\" is in its key and would be a %s: %s", c->name, cass_column_type(c), wrong);
+        }
     }
+    return 0;
+}
+
+static int check_columns(const struct mf_schema_table *t, struct mf_error *err)
+{
     for (uint16_t i = 0; i < t->ncolumns; i++) {
         const struct mf_schema_column *c = &t->columns[i];
         if (c->wanted_type && !cass_type_fits(c->wanted_type, &c->type)) {
@@ -149,7 +178,7 @@ int cass_put_table(const struct mf_schema_table *t, struct mf_buf *cql, struct m
         return cannot(t, "give it a primary key on the source, or leave it out (tables.exclude)", err,
                       "it has no key, and a row is found by nothing else there; two equal rows would be one");
     }
-    if (check_columns(t, key, err) < 0) {
+    if (check_key(t, key, err) < 0 || check_columns(t, err) < 0) {
         return -1;
     }
     uint16_t npartition = cass_partition_of(t, key);

@@ -7,17 +7,30 @@
 
 #define SQL_MAX ((size_t)1 << 20)
 
+/* Columns that the source computes are not there. */
+static uint16_t written(const struct mf_table *t)
+{
+    uint16_t n = 0;
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        n += !t->columns[i].generated;
+    }
+    return n;
+}
+
 static void put_insert(struct mf_buf *b, const struct mf_table *t)
 {
+    const char *between = " (";
     mf_buf_puts(b, "INSERT INTO ");
     cass_put_name(b, t->schema, t->name);
-    mf_buf_puts(b, " (");
     for (uint16_t i = 0; i < t->ncolumns; i++) {
-        mf_buf_puts(b, i ? ", " : "");
-        cass_put_ident(b, t->columns[i].name);
+        if (!t->columns[i].generated) {
+            mf_buf_puts(b, between);
+            cass_put_ident(b, t->columns[i].name);
+            between = ", ";
+        }
     }
     mf_buf_puts(b, ") VALUES (");
-    for (uint16_t i = 0; i < t->ncolumns; i++) {
+    for (uint16_t i = 0, n = written(t); i < n; i++) {
         mf_buf_puts(b, i ? ", ?" : "?");
     }
     mf_buf_puts(b, ") USING TIMESTAMP ?");
@@ -112,21 +125,25 @@ int cass_bind_insert(struct cass_db *db, const struct cass_statements *s, const 
     const struct mf_table *t = s->table;
     const struct cql_columns *params = mf_cql_prepared_params(s->insert);
     size_t from = out->len;
-    if (params->n != t->ncolumns + 1 || row->n < t->ncolumns) {
+    uint16_t n = 0;
+    if (params->n != written(t) + 1 || row->n < t->ncolumns) {
         return mf_fail(err, MF_FATAL, "MFSHAPE", "table %s.%s has other columns than it had", t->schema, t->name);
     }
     for (uint16_t i = 0; i < t->ncolumns; i++) {
+        if (t->columns[i].generated) {
+            continue;
+        }
         const struct mf_value *v = t->columns[i].in_key ? &keys->values[i] : &row->values[i];
         if (t->columns[i].in_key && !mf_value_has_bytes(v)) {
             mf_fail(err, MF_ROW, "MFVALUE", "column %s is NULL and part of the key", t->columns[i].name);
             return refuse(out, from);
         }
-        if (put_value(&t->columns[i], params->columns[i].type, v, nulls, out, err) < 0 && mf_buf_ok(out)) {
+        if (put_value(&t->columns[i], params->columns[n++].type, v, nulls, out, err) < 0 && mf_buf_ok(out)) {
             return refuse(out, from);
         }
     }
     put_stamp(out, stamp);
-    if (cass_row_fits(t, row, db->row_max, err) < 0 || bound(t, out, from, (uint16_t)(t->ncolumns + 1), ret, err) < 0) {
+    if (cass_row_fits(t, row, db->row_max, err) < 0 || bound(t, out, from, (uint16_t)(n + 1), ret, err) < 0) {
         return refuse(out, from);
     }
     return 0;
