@@ -87,7 +87,8 @@ static const char *key_wrong(const struct mf_schema_column *c, bool in_partition
     if (in_partition && mf_streq(type, "decimal")) {
         return "a partition is found by the bytes of its key, and 1.5 and 1.50 are two decimals there";
     }
-    return c->wanted_type && is_text(cass_type_for(&c->type)) && !is_text(type)
+    bool free_text = c->type.kind == MF_KIND_TEXT || c->type.kind == MF_KIND_OPAQUE || c->type.kind == MF_KIND_JSON;
+    return c->wanted_type && free_text && !is_text(type)
                ? "texts that are two keys on the source may be one value of that type"
                : NULL;
 }
