@@ -273,7 +273,7 @@ static const char *seen(struct shown *s, const struct view_rows *r, enum mf_op o
 {
     struct mf_change in = {.op = op, .has_old = old.n > 0, .old_row = old, .new_row = new}, out;
     int n = -1;
-    assert_mf_ok(view_change(r, &s->arena, &in, &out, &n, &s->err), &s->err);
+    assert_mf_ok(view_change(r, &s->arena, &in, NULL, &out, &n, &s->err), &s->err);
     if (n == 0) {
         return "nothing";
     }
@@ -332,7 +332,7 @@ static void what_the_stream_does_not_say_of_the_key_is_not_guessed(void **state)
                           };
     for (size_t i = 0; i < MF_ARRAY_LEN(bad); i++) {
         int n;
-        assert_mf_fails(view_change(&r, &s->arena, &bad[i], &out, &n, &s->err), &s->err, MF_FATAL,
+        assert_mf_fails(view_change(&r, &s->arena, &bad[i], NULL, &out, &n, &s->err), &s->err, MF_FATAL,
                         "came without the value that column \"customer\" had");
     }
 }
