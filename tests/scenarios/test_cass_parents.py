@@ -2,6 +2,7 @@
 join that the source makes itself, against what Cassandra's driver reads."""
 import random
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -64,22 +65,14 @@ def seed(source, customers: int = 20, orders: int = 400, nulls: bool = False) ->
 
 
 def transaction(source, statements: list) -> None:
-    with source.connect() as connection:
-        with connection.cursor() as cursor:
-            cursor.execute("BEGIN")
-            for statement in statements:
-                cursor.execute(statement)
-            cursor.execute("COMMIT")
-
-
-def joined(source, query: str) -> list:
-    with source.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(query)
-        return [tuple(r) for r in cursor.fetchall()]
+    with closing(source.connect()) as connection:
+        cursor = connection.cursor()
+        for statement in ["BEGIN", *statements, "COMMIT"]:
+            cursor.execute(statement)
 
 
 def wrong(source, there, tables=TRUTH) -> str:
-    found = {name: compare_rows(joined(source, query), rows_of(there.session, there.name, name, columns), columns, key)
+    found = {name: compare_rows(source.rows(query), rows_of(there.session, there.name, name, columns), columns, key)
              for name, (columns, key, query) in tables.items()}
     return "; ".join(f"{name}: {verdict}" for name, verdict in found.items() if not verdict.equal)
 
@@ -164,7 +157,7 @@ def test_parents_that_do_not_migrate(source, migration, into):
 class Load:
     """Both sides are written to by several clients, each in transactions of its own; what they wrote is known to the source alone."""
 
-    def __init__(self, source, clients: int = 4, customers: int = 12):
+    def __init__(self, source, clients: int = 4, customers: int = 60):
         self.source, self.customers, self.over, self.done, self.error = source, customers, threading.Event(), [0] * clients, None
         self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True) for i in range(clients)]
 
@@ -192,7 +185,7 @@ class Load:
                         f"BEGIN; UPDATE customers SET city = 'in {order}' WHERE id = {c}; INSERT INTO orders VALUES ({order + 50000}, {c}, 2, 2, 2, 'both'); COMMIT",
                     ]))
                     self.done[client] += 1
-                    self.over.wait(0.01)
+                    self.over.wait(0.04)
         except BaseException as error:
             self.error = error
 
@@ -216,7 +209,7 @@ class Load:
 
 def test_a_load_on_both_sides(source, migration, into):
     there = into()
-    seed(source, customers=12)
+    seed(source, customers=60)
     m = begin(migration, source, there, map=MAP, copy={"chunk_bytes": "64kB", "jobs": 2})
     with Load(source) as load:
         m.start()
@@ -232,7 +225,7 @@ def test_a_load_on_both_sides(source, migration, into):
 def test_killed_again_and_again(source, migration, into):
     rng = random.Random(7)
     there = into()
-    seed(source, customers=12)
+    seed(source, customers=60)
     m = begin(migration, source, there, map=MAP, copy={"chunk_bytes": "64kB", "jobs": 2})
     with Load(source) as load:
         for _ in range(3):
