@@ -8,7 +8,7 @@ import pytest
 
 from harness.casscompare import compare_rows, rows_of
 from harness.cassrun import begin, pause
-from harness.servers import wait_for
+from harness.servers import commits_hang, wait_for
 
 SCHEMA = [
     "CREATE TABLE customers (id int PRIMARY KEY, name varchar(200), city varchar(60), seen int)",
@@ -264,20 +264,88 @@ def test_a_parent_with_many_children(source, migration, into):
     arrived(source, there)
 
 
-def test_columns_come_and_go(source, migration, into):
-    """The shape of a parent or a child that nothing here shows."""
-    there = into()
+def sent(source) -> None:
+    """The stream has been given all there is in the log now."""
+    at = source.value("SELECT pg_current_wal_insert_lsn()::text")
+    wait_for(lambda: source.value(f"SELECT count(*) FROM pg_stat_replication WHERE sent_lsn >= '{at}'::pg_lsn"), 60, "the stream")
+
+
+def test_a_transaction_that_is_told_before_its_commit(own_server, migration, into):
+    """Its rows' parents are looked up early, and change before it is committed."""
+    server, there = own_server(15, name="early"), into()
+    source = server.create_database("early")
+    source.execute("ALTER SYSTEM SET logical_decoding_work_mem = '64kB'")
+    source.execute("SELECT pg_reload_conf()")
     seed(source)
-    m = begin(migration, source, there, map=MAP[:2], on_ddl="additive")
+    m = begin(migration, source, there, map=MAP)
     m.start()
     m.wait_phase("synced")
-    source.execute("ALTER TABLE customers ADD more int")
-    source.execute("UPDATE customers SET name = 'wider', more = 1 WHERE id = 3")
-    arrived(source, there, tables={"orders_by_customer": TRUTH["orders_by_customer"]})
-    source.execute("ALTER TABLE orders ADD more int")
-    source.execute("UPDATE customers SET name = 'wider still' WHERE id = 4; UPDATE orders SET more = 2 WHERE id = 4; UPDATE customers SET city = 'y' WHERE id = 4")
+    big = source.connect(autocommit=False)
+    big.execute("INSERT INTO orders SELECT i, 3, 1, 1, 1, 'early' FROM generate_series(10000, 14000) i")
+    wait_for(lambda: source.value("SELECT sum(stream_count) FROM pg_stat_replication_slots"), 60, "a piece of it")
+    source.execute("UPDATE customers SET name = 'changed meanwhile' WHERE id = 3")
+    arrived(source, there)
+    big.commit()
+    arrived(source, there)
+    undone = source.connect(autocommit=False)
+    undone.execute("INSERT INTO orders SELECT i, 4, 1, 1, 1, 'undone' FROM generate_series(20000, 24000) i")
+    undone.execute("UPDATE customers SET name = 'undone' WHERE id = 4")
+    undone.rollback()
+    source.execute("UPDATE customers SET name = 'at last' WHERE id = 4")
+    arrived(source, there)
+
+
+def test_commits_that_nobody_sees_yet(own_server, migration, into):
+    """They are in the stream, and not what children would be found by: deleted ones would be written again, new ones be missed."""
+    server, there = own_server(15, name="hidden"), into()
+    source = server.create_database("hidden")
+    seed(source)
+    m = begin(migration, source, there, map=MAP)
+    m.start()
+    m.wait_phase("synced")
+
+    def standby(name: str) -> None:
+        source.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+        source.execute("SELECT pg_reload_conf()")
+        wait_for(lambda: source.value("SHOW synchronous_standby_names") == name, 60, "the setting")
+
+    hidden = ["DELETE FROM orders WHERE id IN (3, 26)", "INSERT INTO orders VALUES (3001, 3, 1, 1, 1, 'hidden')", "UPDATE orders SET customer_id = 3 WHERE id = 5",
+              "UPDATE customers SET name = 'hidden' WHERE id = 6"]
+    standby("nobody")
+    commits_hang(server.url())
+    writers = [threading.Thread(target=source.execute, args=(statement,), daemon=True) for statement in hidden]
+    for w in writers:
+        w.start()
+    wait_for(lambda: source.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()") == len(hidden), 60, "COMMITs that hang")
+    source.execute("SET synchronous_commit = local; UPDATE customers SET name = 'seen at once' WHERE id = 3")
+    sent(source)
+    standby("")
+    for w in writers:
+        w.join(60)
     arrived(source, there)
     assert m.call("verify", "--json").json["rows_differing"] == 0
+
+
+def test_columns_come_and_go(source, migration, into):
+    """Of a parent and of a child: one that nothing here shows, and one that is."""
+    there = into()
+    seed(source)
+    narrow = {name: TRUTH[name] for name in ("orders_by_customer", "orders_plain")}
+    m = begin(migration, source, there, map=MAP[1:], map_only=True)
+    m.start()
+    m.wait_phase("synced")
+    source.execute("ALTER TABLE customers ADD more int, DROP seen")
+    source.execute("UPDATE customers SET name = 'wider', more = 1 WHERE id = 3")
+    arrived(source, there, tables=narrow)
+    source.execute("ALTER TABLE orders ADD more int")
+    source.execute("UPDATE customers SET name = 'wider still' WHERE id = 4; UPDATE orders SET more = 2 WHERE id = 4; UPDATE customers SET city = 'y' WHERE id = 4")
+    source.execute("INSERT INTO orders VALUES (2001, 3, 1, 2, 10, 'new', 1)")
+    arrived(source, there, tables=narrow)
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    source.execute("ALTER TABLE customers DROP city")
+    source.execute("UPDATE customers SET name = 'without' WHERE id = 3")
+    assert m.wait_exit(90) != 0
+    assert 'has no column \\"city\\"' in m.log_text(), m.tail()
 
 
 def test_what_cannot_be_kept_right_is_refused(source, migration, into, target):
