@@ -160,12 +160,6 @@ static void what_the_map_cannot_mean_is_told_with_its_line(void **state)
          "table public.q is made twice, first on line 3"},
         {"map: [{table: orders, to: loose}]\n",
          "table public.loose is also a table of the source that migrates as itself"},
-        {"map: [{table: orders, to: q, columns: ['*', {name: n, from: customers.name, by: customer}]}]\n",
-         "the source has no table customers"},
-        {"map: [{table: orders, to: q, columns: ['*', {name: n, from: orders.note, by: customer}]}]\n",
-         "column \"customer\" cannot refer to \"id\": they are of different types"},
-        {"map: [{table: orders, to: q, columns: ['*', {name: n, from: orders.note, by: id}]}]\n",
-         "column \"n\" is another table's, which is not supported yet"},
         {"map: [{table: orders, to: q, partition: id, columns: ['*', {name: id, static: true}]}]\n",
          "cannot be static"},
     };
