@@ -123,7 +123,8 @@ def test_every_change_of_either_side_arrives(source_of, migration, into):
 def test_a_wrong_value_of_a_parent_is_found_and_mended(source, migration, into):
     there = into()
     seed(source)
-    m = begin(migration, source, there, map=MAP)
+    m = begin(migration, source, there, map=MAP, cutover={"max_pause": "20s", "one_way": True}, heartbeat="1s")
+    assert "customer_name" in m.call("plan").out
     m.start()
     m.wait_phase("synced")
     there.execute(f"UPDATE {there.name}.orders_by_id SET city = 'nowhere' WHERE id = 4")
@@ -135,7 +136,9 @@ def test_a_wrong_value_of_a_parent_is_found_and_mended(source, migration, into):
     m.call("verify", "--repair")
     assert not wrong(source, there)
     source.execute("UPDATE customers SET city = 'moved' WHERE id IN (4, 5)")
-    arrived(source, there)
+    source.execute("INSERT INTO orders VALUES (3000, 4, 1, 1, 1, 'last')")
+    m.call("cutover")
+    assert m.status()["writes"] == "target" and not wrong(source, there)
 
 
 def test_parents_that_do_not_migrate(source, migration, into):
