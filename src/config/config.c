@@ -322,6 +322,16 @@ static int check_all(struct mf_config *c, struct mf_error *err)
         return mf_fail(err, MF_USAGE, "MFCONF",
                        "map: not with mode: native, where the servers copy their tables as they are");
     }
+    size_t parents = c->map ? mf_query_map_parents(c->map) : 0;
+    if (parents && c->dual_writes == MF_DUAL_WRITES_ON) {
+        mf_fail(err, MF_USAGE, "MFCONF",
+                "%s:%zu: map: a column of another table does not go with dual_writes: a commit that waits for the "
+                "target is "
+                "not shown to readers yet, and has to be read to know which rows have the column",
+                c->map->path, parents);
+        mf_hint(err, "take the column out of the map, or dual_writes out of the configuration");
+        return -1;
+    }
     if (c->map) {
         c->map->only = c->map_only;
     }

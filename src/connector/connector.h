@@ -377,6 +377,8 @@ struct mf_connector {
     bool
         reads_unordered; /* its rows come in an order that nobody else knows (by token): the bounds of its chunks are its own, also behind a face, and
                            * another database's mean nothing to it; and snapshot_now may be MFUNSUP. verify reads it whole and joins */
+    bool
+        retells; /* its stream may give a transaction more or fewer changes when it tells of it again: stamps must not be given twice */
     bool confirms_acknowledge; /* stream_confirm is stream_ack as well: what is confirmed must be durable on our side */
     int (*open)(const struct mf_db_options *o, struct mf_db **ret,
                 struct mf_error *err); /* connects once to see that it can */

@@ -11,6 +11,18 @@ void mf_query_map_free(struct mf_query_map *m)
     }
 }
 
+size_t mf_query_map_parents(const struct mf_query_map *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        for (size_t k = 0; k < m->tables[i].ncolumns; k++) {
+            if (m->tables[i].columns[k].parent) {
+                return m->tables[i].columns[k].line;
+            }
+        }
+    }
+    return 0;
+}
+
 static bool copy_column(struct mf_arena *arena, struct mf_made_column *dst, const struct mf_made_column *src)
 {
     *dst = *src;

@@ -53,6 +53,8 @@ struct mf_query_map {
     bool only; /* tables without an entry do not migrate */
 };
 void mf_query_map_free(struct mf_query_map *m); /* NULL is allowed; frees m too */
+/* The first line with a column of another table; 0: there is none. */
+size_t mf_query_map_parents(const struct mf_query_map *m);
 
 /* ---- what is made of it ---- */
 

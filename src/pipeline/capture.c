@@ -10,7 +10,7 @@
  *    epoch, lost in a crash, and judged again by a later one.
  *  - The stream is opened at the spool's tail once that is durable: the origin may take the position for acknowledged.
  *  - Stamps grow from the first that the state has, over all that the spool has: the next is after the spool's last, so one that is read again, after a
- *    crash took it from the spool, gets what it had (docs/internals/stamps.md).
+ *    crash took it from the spool, gets what it had (docs/internals/stamps.md). Where what is read again may be told otherwise, it gets a greater one.
  *  - Any failure in the middle closes the stream: what was half taken is sent again. */
 #include "pipeline/capture_internal.h"
 
@@ -28,6 +28,7 @@
 #define STALL_US     (50 * MF_US_PER_MS)
 #define BREATH_US    (5 * MF_US_PER_MS)
 #define BUSY         160 /* messages in BREATH_US */
+#define RESERVE_US   (2 * MF_US_PER_SEC)
 #define ENCODED_MAX  ((size_t)4 << 30)
 
 /* Nothing that comes from here on has a stamp up to what the state says. */
@@ -73,6 +74,8 @@ int mf_capture_new(const struct mf_capture_options *o, struct mf_capture **ret, 
     c->durable = c->pending = c->now.received = c->tail;
     c->stamp = mf_spool_stamp(o->spool);
     raise_stamp(c);
+    c->reserved = o->db->connector->retells ? mf_stamp_reserved(o->state, o->pipe.direction) : 0;
+    c->stamp = c->reserved > c->stamp ? c->reserved : c->stamp;
     struct mf_position last = {.order = INT64_MAX};
     if (mf_state_writer_at(o->state, o->pipe.direction, &last, c->writer, sizeof(c->writer), err) < 0) {
         mf_capture_free(c);
@@ -207,6 +210,20 @@ static int write_piece(void *ctx, const void *data, size_t len, struct mf_error 
     return mf_spool_write(ctx, data, len, err);
 }
 
+/* What may be told otherwise when it is told again must not get stamps that are written already. */
+static int reserve(struct mf_capture *c, const struct mf_txn_head *h, struct mf_error *err)
+{
+    int64_t after = mf_txn_stamp_after(h);
+    if (!c->o.db->connector->retells || after <= c->reserved) {
+        return 0;
+    }
+    if (mf_stamp_reserve(c->o.state, c->o.pipe.direction, after + RESERVE_US, err) < 0) {
+        return -1;
+    }
+    c->reserved = after + RESERVE_US;
+    return 0;
+}
+
 static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item *item, struct mf_error *err)
 {
     struct mf_txn_head head = {.txn = item->shown ? item->shown : item->txn,
@@ -214,7 +231,7 @@ static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item 
                                .commit_time_us = item->commit_time_us,
                                .changes = mf_txnbuf_changes(t->buf),
                                .bytes = mf_txnbuf_bytes(t->buf)};
-    if (mf_stamp_next(c->stamp, item->commit_time_us, &head.stamp, err) < 0 ||
+    if (mf_stamp_next(c->stamp, item->commit_time_us, &head.stamp, err) < 0 || reserve(c, &head, err) < 0 ||
         mf_spool_begin(c->o.spool, &head, err) < 0 || mf_txnbuf_stream(t->buf, write_piece, c->o.spool, err) < 0 ||
         mf_spool_end(c->o.spool, err) < 0) {
         return -1;

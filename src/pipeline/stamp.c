@@ -23,6 +23,21 @@ int mf_stamp_raise(struct mf_state *s, enum mf_direction d, int64_t stamp, struc
     return stamp > mf_stamp_floor(s, d) ? mf_state_set_int(s, raised_key(d), stamp, err) : 0;
 }
 
+static const char *reserved_key(enum mf_direction d)
+{
+    return d == MF_FORWARD ? "stamp.reserved.forward" : "stamp.reserved.reverse";
+}
+
+int64_t mf_stamp_reserved(struct mf_state *s, enum mf_direction d)
+{
+    return mf_state_int(s, reserved_key(d), 0);
+}
+
+int mf_stamp_reserve(struct mf_state *s, enum mf_direction d, int64_t upto, struct mf_error *err)
+{
+    return mf_state_set_int(s, reserved_key(d), upto, err);
+}
+
 int mf_stamp_next(int64_t after, int64_t commit_us, int64_t *ret, struct mf_error *err)
 {
     if (after < 0 || after >= 2 * CLOCK_MAX) {

@@ -16,6 +16,11 @@ int64_t mf_stamp_floor(struct mf_state *s, enum mf_direction d);
  * was written on the other side meanwhile has that side's time. Called while the origin may not write. Only grows. */
 int mf_stamp_raise(struct mf_state *s, enum mf_direction d, int64_t stamp, struct mf_error *err);
 
+/* What the origin's stream tells of a transaction is not always the same (mf_connector.retells): a stamp is given only below one that the state has, and a new process
+ * begins there. So none is given twice, whatever a crash took from the spool. */
+int64_t mf_stamp_reserved(struct mf_state *s, enum mf_direction d); /* 0: none is */
+int mf_stamp_reserve(struct mf_state *s, enum mf_direction d, int64_t upto, struct mf_error *err);
+
 /* Of the first change of a transaction that was committed at `commit_us` (what the origin says) and comes after the position with the stamp `after`. */
 int mf_stamp_next(int64_t after, int64_t commit_us, int64_t *ret, struct mf_error *err);
 

@@ -149,6 +149,9 @@ bool vf_same_key(const struct mf_table *t, const struct mf_row *a, const struct 
 bool vf_same_row(const struct mf_row *a, const struct mf_row *b);
 const struct mf_row *vf_find_row(const struct mf_table *t, const struct vf_rows *rows, const struct mf_row *key);
 /* Looks candidates up on both sides, in the same snapshots, and reports those that differ. */
+/* join_match.c: *ret_later: it is to be looked at again, and no difference yet. */
+int vf_join_again(struct mf_verify *v, const struct vf_table *t, const struct mf_row *key, bool *ret_later,
+                  struct mf_error *err);
 int vf_confirm(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_row *keys, size_t n,
                int64_t *ret_differing, struct mf_error *err);
 int vf_difference(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, const char *key_text,

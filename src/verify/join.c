@@ -63,6 +63,7 @@ void vf_join_new(struct mf_verify *v)
 {
     v->join = mf_xcalloc(1, sizeof *v->join);
     mf_buf_init(&v->join->candidates, CANDIDATES_MAX);
+    mf_buf_init(&v->join->ahead, CANDIDATES_MAX);
 }
 
 void vf_join_free(struct mf_verify *v)
@@ -70,6 +71,7 @@ void vf_join_free(struct mf_verify *v)
     if (v->join) {
         vf_store_free(v->join->store);
         mf_buf_free(&v->join->candidates);
+        mf_buf_free(&v->join->ahead);
         free(v->join);
         v->join = NULL;
     }
@@ -232,8 +234,9 @@ static int begin(struct mf_verify *v, struct mf_error *err)
     j->t = t;
     j->last = (struct mf_position){0};
     j->piece = j->npieces = 0;
-    j->checked = 0;
+    j->checked = j->looks = 0;
     mf_buf_reset(&j->candidates);
+    mf_buf_reset(&j->ahead);
     pthread_mutex_unlock(&v->mu);
     enter(v, keyed ? JN_ORIGIN : JN_WHOLE);
     return 0;

@@ -26,6 +26,8 @@ struct vf_join {
     uint32_t done; /* of its chunks */
     uint32_t piece, npieces;
     struct mf_buf candidates; /* keys whose rows may differ, each as a varint and its bytes */
+    struct mf_buf ahead;      /* those that differed, and must at another position, too */
+    unsigned looks;           /* that were had at all candidates */
     /* The solo worker's. */
     struct vf_store *store;  /* constant from JN_TABLE on; its own lock guards it */
     struct mf_position last; /* of the last snapshot of the origin */
@@ -37,6 +39,8 @@ struct vf_join {
 /* join_read.c: by a worker in a round. Both return 0 and *ret_whole false when the verification is being stopped. */
 int vf_join_read(struct mf_verify *v, struct vf_slot *s, enum vf_side side, const struct mf_chunk *c, bool *ret_whole,
                  struct mf_error *err);
+/* The key's values with their kinds and lengths: equal bytes on both sides exactly when the keys are equal. */
+int vf_join_encode(const struct mf_table *t, const struct mf_row *key, struct mf_buf *out, struct mf_error *err);
 /* What it has read and not told of yet. */
 void vf_join_count(struct mf_verify *v, struct vf_slot *s);
 

@@ -2,16 +2,21 @@
  *
  * A row that changed between the reading of the two sides, or that is on one of them only, is a candidate, not a difference. Candidates are
  * kept by key, within a bound; when there are so many, they are looked at before more pieces are joined. The look is exact: apply is brought
- * to stand at a position Q where the origin has a snapshot, and the rows are read by key in that snapshot and in the replica as it stands. */
+ * to stand at a position Q where the origin has a snapshot, and the rows are read by key in that snapshot and in the replica as it stands.
+ *
+ * Where rows have columns of others, which were looked up when the change came and may be newer than Q (mf_made.nparents), one look is not exact: the change that
+ * made them newer is on its way. What differs is looked at again at a later position, where that change has arrived, and only what differs each time is a difference. */
 #include "verify/join_internal.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/mem.h"
 
 #define CANDIDATES ((size_t)16 << 20) /* bytes of keys after which they are looked at */
 #define CANDIDATES_MAX                                                                                                 \
-    ((size_t)1 << 31) /* those of the pieces that are under way come on top, each no larger than its memory */
+    ((size_t)1 << 31)   /* those of the pieces that are under way come on top, each no larger than its memory */
+#define LOOKS        10 /* beyond the first */
 #define AT_ONCE      500
 #define HOLD_US      (5 * MF_US_PER_SEC) /* apply is held no longer than this at a time */
 #define BATCH_MEMORY ((size_t)64 << 20)
@@ -39,6 +44,30 @@ static int take_unmatched(void *ctx, const struct vf_unmatched *u, struct mf_err
 bool vf_join_full(const struct vf_join *j)
 {
     return j->candidates.len - j->checked >= CANDIDATES;
+}
+
+/* Whether the row, which differs at this position, may be ahead of it. */
+static bool may_be_ahead(const struct mf_verify *v, const struct vf_table *t)
+{
+    return v->join && !vf_as_it_stands(v) && t->ot->made && t->ot->made->nparents && v->join->looks < LOOKS;
+}
+
+int vf_join_again(struct mf_verify *v, const struct vf_table *t, const struct mf_row *key, bool *ret_later,
+                  struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf b = {.max = VF_KEY_MAX};
+    *ret_later = false;
+    if (!may_be_ahead(v, t)) {
+        return 0;
+    }
+    if (vf_join_encode(t->ot, key, &b, err) < 0) {
+        return -1;
+    }
+    if (mf_buf_put_bytes(&v->join->ahead, b.data, b.len) < 0) {
+        return mf_fail(err, MF_FATAL, "MFMEM", "no memory for the keys of rows that may differ");
+    }
+    *ret_later = true;
+    return 0;
 }
 
 int vf_join_piece(struct mf_verify *v, uint32_t piece, struct mf_error *err)
@@ -163,12 +192,17 @@ enum mf_step vf_join_check(struct mf_verify *v, struct vf_slot *s, struct mf_err
 {
     struct vf_join *j = v->join;
     if (j->checked == j->candidates.len) {
+        bool more = j->ahead.len > 0;
         pthread_mutex_lock(&v->mu);
-        mf_buf_reset(&j->candidates);
+        struct mf_buf looked_at = j->candidates;
+        mf_buf_reset(&looked_at);
+        j->candidates = j->ahead;
+        j->ahead = looked_at;
+        j->looks = more ? j->looks + 1 : 0;
         j->checked = 0;
         pthread_mutex_unlock(&v->mu);
         let_go(v, s);
-        return MF_STEP_DONE;
+        return more ? MF_STEP_MORE : MF_STEP_DONE;
     }
     if (v->round_state != VF_READY) {
         return stand(v, s, err);

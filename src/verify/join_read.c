@@ -13,8 +13,7 @@ struct reading {
     unsigned since;
 };
 
-/* The key's values with their kinds and lengths: equal bytes on both sides exactly when the keys are equal. */
-static int encode(const struct mf_table *t, const struct mf_row *key, struct mf_buf *out, struct mf_error *err)
+int vf_join_encode(const struct mf_table *t, const struct mf_row *key, struct mf_buf *out, struct mf_error *err)
 {
     mf_buf_reset(out);
     for (uint16_t k = 0; key->n && k < t->nkey; k++) {
@@ -82,7 +81,7 @@ static int take_row(void *ctx, const struct mf_row *key, const struct mf_digest 
         return -1;
     }
     g->s->read++;
-    if (encode(g->t, key, &g->s->key, err) < 0) {
+    if (vf_join_encode(g->t, key, &g->s->key, err) < 0) {
         return -1;
     }
     return sampled(g->v, d, &g->s->key) ? vf_writer_add(&g->s->writer, d, g->s->key.data, g->s->key.len, err) : 0;

@@ -130,6 +130,13 @@ static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *k
         return 0; /* the key is spelled in another way where it was found, and that spelling is a candidate of its own; or (joined) it was there
                    * when it was read and is on neither side now */
     }
+    bool later = false;
+    if (b && vf_join_again(v, t, key, &later, err) < 0) {
+        return -1;
+    }
+    if (later) {
+        return 0;
+    }
     char text[VF_KEY_TEXT];
     ++*ret_differing;
     return vf_difference(v, t, key, vf_key_text(t->ot, key, text, sizeof(text)),

@@ -98,6 +98,36 @@ int mem_chunk_rows(struct mf_reader *base, const struct mf_table *t, const struc
     return rc;
 }
 
+/* The key asked by is another than the server's own: every row is looked at. */
+static int read_by_others(const struct held_table *h, const struct mf_table *t, const struct mf_row *keys, size_t n,
+                          mf_row_sink *emit, void *ctx, struct mf_error *err)
+{
+    for (size_t r = 0; r < h->rows->n; r++) {
+        struct mf_value v[MF_MEM_MAX_COLUMNS];
+        mem_project(h->shape, h->rows->rows[r]->v, t, v);
+        for (size_t i = 0; i < n; i++) {
+            bool is = true;
+            for (uint16_t k = 0; k < t->nkey; k++) {
+                is = is && mf_value_equal(&v[t->key[k]], &keys[i].values[t->key[k]]);
+            }
+            if (is && emit(ctx, &(struct mf_row){.n = t->ncolumns, .values = v}, err) < 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+static bool own_key(const struct held_table *h, const struct mf_table *t)
+{
+    bool own = t->nkey == h->shape->table.nkey;
+    for (uint16_t k = 0; k < t->nkey && own; k++) {
+        int at = mem_column_at(&h->shape->table, t->columns[t->key[k]].name);
+        own = at >= 0 && h->shape->table.columns[at].in_key;
+    }
+    return own;
+}
+
 int mem_read_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_row *keys, size_t n,
                   mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
 {
@@ -109,8 +139,9 @@ int mem_read_rows(struct mf_reader *base, const struct mf_table *t, const struct
     }
     struct mem_rows *keep = mem_rows_ref(h.rows);
     struct mf_position after = mem_position(r->conn.server->lsn);
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < n; i++) {
+    bool own = own_key(&h, t);
+    int rc = own ? 0 : read_by_others(&h, t, keys, n, emit, ctx, err);
+    for (size_t i = 0; rc == 0 && own && i < n; i++) {
         struct mf_value v[MF_MEM_MAX_COLUMNS], key[MF_MEM_MAX_COLUMNS] = {0};
         for (uint16_t k = 0; k < t->nkey; k++) {
             uint16_t col = keys[i].n == t->ncolumns ? t->key[k] : k;

@@ -50,9 +50,9 @@ static int add_like(struct view_entry *e, const struct mf_query_column *q, const
     const struct mf_column *is = &from->columns[at];
     if (is->generated) {
         return REFUSE(e, q ? q->line : 0,
-                      "column \"%s\" of table %s is computed by the source, which tells of no "
+                      "column \"%s\" of table %s.%s is computed by the source, which tells of no "
                       "changes of it",
-                      is->name, e->label);
+                      is->name, from->schema, from->name);
     }
     made.of = (uint16_t)at;
     made.wanted_type = q && q->type ? q->type : NULL;
@@ -158,6 +158,35 @@ static const struct mf_table *find_parent(const struct view_entry *e, const stru
     return found;
 }
 
+/* Equal values are equal bytes on both sides, in the form that the model gives them. */
+static bool compare_equal(const struct mf_column *a, const struct mf_column *b)
+{
+    const struct mf_type *x = &a->foreign->type, *y = &b->foreign->type;
+    bool text = x->kind == MF_KIND_TEXT && y->kind == MF_KIND_TEXT && !x->fixed && !y->fixed;
+    return text || (a->type_id == b->type_id && a->type_mod == b->type_mod);
+}
+
+/* One column of the base, and the one of the parent's key that it refers to. */
+static int refer(const struct view_entry *e, const struct mf_query_column *q, const struct mf_column *here,
+                 const struct mf_column *there)
+{
+    if (!here->foreign || !there->foreign || !compare_equal(here, there)) {
+        return REFUSE(e, q->line, "column \"%s\" cannot refer to \"%s\": they are of different types", here->name,
+                      there->name);
+    }
+    if (here->generated || there->generated) {
+        return REFUSE(e, q->line, "column \"%s\" cannot refer to \"%s\": the source computes one of them", here->name,
+                      there->name);
+    }
+    if (here->equality || there->equality) {
+        return REFUSE(e, q->line,
+                      "column \"%s\" cannot refer to \"%s\": the source takes texts for equal that differ in their "
+                      "bytes (a collation that ignores case or accents)",
+                      here->name, there->name);
+    }
+    return 0;
+}
+
 /* The parent that these columns refer to: one row is read for all columns that come from it. */
 static int parent_of(struct view_entry *e, const struct mf_query_column *q, const struct mf_table *p, uint16_t *ret)
 {
@@ -165,18 +194,25 @@ static int parent_of(struct view_entry *e, const struct mf_query_column *q, cons
     if (!by) {
         return view_entry_full(e);
     }
-    if (p->identity != MF_IDENTITY_KEY || p->nkey != q->nby) {
-        return REFUSE(e, q->line, "\"by\" names as many columns as the key of table %s has", p->name);
+    if (p->id == e->base->id) {
+        return REFUSE(e, q->line,
+                      "table %s is the one that \"by\" is of: a row cannot have columns of another of its own table",
+                      e->label);
+    }
+    if (p->identity != MF_IDENTITY_KEY || p->nkey == 0) {
+        return REFUSE(e, q->line, "table %s has no key to refer to", p->name);
+    }
+    if (p->nkey != q->nby) {
+        return REFUSE(e, q->line, "\"by\" names as many columns as the key of table %s has, in its order: %u", p->name,
+                      (unsigned)p->nkey);
     }
     for (size_t i = 0; i < q->nby; i++) {
         int at = mf_table_column(e->base, q->by[i]);
         if (at < 0) {
             return view_no_column(e, q->line, e->base, q->by[i]);
         }
-        const struct mf_column *here = &e->base->columns[at], *there = &p->columns[p->key[i]];
-        if (here->type_id != there->type_id) {
-            return REFUSE(e, q->line, "column \"%s\" cannot refer to \"%s\": they are of different types", here->name,
-                          there->name);
+        if (refer(e, q, &e->base->columns[at], &p->columns[p->key[i]]) < 0) {
+            return -1;
         }
         by[i] = (uint16_t)at;
     }
@@ -206,7 +242,7 @@ static int add_from_parent(struct view_entry *e, const struct mf_query_column *q
         return -1;
     }
     e->t->columns[e->t->ncolumns - 1].not_null = false;
-    return REFUSE(e, q->line, "column \"%s\" is another table's, which is not supported yet", q->name);
+    return 0;
 }
 
 /* ---- columns ---- */

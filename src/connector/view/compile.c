@@ -3,6 +3,7 @@
  * What must hold of a query table so that it can be kept right (docs/internals/query-tables.md):
  *  - its key has every column of its table's key, as it is: so no two rows of the table ever have the same key here, and every key says of which row it is;
  *  - its key is made of the table's own columns, constants and expressions: what a row's key is can be told from the row alone;
+ *  - a parent is another table with a key, which the table's own columns refer to: which parent a row has can be told from the row alone;
  *  - the server tells of every change of the table: none that its foreign keys make by themselves (MySQL). */
 #include "connector/view/compile.h"
 
@@ -186,9 +187,15 @@ static int narrow_parent(struct view_entry *e, uint16_t p)
             used[e->made[i].of] = true;
         }
     }
-    if (!(e->parents[p].table = narrow(arena, t, used, to))) {
+    struct mf_table *kept = narrow(arena, t, used, to);
+    if (!kept) {
         return view_entry_full(e);
     }
+    kept->old_whole = true; /* only changes of what is shown are of interest */
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        kept->old_whole &= !t->columns[i].generated; /* PostgreSQL does not publish those together */
+    }
+    e->parents[p].table = kept;
     for (uint16_t i = 0; i < e->t->ncolumns; i++) {
         if (e->made[i].kind == MF_MADE_PARENT && e->made[i].parent == p) {
             e->made[i].of = to[e->made[i].of];

@@ -39,70 +39,12 @@ static int what_became(struct mf_db *db, const struct mf_table *t, char *ret, si
     return 0;
 }
 
-/* The source's own check has found that its log has no whole old rows. */
-static bool has_partial_rows(const struct mf_findings *out)
-{
-    for (size_t i = 0; i < mf_findings_count(out); i++) {
-        if (mf_streq(mf_findings_at(out, i)->code, "binlog-row-image")) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void say_old_rows(const struct mf_table *t, struct mf_findings *out)
-{
-    char label[300];
-    mf_table_label(t, label, sizeof label);
-    if (has_partial_rows(out)) {
-        mf_findings_add(
-            out, MF_BLOCKER, MF_SOURCE, "map-old-rows", label,
-            "SET GLOBAL binlog_row_image = 'FULL' (sessions that are open keep what they had)",
-            "a query table of it has columns in its key that its own key has not, and the source's log does "
-            "not tell what they were before a change");
-        return;
-    }
-    mf_findings_add(
-        out, MF_NOTE, MF_SOURCE, "map-old-rows", label,
-        "nothing is to be done; leave its settings alone while the migration runs",
-        "a query table of it has columns in its key that its own key has not: its updates and deletes must be "
-        "logged with the whole old row (PostgreSQL: REPLICA IDENTITY FULL, set by run and put back at the "
-        "end; MySQL: binlog_row_image=FULL), which makes more log for each");
-}
-
-/* What the map asks of the source. */
-static int check(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err)
-{
-    OWN;
-    struct mf_catalog shown = {0}, real = {0};
-    static const struct mf_filter all;
-    if (SOURCE_OP->check(own, view_of(db)->map->only ? &all : filter, out, err) < 0 ||
-        shapes(db, filter, &shown, err) < 0) {
-        return -1;
-    }
-    int rc = view_catalog_own(view_of(db), &shown, true, &real, err);
-    if (rc < 0 && mf_streq(err->code, "MFMAP")) {
-        mf_findings_add(out, MF_BLOCKER, MF_SOURCE, "map", "map", "change the map, or what is left out", "%s",
-                        err->text);
-        mf_error_clear(err);
-        rc = 0;
-    }
-    for (size_t i = 0; rc == 0 && i < real.n; i++) {
-        if (real.tables[i].old_whole) {
-            say_old_rows(&real.tables[i], out);
-        }
-    }
-    mf_catalog_free(&shown);
-    mf_catalog_free(&real);
-    return rc;
-}
-
 static int stream_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                           struct mf_position *ret_start, struct mf_error *err)
 {
     OWN;
     struct mf_catalog real = {0};
-    if (tables && view_catalog_own(view_of(db), tables, true, &real, err) < 0) {
+    if (tables && view_catalog_own(view_of(db), tables, VIEW_WHOLE_SETS | VIEW_PARENTS, &real, err) < 0) {
         return -1;
     }
     int rc = SOURCE_OP->stream_prepare(own, pipe, tables ? &real : NULL, ret_start, err);
@@ -115,7 +57,7 @@ static int stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, co
 {
     OWN;
     struct mf_catalog real = {0};
-    if (view_catalog_own(view_of(db), tables, true, &real, err) < 0) {
+    if (view_catalog_own(view_of(db), tables, VIEW_WHOLE_SETS, &real, err) < 0) {
         return -1;
     }
     int rc = SOURCE_OP->stream_add_tables(own, pipe, &real, err);
@@ -185,13 +127,13 @@ static int snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int re
                          struct mf_error *err)
 {
     OWN;
-    return SOURCE_OP->snapshot_open(own, pipe, readers, ret, err);
+    return SOURCE_OP->snapshot_open(own, pipe, view_sessions(view_of(db), readers), ret, err);
 }
 
 static int snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err)
 {
     OWN;
-    return SOURCE_OP->snapshot_now(own, readers, ret, err);
+    return SOURCE_OP->snapshot_now(own, view_sessions(view_of(db), readers), ret, err);
 }
 
 /* Counters of tables that are there under their own name. Those of the others count on in the source's table alone. */
@@ -361,7 +303,7 @@ static int gate_install(struct mf_db *db, const struct mf_pipe_id *pipe, const s
 {
     OWN;
     struct mf_catalog real = {0};
-    if (view_catalog_own(view_of(db), tables, false, &real, err) < 0) {
+    if (view_catalog_own(view_of(db), tables, 0, &real, err) < 0) {
         return -1;
     }
     int rc = GATE_OP->gate_install(own, pipe, &real, o, err);
@@ -420,7 +362,7 @@ static void fill_source(struct mf_source_ops *s)
     s->catalog = catalog;
     s->shapes = shapes;
     s->what_became = what_became;
-    s->check = check;
+    s->check = view_check;
     s->stream_prepare = stream_prepare;
     s->stream_add_tables = stream_add_tables;
     s->stream_skip = stream_skip;

@@ -18,6 +18,11 @@ struct view_db {
     struct mf_traffic_ops traffic;
     struct mf_db *own;
     const struct mf_query_map *map;
+    /* Transactions that the stream has told of and readers perhaps do not see yet. The stream's thread alone, from one stream to the next. */
+    struct view_unseen {
+        uint64_t *ids;
+        size_t n, cap;
+    } unseen;
 };
 
 static inline struct view_db *view_of(struct mf_db *db)
@@ -61,11 +66,15 @@ int view_show_catalog(const struct view_db *v, const struct mf_catalog *own, con
 enum view_figures { VIEW_CATALOG, VIEW_SHAPES };
 int view_catalog_read(struct view_db *v, enum view_figures what, const struct mf_filter *filter, struct mf_catalog *ret,
                       struct mf_error *err);
-/* The tables behind those shown, each once; old_whole where one of its query tables needs it. whole_set: MFMAP when not all query tables of a table are
- * there (the stream has them all). */
-int view_catalog_own(const struct view_db *v, const struct mf_catalog *shown, bool whole_set, struct mf_catalog *ret,
+/* The tables behind those shown, each once; old_whole where one of its query tables, or a child, needs it. */
+enum {
+    VIEW_WHOLE_SETS =
+        1, /* MFMAP when not all query tables of a table are there (the stream has them all), or a parent is not */
+    VIEW_PARENTS = 2 /* with the tables whose columns are shown in others */
+};
+int view_catalog_own(const struct view_db *v, const struct mf_catalog *shown, unsigned what, struct mf_catalog *ret,
                      struct mf_error *err);
-/* The key of the query table has more than that of its table. */
+/* The key of the query table has more than that of its table, or a parent is told by other columns than those. */
 bool view_needs_old(const struct mf_table *shown);
 /* The table that is asked for a shown one's rows. */
 const struct mf_table *view_base(const struct mf_table *shown);
@@ -86,10 +95,45 @@ int view_row(const struct view_rows *r, struct mf_arena *arena, const struct mf_
 int view_base_key(const struct view_rows *r, struct mf_arena *arena, const struct mf_row *key, struct mf_row *ret,
                   bool *ret_none, struct mf_error *err);
 bool view_same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b);
-/* What a change of a row of the base is to the query table: *ret_n is 0 (nothing of it changed) or 1. -1: MF_FATAL MFIMAGE, the stream did not say
- * what it must. */
-int view_change(const struct view_rows *r, struct mf_arena *arena, const struct mf_change *in, struct mf_change *ret,
-                int *ret_n, struct mf_error *err);
+/* A column of the base by which the query table t tells rows' keys or their parents. */
+bool view_tells_place(const struct mf_table *t, const struct mf_made *m, uint16_t column);
+/* The row's parents have to be looked up: what it has of them is not what it had. */
+bool view_wants_parents(const struct view_rows *r, const struct mf_change *in);
+/* What a change of a row of the base is to the query table: *ret_n is 0 (nothing of it changed) or 1. parents: of the new row, as in view_row; NULL unless they
+ * are wanted. -1: MF_FATAL MFIMAGE, the stream did not say what it must. */
+int view_change(const struct view_rows *r, struct mf_arena *arena, const struct mf_change *in,
+                const struct mf_row *parents, struct mf_change *ret, int *ret_n, struct mf_error *err);
+
+/* ---- keys.c: pure; rows by their keys ---- */
+/* Open addressing, a power of two, at most half full. */
+struct view_keys {
+    const struct mf_table *t;
+    const struct mf_row *rows; /* the caller's */
+    uint32_t *slots;           /* number of the row plus one; 0: free */
+    size_t cap;
+};
+int view_keys_init(struct view_keys *k, struct mf_arena *arena, const struct mf_table *t, const struct mf_row *rows,
+                   size_t n, struct mf_error *err);
+uint64_t view_key_hash(const struct mf_table *t, const struct mf_row *row);
+/* The slot of the key, or the free one where it would be. */
+uint32_t *view_keys_find(const struct view_keys *k, const struct mf_row *row);
+/* Each key once, in its order; returns how many. The slots are used and lost. */
+size_t view_keys_once(struct view_keys *k, struct mf_row *rows, size_t n);
+
+/* ---- parents.c: rows that others refer to ---- */
+/* Reads them: of what is committed, or of a snapshot. One thread's. */
+struct view_look {
+    struct mf_reader *reader; /* of what is behind */
+    struct mf_position after; /* not before any commit that was seen */
+};
+/* The key of parent p of a row of made->base, as wide as that parent's table. False: it refers to none (a NULL). MF_FATAL MFIMAGE: the row does not say. */
+int view_parent_key(struct mf_arena *arena, const struct mf_made *made, uint16_t p, const struct mf_row *base,
+                    struct mf_row *ret, bool *ret_any, struct mf_error *err);
+/* The parents of n rows of made->base, made->nparents for each row, one row's after the other's; without values where there is none. */
+int view_parents_read(struct view_look *l, struct mf_arena *arena, const struct mf_made *made,
+                      const struct mf_row *bases, size_t n, struct mf_row **ret, struct mf_error *err);
+/* Sessions of what is behind for so many readers here. */
+int view_sessions(const struct view_db *v, int readers);
 
 /* ---- read.c ---- */
 int view_reader_open(struct mf_db *db, const struct mf_snapshot *s, struct mf_reader **ret, struct mf_error *err);
@@ -110,6 +154,9 @@ int view_digest_rows(struct mf_reader *r, const struct mf_table *t, const struct
                      void *ctx, struct mf_error *err);
 int view_chunk_split(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,
                      mf_chunk_sink *emit, void *ctx, struct mf_error *err);
+
+/* ---- check.c ---- */
+int view_check(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err);
 
 /* ---- behind.c ---- */
 int view_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err);

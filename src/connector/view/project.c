@@ -2,7 +2,10 @@
  *
  * A query table has at every moment the rows that its table has, each with its columns; so a change of one row is a change of one row here, or none. What has
  * to be known of it beside the new values is the key the row had here: those of its columns that are of the table's own key every stream tells when they
- * change, the others only where old rows come whole (mf_table.old_whole), which is why those are asked for. */
+ * change, the others only where old rows come whole (mf_table.old_whole), which is why those are asked for.
+ *
+ * Columns of a parent are not in a change. Where the row is new under its key here, or has another parent now, the parents are given, looked up by
+ * the caller; else these columns are what they were, MF_UNCHANGED. */
 #include "connector/view/internal.h"
 
 #include "base/str.h"
@@ -218,26 +221,71 @@ static int key_of(const struct view_rows *r, struct mf_arena *arena, const struc
     return 0;
 }
 
-static bool same_row(const struct mf_row *a, const struct mf_row *b)
+/* But for columns of parents. */
+static bool same_row(const struct view_rows *r, const struct mf_row *a, const struct mf_row *b)
 {
     for (uint16_t i = 0; i < a->n; i++) {
-        if (a->values[i].kind == MF_UNCHANGED || !mf_value_equal(&a->values[i], &b->values[i])) {
+        if (r->made->columns[r->at[i]].kind != MF_MADE_PARENT &&
+            (a->values[i].kind == MF_UNCHANGED || !mf_value_equal(&a->values[i], &b->values[i]))) {
             return false;
         }
     }
     return true;
 }
 
-static int update(const struct view_rows *r, struct mf_arena *arena, const struct mf_change *in, struct mf_change *ret,
-                  int *ret_n, struct mf_error *err)
+/* Whether the update changes a column of the base, or may. */
+static bool changes(const struct mf_table *base, const struct mf_change *in, uint16_t column)
+{
+    const struct mf_value *now = &in->new_row.values[column];
+    if (now->kind == MF_UNCHANGED) {
+        return false;
+    }
+    return in->has_old ? !mf_value_equal(&in->old_row.values[column], now) : !base->columns[column].in_key;
+}
+
+static bool made_of(const struct mf_made_column *c, uint16_t column)
+{
+    bool is = c->kind == MF_MADE_COLUMN && c->of == column;
+    for (uint16_t k = 0; c->kind == MF_MADE_EXPR && k < c->expr.nargs; k++) {
+        is |= c->expr.args[k].column && c->expr.args[k].of == column;
+    }
+    return is;
+}
+
+bool view_tells_place(const struct mf_table *t, const struct mf_made *m, uint16_t column)
+{
+    bool tells = false;
+    for (uint16_t k = 0; k < t->nkey && !tells; k++) {
+        int at = mf_made_column(m, t->columns[t->key[k]].name);
+        tells = at >= 0 && made_of(&m->columns[at], column);
+    }
+    for (uint16_t p = 0; p < m->nparents && !tells; p++) {
+        for (uint16_t k = 0; k < m->parents[p].table->nkey; k++) {
+            tells |= m->parents[p].by[k] == column;
+        }
+    }
+    return tells;
+}
+
+bool view_wants_parents(const struct view_rows *r, const struct mf_change *in)
+{
+    bool wants = in->op == MF_INSERT;
+    for (uint16_t i = 0; in->op == MF_UPDATE && r->made->nparents && i < r->made->base->ncolumns && !wants; i++) {
+        wants = changes(r->made->base, in, i) && view_tells_place(r->t, r->made, i);
+    }
+    return wants && r->made->nparents > 0;
+}
+
+static int update(const struct view_rows *r, struct mf_arena *arena, const struct mf_change *in,
+                  const struct mf_row *parents, struct mf_change *ret, int *ret_n, struct mf_error *err)
 {
     struct mf_row now, was, is, had, key;
     if (completed(arena, in, &now, err) < 0 || before(r, arena, in, &now, &was, err) < 0 ||
-        view_row(r, arena, &now, NULL, &is, err) < 0 || made_whole(r, &is, err) < 0 ||
+        view_row(r, arena, &now, parents, &is, err) < 0 || made_whole(r, &is, err) < 0 ||
         view_row(r, arena, &was, NULL, &had, err) < 0) {
         return -1;
     }
-    if (same_row(&is, &had)) {
+    if (!parents && same_row(r, &is, &had)) {
         *ret_n = 0; /* what changed is none of its columns */
         return 0;
     }
@@ -250,19 +298,19 @@ static int update(const struct view_rows *r, struct mf_arena *arena, const struc
     return 0;
 }
 
-int view_change(const struct view_rows *r, struct mf_arena *arena, const struct mf_change *in, struct mf_change *ret,
-                int *ret_n, struct mf_error *err)
+int view_change(const struct view_rows *r, struct mf_arena *arena, const struct mf_change *in,
+                const struct mf_row *parents, struct mf_change *ret, int *ret_n, struct mf_error *err)
 {
     *ret = (struct mf_change){.op = in->op, .table = r->t};
     *ret_n = 1;
     switch (in->op) {
     case MF_INSERT:
-        return view_row(r, arena, &in->new_row, NULL, &ret->new_row, err);
+        return view_row(r, arena, &in->new_row, parents, &ret->new_row, err);
     case MF_DELETE:
         ret->has_old = true;
         return key_of(r, arena, &in->old_row, &ret->old_row, err);
     case MF_UPDATE:
-        return update(r, arena, in, ret, ret_n, err);
+        return update(r, arena, in, parents, ret, ret_n, err);
     case MF_TRUNCATE:
         break;
     }

@@ -3,6 +3,9 @@
  * By key: the key of a query table says which row of its table it is of. That row is read, made, and given only if it has that very key: one whose other key
  * columns are different now is not there under this key.
  *
+ * Columns of parents are read beside, some hundred rows' at a time: in the same snapshot, or, without one, newer than the rows. That is right, too: whatever
+ * happens to a parent after the rows were read is told by the stream.
+ *
  * Digests are of the rows made (connector/row_digest.h), as those of a face. */
 #include "connector/view/internal.h"
 
@@ -11,12 +14,15 @@
 #include "connector/row_digest.h"
 
 #include <string.h>
-#include <xxhash.h>
+
+#define WAITING_ROWS  300 /* whose parents are looked up together */
+#define WAITING_BYTES ((size_t)8 << 20)
 
 struct view_reader {
     struct mf_reader base;
     struct mf_reader *own;
-    struct mf_arena op, row; /* of one operation; of one row */
+    struct view_look look;          /* of parents: while own gives rows, another session is asked for those */
+    struct mf_arena op, row, batch; /* of one operation; of one row; of the rows that wait for their parents */
 };
 
 static const struct mf_source_ops *own_ops(const struct view_reader *r)
@@ -36,8 +42,10 @@ int view_reader_open(struct mf_db *db, const struct mf_snapshot *s, struct mf_re
     r->base.db = db;
     mf_arena_init(&r->op, VIEW_ROW_BYTES);
     mf_arena_init(&r->row, VIEW_ROW_BYTES);
-    if (view_own(v)->reader_open(v->own, s, &r->own, err) < 0) {
-        free(r);
+    mf_arena_init(&r->batch, VIEW_ROW_BYTES);
+    if (view_own(v)->reader_open(v->own, s, &r->own, err) < 0 ||
+        (mf_query_map_parents(v->map) && view_own(v)->reader_open(v->own, s, &r->look.reader, err) < 0)) {
+        view_reader_close(&r->base);
         return -1;
     }
     *ret = &r->base;
@@ -48,9 +56,12 @@ void view_reader_close(struct mf_reader *base)
 {
     struct view_reader *r = reader_of(base);
     if (r) {
-        own_ops(r)->reader_close(r->own);
+        const struct mf_source_ops *ops = view_own(view_of(base->db));
+        ops->reader_close(r->own);
+        ops->reader_close(r->look.reader);
         mf_arena_free(&r->op);
         mf_arena_free(&r->row);
+        mf_arena_free(&r->batch);
         free(r);
     }
 }
@@ -163,19 +174,80 @@ int view_chunk_close(struct mf_reader *base, struct mf_position *ret_after, int6
 
 /* ---- rows ---- */
 
+/* Rows on their way. Those with columns of parents wait until there are enough for one look at these. */
 struct making {
     struct view_reader *r;
     struct view_rows rows;
     mf_row_sink *emit;
     void *ctx;
+    const struct view_keys *asked; /* only rows with one of these keys; NULL: all */
+    struct mf_row *waiting;        /* in the reader's arena for them */
+    size_t nwaiting;
 };
+
+static int give(struct making *m, const struct mf_row *own, const struct mf_row *parents, struct mf_error *err)
+{
+    struct mf_row row;
+    mf_arena_reset(&m->r->row);
+    if (view_row(&m->rows, &m->r->row, own, parents, &row, err) < 0) {
+        return -1;
+    }
+    if (m->asked && !*view_keys_find(m->asked, &row)) {
+        return 0; /* it has another key now */
+    }
+    return m->emit(m->ctx, &row, err);
+}
+
+static int give_waiting(struct making *m, struct mf_error *err)
+{
+    const struct mf_made *made = m->rows.made;
+    struct mf_row *parents = NULL;
+    if (m->nwaiting == 0) {
+        return 0;
+    }
+    if (view_parents_read(&m->r->look, &m->r->batch, made, m->waiting, m->nwaiting, &parents, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < m->nwaiting; i++) {
+        if (give(m, &m->waiting[i], parents + i * made->nparents, err) < 0) {
+            return -1;
+        }
+    }
+    m->nwaiting = 0;
+    mf_arena_reset(&m->r->batch);
+    return 0;
+}
 
 static int make_row(void *ctx, const struct mf_row *own, struct mf_error *err)
 {
     struct making *m = ctx;
-    struct mf_row row;
-    mf_arena_reset(&m->r->row);
-    return view_row(&m->rows, &m->r->row, own, NULL, &row, err) < 0 ? -1 : m->emit(m->ctx, &row, err);
+    if (m->rows.made->nparents == 0) {
+        return give(m, own, NULL, err);
+    }
+    if (mf_row_copy(&m->r->batch, &m->waiting[m->nwaiting], own) < 0) {
+        return view_no_memory(err, "a row of a query table is larger than the memory for making it");
+    }
+    bool full = ++m->nwaiting == WAITING_ROWS || mf_arena_used(&m->r->batch) > WAITING_BYTES;
+    return full ? give_waiting(m, err) : 0;
+}
+
+static int making_begin(struct making *m, const struct mf_table *t, struct mf_error *err)
+{
+    mf_arena_reset(&m->r->batch);
+    m->r->look.after = (struct mf_position){0};
+    m->waiting = mf_alloc_array(&m->r->op, WAITING_ROWS, sizeof *m->waiting);
+    return m->waiting ? view_rows_of(&m->r->op, t, t->made, &m->rows, err)
+                      : view_no_memory(err, "there are too many rows");
+}
+
+/* What was seen of parents was seen, too. */
+static int making_end(struct making *m, struct mf_position *after, struct mf_error *err)
+{
+    if (give_waiting(m, err) < 0) {
+        return -1;
+    }
+    *after = m->r->look.after.order > after->order ? m->r->look.after : *after;
+    return 0;
 }
 
 int view_chunk_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *c, mf_row_sink *emit,
@@ -183,6 +255,7 @@ int view_chunk_rows(struct mf_reader *base, const struct mf_table *t, const stru
 {
     struct view_reader *r = reader_of(base);
     struct making m = {.r = r, .emit = emit, .ctx = ctx};
+    struct mf_position after = {0};
     const struct mf_chunk *own = chunk_own(r, t, c, err);
     if (!own) {
         return -1;
@@ -190,72 +263,28 @@ int view_chunk_rows(struct mf_reader *base, const struct mf_table *t, const stru
     if (!t->made) {
         return own_ops(r)->chunk_rows(r->own, t, own, emit, ctx, ret_after, err);
     }
-    return view_rows_of(&r->op, t, t->made, &m.rows, err) < 0
-               ? -1
-               : own_ops(r)->chunk_rows(r->own, t->made->base, own, make_row, &m, ret_after, err);
+    if (making_begin(&m, t, err) < 0 ||
+        own_ops(r)->chunk_rows(r->own, t->made->base, own, make_row, &m, &after, err) < 0 ||
+        making_end(&m, &after, err) < 0) {
+        return -1;
+    }
+    *ret_after = after;
+    return 0;
 }
 
 /* ---- rows by key ---- */
 
-/* The keys asked for, in a table by their hash: open addressing, a power of two. */
-struct asked {
-    struct making m;
-    const struct mf_row *keys;
-    uint32_t *slots; /* number of the key plus one */
-    size_t cap;
-};
-
-static uint32_t key_hash(const struct mf_table *t, const struct mf_row *row)
+/* The keys of the base for those asked for, each of these once. */
+static int take_keys(struct making *m, struct view_keys *asked, size_t n, struct mf_row *ret, size_t *ret_n,
+                     struct mf_error *err)
 {
-    XXH64_hash_t h = 0;
-    for (uint16_t k = 0; k < t->nkey; k++) {
-        const struct mf_value *v = &row->values[t->key[k]];
-        h = XXH3_64bits_withSeed(v->len ? v->data : "", mf_value_has_bytes(v) ? v->len : 0, h + (unsigned)v->kind);
-    }
-    return (uint32_t)h;
-}
-
-/* The slot of the key, or the free one where it would be. */
-static uint32_t *find_key(const struct asked *a, const struct mf_row *row)
-{
-    const struct mf_table *t = a->m.rows.t;
-    size_t i = key_hash(t, row) & (a->cap - 1);
-    while (a->slots[i] && !view_same_key(t, &a->keys[a->slots[i] - 1], row)) {
-        i = (i + 1) & (a->cap - 1);
-    }
-    return &a->slots[i];
-}
-
-static int give_if_asked(void *ctx, const struct mf_row *own, struct mf_error *err)
-{
-    struct asked *a = ctx;
-    struct mf_row row;
-    mf_arena_reset(&a->m.r->row);
-    if (view_row(&a->m.rows, &a->m.r->row, own, NULL, &row, err) < 0) {
-        return -1;
-    }
-    uint32_t *at = find_key(a, &row);
-    if (!*at) {
-        return 0; /* it has another key now */
-    }
-    return a->m.emit(a->m.ctx, &row, err);
-}
-
-static int take_keys(struct asked *a, size_t n, struct mf_row *ret, size_t *ret_n, struct mf_error *err)
-{
-    struct mf_arena *arena = &a->m.r->op;
-    for (a->cap = 16; a->cap < n * 2; a->cap *= 2) {}
-    a->slots = mf_alloc_array(arena, a->cap, sizeof *a->slots);
-    if (!a->slots) {
-        return view_no_memory(err, "there are too many keys");
-    }
     for (size_t i = 0; i < n; i++) {
         bool none = false;
-        uint32_t *at = find_key(a, &a->keys[i]);
+        uint32_t *at = view_keys_find(asked, &asked->rows[i]);
         if (*at) {
             continue; /* once is enough */
         }
-        if (view_base_key(&a->m.rows, arena, &a->keys[i], &ret[*ret_n], &none, err) < 0) {
+        if (view_base_key(&m->rows, &m->r->op, &asked->rows[i], &ret[*ret_n], &none, err) < 0) {
             return -1;
         }
         *at = (uint32_t)i + 1;
@@ -264,29 +293,13 @@ static int take_keys(struct asked *a, size_t n, struct mf_row *ret, size_t *ret_
     return 0;
 }
 
-/* Keys that differ only in columns that are not of the table's own key are of one row of it: it is asked for once. */
-static size_t each_once(const struct mf_table *base, struct mf_row *keys, size_t n, struct asked *scratch)
-{
-    size_t kept = 0;
-    memset(scratch->slots, 0, scratch->cap * sizeof *scratch->slots);
-    for (size_t i = 0; i < n; i++) {
-        size_t at = key_hash(base, &keys[i]) & (scratch->cap - 1);
-        while (scratch->slots[at] && !view_same_key(base, &keys[scratch->slots[at] - 1], &keys[i])) {
-            at = (at + 1) & (scratch->cap - 1);
-        }
-        if (!scratch->slots[at]) {
-            keys[kept++] = keys[i];
-            scratch->slots[at] = (uint32_t)kept;
-        }
-    }
-    return kept;
-}
-
 int view_read_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_row *keys, size_t n,
                    mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
 {
     struct view_reader *r = reader_of(base);
-    struct asked a = {.m = {.r = r, .emit = emit, .ctx = ctx}, .keys = keys};
+    struct view_keys asked, bases;
+    struct making m = {.r = r, .emit = emit, .ctx = ctx, .asked = &asked};
+    struct mf_position after = {0};
     begin(r);
     if (!t->made) {
         return own_ops(r)->read_rows(r->own, t, keys, n, emit, ctx, ret_after, err);
@@ -296,15 +309,19 @@ int view_read_rows(struct mf_reader *base, const struct mf_table *t, const struc
     if (!own) {
         return view_no_memory(err, "there are too many keys");
     }
-    if (view_rows_of(&r->op, t, t->made, &a.m.rows, err) < 0 || take_keys(&a, n, own, &wanted, err) < 0) {
+    if (making_begin(&m, t, err) < 0 || view_keys_init(&asked, &r->op, t, keys, n, err) < 0 ||
+        take_keys(&m, &asked, n, own, &wanted, err) < 0 ||
+        view_keys_init(&bases, &r->op, t->made->base, own, wanted, err) < 0) {
         return -1;
     }
-    struct asked bases = {.cap = a.cap, .slots = mf_alloc_array(&r->op, a.cap, sizeof *bases.slots)};
-    if (!bases.slots) {
-        return view_no_memory(err, "there are too many keys");
+    /* Keys that differ only in columns that are not of the table's own key are of one row of it. */
+    wanted = view_keys_once(&bases, own, wanted);
+    if (own_ops(r)->read_rows(r->own, t->made->base, own, wanted, make_row, &m, &after, err) < 0 ||
+        making_end(&m, &after, err) < 0) {
+        return -1;
     }
-    wanted = each_once(t->made->base, own, wanted, &bases);
-    return own_ops(r)->read_rows(r->own, t->made->base, own, wanted, give_if_asked, &a, ret_after, err);
+    *ret_after = after;
+    return 0;
 }
 
 /* ---- digests ---- */

@@ -146,32 +146,6 @@ static int drop_foreign(struct describing *d, const struct mf_catalog *shown)
     return 0;
 }
 
-/* The real tables behind those shown, with the parents whose columns are shown. */
-static int real_tables(const struct view_db *v, const struct mf_catalog *shown, struct mf_catalog *ret,
-                       struct mf_error *err)
-{
-    struct mf_catalog c = {0}, all = {0};
-    size_t most = 1;
-    for (size_t i = 0; i < shown->n; i++) {
-        most += 1u + (shown->tables[i].made ? shown->tables[i].made->nparents : 0);
-    }
-    mf_arena_init(&all.arena, VIEW_TABLE_BYTES);
-    all.tables = mf_alloc_array(&all.arena, most, sizeof *all.tables);
-    for (size_t i = 0; all.tables && i < shown->n; i++) {
-        const struct mf_made *made = shown->tables[i].made;
-        all.tables[all.n++] = shown->tables[i];
-        for (uint16_t p = 0; made && p < made->nparents; p++) {
-            all.tables[all.n++] = *made->parents[p].table;
-        }
-    }
-    int rc = all.tables ? view_catalog_own(v, &all, false, &c, err) : view_no_memory(err, "the schema is too large");
-    mf_arena_free(&all.arena);
-    if (rc == 0) {
-        *ret = c;
-    }
-    return rc;
-}
-
 static int make_all(struct describing *d, const struct mf_catalog *shown)
 {
     struct mf_schema *s = d->to;
@@ -205,7 +179,7 @@ int view_describe(struct mf_db *db, const struct mf_catalog *shown, struct mf_sc
     const struct view_db *v = view_of(db);
     struct mf_catalog own = {0};
     struct mf_schema s = {0};
-    if (real_tables(v, shown, &own, err) < 0) {
+    if (view_catalog_own(v, shown, VIEW_PARENTS, &own, err) < 0) {
         return -1;
     }
     int rc = v->own->connector->describe(v->own, &own, &s, err);

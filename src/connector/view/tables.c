@@ -46,6 +46,14 @@ bool view_needs_old(const struct mf_table *shown)
             return true;
         }
     }
+    for (uint16_t p = 0; shown->made && p < shown->made->nparents; p++) {
+        const struct mf_made_parent *is = &shown->made->parents[p];
+        for (uint16_t k = 0; k < is->table->nkey; k++) {
+            if (!shown->made->base->columns[is->by[k]].in_key) {
+                return true; /* whether it has another parent now */
+            }
+        }
+    }
     return false;
 }
 
@@ -133,6 +141,11 @@ static int show_entries(struct showing *s, const struct mf_table *base, bool *us
         if (no_hidden_changes(s, base, q->line) < 0 || view_compile_entry(&c, q, base, &t, s->err) < 0 ||
             show(s, &t, q->line) < 0) {
             return -1;
+        }
+        for (uint16_t p = 0; p < t.made->nparents; p++) {
+            if (no_hidden_changes(s, t.made->parents[p].table, q->line) < 0) {
+                return -1;
+            }
         }
     }
     return 0;
@@ -285,31 +298,76 @@ static bool add_columns(struct mf_arena *arena, struct mf_table *at, const struc
     return true;
 }
 
-int view_catalog_own(const struct view_db *v, const struct mf_catalog *shown, bool whole_set, struct mf_catalog *ret,
+/* The table is behind something shown, or nobody hears of it: its changes would be of a table that does not migrate. */
+static int parent_there(const struct view_db *v, const struct mf_catalog *shown, const struct mf_table *parent,
+                        struct mf_error *err)
+{
+    bool shows = in_map(v->map, parent), there = !shows && v->map->only;
+    for (size_t i = 0; i < shown->n && !there; i++) {
+        there = view_base(&shown->tables[i])->id == parent->id;
+    }
+    return there ? 0
+                 : view_fail(v->map, mf_query_map_parents(v->map), err,
+                             "table %s.%s, whose columns are another's here, is left out by tables.include or "
+                             "tables.exclude: let it migrate, or leave tables out with map_only",
+                             parent->schema, parent->name);
+}
+
+/* Puts the table behind, or what it has more than what is there. */
+static int put_behind(struct mf_catalog *c, const struct mf_table *base, bool old_whole, struct mf_error *err)
+{
+    struct mf_table *at = behind(c, base);
+    if (at) {
+        if (!add_columns(&c->arena, at, base)) {
+            return view_no_memory(err, "the catalogue is too large");
+        }
+    } else {
+        struct mf_table *copy = mf_table_copy(&c->arena, base);
+        if (!copy) {
+            return view_no_memory(err, "the catalogue is too large");
+        }
+        at = &c->tables[c->n++];
+        *at = *copy;
+        at->old_whole = false;
+    }
+    at->old_whole = at->old_whole || old_whole;
+    return 0;
+}
+
+static int put_shown(const struct view_db *v, const struct mf_catalog *shown, const struct mf_table *t, unsigned what,
+                     struct mf_catalog *c, struct mf_error *err)
+{
+    if ((t->made && (what & VIEW_WHOLE_SETS) && all_there(v, shown, t->made->base, err) < 0) ||
+        put_behind(c, view_base(t), view_needs_old(t), err) < 0) {
+        return -1;
+    }
+    for (uint16_t p = 0; (what & VIEW_PARENTS) && t->made && p < t->made->nparents; p++) {
+        const struct mf_table *parent = t->made->parents[p].table;
+        if (((what & VIEW_WHOLE_SETS) && parent_there(v, shown, parent, err) < 0) ||
+            put_behind(c, parent, parent->old_whole, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int view_catalog_own(const struct view_db *v, const struct mf_catalog *shown, unsigned what, struct mf_catalog *ret,
                      struct mf_error *err)
 {
     struct mf_catalog c = {0};
-    mf_arena_init(&c.arena, VIEW_TABLE_BYTES);
-    c.tables = mf_alloc_array(&c.arena, shown->n + 1, sizeof *c.tables);
-    for (size_t i = 0; c.tables && i < shown->n; i++) {
-        const struct mf_table *t = &shown->tables[i], *base = view_base(t);
-        struct mf_table *at = behind(&c, base);
-        if (!at) {
-            struct mf_table *copy = mf_table_copy(&c.arena, base);
-            if (!copy || (t->made && whole_set && all_there(v, shown, base, err) < 0)) {
-                mf_catalog_free(&c);
-                return copy ? -1 : view_no_memory(err, "the catalogue is too large");
-            }
-            at = &c.tables[c.n++];
-            *at = *copy;
-        } else if (!add_columns(&c.arena, at, base)) {
-            mf_catalog_free(&c);
-            return view_no_memory(err, "the catalogue is too large");
-        }
-        at->old_whole = at->old_whole || view_needs_old(t);
+    size_t most = shown->n + 1;
+    for (size_t i = 0; i < shown->n; i++) {
+        most += shown->tables[i].made ? shown->tables[i].made->nparents : 0;
     }
-    if (!c.tables) {
-        return view_no_memory(err, "the catalogue is too large");
+    mf_arena_init(&c.arena, VIEW_TABLE_BYTES);
+    c.tables = mf_alloc_array(&c.arena, most, sizeof *c.tables);
+    int rc = c.tables ? 0 : view_no_memory(err, "the catalogue is too large");
+    for (size_t i = 0; rc == 0 && i < shown->n; i++) {
+        rc = put_shown(v, shown, &shown->tables[i], what, &c, err);
+    }
+    if (rc < 0) {
+        mf_catalog_free(&c);
+        return -1;
     }
     *ret = c;
     return 0;

@@ -9,6 +9,7 @@ static void close_view(struct mf_db *db)
 {
     struct view_db *v = view_of(db);
     if (v) {
+        free(v->unseen.ids);
         v->own->connector->close(v->own);
         free(v);
     }
@@ -25,7 +26,19 @@ static struct mf_db *behind(struct mf_db *db)
     return view_of(db)->own;
 }
 
-int mf_view_open(struct mf_db *own, const struct mf_query_map *map, struct mf_db **ret, struct mf_error *err)
+/* What is looked up is newer than the position it is told at, which only a target that keeps the last write gets over. */
+static int parents_go(const struct mf_query_map *map, bool last_write_wins, struct mf_error *err)
+{
+    size_t line = mf_query_map_parents(map);
+    return !line || last_write_wins
+               ? 0
+               : view_fail(map, line, err,
+                           "a column of another table can be kept right only on a target that keeps the last write of "
+                           "each value (Cassandra)");
+}
+
+int mf_view_open(struct mf_db *own, const struct mf_query_map *map, bool last_write_wins, struct mf_db **ret,
+                 struct mf_error *err)
 {
     struct view_db *v = mf_xcalloc(1, sizeof *v);
     struct mf_catalog shown = {0};
@@ -38,6 +51,7 @@ int mf_view_open(struct mf_db *own, const struct mf_query_map *map, struct mf_db
     view_fill_ops(v);
     v->connector.can_target = false; /* rows of query tables do not go back */
     v->connector.wire = NULL;
+    v->connector.retells = mf_query_map_parents(map) != 0;
     v->connector.close = close_view;
     v->connector.facts = facts;
     v->connector.source = &v->source;
@@ -50,7 +64,7 @@ int mf_view_open(struct mf_db *own, const struct mf_query_map *map, struct mf_db
         close_view(&v->base);
         return mf_fail(err, MF_FATAL, "MFBUG", "query tables are shown of what is behind a face");
     }
-    if (view_catalog_read(v, VIEW_SHAPES, NULL, &shown, err) < 0) {
+    if (parents_go(map, last_write_wins, err) < 0 || view_catalog_read(v, VIEW_SHAPES, NULL, &shown, err) < 0) {
         close_view(&v->base);
         return -1;
     }

@@ -210,6 +210,33 @@ static void test_the_same_after_a_crash(void **state)
     }
 }
 
+/* Of a source that may tell of a transaction otherwise the second time: none of its stamps is one that was given, though a transaction has fewer changes. */
+static void test_none_given_twice_where_it_is_told_otherwise(void **state)
+{
+    (void)state;
+    struct run r;
+    int64_t before[40], after[40];
+    begin_run(&r);
+    struct mf_connector retelling = *r.db->connector;
+    retelling.retells = true;
+    r.db->connector = &retelling;
+    commit_rows(&r, 1, 9);
+    commit_rows(&r, 11, 1);
+    capture_all(&r);
+    size_t n = read_stamps(&r, before, 40);
+    assert_int_equal(n, 10);
+    int64_t reserved = mf_stamp_reserved(r.state, MF_FORWARD);
+    assert_true(reserved > before[n - 1] && reserved < before[n - 1] + 3000000);
+    close_capture(&r);
+    mf_spool_memory_crash(r.storage); /* whatever that took */
+    open_capture(&r);
+    commit_rows(&r, 21, 1);
+    capture_all(&r);
+    assert_int_equal(read_stamps(&r, after, 40), n + 1);
+    assert_true(after[n] > reserved);
+    end_run(&r);
+}
+
 static void test_the_right_to_write_raises_it(void **state)
 {
     (void)state;
@@ -239,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_floor),
         cmocka_unit_test(test_every_change_grows_when_the_clock_is_set_back),
         cmocka_unit_test(test_the_same_after_a_crash),
+        cmocka_unit_test(test_none_given_twice_where_it_is_told_otherwise),
         cmocka_unit_test(test_the_right_to_write_raises_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
