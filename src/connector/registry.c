@@ -74,7 +74,8 @@ int mf_connector_open(const struct mf_db_options *o, const char *source_url, con
         return -1;
     }
     if (o->map && o->side == MF_SOURCE) {
-        return mf_view_open(db, o->map, ret, err);
+        const struct mf_connector *to = mf_connector_for_url(target_url, err);
+        return mf_view_open(db, o->map, to ? to->canon : NULL, ret, err);
     }
     if (o->map) {
         mf_face_apart(db);

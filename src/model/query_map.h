@@ -63,6 +63,10 @@ enum mf_made_kind {
     MF_MADE_PARENT,   /* column `of` of parents[parent]; NULL where there is no such row */
 };
 
+/* An engine's own value of type t, OPAQUE with a shape, as a document (mf_canon_ops.document). */
+typedef int mf_to_document(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in,
+                           struct mf_value *ret, struct mf_error *err);
+
 struct mf_made_column {
     const char *name;
     enum mf_made_kind kind;
@@ -70,6 +74,9 @@ struct mf_made_column {
     struct mf_value constant;
     struct mf_expr expr;     /* its columns by their places in the base */
     const char *wanted_type; /* as in mf_query_column */
+    /* It is to be a collection of the target's: values of type `from` as documents of this type (model/document.h). NULL: as they are. */
+    const struct mf_type *shape, *from;
+    mf_to_document *document; /* where `from` is OPAQUE */
     bool is_static, descending;
 };
 

@@ -65,7 +65,7 @@ static int add_like(struct view_entry *e, const struct mf_query_column *q, const
     *col = *is;
     col->name = kept;
     col->in_key = false;
-    return 0;
+    return q && q->type ? view_add_collection(e, q, is) : 0;
 }
 
 static int add_constant(struct view_entry *e, const struct mf_query_column *q)

@@ -18,6 +18,7 @@ struct view_db {
     struct mf_traffic_ops traffic;
     struct mf_db *own;
     const struct mf_query_map *map;
+    const struct mf_canon_ops *from, *to; /* of the source's engine, and of the target's */
 };
 
 static inline struct view_db *view_of(struct mf_db *db)
@@ -45,6 +46,7 @@ struct view_compile {
     const struct mf_catalog *all;
     struct mf_arena *arena;
     bool whole;
+    const struct mf_canon_ops *from, *to; /* of both engines; NULL: columns stay as they are */
 };
 int view_compile_entry(const struct view_compile *c, const struct mf_query_table *q, const struct mf_table *base,
                        struct mf_table *ret, struct mf_error *err);
@@ -85,6 +87,8 @@ int view_row(const struct view_rows *r, struct mf_arena *arena, const struct mf_
 /* The key of the base's row that a key of t is of, as wide as the base. *ret_none: no row has it (a value that there is not, another constant). */
 int view_base_key(const struct view_rows *r, struct mf_arena *arena, const struct mf_row *key, struct mf_row *ret,
                   bool *ret_none, struct mf_error *err);
+/* collect.c: the value of a column whose values are documents; MF_REFUSED where it is none. */
+int view_collected(const struct mf_made_column *c, struct mf_arena *arena, struct mf_value *v, struct mf_error *err);
 bool view_same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b);
 /* What a change of a row of the base is to the query table: *ret_n is 0 (nothing of it changed) or 1. -1: MF_FATAL MFIMAGE, the stream did not say
  * what it must. */

@@ -116,7 +116,8 @@ static int no_hidden_changes(const struct showing *s, const struct mf_table *bas
 
 static int show_entries(struct showing *s, const struct mf_table *base, bool *used)
 {
-    const struct view_compile c = {.map = s->v->map, .all = s->own, .arena = &s->c->arena};
+    const struct view_compile c = {
+        .map = s->v->map, .all = s->own, .arena = &s->c->arena, .from = s->v->from, .to = s->v->to};
     for (size_t i = 0; i < s->v->map->n; i++) {
         const struct mf_query_table *q = &s->v->map->tables[i];
         struct mf_table t;

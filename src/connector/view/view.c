@@ -25,12 +25,15 @@ static struct mf_db *behind(struct mf_db *db)
     return view_of(db)->own;
 }
 
-int mf_view_open(struct mf_db *own, const struct mf_query_map *map, struct mf_db **ret, struct mf_error *err)
+int mf_view_open(struct mf_db *own, const struct mf_query_map *map, const struct mf_canon_ops *to, struct mf_db **ret,
+                 struct mf_error *err)
 {
     struct view_db *v = mf_xcalloc(1, sizeof *v);
     struct mf_catalog shown = {0};
     v->own = own;
     v->map = map;
+    v->from = mf_db_behind(own)->connector->canon;
+    v->to = to;
     v->connector = *own->connector;
     v->source = *own->connector->source;
     v->target = *own->connector->target;

@@ -13,7 +13,8 @@
 #include "connector/connector.h"
 
 /* Takes the opened database over, which is behind a face (also on error): closing the view closes it. The map is held against its catalogue: MF_USAGE
- * code MFMAP, with the line, for what does not fit. map lives as long as the view. */
-int mf_view_open(struct mf_db *own, const struct mf_query_map *map, struct mf_db **ret, struct mf_error *err);
+ * code MFMAP, with the line, for what does not fit. map lives as long as the view. to: the target's terms, in which types are asked for. */
+int mf_view_open(struct mf_db *own, const struct mf_query_map *map, const struct mf_canon_ops *to, struct mf_db **ret,
+                 struct mf_error *err);
 
 #endif
