@@ -20,7 +20,9 @@ static bool copy_column(struct mf_arena *arena, struct mf_made_column *dst, cons
         dst->constant.data = mf_memdup_a(arena, src->constant.len ? src->constant.data : "", src->constant.len);
     }
     if (src->kind == MF_MADE_EXPR && !mf_expr_copy(arena, &dst->expr, &src->expr)) {
-        dst->shape = src->shape ? mf_type_copy(arena, src->shape) : NULL;
+        return false;
+    }
+    dst->shape = src->shape ? mf_type_copy(arena, src->shape) : NULL;
     dst->from = src->from ? mf_type_copy(arena, src->from) : NULL;
     return dst->name && (dst->wanted_type || !src->wanted_type) && (dst->shape || !src->shape) &&
            (dst->from || !src->from) && (dst->constant.data || !mf_value_has_bytes(&src->constant));
