@@ -35,6 +35,9 @@ struct mf_canon_ops {
     int (*type_named)(const char *text, struct mf_arena *arena, struct mf_type *ret, const char **ret_text,
                       struct mf_error *err);
 
+    /* As a target, rows end by themselves where an entry of the map says so (mf_query_table.ttl): it finds the entry by the table's name. */
+    bool rows_end;
+
     /* Bounds of chunks as values of the key's columns, in our own form (that of rows), and back; not of chunks by heap. Key columns only: ret has
      * t->nkey values in key order, in the arena. Where an index goes by something else than the value (ENUM and SET by number) the bound has that,
      * and the row has the label, so that each side cuts in its own order. MF_FATAL MFCHUNK for a bound that is not one of ours; bound_put the

@@ -43,6 +43,7 @@ struct mf_query_table {
     const struct mf_query_column *columns;
     size_t ndrop;
     const char *const *drop; /* the source's columns that are left out */
+    const char *ttl;         /* the query table's column that says when a row ends; NULL: none does */
 };
 
 struct mf_query_map {
@@ -93,7 +94,9 @@ struct mf_made {
     uint16_t nparents;
     const struct mf_made_parent *parents;
     uint16_t npartition; /* of the query table's key columns; 0: not said */
-    bool whole_base;     /* every column of the source's table was asked for: one that comes later too */
+    bool ends;           /* rows end at the moment in columns[ends_at]; NULL there: never */
+    uint16_t ends_at;
+    bool whole_base; /* every column of the source's table was asked for: one that comes later too */
 };
 
 /* A deep copy; NULL when the arena is full. */

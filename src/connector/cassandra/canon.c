@@ -10,6 +10,7 @@ const struct mf_canon_ops cass_canon_ops = {
     .from_canon = cass_from_canon,
     .document = mf_default_document,
     .type_named = cass_type_named,
+    .rows_end = true,
     .bound_get = cass_bound_get,
     .bound_put = cass_bound_put,
     .describe = cass_describe,

@@ -240,7 +240,7 @@ static int finish(struct view_entry *e, bool every)
                           .npartition = (uint16_t)e->q->npartition,
                           .whole_base = every};
     e->t->made = m;
-    return 0;
+    return e->q->ttl ? view_add_end(e, m) : 0;
 }
 
 static int begin(struct view_entry *e)

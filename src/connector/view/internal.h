@@ -67,7 +67,7 @@ int view_catalog_read(struct view_db *v, enum view_figures what, const struct mf
  * there (the stream has them all). */
 int view_catalog_own(const struct view_db *v, const struct mf_catalog *shown, bool whole_set, struct mf_catalog *ret,
                      struct mf_error *err);
-/* The key of the query table has more than that of its table. */
+/* The key of the query table has more than that of its table, or its rows end. */
 bool view_needs_old(const struct mf_table *shown);
 /* The table that is asked for a shown one's rows. */
 const struct mf_table *view_base(const struct mf_table *shown);
@@ -87,6 +87,11 @@ int view_row(const struct view_rows *r, struct mf_arena *arena, const struct mf_
 /* The key of the base's row that a key of t is of, as wide as the base. *ret_none: no row has it (a value that there is not, another constant). */
 int view_base_key(const struct view_rows *r, struct mf_arena *arena, const struct mf_row *key, struct mf_row *ret,
                   bool *ret_none, struct mf_error *err);
+/* end.c: the row is over. base: of made->base. */
+bool view_ended(const struct mf_made *made, const struct mf_row *base);
+/* The same, on the other side too: waits where its end is just now. *waited_us: of all rows read together, 0 at first; when VIEW_WAIT_US are used up, nobody waits any more. */
+#define VIEW_WAIT_US (12 * 1000000)
+bool view_ended_surely(const struct mf_made *made, const struct mf_row *base, int64_t *waited_us);
 /* collect.c: the value of a column whose values are documents; MF_REFUSED where it is none. */
 int view_collected(const struct mf_made_column *c, struct mf_arena *arena, struct mf_value *v, struct mf_error *err);
 bool view_same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b);

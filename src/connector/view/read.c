@@ -175,6 +175,9 @@ static int make_row(void *ctx, const struct mf_row *own, struct mf_error *err)
     struct making *m = ctx;
     struct mf_row row;
     mf_arena_reset(&m->r->row);
+    if (view_ended(m->rows.made, own)) {
+        return 0;
+    }
     return view_row(&m->rows, &m->r->row, own, NULL, &row, err) < 0 ? -1 : m->emit(m->ctx, &row, err);
 }
 
@@ -203,6 +206,7 @@ struct asked {
     const struct mf_row *keys;
     uint32_t *slots; /* number of the key plus one */
     size_t cap;
+    int64_t waited_us; /* for rows that are ending */
 };
 
 static uint32_t key_hash(const struct mf_table *t, const struct mf_row *row)
@@ -231,6 +235,9 @@ static int give_if_asked(void *ctx, const struct mf_row *own, struct mf_error *e
     struct asked *a = ctx;
     struct mf_row row;
     mf_arena_reset(&a->m.r->row);
+    if (view_ended_surely(a->m.rows.made, own, &a->waited_us)) {
+        return 0;
+    }
     if (view_row(&a->m.rows, &a->m.r->row, own, NULL, &row, err) < 0) {
         return -1;
     }
