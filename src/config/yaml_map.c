@@ -299,12 +299,7 @@ static int take_column(struct yaml_walk *w, struct mf_arena *a, const char *key,
 
 /* ---- an entry ---- */
 
-struct written_table {
-    struct mf_query_table t;
-    const char *ttl;
-};
-
-#define ENTRY(field) offsetof(struct written_table, t.field)
+#define ENTRY(field) offsetof(struct mf_query_table, field)
 static const struct field table_fields[] = {
     {"table", TEXT, ENTRY(table), 0, 0, NULL, NULL},
     {"to", TEXT, ENTRY(to), 0, 0, NULL, NULL},
@@ -315,31 +310,29 @@ static const struct field table_fields[] = {
     {"columns", LIST, ENTRY(columns), ENTRY(ncolumns), sizeof(struct mf_query_column), take_column,
      "it takes a list of columns"},
     {"drop", ONE_OR_MANY, ENTRY(drop), ENTRY(ndrop), sizeof(char *), take_name, "it takes a list of columns"},
-    {"ttl", TEXT, offsetof(struct written_table, ttl), 0, 0, NULL, NULL},
+    {"ttl", TEXT, ENTRY(ttl), 0, 0, NULL, NULL},
 };
 
 static int take_entry(struct yaml_walk *w, struct mf_arena *a, const yaml_node_t *n, struct mf_query_table *ret,
                       struct mf_error *err)
 {
-    struct written_table e = {.t = {.line = n->start_mark.line + 1}};
+    struct mf_query_table e = {.line = n->start_mark.line + 1};
     if (take_record(w, a, "map", table_fields, MF_ARRAY_LEN(table_fields), n, &e, err) < 0) {
         return -1;
     }
-    if (!e.t.table || !e.t.table[0] || !e.t.to || !e.t.to[0]) {
+    if (!e.table || !e.table[0] || !e.to || !e.to[0]) {
         return yaml_fail_at(w, n, err, "map",
-                            e.t.table ? "it does not say which table it goes \"to\""
-                                      : "it does not say of which "
-                                        "\"table\" it is made");
+                            e.table ? "it does not say which table it goes \"to\""
+                                    : "it does not say of which "
+                                      "\"table\" it is made");
     }
-    if (e.ttl) {
-        return yaml_fail_at(w, n, err, "map.ttl",
-                            "rows that expire by themselves are not supported: the source would still have them, and "
-                            "every comparison would find them missing");
+    if (e.ttl && !e.ttl[0]) {
+        return yaml_fail_at(w, n, err, "map.ttl", "it takes the column that says when a row ends");
     }
-    if (e.t.nclustering && !e.t.npartition) {
+    if (e.nclustering && !e.npartition) {
         return yaml_fail_at(w, n, err, "map.clustering", "it needs a \"partition\" before it");
     }
-    *ret = e.t;
+    *ret = e;
     return 0;
 }
 

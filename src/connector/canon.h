@@ -26,6 +26,18 @@ struct mf_canon_ops {
     int (*from_canon)(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in, struct mf_value *ret,
                       struct mf_error *err);
 
+    /* A value of a type that is OPAQUE and has a shape, in our own form, as a document of it (model/document.h): any JSON that means it, in whatever order.
+     * Pure; any thread. Errors as those of to_canon. */
+    mf_to_document *document;
+    /* The words that a column of ours is asked for with: where they mean a collection, whose values elsewhere are documents, ret is its type (a JSON with a
+     * shape, in the arena) and ret_text the words to make it with. ret->shape is MF_SHAPE_NONE where they mean anything else. Pure. MF_USAGE MFTYPE: they mean
+     * nothing, or a collection of what has no document. */
+    int (*type_named)(const char *text, struct mf_arena *arena, struct mf_type *ret, const char **ret_text,
+                      struct mf_error *err);
+
+    /* As a target, rows end by themselves where an entry of the map says so (mf_query_table.ttl): it finds the entry by the table's name. */
+    bool rows_end;
+
     /* Bounds of chunks as values of the key's columns, in our own form (that of rows), and back; not of chunks by heap. Key columns only: ret has
      * t->nkey values in key order, in the arena. Where an index goes by something else than the value (ENUM and SET by number) the bound has that,
      * and the row has the label, so that each side cuts in its own order. MF_FATAL MFCHUNK for a bound that is not one of ours; bound_put the

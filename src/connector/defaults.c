@@ -331,3 +331,19 @@ const struct mf_replication_ops mf_default_replication = {
     .status = no_status,
     .detach = no_pause,
 };
+
+int mf_default_document(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in,
+                        struct mf_value *ret, struct mf_error *err)
+{
+    (void)t, (void)arena, (void)in, (void)ret;
+    return mf_fail(err, MF_FATAL, "MFUNSUP", "this database has no values that are documents elsewhere");
+}
+
+int mf_default_type_named(const char *text, struct mf_arena *arena, struct mf_type *ret, const char **ret_text,
+                          struct mf_error *err)
+{
+    (void)arena, (void)err;
+    *ret = (struct mf_type){.kind = MF_KIND_OPAQUE};
+    *ret_text = text;
+    return 0;
+}

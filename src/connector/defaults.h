@@ -83,6 +83,12 @@ int mf_default_run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wai
 int mf_default_run_lock_check(struct mf_run_lock *l, struct mf_error *err);
 void mf_default_run_lock_release(struct mf_run_lock *l);
 
+/* A canon that has no collections. */
+int mf_default_document(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in,
+                        struct mf_value *ret, struct mf_error *err);
+int mf_default_type_named(const char *text, struct mf_arena *arena, struct mf_type *ret, const char **ret_text,
+                          struct mf_error *err);
+
 /* None: check says so, a target follows nobody, the rest fails. */
 extern const struct mf_replication_ops mf_default_replication;
 

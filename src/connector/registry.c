@@ -74,7 +74,7 @@ int mf_connector_open(const struct mf_db_options *o, const char *source_url, con
         return -1;
     }
     if (o->map && o->side == MF_SOURCE) {
-        return mf_view_open(db, o->map, mf_connector_for_url(target_url, err)->last_write_wins, ret, err);
+        return mf_view_open(db, o->map, mf_connector_for_url(target_url, err), ret, err);
     }
     if (o->map) {
         mf_face_apart(db);

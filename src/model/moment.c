@@ -100,3 +100,34 @@ size_t mf_moment_cut(const char *s, size_t n)
     }
     return n == point ? n - 1 : n;
 }
+
+/* Days since 1970-01-01, by the calendar of today. */
+static int64_t day_number(int64_t year, unsigned month, unsigned day)
+{
+    int64_t y = month <= 2 ? year - 1 : year, era = (y >= 0 ? y : y - 399) / 400;
+    int64_t of_era = y - era * 400;
+    int64_t of_year = (153 * (int64_t)(month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+bool mf_moment_us(const char *s, size_t n, int64_t *ret)
+{
+    struct mf_moment m;
+    bool below = n > 0 && s[0] == '-';
+    if (n - below == 8 && memcmp(s + below, "infinity", 8) == 0) {
+        *ret = below ? INT64_MIN : INT64_MAX;
+        return true;
+    }
+    if (!mf_moment_scan(MF_KIND_INSTANT, s, n, &m) || !mf_moment_is_real(MF_KIND_INSTANT, &m) || m.year > 290000) {
+        return false;
+    }
+    int64_t seconds = day_number(m.bc ? 1 - (int64_t)m.year : (int64_t)m.year, m.month, m.day) * 86400 +
+                      (int64_t)m.hour * 3600 + (int64_t)m.minute * 60 + m.second;
+    int64_t fraction = 0;
+    const char *point = memchr(s, '.', n);
+    for (unsigned i = 0; i < FRACTION; i++) {
+        fraction = fraction * 10 + (point && i < m.nfrac ? point[1 + i] - '0' : 0);
+    }
+    *ret = seconds * 1000000 + fraction;
+    return true;
+}

@@ -34,8 +34,10 @@ static bool copy_column(struct mf_arena *arena, struct mf_made_column *dst, cons
     if (src->kind == MF_MADE_EXPR && !mf_expr_copy(arena, &dst->expr, &src->expr)) {
         return false;
     }
-    return dst->name && (dst->wanted_type || !src->wanted_type) &&
-           (dst->constant.data || !mf_value_has_bytes(&src->constant));
+    dst->shape = src->shape ? mf_type_copy(arena, src->shape) : NULL;
+    dst->from = src->from ? mf_type_copy(arena, src->from) : NULL;
+    return dst->name && (dst->wanted_type || !src->wanted_type) && (dst->shape || !src->shape) &&
+           (dst->from || !src->from) && (dst->constant.data || !mf_value_has_bytes(&src->constant));
 }
 
 static bool copy_parent(struct mf_arena *arena, struct mf_made_parent *dst, const struct mf_made_parent *src)

@@ -43,6 +43,7 @@ struct mf_query_table {
     const struct mf_query_column *columns;
     size_t ndrop;
     const char *const *drop; /* the source's columns that are left out */
+    const char *ttl;         /* the query table's column that says when a row ends; NULL: none does */
 };
 
 struct mf_query_map {
@@ -65,6 +66,10 @@ enum mf_made_kind {
     MF_MADE_PARENT,   /* column `of` of parents[parent]; NULL where there is no such row */
 };
 
+/* An engine's own value of type t, OPAQUE with a shape, as a document (mf_canon_ops.document). */
+typedef int mf_to_document(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in,
+                           struct mf_value *ret, struct mf_error *err);
+
 struct mf_made_column {
     const char *name;
     enum mf_made_kind kind;
@@ -72,6 +77,9 @@ struct mf_made_column {
     struct mf_value constant;
     struct mf_expr expr;     /* its columns by their places in the base */
     const char *wanted_type; /* as in mf_query_column */
+    /* It is to be a collection of the target's: values of type `from` as documents of this type (model/document.h). NULL: as they are. */
+    const struct mf_type *shape, *from;
+    mf_to_document *document; /* where `from` is OPAQUE */
     bool is_static, descending;
 };
 
@@ -88,7 +96,9 @@ struct mf_made {
     uint16_t nparents;
     const struct mf_made_parent *parents;
     uint16_t npartition; /* of the query table's key columns; 0: not said */
-    bool whole_base;     /* every column of the source's table was asked for: one that comes later too */
+    bool ends;           /* rows end at the moment in columns[ends_at]; NULL there: never */
+    uint16_t ends_at;
+    bool whole_base; /* every column of the source's table was asked for: one that comes later too */
 };
 
 /* A deep copy; NULL when the arena is full. */

@@ -1,6 +1,7 @@
 #include "model/table.h"
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "model/query_map.h"
 
@@ -8,6 +9,8 @@
 #include <string.h>
 #define XXH_STATIC_LINKING_ONLY /* the state on the stack */
 #include <xxhash.h>
+
+#define TYPE_TEXT_MAX ((size_t)1 << 20)
 
 /* Each part is hashed with its length before it, so that no two lists of parts give the same bytes. */
 static void hash_bytes(XXH3_state_t *h, const void *p, size_t n)
@@ -78,6 +81,42 @@ static bool copy_column(struct mf_arena *arena, struct mf_column *dst, const str
     dst->type = src->type ? mf_strdup_a(arena, src->type) : NULL;
     dst->foreign = src->foreign ? copy_foreign(arena, src->foreign) : NULL;
     return dst->name && (dst->type || !src->type) && (dst->foreign || !src->foreign);
+}
+
+static uint64_t type_hash(const struct mf_type *t)
+{
+    MF_CLEANUP_BUF struct mf_buf text = {.max = TYPE_TEXT_MAX};
+    struct mf_type plain = *t;
+    plain.nlabels = 0;
+    mf_type_put(&text, &plain);
+    return XXH3_64bits(mf_buf_str(&text), text.len);
+}
+
+bool mf_column_show(struct mf_arena *arena, struct mf_column *c, const struct mf_type *t)
+{
+    MF_CLEANUP_BUF struct mf_buf text = {.max = TYPE_TEXT_MAX};
+    struct mf_foreign *f = mf_alloc0(arena, sizeof *f);
+    const struct mf_type *copy = mf_type_copy(arena, t);
+    mf_type_put(&text, t);
+    const char *shown = mf_strdup_a(arena, mf_buf_str(&text));
+    if (!f || !copy || !shown) {
+        return false;
+    }
+    uint64_t h = type_hash(t);
+    *f = c->foreign ? *c->foreign
+                    : (struct mf_foreign){.own_type = c->type,
+                                          .own_type_id = c->type_id,
+                                          .own_type_mod = c->type_mod,
+                                          .own_element_id = c->element_id,
+                                          .own_element_mod = c->element_mod};
+    f->type = *copy;
+    c->foreign = f;
+    c->type = shown;
+    c->type_id = 1 + (uint32_t)(h % (MF_TYPE_OF_ENGINE - 1));
+    c->type_mod = (int32_t)(h >> 33);
+    c->element_id = 0;
+    c->element_mod = 0;
+    return true;
 }
 
 static const char **copy_names(struct mf_arena *arena, const char **names, uint16_t n)

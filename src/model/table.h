@@ -94,6 +94,12 @@ uint64_t mf_table_shape(const struct mf_table *t);
 /* Of a catalogue's table: also which columns these are (mf_column.number). What the state remembers. */
 uint64_t mf_table_catalog_shape(const struct mf_table *t);
 
+/* The column as one of the model's type t, which is copied: what it was is in its `foreign`. Its type's number is made of the type's text: two databases that have
+ * the same type have the same number, today and in the next run, for the state remembers it. The labels of an ENUM or a SET are left out: a label
+ * that is added makes no other column of it (nor does it to the databases themselves), a value without one on the other side is refused. Done to a column
+ * again, it is another type of the same. False: the arena is full. */
+bool mf_column_show(struct mf_arena *arena, struct mf_column *c, const struct mf_type *t);
+
 /* Deep copy into the arena. NULL when it is full. */
 struct mf_table *mf_table_copy(struct mf_arena *arena, const struct mf_table *t);
 

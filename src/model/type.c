@@ -36,6 +36,17 @@ static void put_labels(struct mf_buf *b, const struct mf_type *t)
     mf_buf_putc(b, ')');
 }
 
+/* Fields are not told: two types of records differ by what stands in them, not by their text. */
+static void put_shape(struct mf_buf *b, const struct mf_type *t)
+{
+    static const char *const words[] = {"", " list of ", " set of ", " map of ", " record"};
+    mf_buf_puts(b, words[t->shape]);
+    for (uint16_t i = 0; t->shape != MF_SHAPE_RECORD && i < t->nparts; i++) {
+        mf_buf_puts(b, i ? " to " : "");
+        mf_type_put(b, &t->parts[i]);
+    }
+}
+
 void mf_type_put(struct mf_buf *b, const struct mf_type *t)
 {
     mf_buf_puts(b, t->kind >= MF_KIND_OPAQUE && t->kind <= MF_KIND_UUID ? names[t->kind] : "unknown");
@@ -69,31 +80,39 @@ void mf_type_put(struct mf_buf *b, const struct mf_type *t)
     case MF_KIND_SET:
         put_labels(b, t);
         break;
+    case MF_KIND_JSON:
+        put_shape(b, t);
+        break;
     case MF_KIND_OPAQUE:
     case MF_KIND_BOOL:
     case MF_KIND_DATE:
-    case MF_KIND_JSON:
     case MF_KIND_UUID:
         break;
     }
 }
 
+static bool copy_into(struct mf_arena *arena, const struct mf_type *t, unsigned depth, struct mf_type *ret)
+{
+    const char **labels = mf_alloc_array(arena, t->nlabels, sizeof *labels);
+    struct mf_type *parts = mf_alloc_array(arena, t->nparts, sizeof *parts);
+    bool ok = labels && parts && depth < MF_SHAPE_DEPTH;
+    for (uint16_t i = 0; ok && i < t->nlabels; i++) {
+        labels[i] = mf_strdup_a(arena, t->labels[i]);
+        ok = labels[i] != NULL;
+    }
+    for (uint16_t i = 0; ok && i < t->nparts; i++) {
+        ok = copy_into(arena, &t->parts[i], depth + 1, &parts[i]);
+    }
+    *ret = *t;
+    ret->labels = t->nlabels ? labels : NULL;
+    ret->parts = t->nparts ? parts : NULL;
+    return ok;
+}
+
 const struct mf_type *mf_type_copy(struct mf_arena *arena, const struct mf_type *t)
 {
     struct mf_type *c = mf_alloc(arena, sizeof *c);
-    const char **labels = mf_alloc_array(arena, t->nlabels, sizeof *labels);
-    if (!c || !labels) {
-        return NULL;
-    }
-    for (uint16_t i = 0; i < t->nlabels; i++) {
-        labels[i] = mf_strdup_a(arena, t->labels[i]);
-        if (!labels[i]) {
-            return NULL;
-        }
-    }
-    *c = *t;
-    c->labels = t->nlabels ? labels : NULL;
-    return c;
+    return c && copy_into(arena, t, 0, c) ? c : NULL;
 }
 
 /* ---- numbers ---- */
@@ -270,6 +289,55 @@ static bool labels_in_order(const struct mf_type *to, const struct mf_type *from
     return at == from->nlabels;
 }
 
+/* ---- shapes ---- */
+
+/* As what the values stand in a document. */
+static int written_as(const struct mf_type *t)
+{
+    switch (t->kind) {
+    case MF_KIND_BOOL:
+        return 'b';
+    case MF_KIND_INT:
+    case MF_KIND_DECIMAL:
+    case MF_KIND_FLOAT:
+        return '0';
+    default:
+        return t->shape ? '[' : '"';
+    }
+}
+
+static bool part_takes(const struct mf_type *to, const struct mf_type *from)
+{
+    return written_as(to) == written_as(from) && mf_type_takes(to, from);
+}
+
+static bool fields_enough(const struct mf_type *to, const struct mf_type *from)
+{
+    for (uint16_t i = 0; to->nparts && i < from->nparts; i++) {
+        uint16_t at = 0;
+        while (at < to->nparts && strcmp(to->labels[at], from->labels[i]) != 0) {
+            at++;
+        }
+        if (at == to->nparts || !part_takes(&to->parts[at], &from->parts[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A document of no shape has to be held to one first (mf_document_fit). */
+static bool shape_of_shape(const struct mf_type *to, const struct mf_type *from)
+{
+    bool same = to->shape == from->shape && (to->shape == MF_SHAPE_RECORD || to->nparts == from->nparts);
+    if (to->shape == MF_SHAPE_NONE || to->shape == MF_SHAPE_RECORD) {
+        return to->shape == MF_SHAPE_NONE || (same && fields_enough(to, from));
+    }
+    for (uint16_t i = 0; same && i < to->nparts; i++) {
+        same = part_takes(&to->parts[i], &from->parts[i]);
+    }
+    return same;
+}
+
 /* ---- the pairs ---- */
 
 static bool always(const struct mf_type *to, const struct mf_type *from)
@@ -310,7 +378,7 @@ static const struct {
     {MF_KIND_ENUM, MF_KIND_TEXT, always},
     {MF_KIND_TEXT, MF_KIND_SET, always},
     {MF_KIND_SET, MF_KIND_TEXT, always},
-    {MF_KIND_JSON, MF_KIND_JSON, always},
+    {MF_KIND_JSON, MF_KIND_JSON, shape_of_shape},
     {MF_KIND_UUID, MF_KIND_UUID, always},
     {MF_KIND_TEXT, MF_KIND_UUID, text_of_uuid},
     {MF_KIND_UUID, MF_KIND_TEXT, uuid_of_text},

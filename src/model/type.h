@@ -22,7 +22,8 @@
  *   BYTES     kind MF_BINARY: the bytes
  *   ENUM      the label; SET: the labels in the order of the type, separated by commas
  *   JSON      without white space; keys of an object in the order of their bytes; numbers by their value alone; strings with no more escapes than JSON asks
- *             for (model/json.h). A document with a key twice, or deeper than 100 brackets, has no canonical form
+ *             for (model/json.h). A document with a key twice, or deeper than 100 brackets, has no canonical form. Where the type has a shape: as
+ *             model/document.h has it
  *   UUID      "123e4567-e89b-12d3-a456-426614174000", lower case
  *   OPAQUE    the engine's own text: all that can be said is whether it is the same. Another text that comes back is what its server reads in it
  */
@@ -54,8 +55,19 @@ enum mf_kind {
     MF_KIND_UUID,
 };
 
+/* Of a JSON: what its documents look like, where that is known and held to. Of an OPAQUE: its engine can tell its values as such documents too
+ * (mf_canon_ops.document), for a column elsewhere that has that shape. */
+enum mf_shape {
+    MF_SHAPE_NONE,
+    MF_SHAPE_LIST, /* parts[0] */
+    MF_SHAPE_SET,  /* the same, none twice, whatever order */
+    MF_SHAPE_MAP,  /* keys of parts[0], which has no shape, to parts[1] */
+    MF_SHAPE_RECORD, /* fields called labels[i], of parts[i], any of them NULL; nparts 0: which there are is only known elsewhere */
+};
+
 struct mf_type {
     enum mf_kind kind;
+    enum mf_shape shape;
     bool is_unsigned, fixed;
     /* TEXT: the engine has no type of its own for much of what others have, and its texts may stand for it: documents, times of day with microseconds, bits. The
      * canonical text is what stands there, and what is none of the other column's is refused on its way back. */
@@ -68,7 +80,10 @@ struct mf_type {
         form; /* the engine's own: which of several ways it writes such values; 0 to everybody else, and in no text */
     uint16_t nlabels;
     const char *const *labels; /* UTF-8 */
+    uint16_t nparts;           /* of a shape */
+    const struct mf_type *parts;
 };
+#define MF_SHAPE_DEPTH 16 /* shapes within shapes */
 
 /* "int(32)", "int(64) unsigned", "decimal(10,2)", "text(20)", "enum('a','b')": for messages, and the same text means the same type. */
 void mf_type_put(struct mf_buf *b, const struct mf_type *t);

@@ -91,7 +91,7 @@ static int open_view(struct engine *e, struct mf_error *err)
 {
     struct mf_db *own = e->db[MF_SOURCE];
     e->db[MF_SOURCE] = NULL;
-    return mf_view_open(own, e->w->config->map, false, &e->db[MF_SOURCE], err);
+    return mf_view_open(own, e->w->config->map, NULL, &e->db[MF_SOURCE], err);
 }
 
 static int open_all(struct engine *e, struct mf_error *err)

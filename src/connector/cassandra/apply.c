@@ -75,17 +75,6 @@ int cass_window_begin(struct mf_applier *base, const struct mf_position *checkpo
 
 /* ---- one row ---- */
 
-static int write_row(struct cass_applier *a, const struct cass_statements *s, const struct mf_row *keys,
-                     const struct mf_row *row, enum cass_nulls nulls, int64_t stamp, struct mf_error *err)
-{
-    struct cql_values v;
-    mf_buf_reset(&a->bytes);
-    return cass_bind_insert(cass_db_of(a->base.db), s, keys, row, nulls, stamp, &a->bytes, &v, err) < 0 ||
-                   cass_gather_add(a->gather, s->insert, &v, err) < 0
-               ? -1
-               : 0;
-}
-
 /* A key that no row here can have is no row's. */
 static int remove_row(struct cass_applier *a, const struct cass_statements *s, const struct mf_row *keys, int64_t stamp,
                       struct mf_error *err)
@@ -100,6 +89,25 @@ static int remove_row(struct cass_applier *a, const struct cass_statements *s, c
         return 0;
     }
     return cass_gather_add(a->gather, s->remove, &v, err);
+}
+
+/* A row that is over goes. */
+static int write_row(struct cass_applier *a, const struct cass_statements *s, const struct mf_row *keys,
+                     const struct mf_row *row, enum cass_nulls nulls, int64_t stamp, struct mf_error *err)
+{
+    struct cql_values v;
+    int32_t seconds = 0;
+    if (cass_row_ends(cass_db_of(a->base.db), s, row, &seconds, err) < 0) {
+        return -1;
+    }
+    if (seconds < 0) {
+        return remove_row(a, s, keys, stamp, err);
+    }
+    mf_buf_reset(&a->bytes);
+    return cass_bind_insert(cass_db_of(a->base.db), s, keys, row, nulls, stamp, &a->bytes, &v, err) < 0 ||
+                   cass_gather_add(a->gather, s->insert, &v, err) < 0
+               ? -1
+               : 0;
 }
 
 /* Also what a copy put there meanwhile. */
@@ -135,6 +143,12 @@ static int update_part(struct cass_applier *a, const struct cass_statements *s, 
                        struct mf_error *err)
 {
     bool kept = false;
+    if (s->ends_at >=
+        0) { /* only all of a row ends together: it is read again, and what was there goes if it is over */
+        return remove_row(a, s, &c->old_row, c->stamp, err) < 0
+                   ? -1
+                   : mf_result_missing(a->result, s->table, &c->old_row, err);
+    }
     if (keeps(a) && cass_quarantine_has(cass_db_of(a->base.db), &a->pipe, s->table, &c->old_row, &kept, err) < 0) {
         return -1;
     }
@@ -339,7 +353,8 @@ int cass_window_batch(struct mf_applier *base, const struct mf_batch *b, struct 
         struct cass_statements s;
         if (cass_statements(cass_db_of(base->db), t->table, &s, err) < 0 ||
             changes(a, &s, t->deletes, t->ndeletes, err) < 0 || changes(a, &s, t->updates, t->nupdates, err) < 0 ||
-            changes(a, &s, t->inserts, t->ninserts, err) < 0) {
+            changes(a, &s, t->inserts, t->ninserts, err) < 0 ||
+            (s.ends_at >= 0 && cass_gather_drain(a->gather, err) < 0)) { /* what a row has left was counted now */
             return -1;
         }
         if (MF_FAULT(err, "cassandra.window_rows")) {

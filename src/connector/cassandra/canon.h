@@ -28,8 +28,20 @@ enum cass_form {
 
 /* ---- types ---- */
 
-/* Of a CQL type's text. What only this engine has (collections, UDTs, tuples, vectors, durations, addresses) is OPAQUE. */
+/* Of a CQL type's text that has no parts. What only this engine has (collections, UDTs, tuples, vectors, durations, addresses) is OPAQUE. */
 void cass_canon_type(const char *cql, struct mf_type *ret);
+/* The same of a kind; false: nobody else has it. */
+bool cass_kind_type(enum cql_kind kind, struct mf_type *ret);
+/* ret is what cass_canon_type says; true: and a JSON with a shape where it is a frozen collection or type of a user's, all of whose parts others know, in
+ * the arena. lookup, ctx: of cql_type_parse. */
+bool cass_canon_column(const char *cql, cql_udt_lookup *lookup, void *ctx, struct mf_arena *arena, struct mf_type *ret);
+/* A cql_udt_lookup with an arena as its context: whatever the name, a type without fields. */
+const struct cql_type *cass_any_udt(void *ctx, const char *name);
+bool cass_is_collection(const struct cql_type *t); /* a list, set, map, or type of a user's */
+/* false: it has parts that are no documents elsewhere, or the arena is full. */
+bool cass_document_type(const struct cql_type *t, struct mf_arena *arena, unsigned depth, struct mf_type *ret);
+int cass_type_named(const char *text, struct mf_arena *arena, struct mf_type *ret, const char **ret_text,
+                    struct mf_error *err);
 /* The number and modifier a column of that type has in a catalogue: the same in every process. */
 void cass_type_number(const char *cql, uint32_t *ret_id, int32_t *ret_mod);
 /* The CQL type that a column of the model's type gets when nothing else is asked for. Static. */
@@ -42,8 +54,6 @@ void cass_type_loss(const char *cql, const struct mf_type *t, bool key, struct m
 
 int cass_canon_types(struct mf_db *db, const struct mf_catalog *own, struct mf_arena *arena, struct mf_type ***ret,
                      struct mf_error *err);
-/* The same without the database. false: the arena is full. */
-bool cass_canon_table(const struct mf_table *own, struct mf_arena *arena, struct mf_type **ret);
 void cass_type_of(const struct mf_column *own, struct mf_type *ret);
 
 /* ---- values ---- */
@@ -52,6 +62,11 @@ int cass_to_canon(const struct mf_type *t, struct mf_arena *arena, const struct 
                   struct mf_error *err);
 int cass_from_canon(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in, struct mf_value *ret,
                     struct mf_error *err);
+/* Of types with a shape: what the two above call. */
+int cass_document_to(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in, struct mf_value *ret,
+                     struct mf_error *err);
+int cass_document_from(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in, struct mf_value *ret,
+                       struct mf_error *err);
 /* What no value by itself tells of a row in the own form that is to be written: NULL in the key, a partition key of more than CASS_KEY_BYTES, a row of more
  * than max_bytes (0: no bound). MF_ROW MFVALUE. */
 int cass_row_fits(const struct mf_table *own, const struct mf_row *row, uint64_t max_bytes, struct mf_error *err);

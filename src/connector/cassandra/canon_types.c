@@ -9,18 +9,21 @@
  *   DECIMAL          varint where it has no fraction, so that a number is one key only; else decimal
  *   INSTANT          timestamp up to three digits of a second, else text
  *   DATETIME         text: a timestamp is a moment, and which one is not known
- *   BITS, ENUM, SET, JSON, OPAQUE   text
+ *   BITS, ENUM, SET, JSON, OPAQUE   text; as a collection only where one is asked for (canon_document.c)
  */
 #include "connector/cassandra/canon.h"
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "connector/cassandra/cass.h"
+#include "connector/cassandra/catalog.h"
 
 #include <string.h>
 #include <xxhash.h>
 
 #define MILLISECONDS 3
 #define MICROSECONDS 6
+#define TYPE_BYTES   ((size_t)4 << 20)
 #define CUSTOM_ID    0x7f /* what is no type of the protocol's own */
 
 static const struct {
@@ -86,14 +89,27 @@ void cass_type_of(const struct mf_column *own, struct mf_type *ret)
     }
 }
 
-bool cass_canon_table(const struct mf_table *own, struct mf_arena *arena, struct mf_type **ret)
+bool cass_kind_type(enum cql_kind kind, struct mf_type *ret)
+{
+    for (size_t i = 0; i < MF_ARRAY_LEN(kinds); i++) {
+        if (kinds[i].number == kind) {
+            *ret = kinds[i].type;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool table_types(const struct mf_table *own, struct cass_udts *udts, struct mf_arena *arena,
+                        struct mf_type **ret)
 {
     struct mf_type *types = mf_alloc_array(arena, own->ncolumns + 1u, sizeof *types);
     if (!types) {
         return false;
     }
     for (uint16_t i = 0; i < own->ncolumns; i++) {
-        cass_canon_type(own->columns[i].type ? own->columns[i].type : "", &types[i]);
+        struct cass_udt_scope scope = {.udts = udts, .keyspace = own->schema, .arena = arena};
+        cass_canon_column(own->columns[i].type ? own->columns[i].type : "", cass_udt_find, &scope, arena, &types[i]);
         types[i].form |= own->columns[i].in_key ? CASS_FORM_KEY : 0;
     }
     if (own->nkey && own->npartition == 1) {
@@ -106,10 +122,13 @@ bool cass_canon_table(const struct mf_table *own, struct mf_arena *arena, struct
 int cass_canon_types(struct mf_db *db, const struct mf_catalog *own, struct mf_arena *arena, struct mf_type ***ret,
                      struct mf_error *err)
 {
-    (void)db;
+    struct cass_udts udts = {0};
     struct mf_type **types = mf_alloc_array(arena, own->n + 1, sizeof *types);
+    if (types && cass_udts_read(cass_db_of(db)->cql, own, arena, &udts, err) < 0) {
+        return -1;
+    }
     for (size_t i = 0; types && i < own->n; i++) {
-        types = cass_canon_table(&own->tables[i], arena, &types[i]) ? types : NULL;
+        types = table_types(&own->tables[i], &udts, arena, &types[i]) ? types : NULL;
     }
     if (!types) {
         return mf_fail(err, MF_FATAL, "MFBIG", "the types of the tables' columns need too much memory");
@@ -161,8 +180,12 @@ const char *cass_type_for(const struct mf_type *t)
 
 bool cass_type_fits(const char *cql, const struct mf_type *t)
 {
+    MF_CLEANUP_ARENA struct mf_arena arena = {0};
     struct mf_type here;
-    cass_canon_type(cql, &here);
+    mf_arena_init(&arena, TYPE_BYTES);
+    if (cass_canon_column(cql, cass_any_udt, &arena, &arena, &here) || t->shape) {
+        return mf_type_takes(&here, t);
+    }
     if (here.form == CASS_FORM_COUNTER ||
         (here.form == CASS_FORM_VARINT && t->kind == MF_KIND_DECIMAL && t->scale > 0)) {
         return false;
@@ -238,6 +261,11 @@ void cass_type_loss(const char *cql, const struct mf_type *t, bool key, struct m
 {
     struct mf_type here;
     cass_canon_type(cql, &here);
+    if (t->shape != MF_SHAPE_NONE) {
+        put_clause(ret, "it is frozen: written and read whole; NULL among its elements is refused, and a member twice "
+                        "in a set");
+        return;
+    }
     put_clause(ret, lost_in(t, &here));
     if (here.kind == MF_KIND_INT && t->kind == MF_KIND_INT && here.bits < t->bits + t->is_unsigned) {
         put_clause(ret, "numbers past its range are refused");

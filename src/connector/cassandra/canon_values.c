@@ -116,6 +116,9 @@ int cass_to_canon(const struct mf_type *t, struct mf_arena *arena, const struct 
                   struct mf_error *err)
 {
     *ret = *in;
+    if (t->shape != MF_SHAPE_NONE) {
+        return cass_document_to(t, arena, in, ret, err);
+    }
     if (t->kind == MF_KIND_BYTES) {
         return bytes_to_canon(t, arena, in, ret, err);
     }
@@ -227,6 +230,9 @@ static int moment_from_canon(const struct mf_type *t, struct mf_arena *arena, co
 int cass_from_canon(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in, struct mf_value *ret,
                     struct mf_error *err)
 {
+    if (t->shape != MF_SHAPE_NONE) {
+        return cass_document_from(t, arena, in, ret, err);
+    }
     const char *why = wrong(t, in);
     if (why) {
         return mf_canon_refuse(t, in, why, err);

@@ -23,15 +23,18 @@ struct cass_db {
     struct mf_cql *cql;
     struct mf_db_facts facts;
     char keyspace[CASS_NAME_MAX];
-    char migration[41];          /* whose books a check looks at; "" of none */
-    uint64_t row_max, batch_max; /* bytes of one mutation and of one batch, by the server's settings */
-    pthread_mutex_t lock;        /* guards the rest */
-    int64_t last_us;             /* the last that cass_now_us gave */
-    int64_t position_us;         /* the last that cass_position gave */
-    char instance[24];           /* of the migration that was asked about last, see book.c; "" not known */
+    char migration[41];             /* whose books a check looks at; "" of none */
+    const struct mf_query_map *map; /* which tables' rows end; NULL: none do */
+    uint64_t row_max, batch_max;    /* bytes of one mutation and of one batch, by the server's settings */
+    pthread_mutex_t lock;           /* guards the rest */
+    int64_t last_us;                /* the last that cass_now_us gave */
+    int64_t position_us;            /* the last that cass_position gave */
+    char instance[24];              /* of the migration that was asked about last, see book.c; "" not known */
     char instance_of[41];
     bool careful_loads; /* loaders opened from now on wait for the rows of each call, see load.c */
-    bool kept;          /* something was put into quarantine since this was opened */
+    int64_t ahead_us,
+        asked_us; /* what the nodes' clocks are ahead of ours, and when (mf_now_us) they were asked; see end.c */
+    bool kept;    /* something was put into quarantine since this was opened */
 };
 
 static inline struct cass_db *cass_db_of(struct mf_db *db)
@@ -131,10 +134,11 @@ int cass_position(struct mf_db *db, struct mf_position *ret, struct mf_error *er
 struct cass_statements {
     const struct mf_table *table; /* the caller's; must outlive this */
     const struct mf_cql_prepared *insert, *remove;
+    int ends_at; /* the ordinal of the column that says when a row ends; -1: rows do not */
 };
 int cass_statements(struct cass_db *db, const struct mf_table *t, struct cass_statements *ret, struct mf_error *err);
 enum cass_nulls { CASS_NULLS_LEFT, CASS_NULLS_WRITTEN }; /* a NULL writes nothing; deletes the value */
-/* Appends the encoded values of INSERT, whose markers are the columns that travel and the stamp. MF_UNCHANGED columns are left as they are; keys come from
+/* Appends the encoded values of INSERT, whose markers are the columns that travel, the stamp, and of rows that end how long they have. MF_UNCHANGED columns are left as they are; keys come from
  * `keys` (may be row itself). MF_ROW: no room for it there; out is as it was. */
 int cass_bind_insert(struct cass_db *db, const struct cass_statements *s, const struct mf_row *keys,
                      const struct mf_row *row, enum cass_nulls nulls, int64_t stamp, struct mf_buf *out,
@@ -142,6 +146,14 @@ int cass_bind_insert(struct cass_db *db, const struct cass_statements *s, const 
 /* The same of DELETE. */
 int cass_bind_remove(const struct cass_statements *s, const struct mf_row *keys, int64_t stamp, struct mf_buf *out,
                      struct cql_values *ret, struct mf_error *err);
+
+/* ---- end.c: rows that end (mf_query_table.ttl); any thread ---- */
+
+/* The ordinal of the column that says when; -1: rows of t do not end. */
+int cass_ends_at(const struct cass_db *db, const struct mf_table *t);
+/* How long the row has, in seconds: 0 for ever; -1: it is over. MF_ROW: longer than there is room for, or it says no moment. */
+int cass_row_ends(struct cass_db *db, const struct cass_statements *s, const struct mf_row *row, int32_t *ret,
+                  struct mf_error *err);
 
 /* ---- gather.c: rows on their way, in unlogged batches by the node that has them ---- */
 

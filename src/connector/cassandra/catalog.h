@@ -18,6 +18,28 @@ bool cass_is_system(const char *keyspace);
 /* rows_estimate and bytes of these tables. */
 int cass_figures_read(struct mf_cql *c, struct mf_catalog *cat, struct mf_error *err);
 
+/* Types of users, as system_schema has them; in the arena they were read into. */
+struct cass_udt {
+    const char *keyspace, *name;
+    uint32_t n;
+    const char *const *fields, *const *types; /* types as CQL */
+};
+struct cass_udts {
+    struct cass_udt *all;
+    size_t n, cap;
+};
+/* All of them, if a column of the tables (NULL: whatever) may be of one; else none. */
+int cass_udts_read(struct mf_cql *c, const struct mf_catalog *tables, struct mf_arena *arena, struct cass_udts *ret,
+                   struct mf_error *err);
+/* A cql_udt_lookup: those of one keyspace. */
+struct cass_udt_scope {
+    const struct cass_udts *udts;
+    const char *keyspace;
+    struct mf_arena *arena;
+    unsigned depth;
+};
+const struct cql_type *cass_udt_find(void *scope, const char *name);
+
 /* ---- the source's operations; shape_same's reader has a database like the others ---- */
 int cass_catalog(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err);
 int cass_shapes(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err);

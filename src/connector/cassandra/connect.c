@@ -108,6 +108,7 @@ int cass_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error
     struct cass_db *db = mf_xcalloc(1, sizeof *db);
     db->base.connector = &mf_connector_cassandra;
     db->base.side = o->side;
+    db->map = o->map;
     mf_strlcpy(db->migration, o->migration ? o->migration : "", sizeof db->migration);
     pthread_mutex_init(&db->lock, NULL);
     if (mf_cql_open(&q, &db->cql, err) < 0 || fill_facts(db, o, err) < 0) {

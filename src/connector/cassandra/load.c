@@ -146,6 +146,10 @@ int cass_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, 
     for (size_t i = 0; i < n; i++) {
         struct cql_values v;
         struct place p = {.at = l->bytes.len};
+        int32_t seconds = 0;
+        if (cass_row_ends(db, &l->s, &rows[i], &seconds, err) == 0 && seconds < 0) {
+            continue; /* it is over */
+        }
         if (cass_bind_insert(db, &l->s, &rows[i], &rows[i], CASS_NULLS_LEFT, l->stamp, &l->bytes, &v, err) < 0 ||
             mf_cql_prepared_token(l->s.insert, &v, &p.token, err) < 0) {
             l->bytes.len = bytes; /* none of these rows */
@@ -157,7 +161,8 @@ int cass_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, 
         l->places[l->nplaces++] = p;
     }
     bool full = l->bytes.len >= SORT_BYTES || l->nplaces >= SORT_ROWS;
-    int rc = l->careful ? settle(l, err) : full ? send_rows(l, err) : 0;
+    /* What a row has left was counted now: it does not wait for others. */
+    int rc = l->careful || l->s.ends_at >= 0 ? settle(l, err) : full ? send_rows(l, err) : 0;
     if (rc < 0) {
         forget_rows(l);
         cass_gather_reset(l->gather);

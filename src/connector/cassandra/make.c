@@ -111,11 +111,15 @@ static int make_table(struct making *m, const struct mf_schema_table *t, bool on
 static int make_tables(struct making *m, struct mf_error *err)
 {
     static const struct mf_filter all;
-    if (need_keyspaces(m, err) < 0 || cass_catalog_read(m->db->cql, &all, false, &m->here, err) < 0) {
+    if (need_keyspaces(m, err) < 0 || cass_make_types(m->db->cql, m->schema, true, NULL, err) < 0 ||
+        cass_catalog_read(m->db->cql, &all, false, &m->here, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < 2 * m->schema->ntables; i++) { /* none is made where one cannot be */
         bool only_look = i < m->schema->ntables;
+        if (i == m->schema->ntables && cass_make_types(m->db->cql, m->schema, false, m->plan, err) < 0) {
+            return -1;
+        }
         if (make_table(m, &m->schema->tables[i % m->schema->ntables], only_look, err) < 0) {
             return -1;
         }

@@ -3,6 +3,7 @@
 #define MF_CONNECTOR_CASSANDRA_MAKE_H
 
 #include "connector/cassandra/canon.h"
+#include "connector/cassandra/catalog.h"
 #include "model/schema.h"
 
 struct mf_cql;
@@ -25,6 +26,9 @@ void cass_put_keyspace_remedy(struct mf_cql *c, const char *keyspace, struct mf_
 
 /* CREATE TABLE IF NOT EXISTS …, without a semicolon. Pure. MF_FATAL MFDDL: why it cannot be, and what to do. */
 int cass_put_table(const struct mf_schema_table *t, struct mf_buf *cql, struct mf_error *err);
+/* The types of users that its columns are asked to be, made or found fit. only_look: whether they can be. plan: as that of cass_make. MF_FATAL MFDDL. */
+int cass_make_types(struct mf_cql *c, const struct mf_schema *s, bool only_look, struct mf_buf *plan,
+                    struct mf_error *err);
 /* A table that is there: it has the columns, in types that hold their values, and the same key. MF_FATAL MFSHAPE. Pure. */
 int cass_table_usable(const struct mf_schema_table *t, const struct mf_table *here, struct mf_error *err);
 

@@ -223,6 +223,12 @@ static int unusable(const struct mf_schema_table *t, const char *column, struct 
     return -1;
 }
 
+/* Its elements would each be written with a stamp of their own. */
+static bool is_loose(const char *type)
+{
+    return mf_starts_with(type, "list<") || mf_starts_with(type, "set<") || mf_starts_with(type, "map<");
+}
+
 int cass_table_usable(const struct mf_schema_table *t, const struct mf_table *here, struct mf_error *err)
 {
     for (uint16_t i = 0; i < t->ncolumns; i++) {
@@ -233,6 +239,10 @@ int cass_table_usable(const struct mf_schema_table *t, const struct mf_table *he
         }
         if (at < 0) {
             return unusable(t, c->name, err, "is missing");
+        }
+        if (is_loose(here->columns[at].type)) {
+            return unusable(t, c->name, err, "is a %s, which is not frozen: frozen<%s> can be used",
+                            here->columns[at].type, here->columns[at].type);
         }
         if (!cass_type_fits(here->columns[at].type, &c->type)) {
             MF_CLEANUP_BUF struct mf_buf type = {.max = 4096};

@@ -17,7 +17,7 @@ static uint16_t written(const struct mf_table *t)
     return n;
 }
 
-static void put_insert(struct mf_buf *b, const struct mf_table *t)
+static void put_insert(struct mf_buf *b, const struct mf_table *t, bool ends)
 {
     const char *between = " (";
     mf_buf_puts(b, "INSERT INTO ");
@@ -33,7 +33,7 @@ static void put_insert(struct mf_buf *b, const struct mf_table *t)
     for (uint16_t i = 0, n = written(t); i < n; i++) {
         mf_buf_puts(b, i ? ", ?" : "?");
     }
-    mf_buf_puts(b, ") USING TIMESTAMP ?");
+    mf_buf_puts(b, ends ? ") USING TIMESTAMP ? AND TTL ?" : ") USING TIMESTAMP ?");
 }
 
 static void put_remove(struct mf_buf *b, const struct mf_table *t)
@@ -51,8 +51,8 @@ static void put_remove(struct mf_buf *b, const struct mf_table *t)
 int cass_statements(struct cass_db *db, const struct mf_table *t, struct cass_statements *ret, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf insert = {.max = SQL_MAX}, remove = {.max = SQL_MAX};
-    struct cass_statements s = {.table = t};
-    put_insert(&insert, t);
+    struct cass_statements s = {.table = t, .ends_at = cass_ends_at(db, t)};
+    put_insert(&insert, t, s.ends_at >= 0);
     put_remove(&remove, t);
     if (t->nkey == 0) {
         return mf_fail(err, MF_FATAL, "MFNOKEY", "table %s.%s has no key, and a Cassandra table has one", t->schema,
@@ -100,6 +100,20 @@ static int put_stamp(struct mf_buf *out, int64_t stamp)
     return cql_put_bytes(out, bytes, sizeof bytes);
 }
 
+/* For ever is 0 there. Who calls has looked whether it is over: what has ended since has a second. */
+static int put_end(struct cass_db *db, const struct cass_statements *s, const struct mf_row *row, struct mf_buf *out,
+                   struct mf_error *err)
+{
+    int32_t seconds = 0;
+    uint8_t bytes[4];
+    if (cass_row_ends(db, s, row, &seconds, err) < 0) {
+        return -1;
+    }
+    mf_put_u32be(bytes, seconds < 0 ? 1 : (uint32_t)seconds);
+    cql_put_bytes(out, bytes, sizeof bytes);
+    return 0;
+}
+
 static int bound(const struct mf_table *t, struct mf_buf *out, size_t from, uint16_t n, struct cql_values *ret,
                  struct mf_error *err)
 {
@@ -125,8 +139,8 @@ int cass_bind_insert(struct cass_db *db, const struct cass_statements *s, const 
     const struct mf_table *t = s->table;
     const struct cql_columns *params = mf_cql_prepared_params(s->insert);
     size_t from = out->len;
-    uint16_t n = 0;
-    if (params->n != written(t) + 1 || row->n < t->ncolumns) {
+    uint16_t n = 0, nvalues = (uint16_t)(written(t) + 1 + (s->ends_at >= 0));
+    if (params->n != nvalues || row->n < t->ncolumns) {
         return mf_fail(err, MF_FATAL, "MFSHAPE", "table %s.%s has other columns than it had", t->schema, t->name);
     }
     for (uint16_t i = 0; i < t->ncolumns; i++) {
@@ -143,7 +157,8 @@ int cass_bind_insert(struct cass_db *db, const struct cass_statements *s, const 
         }
     }
     put_stamp(out, stamp);
-    if (cass_row_fits(t, row, db->row_max, err) < 0 || bound(t, out, from, (uint16_t)(n + 1), ret, err) < 0) {
+    if ((s->ends_at >= 0 && put_end(db, s, row, out, err) < 0) || cass_row_fits(t, row, db->row_max, err) < 0 ||
+        bound(t, out, from, nvalues, ret, err) < 0) {
         return refuse(out, from);
     }
     return 0;

@@ -33,8 +33,6 @@ int face_name_usable(const struct face_db *f, const char *shown_schema, const ch
 bool face_is_book(const char *schema);
 
 /* ---- tables.c: pure but for face_catalog_read ---- */
-/* A column shown with the model's type t, which is copied. False: the arena is full. */
-bool face_show_column(struct mf_arena *arena, struct mf_column *c, const struct mf_type *t);
 /* NULL: the arena is full, or (err says so) a column is not one that a face has shown. */
 struct mf_table *face_table_own(const struct face_db *f, struct mf_arena *arena, const struct mf_table *shown,
                                 struct mf_error *err);

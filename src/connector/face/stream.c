@@ -154,7 +154,7 @@ static bool show(struct face_stream *st, struct relation *r, const struct mf_tab
         } else {
             f->canon->type_of(c, &alone);
         }
-        if (!face_show_column(&r->arena, c, at >= 0 ? &st->types[known - st->catalog.tables][at] : &alone)) {
+        if (!mf_column_show(&r->arena, c, at >= 0 ? &st->types[known - st->catalog.tables][at] : &alone)) {
             return false;
         }
     }

@@ -1,57 +1,16 @@
 /* Shapes of tables, as they are and as they are shown.
  *
- * A shown column has all that it really is in `foreign`, so a shown table of any subset and order of columns is turned back without asking anybody.
- * Its type's number is made of the model's text of the type: two databases that have the same type have the same number, today and in the
- * next run, for the state remembers it. The labels of an ENUM or a SET are left out: a label that is added makes no other
- * column of it (nor does it to the databases themselves), a value without one on the other side is refused. */
+ * A shown column has all that it really is in `foreign`, so a shown table of any subset and order of columns is turned back without asking anybody. */
 #include "connector/face/internal.h"
 
 #include "base/mem.h"
 #include "base/str.h"
 
 #include <string.h>
-#include <xxhash.h>
-
-#define TYPE_TEXT_MAX ((size_t)1 << 20)
 
 int face_no_memory(struct mf_error *err, const char *what)
 {
     return mf_fail(err, MF_FATAL, "MFMEM", "%s", what);
-}
-
-static uint64_t type_hash(const struct mf_type *t)
-{
-    MF_CLEANUP_BUF struct mf_buf text = {.max = TYPE_TEXT_MAX};
-    struct mf_type plain = *t;
-    plain.nlabels = 0;
-    mf_type_put(&text, &plain);
-    return XXH3_64bits(mf_buf_str(&text), text.len);
-}
-
-bool face_show_column(struct mf_arena *arena, struct mf_column *c, const struct mf_type *t)
-{
-    MF_CLEANUP_BUF struct mf_buf text = {.max = TYPE_TEXT_MAX};
-    struct mf_foreign *f = mf_alloc0(arena, sizeof *f);
-    const struct mf_type *copy = mf_type_copy(arena, t);
-    mf_type_put(&text, t);
-    const char *shown = mf_strdup_a(arena, mf_buf_str(&text));
-    if (!f || !copy || !shown) {
-        return false;
-    }
-    uint64_t h = type_hash(t);
-    *f = (struct mf_foreign){.type = *copy,
-                             .own_type = c->type,
-                             .own_type_id = c->type_id,
-                             .own_type_mod = c->type_mod,
-                             .own_element_id = c->element_id,
-                             .own_element_mod = c->element_mod};
-    c->foreign = f;
-    c->type = shown;
-    c->type_id = 1 + (uint32_t)(h % (MF_TYPE_OF_ENGINE - 1));
-    c->type_mod = (int32_t)(h >> 33);
-    c->element_id = 0;
-    c->element_mod = 0;
-    return true;
 }
 
 struct mf_table *face_table_own(const struct face_db *f, struct mf_arena *arena, const struct mf_table *shown,
@@ -118,7 +77,7 @@ static bool show_table(const struct face_db *f, struct mf_arena *arena, struct m
     t->schema = mf_strdup_a(arena, face_shown_schema(f, t->schema));
     bool ok = t->schema != NULL;
     for (uint16_t i = 0; ok && i < t->ncolumns; i++) {
-        ok = face_show_column(arena, &t->columns[i], &types[i]);
+        ok = mf_column_show(arena, &t->columns[i], &types[i]);
     }
     for (uint16_t i = 0; ok && i < t->ncascades; i++) {
         t->cascades[i].schema = mf_strdup_a(arena, face_shown_schema(f, t->cascades[i].schema));

@@ -9,6 +9,8 @@
  * on both, and so are the digests, without the rows that have such a text: they say what the two have in common. */
 #include "connector/memory/dialect.h"
 
+#include "connector/defaults.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -327,6 +329,8 @@ const struct mf_canon_ops mem_canon_plain = {
     .type_of = type_of,
     .to_canon = as_it_is,
     .from_canon = as_it_is,
+    .document = mf_default_document,
+    .type_named = mf_default_type_named,
     .bound_get = bound_get,
     .bound_put = bound_put,
     .describe = describe,
@@ -341,6 +345,8 @@ const struct mf_canon_ops mem_canon_other = {
     .type_of = type_of,
     .to_canon = other_to_canon,
     .from_canon = other_from_canon,
+    .document = mf_default_document,
+    .type_named = mf_default_type_named,
     .bound_get = bound_get,
     .bound_put = bound_put,
     .describe = describe,

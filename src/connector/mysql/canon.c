@@ -2,6 +2,7 @@
 #include "connector/mysql/canon.h"
 
 #include "base/cleanup.h"
+#include "connector/defaults.h"
 
 #include <string.h>
 
@@ -111,6 +112,8 @@ const struct mf_canon_ops my_canon_ops = {
     .type_of = my_type_of,
     .to_canon = my_to_canon,
     .from_canon = my_from_canon,
+    .document = mf_default_document,
+    .type_named = mf_default_type_named,
     .bound_get = my_bound_get,
     .bound_put = my_bound_put,
     .describe = my_describe,

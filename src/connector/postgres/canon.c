@@ -5,6 +5,7 @@
 #include "connector/postgres/canon.h"
 
 #include "base/cleanup.h"
+#include "connector/defaults.h"
 
 #define FRACTION      6 /* digits of a second without a modifier */
 #define NAME_LENGTH   63
@@ -94,6 +95,8 @@ const struct mf_canon_ops pg_canon_ops = {
     .type_of = pg_type_of,
     .to_canon = pg_to_canon,
     .from_canon = pg_from_canon,
+    .document = pg_document,
+    .type_named = mf_default_type_named,
     .bound_get = pg_bound_get,
     .bound_put = pg_bound_put,
     .describe = pg_describe,

@@ -25,6 +25,12 @@ int pg_to_canon(const struct mf_type *t, struct mf_arena *arena, const struct mf
                 struct mf_error *err);
 int pg_from_canon(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in, struct mf_value *ret,
                   struct mf_error *err);
+/* canon_document.c */
+int pg_document(const struct mf_type *t, struct mf_arena *arena, const struct mf_value *in, struct mf_value *ret,
+                struct mf_error *err);
+/* The shapes of what pg_canon_types has found to be OPAQUE. */
+int pg_canon_shapes(struct mf_db *db, const struct mf_catalog *own, struct mf_arena *arena, struct mf_type **types,
+                    struct mf_error *err);
 int pg_bound_get(const struct mf_table *own, const char *bound, struct mf_arena *arena, struct mf_row *ret,
                  struct mf_error *err);
 int pg_bound_put(const struct mf_table *own, const struct mf_row *key, struct mf_buf *ret, struct mf_error *err);

@@ -3,7 +3,7 @@
  *
  * The server's own types are known by oid (canon.c). What users made is looked up: a domain is what it is made of, an enum its labels in their
  * order, citext a text. Everything else (arrays, ranges, composites, types of extensions) is OPAQUE: its text travels, and only this server
- * can say whether another text is the same value.
+ * can say whether another text is the same value. Of arrays and composites it is told what they are made of (canon_document.c).
  */
 #include "connector/postgres/canon.h"
 
@@ -204,8 +204,9 @@ int pg_canon_types(struct mf_db *db, const struct mf_catalog *own, struct mf_are
     }
     if (rc == 0) {
         *ret = all_types(&u, own, arena);
-        rc = *ret ? 0 : too_big(err);
-    } else {
+        rc = *ret ? pg_canon_shapes(db, own, arena, *ret, err) : too_big(err);
+    }
+    if (rc < 0) {
         mf_error_prefix(err, "reading the types of the tables' columns");
     }
     free(u.all);

@@ -65,7 +65,7 @@ static int add_like(struct view_entry *e, const struct mf_query_column *q, const
     *col = *is;
     col->name = kept;
     col->in_key = false;
-    return 0;
+    return q && q->type ? view_add_collection(e, q, is) : 0;
 }
 
 static int add_constant(struct view_entry *e, const struct mf_query_column *q)
@@ -84,7 +84,7 @@ static int add_constant(struct view_entry *e, const struct mf_query_column *q)
     col->type_id = 1;
     col->not_null = true;
     col->foreign = f;
-    return 0;
+    return q->type ? view_add_collection(e, q, col) : 0;
 }
 
 /* ---- expressions ---- */
@@ -140,7 +140,7 @@ static int add_expr(struct view_entry *e, const struct mf_query_column *q)
     mf_buf_free(&text);
     col->type_id = 1;
     col->foreign = f;
-    return col->type ? 0 : view_entry_full(e);
+    return !col->type ? view_entry_full(e) : q->type ? view_add_collection(e, q, col) : 0;
 }
 
 /* ---- parents ---- */

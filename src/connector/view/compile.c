@@ -73,9 +73,11 @@ static int add_key(struct view_entry *e, const char *name, bool descending)
     if (t->columns[at].in_key) {
         return REFUSE(e, 0, "column \"%s\" is in the key of table %s twice", name, e->q->to);
     }
-    if (made->kind == MF_MADE_PARENT || made->is_static) {
+    if (made->kind == MF_MADE_PARENT || made->is_static || made->shape) {
         return REFUSE(e, 0, "column \"%s\" is in the key of table %s, and cannot be %s", name, e->q->to,
-                      made->is_static ? "static" : "another table's");
+                      made->is_static ? "static"
+                      : made->shape   ? "a collection"
+                                      : "another table's");
     }
     made->descending = descending;
     t->columns[at].in_key = true;
@@ -245,7 +247,7 @@ static int finish(struct view_entry *e, bool every)
                           .npartition = (uint16_t)e->q->npartition,
                           .whole_base = every};
     e->t->made = m;
-    return 0;
+    return e->q->ttl ? view_add_end(e, m) : 0;
 }
 
 static int begin(struct view_entry *e)

@@ -20,6 +20,10 @@ struct view_entry {
 #define REFUSE(e, at, ...) view_fail((e)->c->map, (at) ? (at) : (e)->q->line, (e)->err, __VA_ARGS__)
 
 int view_entry_full(const struct view_entry *e);
+/* end.c: when rows end, if the entry says so. */
+int view_add_end(struct view_entry *e, struct mf_made *made);
+/* collect.c: the column just added, if a collection of the target's is asked for it: shown as that, and how its values are made of those of `is`. */
+int view_add_collection(struct view_entry *e, const struct mf_query_column *q, const struct mf_column *is);
 int view_no_column(const struct view_entry *e, size_t line, const struct mf_table *t, const char *name);
 /* All columns of the query table, and the parents they come from. every: those of the base that are not named otherwise, too. */
 int view_add_columns(struct view_entry *e, bool every);

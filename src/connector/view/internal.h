@@ -23,6 +23,7 @@ struct view_db {
         uint64_t *ids;
         size_t n, cap;
     } unseen;
+    const struct mf_canon_ops *from, *to; /* of the source's engine, and of the target's */
 };
 
 static inline struct view_db *view_of(struct mf_db *db)
@@ -50,6 +51,7 @@ struct view_compile {
     const struct mf_catalog *all;
     struct mf_arena *arena;
     bool whole;
+    const struct mf_canon_ops *from, *to; /* of both engines; NULL: columns stay as they are */
 };
 int view_compile_entry(const struct view_compile *c, const struct mf_query_table *q, const struct mf_table *base,
                        struct mf_table *ret, struct mf_error *err);
@@ -74,7 +76,7 @@ enum {
 };
 int view_catalog_own(const struct view_db *v, const struct mf_catalog *shown, unsigned what, struct mf_catalog *ret,
                      struct mf_error *err);
-/* The key of the query table has more than that of its table, or a parent is told by other columns than those. */
+/* The key of the query table has more than that of its table, a parent is told by other columns than those, or its rows end. */
 bool view_needs_old(const struct mf_table *shown);
 /* The table that is asked for a shown one's rows. */
 const struct mf_table *view_base(const struct mf_table *shown);
@@ -94,6 +96,13 @@ int view_row(const struct view_rows *r, struct mf_arena *arena, const struct mf_
 /* The key of the base's row that a key of t is of, as wide as the base. *ret_none: no row has it (a value that there is not, another constant). */
 int view_base_key(const struct view_rows *r, struct mf_arena *arena, const struct mf_row *key, struct mf_row *ret,
                   bool *ret_none, struct mf_error *err);
+/* end.c: the row is over. base: of made->base. */
+bool view_ended(const struct mf_made *made, const struct mf_row *base);
+/* The same, on the other side too: waits where its end is just now. *waited_us: of all rows read together, 0 at first; when VIEW_WAIT_US are used up, nobody waits any more. */
+#define VIEW_WAIT_US (12 * 1000000)
+bool view_ended_surely(const struct mf_made *made, const struct mf_row *base, int64_t *waited_us);
+/* collect.c: the value of a column whose values are documents; MF_REFUSED where it is none. */
+int view_collected(const struct mf_made_column *c, struct mf_arena *arena, struct mf_value *v, struct mf_error *err);
 bool view_same_key(const struct mf_table *t, const struct mf_row *a, const struct mf_row *b);
 /* A column of the base by which the query table t tells rows' keys or their parents. */
 bool view_tells_place(const struct mf_table *t, const struct mf_made *m, uint16_t column);

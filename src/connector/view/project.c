@@ -93,7 +93,9 @@ int view_row(const struct view_rows *r, struct mf_arena *arena, const struct mf_
         return too_large(err);
     }
     for (uint16_t i = 0; i < r->t->ncolumns; i++) {
-        if (value_of(&r->made->columns[r->at[i]], arena, base, parents, &v[i], err) < 0) {
+        const struct mf_made_column *c = &r->made->columns[r->at[i]];
+        if (value_of(c, arena, base, parents, &v[i], err) < 0 ||
+            (c->shape && view_collected(c, arena, &v[i], err) < 0)) {
             return -1;
         }
         if (v[i].kind == MF_NULL && in_key(r, i) && refuse_null(r, arena, i, &v[i], err) < 0) {

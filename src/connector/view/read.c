@@ -183,6 +183,7 @@ struct making {
     const struct view_keys *asked; /* only rows with one of these keys; NULL: all */
     struct mf_row *waiting;        /* in the reader's arena for them */
     size_t nwaiting;
+    int64_t waited_us; /* asked: for rows that are ending */
 };
 
 static int give(struct making *m, const struct mf_row *own, const struct mf_row *parents, struct mf_error *err)
@@ -221,6 +222,9 @@ static int give_waiting(struct making *m, struct mf_error *err)
 static int make_row(void *ctx, const struct mf_row *own, struct mf_error *err)
 {
     struct making *m = ctx;
+    if (m->asked ? view_ended_surely(m->rows.made, own, &m->waited_us) : view_ended(m->rows.made, own)) {
+        return 0;
+    }
     if (m->rows.made->nparents == 0) {
         return give(m, own, NULL, err);
     }

@@ -62,6 +62,13 @@ static int make_column(const struct describing *d, const struct mf_table *t, con
     }
     ret->name = mf_strdup_a(&d->to->arena, m->name);
     ret->wanted_type = m->wanted_type ? mf_strdup_a(&d->to->arena, m->wanted_type) : ret->wanted_type;
+    if (m->shape) {
+        const struct mf_type *shape = mf_type_copy(&d->to->arena, m->shape);
+        if (!shape) {
+            return full(d);
+        }
+        ret->type = *shape;
+    }
     ret->is_static = m->is_static;
     ret->counter = false; /* its numbers come from the source's table */
     ret->defaulted = MF_DEFAULT_NONE;

@@ -184,7 +184,8 @@ static struct mf_table *with_key(struct mf_arena *arena, const struct mf_table *
 static int compile(struct view_stream *st, struct view_relation *r, const struct mf_table *t, struct mf_error *err)
 {
     const struct view_db *v = view_of(st->base.db);
-    const struct view_compile c = {.map = v->map, .all = &st->catalog, .arena = &r->arena, .whole = true};
+    const struct view_compile c = {
+        .map = v->map, .all = &st->catalog, .arena = &r->arena, .whole = true, .from = v->from, .to = v->to};
     if (!explained(st, t) && read_catalog(st, err) < 0) {
         return -1;
     }

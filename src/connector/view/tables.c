@@ -33,6 +33,9 @@ static bool expr_needs_old(const struct mf_made *made, const struct mf_made_colu
 
 bool view_needs_old(const struct mf_table *shown)
 {
+    if (shown->made && shown->made->ends) {
+        return true; /* every write of a row says its end, and so all of it */
+    }
     for (uint16_t i = 0; shown->made && i < shown->ncolumns; i++) {
         int at = mf_made_column(shown->made, shown->columns[i].name);
         const struct mf_made_column *c = at < 0 ? NULL : &shown->made->columns[at];
@@ -74,11 +77,17 @@ static int not_twice(const struct showing *s, const struct mf_table *t, size_t l
     for (size_t i = 0; i < s->c->n; i++) {
         const struct mf_table *there = &s->c->tables[i];
         bool same = mf_streq(there->name, t->name) && mf_streq(there->schema, t->schema);
+        size_t at = line ? line : s->line[i];
+        mf_table_label(t, label, sizeof label);
+        bool ends = (there->made && there->made->ends) || (t->made && t->made->ends);
+        if (!same && ends && mf_streq(there->name, t->name)) {
+            return view_fail(s->v->map, at, s->err,
+                             "tables %s.%s and %s have one name, and rows of one of them end (ttl): give it another",
+                             there->schema, there->name, label);
+        }
         if (!same && there->id != t->id) {
             continue;
         }
-        size_t at = line ? line : s->line[i];
-        mf_table_label(t, label, sizeof label);
         if (!same) {
             return view_fail(s->v->map, at, s->err,
                              "the numbers of tables %s.%s and %s are the same by chance: give one "
@@ -124,7 +133,8 @@ static int no_hidden_changes(const struct showing *s, const struct mf_table *bas
 
 static int show_entries(struct showing *s, const struct mf_table *base, bool *used)
 {
-    const struct view_compile c = {.map = s->v->map, .all = s->own, .arena = &s->c->arena};
+    const struct view_compile c = {
+        .map = s->v->map, .all = s->own, .arena = &s->c->arena, .from = s->v->from, .to = s->v->to};
     for (size_t i = 0; i < s->v->map->n; i++) {
         const struct mf_query_table *q = &s->v->map->tables[i];
         struct mf_table t;

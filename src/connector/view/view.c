@@ -37,13 +37,15 @@ static int parents_go(const struct mf_query_map *map, bool last_write_wins, stru
                            "each value (Cassandra)");
 }
 
-int mf_view_open(struct mf_db *own, const struct mf_query_map *map, bool last_write_wins, struct mf_db **ret,
+int mf_view_open(struct mf_db *own, const struct mf_query_map *map, const struct mf_connector *to, struct mf_db **ret,
                  struct mf_error *err)
 {
     struct view_db *v = mf_xcalloc(1, sizeof *v);
     struct mf_catalog shown = {0};
     v->own = own;
     v->map = map;
+    v->from = mf_db_behind(own)->connector->canon;
+    v->to = to ? to->canon : NULL;
     v->connector = *own->connector;
     v->source = *own->connector->source;
     v->target = *own->connector->target;
@@ -64,7 +66,8 @@ int mf_view_open(struct mf_db *own, const struct mf_query_map *map, bool last_wr
         close_view(&v->base);
         return mf_fail(err, MF_FATAL, "MFBUG", "query tables are shown of what is behind a face");
     }
-    if (parents_go(map, last_write_wins, err) < 0 || view_catalog_read(v, VIEW_SHAPES, NULL, &shown, err) < 0) {
+    if (parents_go(map, to && to->last_write_wins, err) < 0 ||
+        view_catalog_read(v, VIEW_SHAPES, NULL, &shown, err) < 0) {
         close_view(&v->base);
         return -1;
     }

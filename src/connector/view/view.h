@@ -13,8 +13,9 @@
 #include "connector/connector.h"
 
 /* Takes the opened database over, which is behind a face (also on error): closing the view closes it. The map is held against its catalogue: MF_USAGE
- * code MFMAP, with the line, for what does not fit. map lives as long as the view. last_write_wins: of the target. */
-int mf_view_open(struct mf_db *own, const struct mf_query_map *map, bool last_write_wins, struct mf_db **ret,
+ * code MFMAP, with the line, for what does not fit. map lives as long as the view. to: the target's connector, in whose terms types are asked for; NULL: one that keeps
+ * no last write and has no types of its own. */
+int mf_view_open(struct mf_db *own, const struct mf_query_map *map, const struct mf_connector *to, struct mf_db **ret,
                  struct mf_error *err);
 
 #endif

@@ -408,7 +408,7 @@ static void a_map_says_what_is_wrong_and_where(void **state)
     refused(MAPPED("{ table: a, to: b, partition: [] }"), "map.partition: the list is empty");
     refused(MAPPED("{ table: a, to: b, clustering: [x] }"), "map.clustering: it needs a \"partition\"");
     refused(MAPPED("{ table: a, to: b, partition: { x: y } }"), "map.partition: it takes a list of columns");
-    refused(MAPPED("{ table: a, to: b, ttl: x }"), "map.ttl: rows that expire by themselves are not supported");
+    refused(MAPPED("{ table: a, to: b, ttl: '' }"), "map.ttl: it takes the column that says when");
     refused(MAPPED("{ table: a, to: b, columns: [{ as: x }] }"), "it has no name");
     refused(MAPPED("{ table: a, to: b, columns: [{ name: x, as: y, value: z }] }"), "a constant is none");
     refused(MAPPED("{ table: a, to: b, columns: [{ name: x, from: p.y }] }"), "by: the column that refers to it");
