@@ -84,7 +84,7 @@ def arrived(source, there, what: str = "the changes", tables=TRUTH) -> None:
         last[0] = wrong(source, there, tables)
         return not last[0]
     try:
-        wait_for(look, 60, what, interval=0.2)
+        wait_for(look, 90, what, interval=0.2)
     except TimeoutError:
         raise AssertionError(f"{what}: {last[0]}") from None
 
