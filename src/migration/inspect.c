@@ -64,8 +64,12 @@ static int open_ends(const struct mf_config *c, struct ends *e, struct mf_findin
                : 0;
 }
 
+/* null: it was not come to, or could not be. */
 static json_t *facts_json(const struct mf_db_facts *f)
 {
+    if (!f->engine[0]) {
+        return json_null();
+    }
     return json_pack("{s:s, s:s, s:s, s:s, s:s}", "engine", f->engine, "version", f->version, "host", f->host,
                      "database", f->database, "user", f->user);
 }

@@ -186,6 +186,8 @@ void mf_own_end(struct mf_migration *m);
 const char *mf_direction_word(enum mf_direction d);
 int mf_quarantine_count(struct mf_migration *m, enum mf_direction d, int64_t *ret, struct mf_error *err);
 /* Refuses (MF_ABANDONED) while the side that writes would move to lacks rows that it refused. */
+/* What to do about rows in that direction's quarantine, as sentences. */
+const char *mf_quarantine_remedy(const struct mf_migration *m, enum mf_direction d);
 int mf_quarantine_guard(struct mf_migration *m, struct mf_error *err);
 
 /* pipes.c */
@@ -219,6 +221,7 @@ static inline bool mf_turns_round(const struct mf_migration *m)
 struct mf_pipe *mf_live_pipe(struct mf_migration *m);
 bool mf_pipes_open(const struct mf_migration *m); /* all that this migration has */
 bool mf_writes_on_target(struct mf_migration *m);
+bool mf_frozen(struct mf_migration *m); /* nobody may write: midflight freeze */
 
 /* dual.c: dual writes. */
 struct mf_wait_policy mf_dual_policy(const struct mf_config *c);
