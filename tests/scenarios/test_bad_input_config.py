@@ -54,7 +54,7 @@ def test_dead_host(m, source):
     m.configure(target=f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/x")
     result = m.call("check", expect=(FAILED, REFUSED))
     assert "target" in said(result) and str(port) in said(result)
-    assert "source: postgres" in result.out and "target: not opened" in result.out and ": , " not in result.out
+    assert "source: PostgreSQL" in result.out and "target: not opened" in result.out and ": , " not in result.out
     result = m.call("run", expect=FAILED)
     assert "target" in said(result)
 
