@@ -63,7 +63,8 @@ static int read_timeout(struct evhttp_request *req, int64_t *ret_us, struct mf_e
         if (!mf_streq(p->key, "timeout") || !mf_parse_duration(p->value, ret_us) || *ret_us < MF_US_PER_MS ||
             *ret_us > LONGEST_US) {
             rc = mf_fail(err, MF_USAGE, "MFQUERY",
-                         "a fence takes ?timeout=DURATION, from 1ms to 60s, such as 500ms or 5s");
+                         "a fence takes a timeout from 1ms to 60s, such as 500ms or 5s (?timeout=, or midflight fence "
+                         "--timeout)");
         }
     }
     evhttp_clear_headers(&given);
@@ -198,7 +199,9 @@ static bool look_at(struct mf_fence_call *c, int64_t now)
     if (now >= c->until_us) {
         mf_fail(&c->err, MF_RETRY, "MFFENCE",
                 "the other side does not have everything yet that was committed before the call");
-        mf_hint(&c->err, "ask again, or with a longer ?timeout=; midflight status tells how far behind it is");
+        mf_hint(&c->err,
+                "ask again, or with a longer timeout (?timeout=, or midflight fence --timeout); midflight status tells "
+                "how far behind it is");
         finish(c, 504);
         return true;
     }

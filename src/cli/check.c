@@ -54,12 +54,28 @@ static void print_indented(const char *label, const char *text)
     putchar('\n');
 }
 
-static void print_side(const json_t *facts, const char *side)
+static bool not_opened(const json_t *findings, const char *side)
 {
-    const json_t *f = mf_json_at(facts, side);
-    if (f) {
-        printf("%s: %s %s, database %s on %s, as %s\n", side, mf_json_str(f, "engine"), mf_json_str(f, "version"),
-               mf_json_str(f, "database"), mf_json_str(f, "host"), mf_json_str(f, "user"));
+    json_t *f;
+    size_t i;
+    json_array_foreach((json_t *)findings, i, f)
+    {
+        if (mf_streq(mf_json_str(f, "code"), "connect") && mf_streq(mf_json_str(f, "side"), side)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void print_side(const json_t *doc, const char *side)
+{
+    const json_t *f = mf_json_at(mf_json_at(doc, "facts"), side);
+    if (json_is_object(f)) {
+        const char *user = mf_json_str(f, "user");
+        printf("%s: %s %s, database %s on %s%s%s\n", side, mf_json_str(f, "engine"), mf_json_str(f, "version"),
+               mf_json_str(f, "database"), mf_json_str(f, "host"), user[0] ? ", as " : "", user);
+    } else if (not_opened(mf_json_at(doc, "findings"), side)) {
+        printf("%s: not opened\n", side);
     }
 }
 
@@ -69,8 +85,8 @@ static void print_findings(const json_t *doc)
     json_t *f;
     size_t i;
     int counts[3] = {0};
-    print_side(mf_json_at(doc, "facts"), "source");
-    print_side(mf_json_at(doc, "facts"), "target");
+    print_side(doc, "source");
+    print_side(doc, "target");
     json_array_foreach((json_t *)list, i, f)
     {
         for (int k = 0; k < 3; k++) {

@@ -22,8 +22,10 @@ static int fetch(const struct mf_args *a, json_t **ret, struct mf_error *err)
     }
     int rc = mf_control(dir, "GET", "/v1/quarantine", NULL, ret, err);
     if (rc < 0 && mf_streq(err->code, "MFNORUN")) {
-        mf_hint(err,
-                "the rows are kept in the target: start `midflight run`, or name its state directory with --state");
+        mf_hint(
+            err,
+            "the rows are kept in the databases: `midflight run` lists them while it is alive (where it stopped for "
+            "quarantine.max_rows: with more of them allowed); or name its state directory with --state");
     }
     return rc;
 }

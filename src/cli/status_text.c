@@ -318,8 +318,9 @@ void mf_status_print(const json_t *s, FILE *out)
     fprintf(out, "%s  %s%s%s%s%s\n", mf_json_str(s, "migration"), mf_json_str(s, "phase"), finer ? " (" : "",
             finer ? step : "", finer ? ")" : "",
             ended ? "  (it has ended: to begin again, remove the state directory or name another one)"
-            : json_is_false(running) ? "  (nothing runs: `midflight run` goes on from here)"
-                                     : "");
+            : json_is_false(running)                   ? "  (nothing runs: `midflight run` goes on from here)"
+            : json_is_string(mf_json_at(s, "trouble")) ? "  (in trouble, see the last error: its stream does not go on)"
+                                                       : "");
     fprintf(out, "  writes      on the %s%s, %lld %% of reads on the target\n", mf_json_str(s, "writes"),
             json_is_true(mf_json_at(s, "frozen")) ? " (frozen: `midflight thaw`)" : "",
             (long long)mf_json_int(s, "reads_percent"));

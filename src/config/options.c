@@ -34,7 +34,8 @@ const struct mf_option mf_options[] = {
     {"source", MF_OPT_URL, AT(source), NULL, 0, 0, NULL,
      "The database to move from, as a URL: `postgresql://user@host:port/database?sslmode=verify-full`, "
      "`mysql://user@host:port/database?ssl-mode=verify-identity` or `mariadb://` the same."},
-    {"target", MF_OPT_URL, AT(target), NULL, 0, 0, NULL, "The database to move to, as a URL."},
+    {"target", MF_OPT_URL, AT(target), NULL, 0, 0, NULL,
+     "The database to move to, as a URL: one like those of `source`, or `cassandra://user@host:port,host/keyspace`."},
     {"source_password", MF_OPT_SECRET, AT(source_password), NULL, 0, 0, NULL,
      "The password for the source, when it is not in the URL or in the places the database's own client looks."},
     {"target_password", MF_OPT_SECRET, AT(target_password), NULL, 0, 0, NULL, "The same for the target."},
@@ -59,8 +60,9 @@ const struct mf_option mf_options[] = {
      "that asks for "
      "TLS is replicated from with TLS, unverified."},
     {"tables.include", MF_OPT_LIST, AT(include), NULL, 0, 0, NULL,
-     "Patterns of the tables to move, as `schema.table` with `*` and `?`, by the names they have on the target "
-     "(`map`). All, when there is none."},
+     "Patterns of the tables to move, as `schema.table` with `*` and `?`, or as the table's name alone, by the names "
+     "they have on the source; a query table (`map`) by its own, in the schema of its source's table unless `to` says "
+     "another. All, when there is none."},
     {"tables.exclude", MF_OPT_LIST, AT(exclude), NULL, 0, 0, NULL,
      "Patterns of the tables to leave behind; they win over `tables.include`."},
     {"map", MF_OPT_MAP, AT(map), NULL, 0, 0, NULL,
@@ -108,7 +110,8 @@ const struct mf_option mf_options[] = {
     {"quarantine.on_reject", MF_OPT_WORD, AT(quarantine.on_reject), "keep", 0, 0, reject_words,
      "What a row that the target refuses does: `keep` it in quarantine and go on, or `stop` the run."},
     {"quarantine.max_rows", MF_OPT_COUNT, AT(quarantine.max_rows), "1000", 0, 1000000000, NULL,
-     "The run stops when more rows than this are in quarantine."},
+     "The run stops when more rows than this are in quarantine; it does not on the way back by passes, where a pass "
+     "that refuses more is given up, which status tells."},
     {"verify.every", MF_OPT_TIME, AT(verify.every_ms), "0", 0, 365 * DAY, NULL,
      "Compare both sides by itself this often once they are in step. 0: only when asked."},
     {"verify.jobs", MF_OPT_COUNT, AT(verify.jobs), "4", 1, 16, NULL, "How many chunks are compared at the same time."},
@@ -152,7 +155,9 @@ const struct mf_option mf_options[] = {
      "The longest pause of a rollback that is made by passes, two of which lie in it as a rule; `--max-pause` "
      "overrides it."},
     {"cutover.require_verified", MF_OPT_FLAG, AT(cutover.require_verified), "true", 0, 0, NULL,
-     "A cutover is refused unless a comparison of all tables found both sides equal."},
+     "A cutover is refused unless a comparison of all tables found both sides equal; it and a rollback while rows are "
+     "in "
+     "quarantine."},
     {"cutover.verified_within", MF_OPT_TIME, AT(cutover.verified_within_ms), "24h", MINUTE, 365 * DAY, NULL,
      "How old that comparison may be."},
     {"reads.max_lag", MF_OPT_TIME, AT(reads.max_lag_ms), "10s", SECOND, DAY, NULL,

@@ -63,6 +63,7 @@ struct mf_canon_ops {
      * clause for a finding ("values longer than 65535 bytes are refused"; "" where nothing is). For check and plan. */
     void (*type_here)(struct mf_db *db, const struct mf_schema_table *t, const struct mf_schema_column *c,
                       struct mf_buf *ret_type, struct mf_buf *ret_loss);
+    bool no_collations; /* texts are compared by their bytes, and nothing can be asked for instead */
     /* The schema that names without one would mean: the URL's database, "public". NULL: none. */
     const char *(*default_schema)(struct mf_db *db);
 };

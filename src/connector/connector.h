@@ -365,6 +365,7 @@ struct mf_replication_ops {
 struct mf_connector {
     const char *name;           /* "postgres" */
     const char *const *schemes; /* URL schemes, NULL-terminated */
+    bool in_memory;             /* for tests: no user is told of it */
     const char *wire; /* chunks pass through unread between connectors with the same wire form; NULL: rows only */
     bool can_source, can_target; /* both: the pipe can turn round */
     bool order_is_bytes;         /* positions count bytes of the log; else commits */

@@ -105,10 +105,15 @@ static void look_at_column(struct groups *g, struct mf_db *db, const struct mf_s
     look_at_type(g, db, t, c);
     if (c->ignores_case) {
         note(g, MF_WARNING, "conversion-case", t, c, "",
-             "where applications rely on it, compare lower(…) on both sides, or give the column such a collation after "
-             "the migration",
-             "texts that differ only in case (or accents) are equal on the source and are not here, in comparisons and "
-             "in unique indexes");
+             db->connector->canon->no_collations
+                 ? "where applications rely on it, let them write and look for one spelling, in a column of its own if "
+                   "need be"
+                 : "where applications rely on it, compare lower(…) on both sides, or give the column such a collation "
+                   "after the migration",
+             db->connector->canon->no_collations
+                 ? "texts that differ only in case (or accents) are equal on the source and are not here"
+                 : "texts that differ only in case (or accents) are equal on the source and are not here, in "
+                   "comparisons and in unique indexes");
     }
     if (c->on_update_now) {
         note(g, MF_WARNING, "conversion-on-update", t, c, "", "let the application set it, or make a trigger",
@@ -128,8 +133,8 @@ void mf_conversion_tell(struct mf_db *target, const struct mf_schema *s, struct 
     for (size_t i = 0; i < s->nleft; i++) {
         const struct mf_schema_left *l = &s->left[i];
         MF_CLEANUP_FREE char *remedy =
-            l->text ? mf_xasprintf("make what is needed of it on the target by hand; it is: %s", l->text)
-                    : mf_xstrdup("make what is needed of it on the target by hand");
+            l->text && *l->text ? mf_xasprintf("make what is needed of it on the target by hand; it is: %s", l->text)
+                                : mf_xstrdup("make what is needed of it on the target by hand");
         mf_findings_add(out, MF_WARNING, MF_TARGET, "conversion-left", l->object, remedy, "it is not carried over: %s",
                         l->why);
     }

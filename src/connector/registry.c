@@ -30,7 +30,7 @@ const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error
             if (url && strncmp(url, *s, n) == 0 && strncmp(url + n, "://", 3) == 0) {
                 return connectors[i];
             }
-            if (used + n + 8 < sizeof known) {
+            if (!connectors[i]->in_memory && used + n + 8 < sizeof known) {
                 used += (size_t)snprintf(known + used, sizeof known - used, "%s%s://", used ? ", " : "", *s);
             }
         }

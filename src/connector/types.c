@@ -59,6 +59,25 @@ static bool any_matches(const char *const *patterns, size_t n, const char *schem
     return false;
 }
 
+void mf_filter_put_name(struct mf_buf *b, const char *name)
+{
+    bool plain = (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') || *name == '_';
+    for (const char *p = name; *p && plain; p++) {
+        plain =
+            (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '_' || *p == '-';
+    }
+    if (plain) {
+        mf_buf_puts(b, name);
+        return;
+    }
+    mf_buf_puts(b, "'\""); /* YAML's quotes, in which a quote is doubled, and in them the pattern's, the same */
+    for (const char *p = name; *p; p++) {
+        mf_buf_puts(b, *p == '\'' ? "'" : *p == '"' ? "\"" : "");
+        mf_buf_putc(b, *p);
+    }
+    mf_buf_puts(b, "\"'");
+}
+
 bool mf_filter_match(const struct mf_filter *f, const char *schema, const char *name)
 {
     if (!f) {

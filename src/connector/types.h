@@ -103,6 +103,8 @@ struct mf_filter {
     const char *const *exclude;
     size_t nexclude;
 };
+/* The pattern, as it stands in a list of the configuration, that takes the tables of this name in any schema: whatever side's names are asked for, it is right. */
+void mf_filter_put_name(struct mf_buf *b, const char *name);
 bool mf_filter_match(const struct mf_filter *f, const char *schema, const char *name);
 
 enum mf_severity { MF_NOTE, MF_WARNING, MF_BLOCKER };

@@ -21,18 +21,7 @@
 #include "base/mem.h"
 #include "cutover/internal.h"
 
-#define OPEN_WITHIN_US (10 * MF_US_PER_SEC)
-
 /* ---- actions: MORE goes to the next row, IDLE stays ---- */
-
-static int streams_run(struct mf_cutover *c, struct mf_error *err)
-{
-    struct mf_error failure;
-    if (mf_pipe_failure(c->o.drain, &failure) < 0 || (c->o.back && mf_pipe_failure(c->o.back, &failure) < 0)) {
-        return mf_fail(err, MF_ABANDONED, "MFGUARD", "a stream is not running: %s", failure.text);
-    }
-    return 0;
-}
 
 static int ignore_sequence(void *ctx, const struct mf_sequence *s, struct mf_error *err)
 {
@@ -52,18 +41,9 @@ static int sequences_readable(struct mf_cutover *c, struct mf_error *err)
 
 static enum mf_step do_guards(struct mf_cutover *c, struct mf_error *err)
 {
-    if (streams_run(c, err) < 0) {
-        return MF_STEP_FAILED;
-    }
-    if (!mf_apply_consistent(c->o.drain->apply) || (c->o.back && !mf_apply_consistent(c->o.back->apply))) {
-        c->guards_until_us = c->guards_until_us ? c->guards_until_us : mf_now_us() + OPEN_WITHIN_US;
-        if (mf_now_us() < c->guards_until_us) {
-            return MF_STEP_IDLE; /* just after a start its applier is not open yet */
-        }
-        mf_fail(err, MF_ABANDONED, "MFGUARD", "the %s is not consistent with the %s yet", mf_cutover_side(c->o.to),
-                mf_cutover_side(c->o.from));
-        mf_hint(err, "Wait until midflight status says synced.");
-        return MF_STEP_FAILED;
+    enum mf_step fit = mf_cutover_streams_fit(c, err);
+    if (fit != MF_STEP_MORE) {
+        return fit;
     }
     if (mf_cutover_others(c, err) < 0 || (c->o.guard && c->o.guard(c->o.ctx, err) < 0) ||
         mf_cutover_clocks(c, err) < 0 || sequences_readable(c, err) < 0) {
@@ -153,7 +133,7 @@ static enum mf_step do_rehearse(struct mf_cutover *c, struct mf_error *err)
         }
         c->rehearsing = true;
     }
-    if (streams_run(c, err) < 0) {
+    if (mf_cutover_streams_run(c, err) < 0) {
         return MF_STEP_FAILED;
     }
     if (c->o.drain->by_pass && c->passes == 0) {

@@ -37,6 +37,10 @@ struct mf_cutover {
 
 /* cutover.c: 0 while the pause may go on */
 int mf_cutover_in_time(struct mf_cutover *c, const char *doing, struct mf_error *err);
+/* streams.c: 0, or -1 with MF_ABANDONED: one has failed */
+int mf_cutover_streams_run(struct mf_cutover *c, struct mf_error *err);
+/* MORE: both run and are consistent. IDLE: not yet, for a while after a start. */
+enum mf_step mf_cutover_streams_fit(struct mf_cutover *c, struct mf_error *err);
 /* soft.c */
 enum mf_step mf_cutover_hold_soft(struct mf_cutover *c, struct mf_error *err);
 void mf_cutover_come_back(struct mf_cutover *c);

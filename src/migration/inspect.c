@@ -64,8 +64,12 @@ static int open_ends(const struct mf_config *c, struct ends *e, struct mf_findin
                : 0;
 }
 
+/* null: it was not come to, or could not be. */
 static json_t *facts_json(const struct mf_db_facts *f)
 {
+    if (!f->engine[0]) {
+        return json_null();
+    }
     return json_pack("{s:s, s:s, s:s, s:s, s:s}", "engine", f->engine, "version", f->version, "host", f->host,
                      "database", f->database, "user", f->user);
 }
@@ -128,14 +132,7 @@ int mf_migration_check(const struct mf_config *config, bool queries, struct mf_f
     } else if (rc == 0 && e.source && e.target) { /* a target is looked at with its source in hand */
         rc = e.target->connector->target->check(e.target, e.source, &e.filter, out, err);
         rc = rc == 0 && queries ? check_queries(config, &e, out, err) : rc;
-        if (!e.target->connector->streams || config->map) {
-            mf_findings_add(out, MF_WARNING, MF_TARGET, "one-way", "the target",
-                            "say cutover.one_way: true when writes are to move all the same", "%s",
-                            config->map
-                                ? "its tables are made of the source's (map): writes that have moved to it do not "
-                                  "come back"
-                                : "it has no change stream: writes that have moved to it do not come back");
-        }
+        mf_runbook_check(config, e.source, e.target, out);
         rc = rc == 0 ? mf_pair_check(config, e.source, e.target, &e.filter, out, err) : rc;
     }
     if (rc == 0 && e.source && e.target) {
@@ -254,23 +251,6 @@ static int ddl_json(struct ends *e, const struct mf_config *c, const struct mf_c
     return 0;
 }
 
-static json_t *runbook_json(const struct mf_config *c)
-{
-    char pause[160];
-    snprintf(pause, sizeof pause,
-             "midflight cutover: writers wait for one drain of the stream, at most %" PRId64
-             " ms; past that it is abandoned and nothing has changed",
-             c->cutover.max_pause_ms);
-    return json_pack(
-        "[s, s, s, s, s, s, s, s, s]", "midflight check: nothing may be left that blocks",
-        "midflight run: schema, rows, stream; leave it running", "midflight status --watch until it says synced",
-        "midflight verify: 0 rows may differ", "midflight cutover --dry-run: guards and a rehearsal of both streams",
-        pause, "watch the application; the old side is kept equal by the reverse stream",
-        "way back, at any moment until complete: midflight rollback, the same steps with the sides swapped; no "
-        "write of the new side is lost",
-        "midflight complete: the way back ends, both databases are cleaned up");
-}
-
 int mf_migration_plan(const struct mf_config *config, json_t **ret, struct mf_error *err)
 {
     struct ends e;
@@ -299,8 +279,12 @@ int mf_migration_plan(const struct mf_config *config, json_t **ret, struct mf_er
         *ret = json_pack("{s:s, s:o, s:o, s:o, s:O, s:{s:I, s:f, s:f}, s:o, s:I}", "migration", config->migration,
                          "source", facts_json(&e.source_facts), "target", facts_json(&e.target_facts), "tables", list,
                          "ddl", ddl, "estimate", "bytes", (json_int_t)bytes, "measured_bytes_per_second", rate,
-                         "copy_seconds", together > 0 ? (double)bytes / together : 0.0, "runbook", runbook_json(config),
-                         "expected_pause_ms_at_most", (json_int_t)config->cutover.max_pause_ms);
+                         "copy_seconds", together > 0 ? (double)bytes / together : 0.0, "runbook",
+                         mf_runbook(config, e.source, e.target), "expected_pause_ms_at_most",
+                         (json_int_t)config->cutover.max_pause_ms);
+        if (mf_way_back_between(config, e.source, e.target) == MF_BACK_BY_PASSES) {
+            json_object_set_new(*ret, "rollback_pause_ms_at_most", json_integer(config->reverse.max_pause_ms));
+        }
         if (modelling) {
             json_object_set_new(*ret, "modelling", modelling);
         }

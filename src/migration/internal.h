@@ -186,6 +186,8 @@ void mf_own_end(struct mf_migration *m);
 const char *mf_direction_word(enum mf_direction d);
 int mf_quarantine_count(struct mf_migration *m, enum mf_direction d, int64_t *ret, struct mf_error *err);
 /* Refuses (MF_ABANDONED) while the side that writes would move to lacks rows that it refused. */
+/* What to do about rows in that direction's quarantine, as sentences. */
+const char *mf_quarantine_remedy(const struct mf_migration *m, enum mf_direction d);
 int mf_quarantine_guard(struct mf_migration *m, struct mf_error *err);
 
 /* pipes.c */
@@ -196,6 +198,10 @@ int mf_pair_check(const struct mf_config *c, struct mf_db *source, struct mf_db 
                   struct mf_findings *out, struct mf_error *err);
 /* Refuses (MF_ABANDONED) what check calls blocked; before the first stream is made. */
 int mf_ready_to_begin(struct mf_migration *m, struct mf_error *err);
+/* runbook.c: what a plan and a check say of the moves, by the way back that there is. */
+json_t *mf_runbook(const struct mf_config *c, const struct mf_db *source, const struct mf_db *target);
+void mf_runbook_check(const struct mf_config *c, const struct mf_db *source, const struct mf_db *target,
+                      struct mf_findings *out);
 /* mend.c */
 enum mf_step mf_do_mend(struct mf_migration *m, struct mf_error *err);
 int mf_open_tables(struct mf_migration *m, bool with_target, struct mf_error *err);
@@ -205,6 +211,7 @@ int mf_check_pipes(struct mf_migration *m, struct mf_error *err);
 void mf_spool_dir(const struct mf_migration *m, enum mf_direction d, char *out, size_t n);
 /* How writes that moved to the target come back. NEVER (it is not wanted, or a map made other tables of the source's): there is no reverse pipe. */
 enum mf_way_back { MF_BACK_NEVER, MF_BACK_BY_STREAM, MF_BACK_BY_PASSES };
+enum mf_way_back mf_way_back_between(const struct mf_config *c, const struct mf_db *source, const struct mf_db *target);
 enum mf_way_back mf_way_back(const struct mf_migration *m);
 static inline bool mf_turns_round(const struct mf_migration *m)
 {
@@ -214,6 +221,7 @@ static inline bool mf_turns_round(const struct mf_migration *m)
 struct mf_pipe *mf_live_pipe(struct mf_migration *m);
 bool mf_pipes_open(const struct mf_migration *m); /* all that this migration has */
 bool mf_writes_on_target(struct mf_migration *m);
+bool mf_frozen(struct mf_migration *m); /* nobody may write: midflight freeze */
 
 /* dual.c: dual writes. */
 struct mf_wait_policy mf_dual_policy(const struct mf_config *c);

@@ -102,6 +102,9 @@ enum mf_step mf_do_mend(struct mf_migration *m, struct mf_error *err)
         mf_apply_want_checkpoint(apply);
         return MF_STEP_IDLE;
     }
-    mf_log(MF_INFO, "apply", "the target is consistent: from here on it always equals the source as of one commit");
+    mf_log(MF_INFO, "apply", "the target is consistent: from here on %s",
+           m->target->connector->last_write_wins
+               ? "each of its rows goes through the states that the source's had, in order; it is no one commit's state"
+               : "it always equals the source as of one commit");
     return MF_STEP_MORE;
 }

@@ -198,7 +198,8 @@ static void show_proposed(struct modelling *m, const struct mf_proposed *p)
     warned_free(&w);
 }
 
-static int propose(struct modelling *m, const struct mf_catalog *tables, struct mf_error *err)
+static int propose(struct modelling *m, const struct mf_db *target, const struct mf_catalog *tables,
+                   struct mf_error *err)
 {
     struct mf_schema schema = {0};
     struct mf_proposal p = {.n = 0};
@@ -206,8 +207,16 @@ static int propose(struct modelling *m, const struct mf_catalog *tables, struct 
     rc = rc == 0 ? m->source->connector->describe(m->source, tables, &schema, err) : rc;
     rc = rc == 0 ? mf_propose(&schema, m->asked, m->nasked, &p, err) : rc;
     if (rc == 0) {
-        mf_buf_puts(&m->map, "# Proposed by `midflight plan`: change it, and put it into the configuration.\n"
-                             "# See docs/guide/query-tables.md for what may stand here.\nmap:\n");
+        mf_buf_puts(&m->map,
+                    "# Proposed by `midflight plan`: change it, and put it into the configuration.\n"
+                    "# See docs/guide/query-tables.md for what may stand here.\n"
+                    "# WITH A MAP THERE IS NO ROLLBACK: what is written on the target after a cutover does not "
+                    "come back,\n# and a cutover needs cutover.one_way: true. Reads may move and move back.\n"
+                    "map:\n");
+        if (mf_way_back_between(m->config, m->source, target) != MF_BACK_NEVER) {
+            add_note(m->notes, "a map costs the rollback: with one, what is written on the target after a cutover does "
+                               "not come back (cutover.one_way); without one it does");
+        }
         for (size_t i = 0; i < p.n; i++) {
             show_proposed(m, &p.tables[i]);
         }
@@ -289,7 +298,7 @@ int mf_modelling(const struct mf_config *c, struct mf_db *source, struct mf_db *
                           .warnings = json_array(),
                           .notes = json_array(),
                           .map = {.max = MAP_BYTES}};
-    int rc = c->map ? 0 : propose(&m, tables, err);
+    int rc = c->map ? 0 : propose(&m, target, tables, err);
     for (size_t i = 0; c->map && i < tables->n; i++) {
         show_table(&m, &tables->tables[i]);
     }

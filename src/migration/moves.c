@@ -307,7 +307,7 @@ static int move_writes(struct mf_migration *m, const struct mf_request *r, json_
     return 0;
 }
 
-static bool frozen(struct mf_migration *m)
+bool mf_frozen(struct mf_migration *m)
 {
     char writer[16] = "";
     bool found = false;
@@ -346,7 +346,7 @@ int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **repl
     if (r->kind == MF_REQ_READS) {
         return set_reads(m, r, reply, err);
     }
-    if (frozen(m)) {
+    if (mf_frozen(m)) {
         mf_fail(err, MF_ABANDONED, "MFFROZEN", "writes are frozen");
         mf_hint(err, "Run midflight thaw first.");
         return -1;
@@ -418,7 +418,7 @@ static int settle_freeze(struct mf_migration *m, bool was_thaw, struct mf_error 
     if (ask_who_writes(m, err) < 0) {
         return -1;
     }
-    if (frozen(m) != was_thaw) {
+    if (mf_frozen(m) != was_thaw) {
         return 0;
     }
     *err = why;
@@ -433,7 +433,7 @@ int mf_do_freeze(struct mf_migration *m, bool thawing, json_t **reply, struct mf
         return mf_fail(err, MF_ABANDONED, "MFPHASE", "the migration is %s; freeze works when it is synced",
                        mf_phase_of(m));
     }
-    if (frozen(m) != thawing) {
+    if (mf_frozen(m) != thawing) {
         return mf_fail(err, MF_ABANDONED, "MFFROZEN", thawing ? "writes are not frozen" : "writes are frozen already");
     }
     struct mf_db *db = mf_writes_on_target(m) ? m->target : m->source;

@@ -27,12 +27,17 @@ bool mf_writes_on_target(struct mf_migration *m)
     return found && strcmp(writer, "target") == 0;
 }
 
+enum mf_way_back mf_way_back_between(const struct mf_config *c, const struct mf_db *source, const struct mf_db *target)
+{
+    return !source->connector->can_target ? MF_BACK_NEVER
+           : target->connector->streams   ? MF_BACK_BY_STREAM
+           : c->cutover.one_way           ? MF_BACK_NEVER
+                                          : MF_BACK_BY_PASSES;
+}
+
 enum mf_way_back mf_way_back(const struct mf_migration *m)
 {
-    return !m->source->connector->can_target ? MF_BACK_NEVER
-           : m->target->connector->streams   ? MF_BACK_BY_STREAM
-           : m->config->cutover.one_way      ? MF_BACK_NEVER
-                                             : MF_BACK_BY_PASSES;
+    return mf_way_back_between(m->config, m->source, m->target);
 }
 
 bool mf_pipes_open(const struct mf_migration *m)

@@ -19,6 +19,15 @@ static enum mf_direction live_direction(struct mf_migration *m)
     return mf_writes_on_target(m) ? MF_REVERSE : MF_FORWARD;
 }
 
+/* Each pass tries the rows again, and puts back the entries of those that are still refused: neither retry nor drop is of use. */
+const char *mf_quarantine_remedy(const struct mf_migration *m, enum mf_direction d)
+{
+    return d == MF_REVERSE && mf_way_back(m) == MF_BACK_BY_PASSES
+               ? "See midflight quarantine list; mend the rows on the target, delete them there, or change the rule of "
+                 "the source's that refuses them: the next whole pass takes them out of the quarantine."
+               : "See midflight quarantine list; mend and retry, or drop them knowingly.";
+}
+
 static struct mf_db *replica_of(struct mf_migration *m, enum mf_direction d)
 {
     return d == MF_FORWARD ? m->target : m->source;
@@ -64,10 +73,7 @@ int mf_quarantine_guard(struct mf_migration *m, struct mf_error *err)
     }
     mf_fail(err, MF_ABANDONED, "MFGUARD", "%" PRId64 " rows are in quarantine: the %s does not have them", n,
             d == MF_FORWARD ? "target" : "source");
-    mf_hint(
-        err,
-        "See midflight quarantine list; mend and retry, or drop them knowingly. cutover.require_verified: false does "
-        "without.");
+    mf_hint(err, "%s cutover.require_verified: false does without them.", mf_quarantine_remedy(m, d));
     return -1;
 }
 
@@ -187,6 +193,17 @@ static int no_such(struct mf_migration *m, const struct mf_request *r, const str
     return -1;
 }
 
+/* While passes are made: frozen, a retry is a verification like any other. */
+static int may_retry(struct mf_migration *m, struct mf_error *err)
+{
+    if (live_direction(m) != MF_REVERSE || mf_way_back(m) != MF_BACK_BY_PASSES || mf_frozen(m)) {
+        return 0;
+    }
+    mf_fail(err, MF_ABANDONED, "MFMOVING", "each pass tries the rows in quarantine again by itself");
+    mf_hint(err, "%s", mf_quarantine_remedy(m, MF_REVERSE));
+    return -1;
+}
+
 static int act(struct mf_migration *m, const struct mf_request *r, enum mf_direction d, json_t *tables,
                int64_t *resolved, struct mf_error *err)
 {
@@ -232,6 +249,7 @@ int mf_do_quarantine(struct mf_migration *m, const struct mf_request *r, json_t 
     if (rc == 0 && (retry ? w[live].n : w[MF_FORWARD].n + w[MF_REVERSE].n) == 0) {
         rc = no_such(m, r, w, err);
     }
+    rc = rc == 0 && retry && w[live].n > 0 ? may_retry(m, err) : rc;
     for (int d = MF_FORWARD; rc == 0 && d <= MF_REVERSE; d++) {
         if (!retry || d == (int)live) {
             rc = act(m, r, (enum mf_direction)d, w[d].tables, &resolved, err);

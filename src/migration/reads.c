@@ -145,7 +145,7 @@ static int few_refused(struct mf_migration *m, struct mf_pipe *live, int64_t n, 
     mf_fail(err, MF_ABANDONED, "MFGUARD",
             "%" PRId64 " rows are in quarantine: the %s does not have them; reads.max_quarantined allows %" PRId64, n,
             follower, m->config->reads.max_quarantined);
-    mf_hint(err, "See midflight quarantine list; mend and retry them.");
+    mf_hint(err, "%s", mf_quarantine_remedy(m, live->id.direction));
     return -1;
 }
 

@@ -47,9 +47,53 @@ static int check_empty(struct mf_db *source, const struct mf_filter *filter, str
     return rc;
 }
 
+static bool takes_one(const char *pattern, const struct mf_catalog *c)
+{
+    const struct mf_filter one = {.include = &pattern, .ninclude = 1};
+    for (size_t i = 0; i < c->n; i++) {
+        if (mf_filter_match(&one, c->tables[i].schema, c->tables[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_pattern(const char *option, const char *pattern, const struct mf_catalog *c, struct mf_findings *out)
+{
+    char label[300];
+    const struct mf_table *near = mf_catalog_nearest(c, pattern);
+    if (takes_one(pattern, c)) {
+        return;
+    }
+    mf_table_label(near ? near : &c->tables[0], label, sizeof label);
+    mf_findings_add(out, MF_WARNING, MF_SOURCE, "no-such-table", pattern,
+                    "name tables as on the source, schema.table or the name alone; a query table (map) by its own name",
+                    near ? "%s names it, and no table has such a name; did you mean %s?"
+                         : "%s names it, and no table has such a name; one that there is: %s",
+                    option, label);
+}
+
+/* A pattern that takes none is a slip of the pen, or has the target's names. */
+static void check_patterns(struct mf_db *source, const struct mf_filter *f, struct mf_findings *out)
+{
+    struct mf_catalog c = {0};
+    struct mf_error ignored = {0};
+    if (f->ninclude + f->nexclude == 0 || source->connector->source->shapes(source, NULL, &c, &ignored) < 0) {
+        return; /* what is left out may be what cannot be read */
+    }
+    for (size_t i = 0; c.n > 0 && i < f->ninclude; i++) {
+        check_pattern("tables.include", f->include[i], &c, out);
+    }
+    for (size_t i = 0; c.n > 0 && i < f->nexclude; i++) {
+        check_pattern("tables.exclude", f->exclude[i], &c, out);
+    }
+    mf_catalog_free(&c);
+}
+
 int mf_pair_check(const struct mf_config *c, struct mf_db *source, struct mf_db *target, const struct mf_filter *filter,
                   struct mf_findings *out, struct mf_error *err)
 {
+    check_patterns(source, filter, out);
     return check_empty(source, filter, out, err) < 0 || mf_dual_check(c, source, target, out, err) < 0 ||
                    mf_native_check(c, source, target, filter, out, err) < 0 ||
                    target->connector->target->check_accounts(target, source, filter, c->accounts == MF_ACCOUNTS_COPY,

@@ -337,10 +337,7 @@ static int watch_verify(struct mf_migration *m, bool scheduled, struct mf_error 
 /* The target takes writes and has no snapshots: while it does, every comparison finds what is not back yet. */
 static int may_compare_back(struct mf_migration *m, struct mf_error *err)
 {
-    char writer[16] = "";
-    bool found = false;
-    mf_state_get(m->state, "writer", writer, sizeof writer, &found, NULL);
-    if (strcmp(writer, "none") == 0) {
+    if (mf_frozen(m)) {
         mf_passes_stop(m);
         return 0;
     }

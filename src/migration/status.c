@@ -254,6 +254,17 @@ static void put_error(struct mf_migration *m, json_t *o)
     }
 }
 
+/* What keeps the live stream from going on at this moment. */
+static void put_trouble(struct mf_pipe *live, json_t *o)
+{
+    struct mf_error e = {0};
+    if (live) {
+        mf_pipe_trouble(live, &e);
+    }
+    json_t *text = e.cls != MF_OK ? json_string(e.text) : NULL;
+    json_object_set_new(o, "trouble", text ? text : json_null());
+}
+
 json_t *mf_migration_status(struct mf_migration *m)
 {
     MF_LOCK_SCOPE(&m->lock);
@@ -270,6 +281,7 @@ json_t *mf_migration_status(struct mf_migration *m)
     json_object_set_new(o, "verify", verify_json(m->state, m->verify));
     json_object_set_new(o, "quarantine", json_pack("{s:I}", "rows", (json_int_t)m->quarantined));
     struct mf_pipe *live = mf_live_pipe(m);
+    put_trouble(live, o);
     if (live) {
         json_object_set_new(o, "stream", stream_json(m, live, m->sampled_pipe == live));
         struct mf_pipe *other = live == m->forward ? m->reverse : m->forward;
@@ -308,6 +320,7 @@ int mf_migration_status_from_state(const char *state_dir, json_t **ret, struct m
                             mf_state_int(state, "rollback_window_ms", 0));
     json_object_set_new(o, "running", json_false());
     json_object_set_new(o, "streams_open", json_false());
+    json_object_set_new(o, "trouble", json_null());
     json_object_set_new(o, "step", json_string(shell.step));
     json_object_set_new(o, "copy", copy_json(state, NULL));
     json_object_set_new(o, "verify", verify_json(state, NULL));

@@ -188,6 +188,26 @@ const struct mf_table *mf_catalog_find(const struct mf_catalog *c, const char *s
     return NULL;
 }
 
+const struct mf_table *mf_catalog_nearest(const struct mf_catalog *c, const char *written)
+{
+    const struct mf_table *best = NULL;
+    const char *dot = strchr(written, '.'), *name = dot ? dot + 1 : written;
+    size_t least = strlen(name) / 3 < 3 ? 4 : strlen(name) / 3 + 1;
+    for (size_t i = 0; i < c->n; i++) {
+        char label[300];
+        const struct mf_table *t = &c->tables[i];
+        size_t whole = dot ? mf_edit_distance(written, mf_table_label(t, label, sizeof label)) : SIZE_MAX;
+        size_t alone = mf_edit_distance(name, t->name);
+        alone += dot && alone < SIZE_MAX ? 2 : 0; /* of two of a name, the one whose schema is like it too */
+        size_t d = whole < alone ? whole : alone;
+        if (d < least) {
+            least = d;
+            best = t;
+        }
+    }
+    return best;
+}
+
 const struct mf_table *mf_catalog_by_id(const struct mf_catalog *c, uint32_t id)
 {
     for (size_t i = 0; i < c->n; i++) {

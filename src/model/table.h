@@ -114,6 +114,9 @@ uint64_t mf_catalog_cascades_hash(const struct mf_catalog *c);
 bool mf_table_has_cascade(const struct mf_table *t, const struct mf_cascade *k);
 
 const struct mf_table *mf_catalog_find(const struct mf_catalog *c, const char *schema, const char *name);
+/* The table whose name is most like this one ("schema.name", or a name alone): for "did you mean". The name alone counts where only the schema is another. NULL:
+ * none is like it. */
+const struct mf_table *mf_catalog_nearest(const struct mf_catalog *c, const char *written);
 const struct mf_table *mf_catalog_by_id(const struct mf_catalog *c, uint32_t id);
 /* No table before the i-th is of its schema: for what is done once a schema. */
 bool mf_catalog_first_of_schema(const struct mf_catalog *c, size_t i);

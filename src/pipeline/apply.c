@@ -220,8 +220,9 @@ int mf_apply_quarantine_full(struct mf_apply *a, uint64_t more, struct mf_error 
     }
     mf_fail(err, MF_FATAL, "MFQUAR", "more than %lld rows are in quarantine (quarantine.max_rows)",
             (long long)a->o.max_quarantined);
-    mf_hint(err, "see midflight quarantine list; mend the rows or the target, or raise quarantine.max_rows, and start "
-                 "midflight again");
+    mf_hint(err, "take away on the target what refuses the rows, or raise quarantine.max_rows, and start midflight "
+                 "again: while it runs, midflight quarantine list names the rows, and those mended on the source leave "
+                 "the quarantine when their changes are applied");
     return -1;
 }
 

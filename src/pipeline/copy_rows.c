@@ -72,9 +72,11 @@ static int quarantine(struct cp_job *j, const struct mf_row *row, struct mf_erro
         mf_fail(err, MF_FATAL, "MFQUAR",
                 "more than %lld rows would be in quarantine (quarantine.max_rows); the last: %s",
                 (long long)c->o.max_quarantined, why.text);
-        mf_hint(err,
-                "see midflight quarantine list; mend the rows or the target, or raise quarantine.max_rows, and start "
-                "midflight again");
+        mf_hint(
+            err,
+            "raise quarantine.max_rows and start midflight again: while it runs, midflight quarantine list names the "
+            "rows, and those mended on the source leave the quarantine when their changes are applied, after the "
+            "copy. Or midflight cancel, mend the rows or the target, and begin again");
         return -1;
     }
     MF_CLEANUP_BUF struct mf_buf json = {.max = ROW_JSON_MAX}, key = {.max = KEY_TEXT_MAX};

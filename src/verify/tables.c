@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAMED             5 /* tables in a hint */
 #define CHUNK_BYTES       ((int64_t)256 << 20)
 #define QUARANTINE_MAX    100000
 #define PLAN_SALT_FORWARD 0xA5000000u /* plans are kept beside the copy's, under an id no table has */
@@ -296,12 +297,38 @@ static int take_table(struct mf_verify *v, const struct mf_table *named, bool re
     return 0;
 }
 
+static int no_such_table(const struct mf_verify *v, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf some = {.max = 4096};
+    char label[300];
+    const struct mf_catalog *all = v->o.tables;
+    const struct mf_table *near = mf_catalog_nearest(all, v->o.table);
+    const char *side = v->o.pipe->id.direction == MF_FORWARD ? "source" : "target";
+    mf_fail(err, MF_USAGE, "MFTABLE", "no table %s is part of this migration", v->o.table);
+    if (near) {
+        mf_hint(err, "did you mean %s? Tables are named as on the %s", mf_table_label(near, label, sizeof label), side);
+        return -1;
+    }
+    for (size_t i = 0; i < all->n && i < NAMED; i++) {
+        mf_buf_printf(&some, "%s%s", i ? ", " : "", mf_table_label(&all->tables[i], label, sizeof label));
+    }
+    mf_hint(err, "name it as on the %s, schema.table: %s%s", side, mf_buf_str(&some), all->n > NAMED ? ", …" : "");
+    return -1;
+}
+
 int vf_tables_load(struct mf_verify *v, struct mf_error *err)
 {
     char what[512];
     bool resumed = false;
     snprintf(what, sizeof(what), "%s %s sample=%g%s", v->o.pipe->id.direction == MF_FORWARD ? "forward" : "reverse",
              v->o.table ? v->o.table : "*", v->o.sample, v->o.repair ? " repair" : "");
+    bool any = !v->o.table;
+    for (size_t i = 0; i < v->o.tables->n && !any; i++) {
+        any = wanted(v, &v->o.tables->tables[i]);
+    }
+    if (!any) { /* before there is a verification that never was */
+        return no_such_table(v, err);
+    }
     if (!v->o.pass && mf_state_verify_begin(v->o.state, what, v->o.not_before_us, &v->run, &resumed, err) < 0) {
         return -1;
     }
@@ -311,11 +338,6 @@ int vf_tables_load(struct mf_verify *v, struct mf_error *err)
         if (wanted(v, t) && take_table(v, t, resumed, err) < 0) {
             return -1;
         }
-    }
-    if (v->o.table && v->ntables == 0) {
-        mf_fail(err, MF_USAGE, "MFTABLE", "no table %s is part of this migration", v->o.table);
-        mf_hint(err, "name it as schema.table");
-        return -1;
     }
     v->stats.tables = (int32_t)v->ntables;
     v->stats.tables_left = (int32_t)(v->ntables - v->nfinished);

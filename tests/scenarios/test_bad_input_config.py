@@ -54,6 +54,7 @@ def test_dead_host(m, source):
     m.configure(target=f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/x")
     result = m.call("check", expect=(FAILED, REFUSED))
     assert "target" in said(result) and str(port) in said(result)
+    assert "source: PostgreSQL" in result.out and "target: not opened" in result.out and ": , " not in result.out
     result = m.call("run", expect=FAILED)
     assert "target" in said(result)
 
@@ -117,6 +118,17 @@ def test_no_table_is_included(m, source, target):
     source.execute("CREATE TABLE t (id int PRIMARY KEY)")
     assert "the filter takes none of them" in said(m.call("check", expect=REFUSED))
     assert "the filter takes none of them" in said(m.call("run", expect=REFUSED))
+
+
+def test_a_pattern_that_takes_no_table_is_told(m, source, target):
+    source.execute("CREATE TABLE orders (id int PRIMARY KEY); CREATE TABLE lines (id int PRIMARY KEY)")
+    m.configure(tables={"exclude": ["shop.orders", "lin*"]})
+    found = {f["object"]: f for f in m.call("check", "--json").json["findings"] if f["code"] == "no-such-table"}
+    assert set(found) == {"shop.orders"} and found["shop.orders"]["severity"] == "warning"
+    assert found["shop.orders"]["reason"] == "tables.exclude names it, and no table has such a name; did you mean public.orders?"
+    m.configure(tables={"exclude": ["public.orders", "lines_of_old"]})
+    found = [f["object"] for f in m.call("check", "--json").json["findings"] if f["code"] == "no-such-table"]
+    assert found == ["lines_of_old"]
 
 
 def test_role_without_privileges(m, source, target):

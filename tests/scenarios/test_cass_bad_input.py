@@ -37,7 +37,7 @@ def test_no_such_keyspace(source, into, migration):
     source.execute(SIMPLE)
     m = begin(migration, source, there)
     m.configure(target=there.server.url("nowhere"))
-    refused_at_once(m, "nowhere", "keyspace")
+    refused_at_once(m, "nowhere", "keyspace", "'datacenter1': 1}")
 
 
 def test_no_keyspace_and_nobody_there(source, into, migration):

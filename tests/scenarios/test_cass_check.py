@@ -42,6 +42,7 @@ def test_a_good_target_has_nothing_to_say(database, into, check_target):
     source.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
     found = check_target(source, target)
     assert codes(found) == set()
+    assert "add nodes" in of(found, "replication-factor")[target.name]["remedy"]  # it has all the copies that there can be
     assert set(of(found, "replication-factor")) == {target.name} and len(of(found, "commitlog-sync")) == 1
 
 

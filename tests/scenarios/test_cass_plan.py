@@ -73,6 +73,12 @@ def test_proposed_by_statements_and_used(database, there, migration):
     plan = m.call("plan", "--json", "--write-map", str(file)).json
     text = file.read_text()
     assert text == plan["modelling"]["map"]
+    assert "WITH A MAP THERE IS NO ROLLBACK" in text and any("a map costs the rollback" in n for n in plan["modelling"]["notes"])
+    steps = "\n".join(plan["runbook"])
+    assert "midflight rollback" in steps and "passes" in steps and "the flag midflight.writes" in steps and "reverse stream" not in steps, steps
+    assert plan["rollback_pause_ms_at_most"] == 600_000
+    found = m.call("check", "--json").json["findings"]
+    assert [f["severity"] for f in found if f["code"] == "way-back"] == ["note"] and "one-way" not in {f["code"] for f in found}
     by_customer = entry(plan, "orders_by_customer_id")
     assert by_customer["partition"] == "customer_id" and by_customer["clustering"] == "placed_at desc, id" and by_customer["calls"] == 12
     assert any("12 calls: WHERE customer_id = ? ORDER BY placed_at DESC" in why for why in by_customer["why"])
@@ -91,7 +97,8 @@ def test_proposed_by_statements_and_used(database, there, migration):
     assert "exists" in again.err.lower() and file.read_text() == text
 
     m.config_path.write_text(m.config_path.read_text() + text)
-    assert m.call("check", "--json", expect=OK)
+    found = {f["code"]: f["severity"] for f in m.call("check", "--json", expect=OK).json["findings"]}
+    assert found["one-way"] == "warning" and "way-back" not in found
     checked = m.call("plan", "--json").json
     assert "map" not in checked["modelling"]
     assert entry(checked, "public.orders_by_customer_id")["largest_rows"] == by_customer["largest_rows"]

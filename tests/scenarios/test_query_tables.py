@@ -146,6 +146,7 @@ def test_what_the_map_asks_is_said_before_anything_is_made(m, source, target):
     assert [f["object"] for f in rows] == ["public.orders"] and rows[0]["severity"] == "note", found
     assert any(f["code"] == "one-way" for f in found)
     ddl = m.call("plan").out
+    assert "no way back" in ddl and "cutover.one_way: true" in ddl and "midflight rollback" not in ddl and "reverse stream" not in ddl, ddl
     assert "orders_by_customer" in ddl and "orders_by_id" in ddl
     m.configure(map=[{"table": "public.orders", "to": "q", "partition": ["custmer_id", "id"]}])
     blocked = m.call("check", "--json", expect=3).json["findings"]

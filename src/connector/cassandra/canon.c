@@ -17,5 +17,6 @@ const struct mf_canon_ops cass_canon_ops = {
     .make = cass_make,
     .add_column = cass_make_add_column,
     .type_here = cass_type_here,
+    .no_collations = true,
     .default_schema = cass_default_schema,
 };

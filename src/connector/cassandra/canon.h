@@ -49,6 +49,8 @@ const char *cass_type_for(const struct mf_type *t);
 /* Whether a column of the CQL type may hold what a column of type t has: each value exactly or refused. For what the config asks for, and tables that are
  * there already. */
 bool cass_type_fits(const char *cql, const struct mf_type *t);
+/* Whether it is one of the types that values are written to. If not, ret_near is the one whose name is most like it, or NULL. Static. */
+bool cass_type_known(const char *cql, const char **ret_near);
 /* What a column of type t loses in a column of the CQL type, as clauses for a finding; nothing where nothing is. key: it is of the key. */
 void cass_type_loss(const char *cql, const struct mf_type *t, bool key, struct mf_buf *ret);
 

@@ -196,6 +196,24 @@ bool cass_type_fits(const char *cql, const struct mf_type *t)
     return mf_type_takes(&here, t) || mf_type_takes(t, &here);
 }
 
+bool cass_type_known(const char *cql, const char **ret_near)
+{
+    size_t least = 4;
+    const char *near = NULL;
+    for (size_t i = 0; i < MF_ARRAY_LEN(kinds); i++) {
+        size_t d = mf_edit_distance(cql, kinds[i].cql);
+        if (d < least) {
+            least = d;
+            near = kinds[i].cql;
+        }
+    }
+    if (near && least == 0) {
+        return true;
+    }
+    *ret_near = near;
+    return false;
+}
+
 /* ---- what is lost ---- */
 
 static void put_clause(struct mf_buf *b, const char *clause)
@@ -228,9 +246,10 @@ static const char *lost_in(const struct mf_type *t, const struct mf_type *here)
 {
     switch (t->kind) {
     case MF_KIND_DECIMAL:
-        return here->kind != MF_KIND_DECIMAL
-                   ? NULL
-                   : "NaN and infinity are refused, and the server does not hold it to a number of digits";
+        return here->kind != MF_KIND_DECIMAL ? NULL
+                                             : "NaN and infinity, where the source has them, are refused, and the "
+                                               "server does not hold it to a number "
+                                               "of digits";
     case MF_KIND_DATE:
     case MF_KIND_TIME:
     case MF_KIND_DATETIME:

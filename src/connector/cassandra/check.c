@@ -4,15 +4,11 @@
  */
 #include "connector/cassandra/check.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "connector/conversion.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define NODES_WAIT_US 10000000
-#define NODES_LOOK_US 50000
 
 void cass_say(struct cass_check *k, enum mf_severity severity, const char *code, const char *object, const char *remedy,
               const char *fmt, ...)
@@ -24,33 +20,12 @@ void cass_say(struct cass_check *k, enum mf_severity severity, const char *code,
     mf_findings_add(k->out, severity, MF_TARGET, code, object, remedy, "%s", reason);
 }
 
-/* The nodes, once each has a connection: a cluster that was just opened has one to the first only. One that has none after a while is down. */
-static int wait_for_nodes(struct cass_check *k, struct mf_error *err)
-{
-    int64_t until = mf_now_us() + NODES_WAIT_US;
-    for (;;) {
-        size_t up = 0;
-        free(k->nodes);
-        k->nodes = NULL;
-        if (mf_cql_nodes(k->db->cql, &k->nodes, &k->nnodes, err) < 0) {
-            return -1;
-        }
-        for (size_t i = 0; i < k->nnodes; i++) {
-            up += k->nodes[i].up;
-        }
-        if (up == k->nnodes || mf_now_us() > until) {
-            return 0;
-        }
-        mf_sleep_us(NODES_LOOK_US);
-    }
-}
-
 static int open_check(struct cass_check *k, struct mf_error *err)
 {
     mf_arena_init(&k->arena, (size_t)64 << 20);
     mf_cql_facts(k->db->cql, &k->facts);
     k->consistency = k->facts.consistency == CQL_ANY ? CQL_LOCAL_QUORUM : k->facts.consistency;
-    return wait_for_nodes(k, err);
+    return mf_cql_nodes_up(k->db->cql, CASS_NODES_WAIT_MS, &k->nodes, &k->nnodes, err);
 }
 
 static void close_check(struct cass_check *k)

@@ -25,6 +25,8 @@ struct cass_check {
 void cass_say(struct cass_check *k, enum mf_severity severity, const char *code, const char *object, const char *remedy,
               const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
+#define CASS_NODES_WAIT_MS 10000 /* one that has no connection after that is down */
+
 /* check_nodes.c: versions, nodes that are down, one schema, clocks, settings */
 int cass_check_nodes(struct cass_check *k, struct mf_error *err);
 /* A setting of one node by its name in system_views.settings; "" where it is not told. In the arena. */

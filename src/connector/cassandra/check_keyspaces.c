@@ -41,20 +41,26 @@ static bool first_of_dc(const struct mf_cql_node *nodes, size_t i)
     return true;
 }
 
+/* How many copies can be asked for in that data centre: as many as it has nodes that are up, so that none is waited for that may be gone for good. */
+static int copies_in(const struct mf_cql_node *nodes, size_t n, const char *dc)
+{
+    int up = nodes_in(nodes, n, dc, true);
+    return up < 1 ? 1 : up < COPIES_BEST ? up : COPIES_BEST;
+}
+
 static void put_replication(struct mf_cql *c, struct mf_buf *b)
 {
     MF_CLEANUP_FREE struct mf_cql_node *nodes = NULL;
     struct mf_error ignored;
     size_t n = 0;
     mf_error_clear(&ignored);
-    (void)mf_cql_nodes(c, &nodes, &n, &ignored);
+    (void)mf_cql_nodes_up(c, CASS_NODES_WAIT_MS, &nodes, &n, &ignored);
     mf_buf_puts(b, "{'class': 'NetworkTopologyStrategy'");
     for (size_t i = 0; i < n; i++) {
         if (first_of_dc(nodes, i)) {
-            int copies = nodes_in(nodes, n, nodes[i].dc, false);
             mf_buf_puts(b, ", ");
             cass_put_literal(b, nodes[i].dc);
-            mf_buf_printf(b, ": %d", copies < COPIES_BEST ? copies : COPIES_BEST);
+            mf_buf_printf(b, ": %d", copies_in(nodes, n, nodes[i].dc));
         }
     }
     mf_buf_puts(b, "}");
@@ -109,7 +115,10 @@ static void check_dc(struct cass_check *k, const char *keyspace, const char *dc,
                  copies, *dc ? " in data centre " : "", dc, have);
     } else if (copies == 1) {
         cass_say(
-            k, MF_WARNING, "replication-factor", keyspace, todo,
+            k, MF_WARNING, "replication-factor", keyspace,
+            copies_in(k->nodes, k->nnodes, *dc ? dc : k->facts.local_dc) > 1
+                ? todo
+                : "add nodes first: only one is up there that could keep one; for a trial it may stay so",
             "it keeps one copy of each row%s%s: while its node is down the row can be neither read nor written, and "
             "the run waits; when its disk is lost, so is the row",
             *dc ? " in data centre " : "", dc);

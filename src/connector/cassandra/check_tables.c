@@ -25,6 +25,23 @@ static const struct mf_schema_table *made_of(struct cass_check *k, const char *k
     return mf_schema_find(&k->schema, keyspace, name);
 }
 
+/* What cass_put_table refuses, as a finding's code. */
+static const char *why_code(const struct mf_schema_table *t)
+{
+    if (cass_name_wrong(t->name) || cass_name_wrong(t->schema)) {
+        return "conversion-name";
+    }
+    if (!cass_key_of(t)) {
+        return "keyless";
+    }
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        if (t->columns[i].wanted_type && !cass_type_fits(t->columns[i].wanted_type, &t->columns[i].type)) {
+            return "map-type";
+        }
+    }
+    return "key";
+}
+
 /* How many tables cannot be made. */
 static size_t check_makeable(struct cass_check *k)
 {
@@ -36,7 +53,7 @@ static size_t check_makeable(struct cass_check *k)
         mf_error_clear(&why);
         if (cass_put_table(t, &cql, &why) < 0) {
             MF_CLEANUP_FREE char *object = table_object(t->schema, t->name);
-            cass_say(k, MF_BLOCKER, cass_key_of(t) ? "conversion-name" : "keyless", object, why.hint, "%s", why.text);
+            cass_say(k, MF_BLOCKER, why_code(t), object, why.hint, "%s", why.text);
             n++;
         }
     }
@@ -82,7 +99,7 @@ static int check_cascades(struct cass_check *k, struct mf_error *err)
             MF_CLEANUP_FREE char *object = table_object(to->schema, to->table);
             cass_say(k, MF_BLOCKER, "cascade", object,
                      "make the foreign key ON DELETE RESTRICT ON UPDATE RESTRICT on the source and let the application "
-                     "change the rows, or leave one of the tables out (tables.exclude)",
+                     "change the rows, or leave one of the tables out (tables.exclude, by the source's names)",
                      "its foreign key to %s.%s lets the source's server delete or change its rows by itself, which is "
                      "not in "
                      "the stream; here rows are found by their key only, and such rows would stay as they were",

@@ -153,6 +153,8 @@ struct mf_cql_node {
 };
 /* The nodes of the ring; the caller frees *ret with free(). */
 int mf_cql_nodes(struct mf_cql *c, struct mf_cql_node **ret, size_t *ret_n, struct mf_error *err);
+/* The same once each of them has a connection, or after wait_ms: a cluster that was just opened has one to the first only. */
+int mf_cql_nodes_up(struct mf_cql *c, int wait_ms, struct mf_cql_node **ret, size_t *ret_n, struct mf_error *err);
 /* Tokens t with after < t <= upto. */
 struct mf_cql_range {
     int64_t after, upto;

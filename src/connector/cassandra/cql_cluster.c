@@ -14,6 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#define HINT_WAIT_MS  3000
+#define NODES_LOOK_US 50000
+#define COPIES_BEST   3
+
 /* ---- opening */
 
 static void add_contact(struct mf_cql *c, const struct addrinfo *a, const char *name)
@@ -90,6 +94,23 @@ static int wait_open(struct mf_cql *c, struct mf_error *err)
     return mf_fail(err, MF_RETRY, "MFTIME", "the cluster at %s did not answer in time", c->contacts[0].name);
 }
 
+/* As many as the local data centre has nodes that are up, at most three. */
+static int copies_possible(struct mf_cql *c)
+{
+    struct mf_cql_node *nodes = NULL;
+    struct mf_error ignored;
+    size_t n = 0;
+    int up = 0;
+    if (mf_cql_nodes_up(c, HINT_WAIT_MS, &nodes, &n, &ignored) < 0) {
+        return 1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        up += nodes[i].up && nodes[i].local;
+    }
+    free(nodes);
+    return up < 1 ? 1 : up < COPIES_BEST ? up : COPIES_BEST;
+}
+
 static int check_keyspace(struct mf_cql *c, struct mf_error *err)
 {
     struct cql_ring *r MF_CLEANUP(cql_ring_unref_p) = cql_ring_now(c);
@@ -98,9 +119,9 @@ static int check_keyspace(struct mf_cql *c, struct mf_error *err)
     }
     mf_fail(err, MF_FATAL, "MFKEYSPACE", "the cluster has no keyspace %s", c->set.keyspace);
     mf_hint(err,
-            "CREATE KEYSPACE %s WITH replication = {'class': 'NetworkTopologyStrategy', '%s': 3}; names are "
+            "CREATE KEYSPACE %s WITH replication = {'class': 'NetworkTopologyStrategy', '%s': %d}; names are "
             "lower case unless they were quoted",
-            c->set.keyspace, r->local_dc);
+            c->set.keyspace, r->local_dc, copies_possible(c));
     return -1;
 }
 
@@ -192,6 +213,28 @@ int mf_cql_nodes(struct mf_cql *c, struct mf_cql_node **ret, size_t *ret_n, stru
     *ret = nodes;
     *ret_n = r->nnodes;
     return 0;
+}
+
+int mf_cql_nodes_up(struct mf_cql *c, int wait_ms, struct mf_cql_node **ret, size_t *ret_n, struct mf_error *err)
+{
+    int64_t until = mf_now_us() + wait_ms * MF_US_PER_MS;
+    for (;;) {
+        struct mf_cql_node *nodes = NULL;
+        size_t up = 0, n = 0;
+        if (mf_cql_nodes(c, &nodes, &n, err) < 0) {
+            return -1;
+        }
+        for (size_t i = 0; i < n; i++) {
+            up += nodes[i].up;
+        }
+        if (up == n || mf_now_us() > until) {
+            *ret = nodes;
+            *ret_n = n;
+            return 0;
+        }
+        free(nodes);
+        mf_sleep_us(NODES_LOOK_US);
+    }
 }
 
 static const struct cql_ring_keyspace *keyspace_of(const struct mf_cql *c, const struct cql_ring *r, const char *name)

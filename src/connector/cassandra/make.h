@@ -21,7 +21,7 @@ const char *cass_name_wrong(const char *name);
 const char *cass_column_type(const struct mf_schema_column *c);
 
 int cass_keyspace_there(struct mf_cql *c, const char *keyspace, bool *ret, struct mf_error *err);
-/* The CREATE KEYSPACE that fits the cluster as it is: each data centre with as many copies as it has nodes, up to three. */
+/* The CREATE KEYSPACE that fits the cluster as it is: each data centre with as many copies as it has nodes that are up, at most three. */
 void cass_put_keyspace_remedy(struct mf_cql *c, const char *keyspace, struct mf_buf *b);
 
 /* CREATE TABLE IF NOT EXISTS …, without a semicolon. Pure. MF_FATAL MFDDL: why it cannot be, and what to do. */

@@ -12,7 +12,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#define CQL_MAX ((size_t)1 << 20)
+#define LEAVE ", or leave it out" /* how, `cannot` says */
 
 const struct mf_schema_index *cass_key_of(const struct mf_schema_table *t)
 {
@@ -71,8 +71,30 @@ static int cannot(const struct mf_schema_table *t, const char *todo, struct mf_e
     va_end(ap);
     mf_fail(err, MF_FATAL, "MFDDL", "table %s.%s cannot be made in Cassandra: %s", t->schema, t->name,
             mf_buf_str(&why));
-    mf_hint(err, "%s", todo);
+    if (mf_ends_with(todo, LEAVE)) {
+        MF_CLEANUP_BUF struct mf_buf name = {.max = 1024};
+        mf_filter_put_name(&name, t->name);
+        mf_hint(err, "%s (tables.exclude: [%s])", todo, mf_buf_str(&name));
+    } else {
+        mf_hint(err, "%s", todo);
+    }
     return -1;
+}
+
+static int wrong_type(const struct mf_schema_table *t, const struct mf_schema_column *c, struct mf_error *err)
+{
+    static const char todo[] = "ask for another type in the map, or for none";
+    MF_CLEANUP_BUF struct mf_buf type = {.max = 4096};
+    const char *near = NULL;
+    if (!cass_type_known(c->wanted_type, &near)) {
+        return cannot(t, todo, err,
+                      near ? "column \"%s\": %s is no type here; did you mean %s?"
+                           : "column \"%s\": %s is no type here that midflight writes%s",
+                      c->name, c->wanted_type, near ? near : "");
+    }
+    mf_type_put(&type, &c->type);
+    return cannot(t, todo, err, "column \"%s\" is asked to be of type %s, which does not hold the source's %s", c->name,
+                  c->wanted_type, mf_buf_str(&type));
 }
 
 static bool is_text(const char *type)
@@ -100,7 +122,7 @@ static int check_key(const struct mf_schema_table *t, const struct mf_schema_ind
         const struct mf_schema_column *c =
             key->columns[i].column < t->ncolumns ? &t->columns[key->columns[i].column] : NULL;
         if (!c || c->generated) {
-            return cannot(t, "give it another key on the source, or leave it out (tables.exclude)", err,
+            return cannot(t, "give it another key on the source" LEAVE, err,
                           "%s of its key is computed by the source's server", c ? c->name : "a part");
         }
         const char *wrong = key_wrong(c, i < npartition);
@@ -118,11 +140,7 @@ static int check_columns(const struct mf_schema_table *t, struct mf_error *err)
     for (uint16_t i = 0; i < t->ncolumns; i++) {
         const struct mf_schema_column *c = &t->columns[i];
         if (c->wanted_type && !cass_type_fits(c->wanted_type, &c->type)) {
-            MF_CLEANUP_BUF struct mf_buf type = {.max = 4096};
-            mf_type_put(&type, &c->type);
-            return cannot(t, "ask for another type in the map, or for none", err,
-                          "column \"%s\" is asked to be a %s, which does not hold a %s", c->name, c->wanted_type,
-                          mf_buf_str(&type));
+            return wrong_type(t, c, err);
         }
     }
     return 0;
@@ -173,10 +191,10 @@ int cass_put_table(const struct mf_schema_table *t, struct mf_buf *cql, struct m
     const struct mf_schema_index *key = cass_key_of(t);
     const char *wrong = cass_name_wrong(t->name);
     if (wrong || (wrong = cass_name_wrong(t->schema))) {
-        return cannot(t, "rename it on the source, or leave it out (tables.exclude)", err, "%s", wrong);
+        return cannot(t, "rename it on the source" LEAVE, err, "%s", wrong);
     }
     if (!key || key->n == 0) {
-        return cannot(t, "give it a primary key on the source, or leave it out (tables.exclude)", err,
+        return cannot(t, "give it a primary key on the source" LEAVE, err,
                       "it has no key, and a row is found by nothing else there; two equal rows would be one");
     }
     if (check_key(t, key, err) < 0 || check_columns(t, err) < 0) {

@@ -361,11 +361,13 @@ static const char *const schemes[] = {"mem", NULL}, *const other_schemes[] = {"m
     .close = close_db, .facts = facts, .source = &mem_source_ops, .target = &mem_target_ops,                           \
     .traffic = &mem_traffic_ops, .replication = &mf_default_replication
 
-#define MEM_PLAIN .name = "memory", .schemes = schemes, .wire = "memory", .canon = &mem_canon_plain
-#define MEM_OTHER .name = "memory-other", .schemes = other_schemes, .wire = "memory-other", .canon = &mem_canon_other
+#define MEM_PLAIN .name = "memory", .in_memory = true, .schemes = schemes, .wire = "memory", .canon = &mem_canon_plain
+#define MEM_OTHER                                                                                                      \
+    .name = "memory-other", .in_memory = true, .schemes = other_schemes, .wire = "memory-other",                       \
+    .canon = &mem_canon_other
 #define MEM_STAMPED                                                                                                    \
-    .name = "memory-stamped", .schemes = stamped_schemes, .wire = "memory", .canon = &mem_canon_plain,                 \
-    .last_write_wins = true
+    .name = "memory-stamped", .in_memory = true, .schemes = stamped_schemes, .wire = "memory",                         \
+    .canon = &mem_canon_plain, .last_write_wins = true
 
 const struct mf_connector mf_connector_memory = {MEM_PLAIN, MEM_CONNECTOR, .streams = true};
 const struct mf_connector mf_connector_memory_other = {MEM_OTHER, MEM_CONNECTOR, .streams = true};

@@ -173,22 +173,12 @@ static bool in_map(const struct mf_query_map *map, const struct mf_table *base)
 
 static int no_table(const struct showing *s, const struct mf_query_table *q)
 {
-    const char *near = NULL;
-    char name[300], best[300] = "";
-    size_t least = 4;
-    for (size_t i = 0; i < s->own->n; i++) {
-        const struct mf_table *t = &s->own->tables[i];
-        mf_table_label(t, name, sizeof name);
-        size_t d = mf_edit_distance(q->table, strchr(q->table, '.') ? name : t->name);
-        if (d < least && !view_is_book(t->schema)) {
-            least = d;
-            mf_strlcpy(best, name, sizeof best);
-            near = best;
-        }
-    }
+    char name[300];
+    const struct mf_table *near = mf_catalog_nearest(s->own, q->table);
+    near = near && view_is_book(near->schema) ? NULL : near;
     return view_fail(s->v->map, q->line, s->err,
                      near ? "the source has no table %s; did you mean %s?" : "the source has no table %s", q->table,
-                     near);
+                     near ? mf_table_label(near, name, sizeof name) : "");
 }
 
 static int show_all(struct showing *s, bool *used)

@@ -90,9 +90,16 @@ static void tables_that_cannot_be(void **state)
     assert_mf_fails(cass_put_table(&t, &b, &err), &err, MF_FATAL, "character");
     t.schema = "shop";
     columns[0].wanted_type = "date";
-    assert_mf_fails(cass_put_table(&t, &b, &err), &err, MF_FATAL, "does not hold a int(64)");
+    assert_mf_fails(cass_put_table(&t, &b, &err), &err, MF_FATAL,
+                    "of type date, which does not hold the source's int(64)");
     assert_string_equal(err.code, "MFDDL");
+    columns[0].wanted_type = "timestmp";
+    assert_mf_fails(cass_put_table(&t, &b, &err), &err, MF_FATAL, "timestmp is no type here; did you mean timestamp?");
     columns[0].wanted_type = NULL;
+    keyless.name = "a.b";
+    keyless.schema = "shop";
+    assert_mf_fails(cass_put_table(&keyless, &b, &err), &err, MF_FATAL, "character");
+    assert_non_null(strstr(err.hint, "leave it out (tables.exclude: ['\"a.b\"'])"));
 }
 
 static void tables_that_are_there(void **state)

@@ -55,6 +55,25 @@ static void patterns(void **state)
     }
 }
 
+static void a_name_as_a_pattern(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *in_yaml, *pattern;
+    } cases[] = {
+        {"orders", "orders", "orders"},      {"order-lines", "order-lines", "order-lines"},
+        {"a.b", "'\"a.b\"'", "\"a.b\""},     {"7*", "'\"7*\"'", "\"7*\""},
+        {"it's", "'\"it''s\"'", "\"it's\""}, {"say \"hi\"", "'\"say \"\"hi\"\"\"'", "\"say \"\"hi\"\"\""},
+    };
+    for (size_t i = 0; i < MF_ARRAY_LEN(cases); i++) {
+        MF_CLEANUP_BUF struct mf_buf b = {.max = 1000};
+        mf_filter_put_name(&b, cases[i].name);
+        assert_string_equal(mf_buf_str(&b), cases[i].in_yaml);
+        assert_true(match(cases[i].pattern, "any", cases[i].name));
+        assert_false(match(cases[i].pattern, "any", "7x"));
+    }
+}
+
 static void excluded_wins(void **state)
 {
     (void)state;
@@ -104,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patterns),
+        cmocka_unit_test(a_name_as_a_pattern),
         cmocka_unit_test(excluded_wins),
         cmocka_unit_test(a_pattern_of_any_length_is_safe),
         cmocka_unit_test(findings_keep_their_own_words),

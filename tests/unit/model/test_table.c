@@ -160,6 +160,26 @@ static void tables_are_found(void **state)
     mf_catalog_free(NULL);
 }
 
+static void the_nearest_name(void **state)
+{
+    (void)state;
+    struct mf_table tables[] = {shop(), shop(), shop()};
+    tables[1].schema = "audit";
+    tables[2].name = "orders";
+    struct mf_catalog c = {.tables = tables, .n = 3};
+    static const struct {
+        const char *written;
+        int nearest;
+    } cases[] = {{"item", 0},         {"publik.items", 0},     {"audit.itms", 1},
+                 {"audits.items", 1}, {"elsewhere.orders", 2}, {"public.ordes", 2},
+                 {"orders", 2},       {"customers", -1},       {"", -1},
+                 {"x.", -1}};
+    for (size_t i = 0; i < MF_ARRAY_LEN(cases); i++) {
+        int want = cases[i].nearest;
+        assert_ptr_equal(mf_catalog_nearest(&c, cases[i].written), want < 0 ? NULL : &tables[want]);
+    }
+}
+
 static void values_compare_by_kind_and_bytes(void **state)
 {
     (void)state;
@@ -194,6 +214,7 @@ int main(void)
         cmocka_unit_test(a_generated_column_in_front_shifts_no_key),
         cmocka_unit_test(a_copy_is_deep),
         cmocka_unit_test(tables_are_found),
+        cmocka_unit_test(the_nearest_name),
         cmocka_unit_test(values_compare_by_kind_and_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
