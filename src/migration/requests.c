@@ -148,6 +148,15 @@ static void tell_stamps(struct mf_migration *m)
                (double)c.stamp_ahead_us / 1e6);
     }
     m->stamps_told = ahead;
+    if (c.time_beyond_us && !m->beyond_told) {
+        mf_log(
+            MF_WARN, "stamps",
+            "the source gave a commit a time %.0f s after this machine's clock: such commits are written with the time "
+            "at which they were read. Set the clocks (chronyd, ntpd); on MySQL and MariaDB a session may also have "
+            "said SET TIMESTAMP",
+            (double)c.time_beyond_us / 1e6);
+        m->beyond_told = true;
+    }
 }
 
 static void tell_beat(struct mf_migration *m, const struct mf_db *db, bool failed, const struct mf_error *err)
