@@ -426,7 +426,12 @@ static bool capture(struct engine *e, int d, struct mf_error *err)
 
 static bool apply(struct engine *e, int d, struct mf_error *err)
 {
-    return !e->pipe[d] || mf_apply_step(e->pipe[d]->apply, 0, err) != MF_STEP_FAILED;
+    if (!e->pipe[d]) {
+        return true;
+    }
+    enum mf_step s = mf_apply_step(e->pipe[d]->apply, 0, err);
+    check_stamp(e->w, mf_apply_stamp(e->pipe[d]->apply));
+    return s != MF_STEP_FAILED;
 }
 
 static bool beat(struct engine *e, struct mf_error *err)

@@ -284,9 +284,7 @@ static void one_step(struct world *w)
         world_say(w, "%s dies and comes back", mf_mem_name(w->server[s]));
         mf_mem_restart(w->server[s]);
     }
-    if (w->stamped &&
-        sim_chance(
-            w, 5)) { /* the clocks are set, forth and back; now and then the source says a time that is years away */
+    if (w->stamped && sim_chance(w, 5)) { /* the clocks are set, forth and back, and now and then years ahead */
         mf_mem_knobs(w->server[MF_SOURCE])->clock_us =
             sim_chance(w, 200) ? YEARS_US : ((int64_t)sim_below(w, 4000) - 2000) * (w->silent ? 10000 : 1);
     }
