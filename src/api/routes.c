@@ -51,7 +51,9 @@ const struct mf_route mf_routes[] = {
      "a stream; `Last-Event-ID` brings back what was missed, as far as it is kept"},
     {true, "/v1/verify", MF_ROUTE_REQUEST, MF_REQ_VERIFY, verify_fields, false,
      "Compares both sides; answers when it is done.",
-     "`rows_compared`, `rows_differing`, `rows_repaired`, `tables_equal`, `tables_differing`, `differences`"},
+     "`rows_compared`, `rows_differing`, `rows_repaired`, `rows_quarantined` (of those that differ: they are in "
+     "quarantine), `rows_quarantined_equal` (of those: the entry alone is left), `tables_equal`, `tables_differing`, "
+     "`differences`"},
     {true, "/v1/reads", MF_ROUTE_REQUEST, MF_REQ_READS, reads_fields, false, "Moves a share of reads.",
      "what was done"},
     {true, "/v1/cutover", MF_ROUTE_REQUEST, MF_REQ_CUTOVER, move_fields, false, "Moves writes to the target.",

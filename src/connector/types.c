@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "model/refused.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +223,15 @@ int mf_result_missing(struct mf_window_result *r, const struct mf_table *t, cons
 
 #define SHOWN_PART 200u /* of a value where there is no key */
 
+/* Of what is told of it, what tells it from others. The reason is the entry's. */
+static void put_refused_mark(struct mf_buf *b, const struct mf_value *v)
+{
+    const size_t mark = strlen(MF_REFUSED_MARK), n = mark + MF_REFUSED_DIGITS + 1;
+    if (v->len > n && memcmp(v->data + v->len - n, MF_REFUSED_MARK, mark) == 0) {
+        mf_buf_append(b, v->data + v->len - n, n);
+    }
+}
+
 static void put_key_part(struct mf_buf *b, const struct mf_value *v, size_t max)
 {
     static const char hex[] = "0123456789abcdef";
@@ -245,9 +255,9 @@ static void put_key_part(struct mf_buf *b, const struct mf_value *v, size_t max)
             mf_buf_putc(b, hex[v->data[i] & 15]);
         }
         break;
-    case MF_REFUSED: /* what is told of it is all that tells it from others */
-        mf_buf_puts(b, "? ");
-        mf_buf_append(b, v->data, n);
+    case MF_REFUSED:
+        mf_buf_puts(b, "?");
+        put_refused_mark(b, v);
         break;
     case MF_UNCHANGED:
         mf_buf_puts(b, "?");

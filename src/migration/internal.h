@@ -128,6 +128,7 @@ struct mf_migration {
     /* lag.c: when both sides were last known to be even (wall clock), and when that was last looked at; read under `lock` elsewhere */
     int64_t even_us, heard_us;
     int64_t even_kept_us;              /* control thread only, as what follows */
+    bool beyond_told;                  /* that the source says times to come */
     bool stamps_told;                  /* that they are ahead of the source's clock */
     int64_t wrong_told, wrong_told_us; /* writes on the wrong side that were logged, and when */
     bool beat_failed[2];               /* by enum mf_side: its last heartbeat */

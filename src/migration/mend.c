@@ -44,7 +44,7 @@ static int look(struct mf_migration *m, int64_t *ret_differing, struct mf_error 
             return -1;
         }
         *ret_differing += json_integer_value(json_object_get(reply, "rows_differing")) -
-                          json_integer_value(json_object_get(reply, "rows_quarantined"));
+                          json_integer_value(json_object_get(reply, "rows_quarantined_equal"));
         json_decref(reply);
     }
     return 0;

@@ -91,7 +91,7 @@ static int prepare_stream(struct mf_migration *m, enum mf_direction d, struct mf
     int64_t clock = 0;
     const struct mf_catalog *tables = d == MF_FORWARD ? &m->source_tables : &m->target_tables;
     if (db->connector->source->clock(db, &clock, NULL, err) < 0 ||
-        mf_state_set_int(m->state, mf_stamp_key(d), clock, err) < 0 ||
+        mf_state_set_int(m->state, mf_stamp_key(d), mf_stamp_believed(clock, mf_wall_us()), err) < 0 ||
         db->connector->source->stream_prepare(db, &id, tables, &start, err) < 0) {
         mf_error_prefix(err, "preparing the %s stream", d == MF_FORWARD ? "forward" : "reverse");
         return -1;

@@ -160,7 +160,7 @@ static int mend(struct mf_migration *m, const char *label, struct mf_error *err)
         return -1;
     }
     int64_t left = json_integer_value(json_object_get(found, "rows_differing")) -
-                   json_integer_value(json_object_get(found, "rows_quarantined")) -
+                   json_integer_value(json_object_get(found, "rows_quarantined_equal")) -
                    json_integer_value(json_object_get(found, "rows_repaired"));
     json_decref(found);
     if (left <= 0) {

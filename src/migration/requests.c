@@ -148,6 +148,15 @@ static void tell_stamps(struct mf_migration *m)
                (double)c.stamp_ahead_us / 1e6);
     }
     m->stamps_told = ahead;
+    if (c.time_beyond_us && !m->beyond_told) {
+        mf_log(
+            MF_WARN, "stamps",
+            "the source gave a commit a time %.0f s after this machine's clock: such commits are written with the time "
+            "at which they were read. Set the clocks (chronyd, ntpd); on MySQL and MariaDB a session may also have "
+            "said SET TIMESTAMP",
+            (double)c.time_beyond_us / 1e6);
+        m->beyond_told = true;
+    }
 }
 
 static void tell_beat(struct mf_migration *m, const struct mf_db *db, bool failed, const struct mf_error *err)
@@ -255,10 +264,11 @@ static json_t *verify_reply(struct mf_migration *m, const struct mf_verify_stats
     if (mf_state_verify_last(m->state, &last, &found, NULL) == 0 && found) {
         mf_state_verify_differences(m->state, last.run, difference_json, differences, NULL);
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:o}", "rows_compared", (json_int_t)s->rows_compared,
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:o}", "rows_compared", (json_int_t)s->rows_compared,
                      "rows_differing", (json_int_t)s->rows_differing, "rows_repaired", (json_int_t)s->rows_repaired,
-                     "rows_quarantined", (json_int_t)s->rows_quarantined, "tables_equal", (int)s->tables_equal,
-                     "tables_differing", (int)s->tables_differing, "finished", s->finished, "differences", differences);
+                     "rows_quarantined", (json_int_t)s->rows_quarantined, "rows_quarantined_equal",
+                     (json_int_t)s->rows_quarantined_equal, "tables_equal", (int)s->tables_equal, "tables_differing",
+                     (int)s->tables_differing, "finished", s->finished, "differences", differences);
 }
 
 /* One that began before the last move of writes, or longer ago than counts for a cutover, is begun again. */

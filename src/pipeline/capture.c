@@ -73,6 +73,7 @@ int mf_capture_new(const struct mf_capture_options *o, struct mf_capture **ret, 
     }
     c->durable = c->pending = c->now.received = c->tail;
     c->stamp = mf_spool_stamp(o->spool);
+    c->met_us = mf_stamp_met(o->state, o->pipe.direction);
     raise_stamp(c);
     c->reserved = o->db->connector->retells ? mf_stamp_reserved(o->state, o->pipe.direction) : 0;
     c->stamp = c->reserved > c->stamp ? c->reserved : c->stamp;
@@ -228,10 +229,11 @@ static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item 
 {
     struct mf_txn_head head = {.txn = item->shown ? item->shown : item->txn,
                                .position = item->position,
-                               .commit_time_us = item->commit_time_us,
                                .changes = mf_txnbuf_changes(t->buf),
                                .bytes = mf_txnbuf_bytes(t->buf)};
-    if (mf_stamp_next(c->stamp, item->commit_time_us, &head.stamp, err) < 0 || reserve(c, &head, err) < 0 ||
+    if (mf_stamp_time(c->o.state, c->o.pipe.direction, item->commit_time_us, &c->met_us, &head.commit_time_us, err) <
+            0 ||
+        mf_stamp_next(c->stamp, head.commit_time_us, &head.stamp, err) < 0 || reserve(c, &head, err) < 0 ||
         mf_spool_begin(c->o.spool, &head, err) < 0 || mf_txnbuf_stream(t->buf, write_piece, c->o.spool, err) < 0 ||
         mf_spool_end(c->o.spool, err) < 0) {
         return -1;
@@ -242,7 +244,10 @@ static int append(struct mf_capture *c, struct cap_txn *t, const struct mf_item 
     }
     c->tail = item->position;
     c->stamp = mf_txn_stamp_after(&head);
-    c->now.stamp_ahead_us = head.stamp - item->commit_time_us;
+    c->now.stamp_ahead_us = head.stamp - head.commit_time_us;
+    if (item->commit_time_us > head.commit_time_us) {
+        c->now.time_beyond_us = item->commit_time_us - head.commit_time_us;
+    }
     c->now.transactions++;
     c->now.bytes += head.bytes;
     c->now.changes += head.changes;

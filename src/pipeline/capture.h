@@ -56,6 +56,8 @@ struct mf_capture_stats { /* any thread */
     uint64_t transactions, bytes, changes, own_dropped, wrong_side; /* bytes: as the spool keeps them */
     bool stalled_on_budget;
     int64_t
+        time_beyond_us; /* a commit's time was so far ahead of this machine's clock that it was not believed: the last such; 0: none */
+    int64_t
         stamp_ahead_us; /* how far the last stamp is ahead of the commit it was given to: the origin's clock stood later before */
 };
 void mf_capture_stats(struct mf_capture *c, struct mf_capture_stats *ret);

@@ -42,6 +42,7 @@ struct mf_capture {
     struct mf_position tail;    /* last transaction or progress written to the spool */
     int64_t stamp;              /* of the tail */
     int64_t reserved;           /* no greater one was given; the state has it (mf_connector.retells) */
+    int64_t met_us;             /* see mf_stamp_time */
     struct mf_position pending; /* everything up to here was seen; behind tail: nothing to say */
     struct mf_position durable, acked;
     bool dirty; /* a transaction was written since the last sync */

@@ -21,7 +21,16 @@ int mf_stamp_raise(struct mf_state *s, enum mf_direction d, int64_t stamp, struc
 int64_t mf_stamp_reserved(struct mf_state *s, enum mf_direction d); /* 0: none is */
 int mf_stamp_reserve(struct mf_state *s, enum mf_direction d, int64_t upto, struct mf_error *err);
 
-/* Of the first change of a transaction that was committed at `commit_us` (what the origin says) and comes after the position with the stamp `after`. */
+/* What the origin says the time is, where that is at most a minute after `met_us`, this machine's clock; else `met_us`. Before 1970: 0. */
+int64_t mf_stamp_believed(int64_t says_us, int64_t met_us);
+/* The latest time of this machine's clock by which a commit was judged; 0: none was. */
+int64_t mf_stamp_met(struct mf_state *s, enum mf_direction d);
+/* The time of a commit that capture meets now. *met_us is what mf_stamp_met says, kept by the caller from one call to the next; it only grows, and is in the
+ * state before anything is judged by it: so a commit that is judged again, after a crash, gets no earlier time, wherever this machine's clock stands then. */
+int mf_stamp_time(struct mf_state *s, enum mf_direction d, int64_t says_us, int64_t *met_us, int64_t *ret,
+                  struct mf_error *err);
+
+/* Of the first change of a transaction that was committed at `commit_us` (mf_stamp_time) and comes after the position with the stamp `after`. */
 int mf_stamp_next(int64_t after, int64_t commit_us, int64_t *ret, struct mf_error *err);
 
 #endif

@@ -98,6 +98,20 @@ int mf_state_verify_difference(struct mf_state *s, int64_t run, const char *tabl
                         "isss", run, table, key, kind);
 }
 
+int mf_state_verify_listed(struct mf_state *s, int64_t run, const char *table, const char *kind, int64_t *ret,
+                           struct mf_error *err)
+{
+    MF_LOCK_SCOPE(&s->lock);
+    sqlite3_stmt *st = mf_state_query(s, err, "SELECT count(*) FROM verify_difference WHERE run=? AND tab=? AND kind=?",
+                                      "iss", run, table, kind);
+    if (!st || mf_state_next(s, st, err) != 1) {
+        return -1;
+    }
+    *ret = sqlite3_column_int64(st, 0);
+    sqlite3_reset(st);
+    return 0;
+}
+
 int mf_state_verify_forget(struct mf_state *s, int64_t run, const char *table, struct mf_error *err)
 {
     MF_LOCK_SCOPE(&s->lock);

@@ -43,6 +43,7 @@ struct vf_table {
     bool *quarantined_seen;
     int64_t *quarantined_id;
     size_t nquarantined;
+    int64_t differing_quarantined;   /* of `differing` */
     struct vf_fault *faults, *later; /* later: refused once, and tried again when all others are written */
     int64_t refused;
     size_t nfaults;

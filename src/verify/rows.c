@@ -97,6 +97,10 @@ int vf_difference(struct mf_verify *v, struct vf_table *t, const struct mf_row *
         keep_fault(v, t, key);
     }
     v->stats.rows_differing++;
+    if (mf_streq(kind, "quarantined")) {
+        t->differing_quarantined++;
+        v->stats.rows_quarantined++;
+    }
     pthread_mutex_unlock(&v->mu);
     return v->o.pass ? 0
                      : mf_state_verify_difference(v->o.state, v->run, mf_table_label(t->named, label, sizeof(label)),

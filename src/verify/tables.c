@@ -135,7 +135,8 @@ int vf_table_again(struct mf_verify *v, struct vf_table *t, struct mf_error *err
     pthread_mutex_lock(&v->mu);
     v->stats.rows_compared -= t->rows;
     v->stats.rows_differing -= t->differing;
-    t->rows = t->differing = 0;
+    v->stats.rows_quarantined -= t->differing_quarantined;
+    t->rows = t->differing = t->differing_quarantined = 0;
     t->faults = t->later = NULL; /* the memory goes with the verification */
     t->nfaults = 0;
     t->keyless_differs = false;
@@ -162,7 +163,8 @@ int vf_table_plan(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, st
         pthread_mutex_lock(&v->mu);
         v->stats.rows_compared -= t->rows;
         v->stats.rows_differing -= t->differing;
-        t->rows = t->differing = 0;
+        v->stats.rows_quarantined -= t->differing_quarantined;
+        t->rows = t->differing = t->differing_quarantined = 0;
         pthread_mutex_unlock(&v->mu);
         if (vf_table_cut(v, t, VF_ORIGIN, s->o, err) < 0 || store_plan(v, t, err) < 0) {
             return -1;
@@ -246,7 +248,7 @@ int vf_table_finish(struct mf_verify *v, struct vf_table *t, struct mf_error *er
     int rc = vf_table_quarantine(v, t, &found, err);
     pthread_mutex_lock(&v->mu);
     t->differing += found;
-    v->stats.rows_quarantined += found;
+    v->stats.rows_quarantined_equal += found;
     pthread_mutex_unlock(&v->mu);
     rc = rc < 0 ? -1 : vf_table_record(v, t, true, err);
     pthread_mutex_lock(&v->mu);
@@ -273,6 +275,7 @@ static int take_table(struct mf_verify *v, const struct mf_table *named, bool re
     struct vf_table *t = &v->tables[v->ntables];
     struct mf_verify_table was;
     bool found = false;
+    char label[300];
     t->named = named;
     if (mf_map_pair(v->o.map, &v->arena, named, &t->ot, &t->rt, err) < 0 ||
         (resumed && mf_state_verify_get(v->o.state, v->run, named->schema, named->name, &was, &found, err) < 0)) {
@@ -283,11 +286,16 @@ static int take_table(struct mf_verify *v, const struct mf_table *named, bool re
         (v->o.repair && was.differing)) { /* which rows differ was known to the process that died: looked for again */
         return 0;
     }
+    if (mf_state_verify_listed(v->o.state, v->run, mf_table_label(named, label, sizeof(label)), "quarantined",
+                               &t->differing_quarantined, err) < 0) {
+        return -1;
+    }
     t->rows = was.rows;
     t->differing = was.differing;
     t->resume = (uint32_t)was.chunks_done;
     v->stats.rows_compared += was.rows;
     v->stats.rows_differing += was.differing;
+    v->stats.rows_quarantined += t->differing_quarantined;
     if (was.finished) {
         t->state = VF_FINISHED;
         v->nfinished++;

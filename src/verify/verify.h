@@ -41,11 +41,12 @@ void mf_verify_free(struct mf_verify *v); /* after the workers; lets apply go if
 
 struct mf_verify_stats {
     int64_t rows_compared, rows_differing, rows_repaired;
-    int64_t rows_quarantined; /* of those that differ: known from the quarantine alone, equal otherwise */
-    int64_t rows_read;        /* joined: of both sides, of the table at hand too */
-    int64_t rows_refused;     /* pass: differ, and were put in quarantine by it */
-    char refusal[400];        /* the first of them: table and reason */
-    int64_t rows_left;        /* at the end: differ, and were neither repaired nor refused */
+    int64_t rows_quarantined;       /* of those that differ: they are in the quarantine */
+    int64_t rows_quarantined_equal; /* of those: known from the quarantine alone, equal otherwise */
+    int64_t rows_read;              /* joined: of both sides, of the table at hand too */
+    int64_t rows_refused;           /* pass: differ, and were put in quarantine by it */
+    char refusal[400];              /* the first of them: table and reason */
+    int64_t rows_left;              /* at the end: differ, and were neither repaired nor refused */
     int32_t tables, tables_equal, tables_differing, tables_left;
     bool finished;
 };

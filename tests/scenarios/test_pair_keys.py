@@ -255,6 +255,7 @@ def test_keys_that_are_equal_on_the_target_only(kinds, database, mysql_database,
     assert words(target)["x"] == 30  # mended beside the one that cannot be
     found = m.call("verify", "--json", expect=DIFFERENT).json
     assert {(d["key"], d["kind"]) for d in found["differences"]} == {(f"w={away}", "quarantined")}
+    assert (found["rows_differing"], found["rows_quarantined"], found["rows_quarantined_equal"]) == (1, 1, 0)
     source.execute(f"DELETE FROM words WHERE w = '{away}'")
     wait_for(lambda: not quarantined(m), 60, "an empty quarantine")
     assert words(target)[here] == kept[here]

@@ -66,6 +66,7 @@ def test_a_row_with_null_in_the_key_waits_in_quarantine(m, source, target):
     kept = m.call("quarantine", "list", "--json").json["rows"]
     assert len(kept) == 3 and {row["table"] for row in kept} == {"orders_by_customer"}, kept
     assert "customer_id" in kept[0]["reason"] and "is NULL" in kept[0]["reason"]
+    assert all("customer_id=?, " in row["key"] and "NULL" not in row["key"] for row in kept) and len({row["key"] for row in kept}) == 3, kept
     source.execute("UPDATE orders SET customer_id = 7 WHERE id = 1")
     source.execute("DELETE FROM orders WHERE id = 2")
     source.execute("UPDATE orders SET customer_id = NULL WHERE id = 4")

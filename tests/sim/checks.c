@@ -122,6 +122,15 @@ void check_equal(struct world *w, const char *when)
     }
 }
 
+/* Whatever the source says of the time. Beyond the minute that is believed: as many changes as there are. */
+void check_stamp(struct world *w, int64_t stamp)
+{
+    if (w->stamped && stamp > mf_wall_us() + 61 * MF_US_PER_SEC) {
+        world_fail(w, "stamps", "what is written has a time that is %lld s to come",
+                   (long long)((stamp - mf_wall_us()) / MF_US_PER_SEC));
+    }
+}
+
 void check_one_writer(struct world *w)
 {
     if (!w->ended && mf_mem_gated(w->server[MF_TARGET]) && mf_mem_writable(w->server[MF_SOURCE], "public", "a") &&

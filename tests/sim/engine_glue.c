@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "connector/face/face.h"
@@ -242,7 +243,7 @@ static int prepare_stream(struct engine *e, enum mf_direction d, struct mf_error
     }
     int64_t clock = 0;
     if (e->db[from]->connector->source->clock(e->db[from], &clock, NULL, err) < 0 ||
-        mf_state_set_int(e->w->state, mf_stamp_key(d), clock, err) < 0 ||
+        mf_state_set_int(e->w->state, mf_stamp_key(d), mf_stamp_believed(clock, mf_wall_us()), err) < 0 ||
         e->db[from]->connector->source->stream_prepare(e->db[from], &e->id[d], &e->tables[from], &start, err) < 0) {
         return -1;
     }
@@ -425,7 +426,12 @@ static bool capture(struct engine *e, int d, struct mf_error *err)
 
 static bool apply(struct engine *e, int d, struct mf_error *err)
 {
-    return !e->pipe[d] || mf_apply_step(e->pipe[d]->apply, 0, err) != MF_STEP_FAILED;
+    if (!e->pipe[d]) {
+        return true;
+    }
+    enum mf_step s = mf_apply_step(e->pipe[d]->apply, 0, err);
+    check_stamp(e->w, mf_apply_stamp(e->pipe[d]->apply));
+    return s != MF_STEP_FAILED;
 }
 
 static bool beat(struct engine *e, struct mf_error *err)

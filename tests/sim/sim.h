@@ -150,6 +150,7 @@ void check_mended(struct world *w);         /* both sides are equal again after 
 void check_nothing_diverged(struct world *w);
 void check_equal(struct world *w, const char *when);
 void check_one_writer(struct world *w);
+void check_stamp(struct world *w, int64_t stamp);
 void check_clean(struct world *w);
 
 /* engine_glue.c: midflight, stepped */

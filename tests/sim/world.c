@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/str.h"
 
+#define YEARS_US  (INT64_C(3) * 365 * 86400 * 1000000)
 #define MAX_STEPS 60000
 
 void world_fail(struct world *w, const char *promise, const char *fmt, ...)
@@ -283,8 +284,9 @@ static void one_step(struct world *w)
         world_say(w, "%s dies and comes back", mf_mem_name(w->server[s]));
         mf_mem_restart(w->server[s]);
     }
-    if (w->stamped && sim_chance(w, 5)) { /* the clocks are set, forth and back */
-        mf_mem_knobs(w->server[MF_SOURCE])->clock_us = ((int64_t)sim_below(w, 4000) - 2000) * (w->silent ? 10000 : 1);
+    if (w->stamped && sim_chance(w, 5)) { /* the clocks are set, forth and back, and now and then years ahead */
+        mf_mem_knobs(w->server[MF_SOURCE])->clock_us =
+            sim_chance(w, 200) ? YEARS_US : ((int64_t)sim_below(w, 4000) - 2000) * (w->silent ? 10000 : 1);
     }
     for (int i = 0; i < 2; i++) {
         if (sim_chance(w, 10)) {

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "model/refused.h"
 #include "model/respell.h"
 
 #include <inttypes.h>
@@ -37,8 +38,9 @@ static bool translated(const struct mf_value *v)
 static int set_refused(struct mf_arena *arena, const char *reason, const struct mf_value *in, struct mf_value *ret,
                        struct mf_error *err)
 {
-    const char *why = in ? mf_printf_a(arena, "%s (its bytes: %016" PRIx64 ")", reason, XXH3_64bits(in->data, in->len))
-                         : mf_printf_a(arena, "%s", reason);
+    const char *why =
+        in ? mf_printf_a(arena, "%s" MF_REFUSED_MARK "%016" PRIx64 ")", reason, XXH3_64bits(in->data, in->len))
+           : mf_printf_a(arena, "%s", reason);
     if (!why) {
         return too_large(err);
     }

@@ -119,6 +119,29 @@ static void findings_keep_their_own_words(void **state)
     mf_findings_free(NULL);
 }
 
+/* A key has what is known of it; why the rest is not is the entry's to say. What tells two refused values apart stays. */
+static void a_key_shows_what_is_known(void **state)
+{
+    (void)state;
+    struct mf_column columns[] = {{.name = "m", .in_key = true}, {.name = "b", .in_key = true}};
+    uint16_t key[] = {0, 1};
+    struct mf_table t = {.ncolumns = 2, .columns = columns, .nkey = 2, .key = key};
+    static const struct {
+        const char *why, *text;
+    } cases[] = {
+        {"column \"m\" is NULL, and is in the key of table s.t", "m=?, b=2"},
+        {"no calendar has it (its bytes: 0123456789abcdef)", "m=? (its bytes: 0123456789abcdef), b=2"},
+        {" (its bytes: ", "m=?, b=2"},
+        {"x", "m=?, b=2"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        MF_CLEANUP_BUF struct mf_buf text = {.max = 1000};
+        struct mf_value v[] = {{MF_REFUSED, (uint32_t)strlen(cases[i].why), cases[i].why}, {MF_TEXT, 1, "2"}};
+        mf_put_key_text(&text, &t, &(struct mf_row){.n = 2, .values = v});
+        assert_string_equal(mf_buf_str(&text), cases[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +150,7 @@ int main(void)
         cmocka_unit_test(excluded_wins),
         cmocka_unit_test(a_pattern_of_any_length_is_safe),
         cmocka_unit_test(findings_keep_their_own_words),
+        cmocka_unit_test(a_key_shows_what_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "connector/memory/memory.h"
 #include "pipeline/capture.h"
 
@@ -26,6 +27,42 @@ static void test_next(void **state)
     assert_mf_fails(mf_stamp_next(INT64_MAX - 1, 500, &s, &err), &err, MF_FATAL, "impossible stamp");
     assert_mf_fails(mf_stamp_next(-5, 500, &s, &err), &err, MF_FATAL, "impossible stamp");
     assert_int_equal(s, 501);
+}
+
+#define MINUTE (60 * MF_US_PER_SEC)
+
+static void test_a_time_to_come_is_not_believed(void **state)
+{
+    (void)state;
+    struct mf_state *st = NULL;
+    struct mf_error err;
+    int64_t met = 0, now = mf_wall_us(), at;
+    assert_mf_ok(mf_state_open(NULL, &st, &err), &err);
+    assert_int_equal(mf_stamp_met(st, MF_FORWARD), 0);
+    assert_mf_ok(mf_stamp_time(st, MF_FORWARD, now - 5, &met, &at, &err), &err);
+    assert_int_equal(at, now - 5);
+    assert_true(met >= now && met <= mf_wall_us());
+    assert_int_equal(mf_stamp_met(st, MF_FORWARD), met); /* before anything is judged by it */
+    int64_t was = met;
+    assert_mf_ok(mf_stamp_time(st, MF_FORWARD, met + MINUTE, &met, &at, &err), &err); /* clocks may differ by so much */
+    assert_int_equal(at, was + MINUTE);
+    assert_mf_ok(mf_stamp_time(st, MF_FORWARD, now + 100000 * MINUTE, &met, &at, &err), &err);
+    assert_int_equal(at, met);
+    assert_true(met <= mf_wall_us());
+    assert_int_equal(mf_stamp_met(st, MF_REVERSE), 0);
+    assert_mf_ok(mf_stamp_time(st, MF_FORWARD, INT64_MAX, &met, &at, &err), &err);
+    assert_int_equal(at, met);
+    assert_mf_ok(mf_stamp_time(st, MF_FORWARD, INT64_MIN, &met, &at, &err), &err);
+    assert_int_equal(at, 0);
+    /* This machine's clock is set back: what it said before goes on to count. */
+    met = mf_wall_us() + 100 * MINUTE;
+    was = met;
+    assert_mf_ok(mf_stamp_time(st, MF_FORWARD, was + MINUTE, &met, &at, &err), &err);
+    assert_int_equal(at, was + MINUTE);
+    assert_mf_ok(mf_stamp_time(st, MF_FORWARD, was + MINUTE + 1, &met, &at, &err), &err);
+    assert_int_equal(at, was);
+    assert_int_equal(met, was);
+    mf_state_close(st);
 }
 
 static void test_floor(void **state)
@@ -237,6 +274,45 @@ static void test_none_given_twice_where_it_is_told_otherwise(void **state)
     end_run(&r);
 }
 
+/* A source that says a time years from now: what comes behind it is not years ahead. And when a crash takes that from the spool, it comes again with stamps that are no
+ * smaller, though this machine's clock was set back meanwhile; the state is what tells. */
+static void test_a_source_that_lies_about_time(void **state)
+{
+    (void)state;
+    struct run r;
+    struct mf_error err;
+    struct mf_capture_stats stats;
+    int64_t before[40], after[40];
+    begin_run(&r);
+    mf_mem_knobs(r.server)->by_time = true;
+    commit_rows(&r, 1, 2);
+    capture_all(&r);
+    assert_mf_ok(mf_state_set_int(r.state, "stamp.met.forward", mf_wall_us() + 10 * MINUTE, &err),
+                 &err); /* a clock that went ahead, until it is set back */
+    close_capture(&r);
+    open_capture(&r);
+    mf_mem_knobs(r.server)->clock_us = 500000 * MINUTE;
+    commit_rows(&r, 11, 3);
+    mf_mem_knobs(r.server)->clock_us = 0;
+    commit_rows(&r, 21, 2);
+    mf_mem_knobs(r.server)->clock_us = 600000 * MINUTE;
+    commit_rows(&r, 31, 2);
+    capture_all(&r);
+    mf_capture_stats(r.capture, &stats);
+    assert_true(stats.time_beyond_us > 500000 * MINUTE);
+    assert_int_equal(read_stamps(&r, before, 40), 9);
+    assert_true(before[1] < mf_wall_us() + MINUTE && before[8] < mf_wall_us() + 11 * MINUTE);
+    close_capture(&r);
+    mf_spool_memory_crash(r.storage);
+    open_capture(&r);
+    capture_all(&r);
+    assert_int_equal(read_stamps(&r, after, 40), 9);
+    for (int i = 0; i < 9; i++) {
+        assert_true(after[i] >= before[i]);
+    }
+    end_run(&r);
+}
+
 static void test_the_right_to_write_raises_it(void **state)
 {
     (void)state;
@@ -263,10 +339,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next),
+        cmocka_unit_test(test_a_time_to_come_is_not_believed),
         cmocka_unit_test(test_floor),
         cmocka_unit_test(test_every_change_grows_when_the_clock_is_set_back),
         cmocka_unit_test(test_the_same_after_a_crash),
         cmocka_unit_test(test_none_given_twice_where_it_is_told_otherwise),
+        cmocka_unit_test(test_a_source_that_lies_about_time),
         cmocka_unit_test(test_the_right_to_write_raises_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
