@@ -66,7 +66,7 @@ struct mf_config {
         bool require_verified, one_way;
     } cutover;
     struct {
-        int64_t pause_ms, jobs, max_pause_ms;
+        int64_t pause_ms, jobs, max_deletes, max_pause_ms;
         double max_load;
     } reverse; /* the way back from a target without a change stream */
     struct {

@@ -151,6 +151,11 @@ const struct mf_option mf_options[] = {
     {"reverse.max_load", MF_OPT_REAL, AT(reverse.max_load), "0.8", 0, 1000, NULL,
      "A pass is slowed down while the source is busier than this with others (1 is as much as it should bear). 0: "
      "never. In a rollback's pause it is not."},
+    {"reverse.max_deletes", MF_OPT_COUNT, AT(reverse.max_deletes), "20", 1, 100, NULL,
+     "Per cent of a table's rows that one pass may delete on the source, and fewer than 100 rows in any case. A pass "
+     "that "
+     "would delete more writes nothing and says so: a table that was emptied by mistake must not empty the source too. "
+     "100: no bound."},
     {"reverse.max_pause", MF_OPT_TIME, AT(reverse.max_pause_ms), "10m", SECOND, DAY, NULL,
      "The longest pause of a rollback that is made by passes, two of which lie in it as a rule; `--max-pause` "
      "overrides it."},

@@ -14,6 +14,12 @@
 
 struct mf_cutover;
 
+/* By a pass: rows that it carried, or could not; the first of them, "" where nobody knows. */
+struct mf_cutover_found {
+    int64_t rows;
+    char first[400];
+};
+
 struct mf_cutover_options {
     struct mf_pipe_id id;    /* of the migration; its direction does not matter */
     struct mf_db *from, *to; /* writes move from -> to */
@@ -42,8 +48,8 @@ struct mf_cutover_options {
      * themselves (simulation). */
     int (*ask_away)(void *ctx, bool away, struct mf_error *err);
     int64_t flag_delay_ms;
-    /* Where `drain` is by passes: one whole pass, begun by the first call and told of by MORE. *ret_found: rows that it carried, or could not. */
-    enum mf_step (*pass)(void *ctx, int64_t *ret_found, struct mf_error *err);
+    /* Where `drain` is by passes: one whole pass, begun by the first call and told of by MORE. */
+    enum mf_step (*pass)(void *ctx, struct mf_cutover_found *ret_found, struct mf_error *err);
     void (*tell)(void *ctx, const char *step, const char *sentence);
     void *ctx;
 };

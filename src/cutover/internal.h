@@ -23,8 +23,9 @@ struct mf_cutover {
     struct mf_cutover_options o;
     atomic_int row; /* stepped by one thread, told by status from another */
     bool entered, decided, hook_ran, gates_touched, hurried, accepted;
-    bool away;  /* writers were asked to stay away */
-    int passes; /* of this step that are over */
+    bool away;      /* writers were asked to stay away */
+    int passes;     /* of this step that are over */
+    int64_t fewest; /* rows that one of them found while writers are held */
     bool rehearsing;
     struct mf_hold *hold; /* NULL before and after */
     int64_t guards_until_us, held_us, away_us, deadline_us, pause_us;

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "cutover/internal.h"
 
+#define ENOUGH 3 /* passes of a hold that must not find what the one before has carried */
+
 enum mf_step mf_cutover_hold_soft(struct mf_cutover *c, struct mf_error *err)
 {
     if (!c->away) {
@@ -42,7 +44,7 @@ void mf_cutover_come_back(struct mf_cutover *c)
 /* What is left for the pause is what is written from here on. */
 enum mf_step mf_cutover_rehearse_pass(struct mf_cutover *c, struct mf_error *err)
 {
-    int64_t found = 0;
+    struct mf_cutover_found found = {0};
     enum mf_step step = c->o.pass(c->o.ctx, &found, err);
     c->passes += step == MF_STEP_MORE;
     if (step == MF_STEP_IDLE && mf_now_us() > c->deadline_us) {
@@ -54,9 +56,28 @@ enum mf_step mf_cutover_rehearse_pass(struct mf_cutover *c, struct mf_error *err
     return step == MF_STEP_FAILED ? step : MF_STEP_IDLE;
 }
 
+/* Nobody writes, so each pass has less to do than the one before. One that does not, after two that carried what there was, would go on for ever: the source
+ * takes the rows for others than the target does. */
+static int ends_well(struct mf_cutover *c, const struct mf_cutover_found *found, struct mf_error *err)
+{
+    bool less = c->passes == 1 || found->rows < c->fewest;
+    c->fewest = less ? found->rows : c->fewest;
+    if (less || c->passes < ENOUGH) {
+        return 0;
+    }
+    mf_fail(err, MF_ABANDONED, "MFLEFT",
+            "%d passes while writers were held, and %" PRId64 " rows differ again and again; the first: %s", c->passes,
+            found->rows, found->first[0] ? found->first : "not known");
+    mf_hint(err,
+            "Does the source take such a key or value for the same as another one (a collation without regard to "
+            "case)? Change those rows on the %s, then try again.",
+            mf_cutover_side(c->o.from));
+    return -1;
+}
+
 enum mf_step mf_cutover_carry(struct mf_cutover *c, struct mf_error *err)
 {
-    int64_t found = 0;
+    struct mf_cutover_found found = {0};
     enum mf_step step = c->o.pass(c->o.ctx, &found, err);
     if (step == MF_STEP_FAILED) {
         return step;
@@ -66,8 +87,11 @@ enum mf_step mf_cutover_carry(struct mf_cutover *c, struct mf_error *err)
         if (MF_FAULT(err, "cutover.pass") < 0) {
             return MF_STEP_FAILED;
         }
-        if (found == 0) {
+        if (found.rows == 0) {
             return MF_STEP_MORE;
+        }
+        if (ends_well(c, &found, err) < 0) {
+            return MF_STEP_FAILED;
         }
     }
     return mf_cutover_in_time(c, "carrying back what was written", err) < 0 ? MF_STEP_FAILED : MF_STEP_IDLE;

@@ -68,7 +68,7 @@ struct mf_passes {
     /* Read under mf_migration.lock elsewhere. */
     int64_t whole, last_us, last_rows, rows; /* passes and rows of this run; of the last one: how long, rows carried, */
     int64_t left, refused;                   /* rows left, rows in quarantine */
-    char trouble[512];                       /* why the last try was not whole; "" */
+    char trouble[1024];                      /* why the last try was not whole, and what to do; "" */
 };
 
 struct mf_migration {
@@ -255,9 +255,9 @@ int mf_found_equal(struct mf_migration *m, enum mf_direction d, int64_t within_m
 /* passes.c */
 void mf_passes_tend(struct mf_migration *m); /* now and then, by the control thread: begins them, and sees them end */
 void mf_passes_stop(struct mf_migration *m); /* the one at hand is given up; what it carried stays */
-/* One for a rollback, begun by the first call. MORE: it is over, *ret_found: rows that it carried or had to leave. FAILED also if the source refuses rows
+/* One for a rollback, begun by the first call. MORE: it is over. FAILED also if the source refuses rows
  * and the rollback may not leave them behind. */
-enum mf_step mf_passes_one(struct mf_migration *m, int64_t *ret_found, struct mf_error *err);
+enum mf_step mf_passes_one(struct mf_migration *m, struct mf_cutover_found *ret_found, struct mf_error *err);
 /* Both sides are even as of so long ago: writes have just come to the target. */
 void mf_passes_even(struct mf_migration *m, int64_t ago_us);
 json_t *mf_passes_json(struct mf_migration *m); /* m->lock held */

@@ -106,7 +106,7 @@ static int way_back(struct mf_migration *m, struct mf_error *err)
 static int guard(void *ctx, struct mf_error *err)
 {
     struct mf_migration *m = ctx;
-    if (way_back(m, err) < 0 || mf_watch_guard(m, err) < 0 || lag_small(m, err) < 0 ||
+    if (way_back(m, err) < 0 || mf_watch_guard(m, err) < 0 || mf_target_same(m, err) < 0 || lag_small(m, err) < 0 ||
         mf_quarantine_guard(m, err) < 0 || mf_watch_other(m, err) < 0) {
         return -1;
     }
@@ -121,7 +121,7 @@ static int guard(void *ctx, struct mf_error *err)
 
 static int still_whole(void *ctx, struct mf_error *err)
 {
-    return mf_watch_guard(ctx, err);
+    return mf_watch_guard(ctx, err) < 0 ? -1 : mf_target_same(ctx, err);
 }
 
 static void tell(void *ctx, const char *step, const char *sentence)
@@ -154,7 +154,7 @@ static int ask_away(void *ctx, bool away, struct mf_error *err)
     return 0;
 }
 
-static enum mf_step one_pass(void *ctx, int64_t *ret_found, struct mf_error *err)
+static enum mf_step one_pass(void *ctx, struct mf_cutover_found *ret_found, struct mf_error *err)
 {
     return mf_passes_one(ctx, ret_found, err);
 }

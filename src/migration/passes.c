@@ -57,13 +57,15 @@ static void close_pass(struct mf_migration *m)
     mf_verify_free(v);
 }
 
-static int ask_time(struct mf_migration *m, struct mf_error *err)
+/* Are its tables those that it took the writes with, and what time is it? */
+static int ask_target(struct mf_migration *m, struct mf_error *err)
 {
     const struct mf_traffic_ops *traffic = m->target->connector->traffic;
     if (!m->cutover) { /* which bounds what is asked by itself */
         traffic->hurry(m->target, ASK_MS);
     }
-    int rc = m->target->connector->source->position(m->target, &m->passes.at, err);
+    int rc = mf_target_same(m, err);
+    rc = rc < 0 ? -1 : m->target->connector->source->position(m->target, &m->passes.at, err);
     if (!m->cutover) {
         traffic->hurry(m->target, 0);
     }
@@ -82,6 +84,7 @@ static int begin(struct mf_migration *m, bool urgent, struct mf_error *err)
                                   .sample = 1,
                                   .repair = true,
                                   .pass = true,
+                                  .max_deletes = (int)c->reverse.max_deletes,
                                   .snapshot_ms = c->verify.snapshot_ms,
                                   .chunk_rows = CHUNK_ROWS,
                                   .dir = c->state_dir,
@@ -91,7 +94,7 @@ static int begin(struct mf_migration *m, bool urgent, struct mf_error *err)
     struct mf_verify *v = NULL;
     p->began_us = mf_now_us();
     p->began_wall_us = mf_wall_us();
-    if (MF_FAULT(err, "passes.begin") < 0 || ask_time(m, err) < 0 || mf_verify_new(&o, &v, err) < 0) {
+    if (MF_FAULT(err, "passes.begin") < 0 || ask_target(m, err) < 0 || mf_verify_new(&o, &v, err) < 0) {
         return -1;
     }
     p->urgent = urgent;
@@ -140,6 +143,11 @@ static void note(struct mf_migration *m, const struct mf_verify_stats *s, bool w
     }
 }
 
+static void put_trouble(const struct mf_error *err, char *out, size_t n)
+{
+    snprintf(out, n, "%.600s (%s)%s%.380s", err->text, err->code, err->hint[0] ? "; " : "", err->hint);
+}
+
 /* The crew has ended. 0: it did what it could; *ret_whole: everything that was written before it began is on the source. More may be left than a pass
  * remembers, for the next one. */
 static int end(struct mf_migration *m, struct mf_verify_stats *ret, bool *ret_whole, struct mf_error *err)
@@ -163,7 +171,7 @@ static int end(struct mf_migration *m, struct mf_verify_stats *ret, bool *ret_wh
         *ret_whole = rc == 0;
     }
     if (rc < 0) {
-        mf_strlcpy(trouble, err->text, sizeof trouble);
+        put_trouble(err, trouble, sizeof trouble);
     }
     note(m, ret, *ret_whole, trouble);
     return rc;
@@ -211,12 +219,14 @@ void mf_passes_tend(struct mf_migration *m)
         return;
     }
     if (begin(m, false, &err) < 0) {
+        char trouble[sizeof p->trouble];
+        put_trouble(&err, trouble, sizeof trouble);
         p->due_us = now + (pause < RETRY_US ? RETRY_US : pause);
-        note(m, &(struct mf_verify_stats){0}, false, err.text);
+        note(m, &(struct mf_verify_stats){0}, false, trouble);
     }
 }
 
-enum mf_step mf_passes_one(struct mf_migration *m, int64_t *ret_found, struct mf_error *err)
+enum mf_step mf_passes_one(struct mf_migration *m, struct mf_cutover_found *ret_found, struct mf_error *err)
 {
     struct mf_passes *p = &m->passes;
     struct mf_verify_stats s;
@@ -234,7 +244,8 @@ enum mf_step mf_passes_one(struct mf_migration *m, int64_t *ret_found, struct mf
     if (s.rows_refused > 0 && mf_quarantine_guard(m, err) < 0) { /* refused since the guards of the rollback looked */
         return MF_STEP_FAILED;
     }
-    *ret_found = s.rows_repaired + s.rows_left;
+    ret_found->rows = s.rows_repaired + s.rows_left;
+    mf_strlcpy(ret_found->first, s.first, sizeof ret_found->first);
     return MF_STEP_MORE;
 }
 

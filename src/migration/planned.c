@@ -75,13 +75,55 @@ const struct mf_planned *mf_plan_by_id(const struct mf_plan *p, enum mf_side sid
     return NULL;
 }
 
+uint32_t mf_plan_target_id(struct mf_migration *m, const struct mf_table *t)
+{
+    char key[300];
+    target_key(t->schema, t->name, key, sizeof key);
+    return (uint32_t)mf_state_int(m->state, key, 0);
+}
+
+static void column_key(const struct mf_table *t, const char *column, char *out, size_t n)
+{
+    snprintf(out, n, "target.column.%s.%s.%s", t->schema, t->name, column);
+}
+
+int64_t mf_plan_target_column(struct mf_migration *m, const struct mf_table *t, const char *column)
+{
+    char key[500];
+    column_key(t, column, key, sizeof key);
+    return mf_state_int(m->state, key, 0);
+}
+
+/* Only where nothing else tells of a change; all of a table at once. */
+static int note_columns(struct mf_migration *m, const struct mf_table *t, struct mf_error *err)
+{
+    struct noted {
+        char key[500], value[8];
+    };
+    MF_CLEANUP_FREE struct noted *noted = mf_xcalloc(t->ncolumns + 1u, sizeof *noted);
+    MF_CLEANUP_FREE struct mf_fact *facts = mf_xcalloc(t->ncolumns + 1u, sizeof *facts);
+    size_t n = 0;
+    for (uint16_t i = 0; !m->target->connector->streams && i < t->ncolumns; i++) {
+        const struct mf_column *c = &t->columns[i];
+        if (mf_plan_target_column(m, t, c->name) == c->number) {
+            continue;
+        }
+        column_key(t, c->name, noted[n].key, sizeof noted[n].key);
+        snprintf(noted[n].value, sizeof noted[n].value, "%d", c->number);
+        facts[n] = (struct mf_fact){noted[n].key, noted[n].value};
+        n++;
+    }
+    return n ? mf_state_set_all(m->state, facts, n, err) : 0;
+}
+
 int mf_plan_note_target(struct mf_migration *m, const struct mf_catalog *tables, struct mf_error *err)
 {
     for (size_t i = 0; i < tables->n; i++) {
+        const struct mf_table *t = &tables->tables[i];
         char key[300];
-        target_key(tables->tables[i].schema, tables->tables[i].name, key, sizeof key);
-        if (mf_state_int(m->state, key, 0) != tables->tables[i].id &&
-            mf_state_set_int(m->state, key, tables->tables[i].id, err) < 0) {
+        target_key(t->schema, t->name, key, sizeof key);
+        if ((mf_plan_target_id(m, t) != t->id && mf_state_set_int(m->state, key, t->id, err) < 0) ||
+            note_columns(m, t, err) < 0) {
             return -1;
         }
     }

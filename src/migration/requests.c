@@ -271,11 +271,12 @@ static json_t *verify_reply(struct mf_migration *m, const struct mf_verify_stats
                      (int)s->tables_differing, "finished", s->finished, "differences", differences);
 }
 
-/* One that began before the last move of writes, or longer ago than counts for a cutover, is begun again. */
+/* One that began before the last move of writes or change of the schema, or longer ago than counts for a cutover, is begun again. */
 static int64_t oldest_to_resume(struct mf_migration *m)
 {
     int64_t moved = mf_journal_time(m->state, "cutover", "done"), within = m->config->cutover.verified_within_ms * 1000;
-    int64_t recent = within > 0 ? mf_wall_us() - within : 0;
+    int64_t recent = within > 0 ? mf_wall_us() - within : 0, changed = mf_state_int(m->state, "schema_accepted_us", 0);
+    moved = changed > moved ? changed : moved;
     return recent > moved ? recent : moved;
 }
 
@@ -359,6 +360,16 @@ static int may_compare_back(struct mf_migration *m, struct mf_error *err)
     return -1;
 }
 
+/* What is proven is of the target's tables as they are now. Once they take the writes they are to be those that were filled. */
+static int look_at_target(struct mf_migration *m, const struct mf_request *r, struct mf_error *err)
+{
+    bool all = !r->table && (r->sample <= 0 || r->sample >= 1);
+    if (mf_writes_on_target(m)) {
+        return mf_target_same(m, err);
+    }
+    return all ? mf_target_note(m, err) : 0;
+}
+
 int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool scheduled, json_t **reply,
                  struct mf_error *err)
 {
@@ -375,7 +386,7 @@ int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool schedu
     if (mf_live_pipe(m)->by_pass && may_compare_back(m, err) < 0) {
         return -1;
     }
-    if (mf_watch_now(m, err) < 0 || open_verify(m, r, err) < 0) {
+    if (mf_watch_now(m, err) < 0 || look_at_target(m, r, err) < 0 || open_verify(m, r, err) < 0) {
         return -1;
     }
     int jobs = (int)(m->config->verify.jobs < MF_MAX_WORKERS ? m->config->verify.jobs : MF_MAX_WORKERS);

@@ -22,7 +22,11 @@ int mf_plan_load(struct mf_migration *m, struct mf_plan *ret, struct mf_error *e
 void mf_plan_free(struct mf_plan *p);
 const struct mf_planned *mf_plan_find(const struct mf_plan *p, const char *schema, const char *name);
 const struct mf_planned *mf_plan_by_id(const struct mf_plan *p, enum mf_side side, uint32_t id);
+/* Which tables and columns (mf_column.number) of the target these are. */
 int mf_plan_note_target(struct mf_migration *m, const struct mf_catalog *tables, struct mf_error *err);
+/* As noted, by the names of t; 0: it was not. */
+uint32_t mf_plan_target_id(struct mf_migration *m, const struct mf_table *t);
+int64_t mf_plan_target_column(struct mf_migration *m, const struct mf_table *t, const char *column);
 /* The whole plan, or nothing of it. */
 int mf_plan_make(struct mf_migration *m, const struct mf_catalog *source, struct mf_error *err);
 int mf_plan_put(struct mf_migration *m, const struct mf_table *source, const char *note, struct mf_error *err);
@@ -62,6 +66,14 @@ int mf_watch_other(struct mf_migration *m, struct mf_error *err);
 /* Tables that only the side has that will take writes, before a cutover or rollback: they are its own and not carried to the other. */
 int mf_watch_note_own(struct mf_migration *m, struct mf_error *err);
 bool mf_watch_is_own(struct mf_migration *m, enum mf_side side, const struct mf_table *t);
+
+/* ---- target.c: a target that tells nobody of its changes; of another one there is nothing to do ---- */
+
+/* MF_ABANDONED MFGUARD: a table or a column is not the one that was noted. */
+int mf_target_same(struct mf_migration *m, struct mf_error *err);
+/* Before a verification of all rows while the source takes the writes: the tables of now are those that it proves. What was compared before does not count
+ * where they are others than noted. */
+int mf_target_note(struct mf_migration *m, struct mf_error *err);
 
 /* ---- adopt.c ---- */
 

@@ -37,6 +37,7 @@ struct vf_table {
     uint32_t nchunks, next, prefix; /* prefix: all before it are done */
     uint32_t resume;                /* chunks done in an earlier run of this program */
     int64_t rows, differing, repaired;
+    int64_t on_replica, extra; /* joined: rows that were read there, and how many of them it alone has */
     int64_t recorded_us;
     /* Keys in quarantine: differences until resolved. */
     char **quarantined;

@@ -11,6 +11,7 @@ struct reading {
     const struct mf_table *t; /* the origin's: both sides have the same columns in the same order */
     bool stopped;
     unsigned since;
+    int64_t rows;
 };
 
 int vf_join_encode(const struct mf_table *t, const struct mf_row *key, struct mf_buf *out, struct mf_error *err)
@@ -81,6 +82,7 @@ static int take_row(void *ctx, const struct mf_row *key, const struct mf_digest 
         return -1;
     }
     g->s->read++;
+    g->rows++;
     if (vf_join_encode(g->t, key, &g->s->key, err) < 0) {
         return -1;
     }
@@ -90,7 +92,7 @@ static int take_row(void *ctx, const struct mf_row *key, const struct mf_digest 
 int vf_join_read(struct mf_verify *v, struct vf_slot *s, enum vf_side side, const struct mf_chunk *c, bool *ret_whole,
                  struct mf_error *err)
 {
-    const struct vf_table *t = v->join->t;
+    struct vf_table *t = v->join->t;
     struct mf_db *db = side == VF_ORIGIN ? v->o.pipe->origin : v->o.pipe->replica;
     struct reading g = {.v = v, .s = s, .t = t->ot};
     s->key.max = VF_KEY_MAX;
@@ -103,6 +105,11 @@ int vf_join_read(struct mf_verify *v, struct vf_slot *s, enum vf_side side, cons
     if (rc < 0 && g.stopped) {
         *ret_whole = false;
         return 0;
+    }
+    if (rc == 0 && side == VF_REPLICA) {
+        pthread_mutex_lock(&v->mu);
+        t->on_replica += g.rows;
+        pthread_mutex_unlock(&v->mu);
     }
     *ret_whole = rc == 0;
     return rc;

@@ -84,15 +84,30 @@ static void keep_fault(struct mf_verify *v, struct vf_table *t, const struct mf_
     v->fault_bytes += mf_arena_used(&v->arena) - before;
 }
 
+/* The first that is not known to be refused. Under the lock. */
+static void name_first(struct mf_verify *v, const struct vf_table *t, const char *key_text, const char *kind)
+{
+    char label[300];
+    if (v->o.pass && !v->stats.first[0] && !mf_streq(kind, "quarantined")) {
+        snprintf(v->stats.first, sizeof v->stats.first, "table %.150s, key %.150s, %s",
+                 mf_table_label(t->named, label, sizeof label), key_text,
+                 mf_streq(kind, "missing") ? "not on the source"
+                 : mf_streq(kind, "extra") ? "not on the target"
+                                           : "another row on either side");
+    }
+}
+
 /* key NULL: without one (identity FULL, or known from the quarantine alone). */
 int vf_difference(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, const char *key_text,
                   const char *kind, struct mf_error *err)
 {
     char label[300];
     pthread_mutex_lock(&v->mu);
+    t->extra += key && mf_streq(kind, "extra");
     if (key && in_quarantine(t, key_text)) {
         kind = "quarantined";
     }
+    name_first(v, t, key_text, kind);
     if (key && v->o.repair) {
         keep_fault(v, t, key);
     }
@@ -116,6 +131,7 @@ int vf_difference_full(struct mf_verify *v, struct vf_table *t, const struct mf_
              (unsigned long long)d->lane2, (long long)n);
     pthread_mutex_lock(&v->mu);
     t->keyless_differs = true;
+    t->extra += count < 0 ? n : 0;
     v->stats.rows_differing += n - 1; /* the difference itself counts one */
     pthread_mutex_unlock(&v->mu);
     *ret_differing += n;

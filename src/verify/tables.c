@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #define NAMED             5 /* tables in a hint */
 #define CHUNK_BYTES       ((int64_t)256 << 20)
 #define QUARANTINE_MAX    100000
+#define FEW_DELETES       100         /* fewer are nobody's mistake */
 #define PLAN_SALT_FORWARD 0xA5000000u /* plans are kept beside the copy's, under an id no table has */
 #define PLAN_SALT_REVERSE 0x5A000000u
 
@@ -136,7 +138,7 @@ int vf_table_again(struct mf_verify *v, struct vf_table *t, struct mf_error *err
     v->stats.rows_compared -= t->rows;
     v->stats.rows_differing -= t->differing;
     v->stats.rows_quarantined -= t->differing_quarantined;
-    t->rows = t->differing = t->differing_quarantined = 0;
+    t->rows = t->differing = t->differing_quarantined = t->on_replica = t->extra = 0;
     t->faults = t->later = NULL; /* the memory goes with the verification */
     t->nfaults = 0;
     t->keyless_differs = false;
@@ -242,9 +244,34 @@ int vf_table_quarantine(struct mf_verify *v, struct vf_table *t, int64_t *ret_fo
     return 0;
 }
 
+/* A table that was emptied, or filled again from elsewhere, looks as if the application had deleted its rows. */
+static int not_emptied(struct mf_verify *v, struct vf_table *t, struct mf_error *err)
+{
+    char label[300];
+    pthread_mutex_lock(&v->mu);
+    int64_t rows = t->on_replica, gone = t->extra;
+    pthread_mutex_unlock(&v->mu);
+    bool bound = v->o.pass && v->o.max_deletes > 0 && v->o.max_deletes < 100;
+    if (!bound || gone < FEW_DELETES || (double)gone * 100 <= (double)rows * v->o.max_deletes) {
+        return 0;
+    }
+    mf_fail(err, MF_ABANDONED, "MFEMPTIED",
+            "table %s: %" PRId64 " of the source's %" PRId64
+            " rows are not on the target, and a pass deletes no more than %d %% (reverse.max_deletes): nothing was "
+            "written",
+            mf_table_label(t->named, label, sizeof(label)), gone, rows, v->o.max_deletes);
+    mf_hint(err,
+            "If the table was emptied by mistake, put its rows back on the target. If they are to go on the source "
+            "too, raise reverse.max_deletes (100: no bound) and start midflight again");
+    return -1;
+}
+
 int vf_table_finish(struct mf_verify *v, struct vf_table *t, struct mf_error *err)
 {
     int64_t found = 0;
+    if (not_emptied(v, t, err) < 0) {
+        return -1;
+    }
     int rc = vf_table_quarantine(v, t, &found, err);
     pthread_mutex_lock(&v->mu);
     t->differing += found;

@@ -31,6 +31,7 @@ struct mf_verify_options {
     /* The origin takes writes and has neither a stream nor snapshots: what differs is carried to the replica, which nobody else writes to
      * (docs/internals/passes.md). With repair; nothing of it is kept in the state. A row that the replica refuses goes to its quarantine. */
     bool pass;
+    int max_deletes; /* pass: per cent of a table's rows on the replica; one that would delete more writes nothing (MFEMPTIED). 0, 100: no bound */
 };
 
 int mf_verify_new(const struct mf_verify_options *o, struct mf_verify **ret, struct mf_error *err);
@@ -46,6 +47,7 @@ struct mf_verify_stats {
     int64_t rows_read;              /* joined: of both sides, of the table at hand too */
     int64_t rows_refused;           /* pass: differ, and were put in quarantine by it */
     char refusal[400];              /* the first of them: table and reason */
+    char first[400];                /* pass: the first row that differed: table, key and how */
     int64_t rows_left;              /* at the end: differ, and were neither repaired nor refused */
     int32_t tables, tables_equal, tables_differing, tables_left;
     bool finished;

@@ -44,7 +44,7 @@ struct mf_pipe *engine_live(struct engine *e);
 struct mf_cutover_options engine_cutover_options(struct engine *e, bool back);
 int engine_resume(struct engine *e, struct mf_error *err);
 /* passes.c */
-enum mf_step engine_pass(void *engine, int64_t *ret_found, struct mf_error *err);
+enum mf_step engine_pass(void *engine, struct mf_cutover_found *ret_found, struct mf_error *err);
 void engine_stop_pass(struct engine *e);
 bool engine_pass_step(struct engine *e, int worker, struct mf_error *err);
 int engine_tend_passes(struct engine *e, struct mf_error *err);

@@ -83,12 +83,12 @@ static int end(struct engine *e, struct mf_verify_stats *ret, struct mf_error *e
     return 0;
 }
 
-enum mf_step engine_pass(void *engine, int64_t *ret_found, struct mf_error *err)
+enum mf_step engine_pass(void *engine, struct mf_cutover_found *ret_found, struct mf_error *err)
 {
     struct engine *e = engine;
     struct mf_verify_stats s = {0};
     if (mf_streq(e->w->broken, "pass-before-fence") && e->cutover && mf_streq(mf_cutover_at(e->cutover), "drain")) {
-        *ret_found = 0;
+        ret_found->rows = 0;
         return MF_STEP_MORE;
     }
     if (!e->pass) {
@@ -100,13 +100,13 @@ enum mf_step engine_pass(void *engine, int64_t *ret_found, struct mf_error *err)
     if (end(e, &s, err) < 0) {
         return MF_STEP_FAILED;
     }
-    *ret_found = s.rows_repaired + s.rows_left;
+    ret_found->rows = s.rows_repaired + s.rows_left;
     return MF_STEP_MORE;
 }
 
 int engine_tend_passes(struct engine *e, struct mf_error *err)
 {
-    int64_t found;
+    struct mf_cutover_found found;
     if (!e->w->silent || e->phase != SYNCED || e->cutover || e->unsettled || !e->pipe[MF_REVERSE] ||
         !engine_writes_on_target(e) || (!e->pass && !sim_chance(e->w, 200))) {
         return 0;
