@@ -111,8 +111,8 @@ static void note(struct mf_migration *m, const struct mf_verify_stats *s, bool w
     struct mf_passes *p = &m->passes;
     bool changed, refused;
     pthread_mutex_lock(&m->lock);
-    refused = whole && s->rows_refused != p->refused;
-    p->refused = whole ? s->rows_refused : p->refused;
+    refused = s->finished && s->rows_refused != p->refused;
+    p->refused = s->finished ? s->rows_refused : p->refused;
     changed = strcmp(p->trouble, trouble) != 0;
     mf_strlcpy(p->trouble, trouble, sizeof p->trouble);
     p->rows += s->rows_repaired;
@@ -140,6 +140,15 @@ static void note(struct mf_migration *m, const struct mf_verify_stats *s, bool w
     }
 }
 
+static int left(const struct mf_verify_stats *s, struct mf_error *err)
+{
+    mf_fail(err, MF_ABANDONED, "MFLEFT", "%" PRId64 " rows could not be carried back%s%s", s->rows_left,
+            s->left[0] ? ", the first: " : "", s->left);
+    mf_hint(err, "Change such a row on the target to what the source can have, or the source so that it takes it. "
+                 "midflight freeze and midflight verify name all of them.");
+    return -1;
+}
+
 /* The crew has ended. 0: it did what it could; *ret_whole: everything that was written before it began is on the source. More may be left than a pass
  * remembers, for the next one. */
 static int end(struct mf_migration *m, struct mf_verify_stats *ret, bool *ret_whole, struct mf_error *err)
@@ -155,8 +164,8 @@ static int end(struct mf_migration *m, struct mf_verify_stats *ret, bool *ret_wh
         rc = -1;
     } else if (!ret->finished) {
         return mf_fail(err, MF_ABANDONED, "MFSTOPPED", "the pass was given up");
-    } else if (ret->rows_left > 0 && ret->rows_repaired == 0) {
-        rc = mf_fail(err, MF_ABANDONED, "MFLEFT", "%" PRId64 " rows could not be carried back", ret->rows_left);
+    } else if (ret->rows_left > 0 && (ret->left[0] || ret->rows_repaired == 0)) {
+        rc = left(ret, err);
     } else if (ret->rows_left == 0) {
         rc = MF_FAULT(err, "passes.whole")
         < 0 || mf_apply_passed(m->reverse->apply, &p->at, p->began_wall_us, err) < 0 ? -1 : 0;
@@ -246,6 +255,9 @@ void mf_passes_even(struct mf_migration *m, int64_t ago_us)
         return;
     }
     m->passes.due_us = 0;
+    pthread_mutex_lock(&m->lock);
+    m->passes.refused = m->passes.left = 0;
+    pthread_mutex_unlock(&m->lock);
     if (m->target->connector->source->position(m->target, &at, &err) < 0) {
         return; /* then it is known with the first pass */
     }

@@ -46,6 +46,8 @@ struct mf_verify_stats {
     int64_t rows_refused;     /* pass: differ, and were put in quarantine by it */
     char refusal[400];        /* the first of them: table and reason */
     int64_t rows_left;        /* at the end: differ, and were neither repaired nor refused */
+    char left
+        [400]; /* pass: the first that could not be carried, as in refusal. Empty: there are only more than it remembers */
     int32_t tables, tables_equal, tables_differing, tables_left;
     bool finished;
 };
