@@ -26,7 +26,8 @@ struct mf_cutover {
     bool away;  /* writers were asked to stay away */
     int passes; /* of this step that are over */
     bool rehearsing;
-    struct mf_hold *hold; /* NULL before and after */
+    char broken[sizeof((struct mf_error *)0)->text]; /* what the rehearsal found of foreign keys; "" */
+    struct mf_hold *hold;                            /* NULL before and after */
     int64_t guards_until_us, held_us, away_us, deadline_us, pause_us;
     struct mf_position marker_from, marker_to, fence;
     struct mf_epoch
@@ -40,8 +41,8 @@ int mf_cutover_in_time(struct mf_cutover *c, const char *doing, struct mf_error 
 /* soft.c */
 enum mf_step mf_cutover_hold_soft(struct mf_cutover *c, struct mf_error *err);
 void mf_cutover_come_back(struct mf_cutover *c);
-enum mf_step mf_cutover_rehearse_pass(struct mf_cutover *c, struct mf_error *err);
-enum mf_step mf_cutover_carry(struct mf_cutover *c, struct mf_error *err); /* drain, by passes */
+enum mf_step mf_cutover_rehearse_pass(struct mf_cutover *c, struct mf_error *err); /* MORE: it is rehearsed */
+enum mf_step mf_cutover_carry(struct mf_cutover *c, struct mf_error *err);         /* drain, by passes */
 int mf_cutover_stamps_go_on(struct mf_cutover *c, struct mf_error *err);
 /* Where `to` keeps the last write: its time is past everything of ours, so that what is written there next is newer. MORE, or IDLE: not yet. */
 enum mf_step mf_cutover_newer(struct mf_cutover *c, struct mf_error *err);
