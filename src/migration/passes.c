@@ -203,6 +203,9 @@ void mf_passes_tend(struct mf_migration *m)
     struct mf_verify_stats s;
     struct mf_error err = {0};
     int64_t now = mf_now_us(), pause = m->config->reverse.pause_ms * MF_US_PER_MS;
+    if (mf_passes_asked(m)) {
+        return; /* whoever asked for it sees it end */
+    }
     if (!wanted(m)) {
         mf_passes_stop(m);
         return;
@@ -245,6 +248,52 @@ enum mf_step mf_passes_one(struct mf_migration *m, int64_t *ret_found, struct mf
     }
     *ret_found = s.rows_repaired + s.rows_left;
     return MF_STEP_MORE;
+}
+
+bool mf_passes_asked(const struct mf_migration *m)
+{
+    return m->passes.verify && m->passes.urgent;
+}
+
+/* One look. MORE: what was written is back, or cannot be. */
+static enum mf_step settled(struct mf_migration *m, bool scheduled, struct mf_error *err)
+{
+    int64_t found = 0;
+    enum mf_step step = mf_passes_one(m, &found, err);
+    if (step == MF_STEP_FAILED) {
+        return err->cls == MF_ABANDONED ? MF_STEP_MORE : MF_STEP_FAILED; /* it is told, and the comparison names it */
+    }
+    if (step == MF_STEP_MORE) {
+        return m->passes.left == 0 ? MF_STEP_MORE : MF_STEP_IDLE;
+    }
+    if (m->stop || mf_must_give_way(m, scheduled)) {
+        mf_fail(err, MF_ABANDONED, "MFSTOPPED", "the verification was interrupted before it began to compare");
+        return MF_STEP_FAILED;
+    }
+    if (mf_own_keep(m, err) < 0 || mf_check_pipes(m, err) < 0) {
+        return MF_STEP_FAILED;
+    }
+    mf_idle_beat(m);
+    mf_sleep_us(5 * MF_US_PER_MS);
+    return MF_STEP_IDLE;
+}
+
+int mf_passes_settle(struct mf_migration *m, bool scheduled, struct mf_error *err)
+{
+    int64_t most_ms = m->config->reverse.max_pause_ms, until = mf_now_us() + most_ms * MF_US_PER_MS;
+    enum mf_step step;
+    mf_passes_stop(m);
+    while ((step = settled(m, scheduled, err)) == MF_STEP_IDLE) {
+        if (mf_now_us() > until) {
+            mf_fail(err, MF_ABANDONED, "MFMOVING",
+                    "what was written on the target was not back on the source within %" PRId64 " ms", most_ms);
+            mf_hint(err, "Try again, or raise reverse.max_pause; midflight status has how long passes take.");
+            step = MF_STEP_FAILED;
+            break;
+        }
+    }
+    mf_passes_stop(m);
+    return step == MF_STEP_FAILED ? -1 : 0;
 }
 
 void mf_passes_even(struct mf_migration *m, int64_t ago_us)

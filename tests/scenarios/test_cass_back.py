@@ -4,7 +4,7 @@ from contextlib import closing
 import pytest
 
 from harness.servers import wait_for
-from test_cass_moves import FAST, begin, into, one_more_pass, passes, rows_of_source  # noqa: F401 (into: a fixture)
+from test_cass_moves import FAST, begin, one_more_pass, passes, rows_of_source
 
 
 def entries(m) -> list[dict]:
@@ -148,3 +148,46 @@ def test_a_row_that_cannot_be_carried_is_named_before_writers_are_held(source, m
     source.execute("DROP TRIGGER spoil ON account")
     m.call("rollback")
     assert rows_of_source(source)[7][1] == 5
+
+
+NO_PASSES = {"reverse": {**FAST["reverse"], "pause": "1h"}}
+
+
+def test_frozen_it_is_compared_when_everything_is_back(source, migration, into):
+    there = into()
+    m = begin(migration, source, there, rows=500, **NO_PASSES)
+    moved(m)
+    m.wait(lambda s: s["passes"]["whole"] == 1, what="the first pass")
+    run, name = there.session.execute, f"{there.name}.account"
+    put = there.session.prepare(f"INSERT INTO {name} (id, owner, version, note) VALUES (?, 1, 2, 'later')")
+    for i in range(1, 101):
+        run(put, (i,))
+    m.call("freeze")
+    found = m.call("verify", "--json").json
+    assert found["rows_differing"] == 0 and found["rows_compared"] == 500, found
+    m.call("thaw")
+    run(f"UPDATE {name} SET owner = null WHERE id = 7")
+    m.call("freeze")
+    found = m.call("verify", "--json", expect=4).json
+    assert [d["key"] for d in found["differences"]] == ["id=7"], found
+    m.call("thaw")
+
+
+@pytest.mark.parametrize("end", ["complete", "cancel"])
+def test_what_has_ended_makes_no_books_again(source, migration, into, end):
+    there = into()
+    m = begin(migration, source, there, rows=10)
+    if end == "complete":
+        moved(m)
+    m.call(end)
+    m.wait_exit()
+    there.session.execute("DROP KEYSPACE IF EXISTS midflight")  # of other tests' migrations on the same cluster
+    for command in ("complete", "cancel"):
+        assert "has ended already" in m.call(command, expect=3).err
+    m.start()
+    assert m.wait_exit() == (0 if end == "complete" else 1)
+    keyspaces = [r[0] for r in there.session.execute("SELECT keyspace_name FROM system_schema.keyspaces")]
+    assert "midflight" not in keyspaces
+    with closing(source.connect()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'midflight'")
+        assert cursor.fetchone() == (0,)
