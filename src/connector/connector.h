@@ -276,6 +276,11 @@ struct mf_target_ops {
      * or has none, the default, which does nothing. */
     int (*sequences_follow)(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err);
 
+    /* Foreign keys of which one side is among those tables are looked at as rows stand, those that the server holds rows to: what applies rows does not have
+     * them checked. 0: none is broken; -1 MF_ABANDONED code MFGUARD with the key, the table and one row's values (mf_fail_orphan). An engine
+     * without foreign keys has the default, which finds nothing. Takes as long as joining the tables, within what traffic->hurry allows. */
+    int (*references_whole)(struct mf_db *db, const struct mf_catalog *tables, struct mf_error *err);
+
     /* -- triggers that fire for whoever writes, ours too: they stand only on the side that takes the application's writes. (An engine whose sessions can be
      * spared them makes them with the schema, and has the defaults here.) -- */
     /* Remembers in this database the triggers that src's tables have now, in place of those learnt before, beside those that are this side's own, which are

@@ -217,6 +217,12 @@ int mf_default_sequences_follow(struct mf_db *db, const struct mf_filter *filter
     return 0;
 }
 
+int mf_default_references_whole(struct mf_db *db, const struct mf_catalog *tables, struct mf_error *err)
+{
+    (void)db, (void)tables, (void)err;
+    return 0;
+}
+
 int mf_default_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err)
 {
     (void)most, (void)emit, (void)ctx;

@@ -75,6 +75,7 @@ int mf_default_triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, cons
 /* Success when there are none to set. */
 int mf_default_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
 int mf_default_sequences_follow(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err);
+int mf_default_references_whole(struct mf_db *db, const struct mf_catalog *tables, struct mf_error *err);
 /* For an engine without a lock of sessions: everybody who asks has it. *ret is NULL, which check and release take. */
 int mf_default_owner(struct mf_db *db, const struct mf_pipe_id *pipe, const char *claim, char *ret, size_t n,
                      struct mf_error *err); /* whoever asks */

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "model/refused.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,6 +169,34 @@ void mf_result_diverged(struct mf_window_result *r, const struct mf_table *t, co
     if (copy) {
         r->told[r->ntold++] = (struct mf_diverged){.table = t, .what = what, .key = copy};
     }
+}
+
+int mf_fail_orphan(const char *key, const char *schema, const char *table, const char *ref_schema,
+                   const char *ref_table, const char *values, struct mf_error *err)
+{
+    mf_fail(err, MF_ABANDONED, "MFGUARD",
+            "foreign key %s of %s.%s is broken: the row with %.200s refers to no row of %s.%s", key, schema, table,
+            values, ref_schema, ref_table);
+    mf_hint(err, "Delete such rows, or write what they refer to, where writes are; they come over with the next pass. "
+                 "cutover.require_verified: false does without.");
+    return -1;
+}
+
+void mf_result_refused(struct mf_window_result *r, const struct mf_table *t, const char *key,
+                       const struct mf_error *why)
+{
+    if (r && r->refused++ == 0) {
+        snprintf(r->refusal, sizeof r->refusal, "%s.%s (%.100s): %.240s", t->schema, t->name, key, why->text);
+    }
+}
+
+bool mf_result_later(struct mf_window_result *r, const struct mf_window_mode *mode, const struct mf_error *why)
+{
+    bool later = r && mode->conflicts_later && why->cls == MF_CONFLICT;
+    if (later) {
+        r->later++;
+    }
+    return later;
 }
 
 static bool grow_missing(struct mf_window_result *r)

@@ -258,6 +258,10 @@ struct mf_window_mode {
         careful; /* batches hold one change each, in source order; one that is refused is MF_ROW handled by on_reject */
     bool
         keep_rejected; /* careful: a refused row goes to quarantine in this transaction instead of failing the window */
+    /* careful, fuzzy and keep_rejected, for whole rows: what there is under a refused row's key stays beside its entry. */
+    bool refused_stays;
+    /* The same: a row that another one stands in the way of (unique, exclusion) is left as it is without an entry, and counted (result.later). */
+    bool conflicts_later;
     /* careful, where it is strict (identity FULL always is): what does not find its row, or finds its key taken, is mended and told (mf_result_diverged) instead of failing
      * the window: a whole row is written over what is there, a delete of nothing is nothing, an update that is not whole and finds
      * nothing is reported as missing. Identity FULL: a copy that is not there is skipped, the new one of an update comes. */
@@ -283,7 +287,10 @@ struct mf_window_result {
         const struct mf_table *table;
         struct mf_row key;
     } * missing;
-    uint64_t rows, quarantined;
+    uint64_t rows, quarantined; /* quarantined: entries that are new */
+    uint64_t refused;           /* all that went to quarantine, also those that were in it */
+    char refusal[400];          /* the first of them: table, key and reason */
+    uint64_t later;             /* conflicts_later */
     uint64_t diverged;
     size_t ntold;
     struct mf_diverged *told;
@@ -291,8 +298,17 @@ struct mf_window_result {
 /* A row that must be read again: the key columns of `key` are copied. Out of room: missing_lost. MF_FATAL MFBUG without a result. */
 int mf_result_missing(struct mf_window_result *r, const struct mf_table *t, const struct mf_row *key,
                       struct mf_error *err);
+/* Counts a row that goes to quarantine, and names the first. NULL: nobody wants to know. */
+void mf_result_refused(struct mf_window_result *r, const struct mf_table *t, const char *key,
+                       const struct mf_error *why);
+/* Whether a refused row is one for later, which is counted then. */
+bool mf_result_later(struct mf_window_result *r, const struct mf_window_mode *mode, const struct mf_error *why);
 /* Counts a row, and names it while there is room. what is static; key is copied. */
 void mf_result_diverged(struct mf_window_result *r, const struct mf_table *t, const char *what, const char *key);
+
+/* What mf_target_ops.references_whole says of a row that refers to nothing. */
+int mf_fail_orphan(const char *key, const char *schema, const char *table, const char *ref_schema,
+                   const char *ref_table, const char *values, struct mf_error *err);
 
 struct mf_replication_job {
     struct mf_position from;

@@ -27,7 +27,8 @@ struct mf_cutover {
     int passes;     /* of this step that are over */
     int64_t fewest; /* rows that one of them found while writers are held */
     bool rehearsing;
-    struct mf_hold *hold; /* NULL before and after */
+    char broken[sizeof((struct mf_error *)0)->text]; /* what the rehearsal found of foreign keys; "" */
+    struct mf_hold *hold;                            /* NULL before and after */
     int64_t guards_until_us, held_us, away_us, deadline_us, pause_us;
     struct mf_position marker_from, marker_to, fence;
     struct mf_epoch
@@ -45,8 +46,8 @@ enum mf_step mf_cutover_streams_fit(struct mf_cutover *c, struct mf_error *err);
 /* soft.c */
 enum mf_step mf_cutover_hold_soft(struct mf_cutover *c, struct mf_error *err);
 void mf_cutover_come_back(struct mf_cutover *c);
-enum mf_step mf_cutover_rehearse_pass(struct mf_cutover *c, struct mf_error *err);
-enum mf_step mf_cutover_carry(struct mf_cutover *c, struct mf_error *err); /* drain, by passes */
+enum mf_step mf_cutover_rehearse_pass(struct mf_cutover *c, struct mf_error *err); /* MORE: it is rehearsed */
+enum mf_step mf_cutover_carry(struct mf_cutover *c, struct mf_error *err);         /* drain, by passes */
 int mf_cutover_stamps_go_on(struct mf_cutover *c, struct mf_error *err);
 /* Where `to` keeps the last write: its time is past everything of ours, so that what is written there next is newer. MORE, or IDLE: not yet. */
 enum mf_step mf_cutover_newer(struct mf_cutover *c, struct mf_error *err);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "cutover/internal.h"
 
 #define ENOUGH 3 /* passes of a hold that must not find what the one before has carried */
@@ -41,12 +42,44 @@ void mf_cutover_come_back(struct mf_cutover *c)
     c->away = false;
 }
 
+/* The other side's foreign keys are not checked as rows come, and this one keeps none. */
+static int references_whole(struct mf_cutover *c, struct mf_error *err)
+{
+    return c->o.config->cutover.require_verified
+               ? c->o.to->connector->target->references_whole(c->o.to, c->o.to_tables, err)
+               : 0;
+}
+
+/* While writes go on, a row may have come without one that was written just before it. What a second pass leaves as it is is broken; the rest is found, or is
+ * not there, in the pause. */
+static enum mf_step rehearsed(struct mf_cutover *c, struct mf_error *err)
+{
+    int64_t left_ms = (c->deadline_us - mf_now_us()) / MF_US_PER_MS;
+    struct mf_error why = {0};
+    c->o.to->connector->traffic->hurry(c->o.to, left_ms > 1 ? (int)left_ms : 1);
+    int rc = references_whole(c, &why);
+    c->o.to->connector->traffic->hurry(c->o.to, 0);
+    if (rc == 0) {
+        return MF_STEP_MORE;
+    }
+    if (why.cls != MF_ABANDONED || mf_streq(c->broken, why.text)) {
+        *err = why;
+        return MF_STEP_FAILED;
+    }
+    bool first = !c->broken[0];
+    mf_strlcpy(c->broken, why.text, sizeof c->broken);
+    return first ? MF_STEP_IDLE : MF_STEP_MORE;
+}
+
 /* What is left for the pause is what is written from here on. */
 enum mf_step mf_cutover_rehearse_pass(struct mf_cutover *c, struct mf_error *err)
 {
     struct mf_cutover_found found = {0};
     enum mf_step step = c->o.pass(c->o.ctx, &found, err);
-    c->passes += step == MF_STEP_MORE;
+    if (step == MF_STEP_MORE) {
+        step = rehearsed(c, err);
+        c->passes += step == MF_STEP_MORE;
+    }
     if (step == MF_STEP_IDLE && mf_now_us() > c->deadline_us) {
         mf_fail(err, MF_ABANDONED, "MFGUARD", "a pass over all rows of the %s was not over within %" PRId64 " ms",
                 mf_cutover_side(c->o.from), c->o.config->cutover.prepare_ms);
@@ -88,7 +121,7 @@ enum mf_step mf_cutover_carry(struct mf_cutover *c, struct mf_error *err)
             return MF_STEP_FAILED;
         }
         if (found.rows == 0) {
-            return MF_STEP_MORE;
+            return references_whole(c, err) < 0 ? MF_STEP_FAILED : MF_STEP_MORE;
         }
         if (ends_well(c, &found, err) < 0) {
             return MF_STEP_FAILED;

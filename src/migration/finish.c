@@ -40,6 +40,11 @@ int mf_end_begun(struct mf_migration *m, enum mf_request_kind *ret, struct mf_er
     return 0;
 }
 
+bool mf_has_ended(const struct mf_migration *m)
+{
+    return strcmp(m->step, "completed") == 0 || strcmp(m->step, "cancelled") == 0;
+}
+
 static int may_end(struct mf_migration *m, const struct mf_request *r, struct mf_error *err)
 {
     bool on_target = false, known = false;
@@ -47,7 +52,7 @@ static int may_end(struct mf_migration *m, const struct mf_request *r, struct mf
     if (m->ending && mf_end_begun(m, &begun, err) < 0) {
         return -1;
     }
-    if (strcmp(m->step, "completed") == 0 || strcmp(m->step, "cancelled") == 0) {
+    if (mf_has_ended(m)) {
         return mf_fail(err, MF_ABANDONED, "MFPHASE", "this migration has ended already (%s)", m->step);
     }
     if (begun != r->kind) {

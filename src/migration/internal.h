@@ -255,6 +255,10 @@ int mf_found_equal(struct mf_migration *m, enum mf_direction d, int64_t within_m
 /* passes.c */
 void mf_passes_tend(struct mf_migration *m); /* now and then, by the control thread: begins them, and sees them end */
 void mf_passes_stop(struct mf_migration *m); /* the one at hand is given up; what it carried stays */
+/* Nobody writes any more: passes, begun after this call, until one is whole, so that a comparison finds what is wrong and not what is not back yet. 0 also
+ * when rows are left that cannot be carried; MF_ABANDONED after reverse.max_pause, or when something must not wait. */
+int mf_passes_settle(struct mf_migration *m, bool scheduled, struct mf_error *err);
+bool mf_passes_asked(const struct mf_migration *m); /* one by mf_passes_one is under way: control thread */
 /* One for a rollback, begun by the first call. MORE: it is over. FAILED also if the source refuses rows
  * and the rollback may not leave them behind. */
 enum mf_step mf_passes_one(struct mf_migration *m, struct mf_cutover_found *ret_found, struct mf_error *err);
@@ -301,11 +305,14 @@ void mf_idle_beat(struct mf_migration *m); /* heartbeat, samples; cheap when not
 int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
 int mf_do_freeze(struct mf_migration *m, bool thaw, json_t **reply, struct mf_error *err);
 /* scheduled: by ourselves; any request ends it. */
+/* A request that cannot wait for a comparison is there; scheduled: any request. */
+bool mf_must_give_way(struct mf_migration *m, bool scheduled);
 int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool scheduled, json_t **reply,
                  struct mf_error *err);
 int mf_do_quarantine(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
 int mf_do_end(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
 /* Reads whether an end has begun (m->ending), and which. */
+bool mf_has_ended(const struct mf_migration *m); /* completed or cancelled */
 int mf_end_begun(struct mf_migration *m, enum mf_request_kind *ret, struct mf_error *err);
 /* Goes on with an end that an earlier try has begun. DONE when it is over. */
 enum mf_step mf_end_step(struct mf_migration *m, struct mf_error *err);

@@ -114,8 +114,8 @@ static void note(struct mf_migration *m, const struct mf_verify_stats *s, bool w
     struct mf_passes *p = &m->passes;
     bool changed, refused;
     pthread_mutex_lock(&m->lock);
-    refused = whole && s->rows_refused != p->refused;
-    p->refused = whole ? s->rows_refused : p->refused;
+    refused = s->finished && s->rows_refused != p->refused;
+    p->refused = s->finished ? s->rows_refused : p->refused;
     changed = strcmp(p->trouble, trouble) != 0;
     mf_strlcpy(p->trouble, trouble, sizeof p->trouble);
     p->rows += s->rows_repaired;
@@ -148,6 +148,15 @@ static void put_trouble(const struct mf_error *err, char *out, size_t n)
     snprintf(out, n, "%.600s (%s)%s%.380s", err->text, err->code, err->hint[0] ? "; " : "", err->hint);
 }
 
+static int left(const struct mf_verify_stats *s, struct mf_error *err)
+{
+    mf_fail(err, MF_ABANDONED, "MFLEFT", "%" PRId64 " rows could not be carried back%s%s", s->rows_left,
+            s->left[0] ? ", the first: " : "", s->left);
+    mf_hint(err, "Change such a row on the target to what the source can have, or the source so that it takes it. "
+                 "midflight freeze and midflight verify name all of them.");
+    return -1;
+}
+
 /* The crew has ended. 0: it did what it could; *ret_whole: everything that was written before it began is on the source. More may be left than a pass
  * remembers, for the next one. */
 static int end(struct mf_migration *m, struct mf_verify_stats *ret, bool *ret_whole, struct mf_error *err)
@@ -163,8 +172,8 @@ static int end(struct mf_migration *m, struct mf_verify_stats *ret, bool *ret_wh
         rc = -1;
     } else if (!ret->finished) {
         return mf_fail(err, MF_ABANDONED, "MFSTOPPED", "the pass was given up");
-    } else if (ret->rows_left > 0 && ret->rows_repaired == 0) {
-        rc = mf_fail(err, MF_ABANDONED, "MFLEFT", "%" PRId64 " rows could not be carried back", ret->rows_left);
+    } else if (ret->rows_left > 0 && (ret->left[0] || ret->rows_repaired == 0)) {
+        rc = left(ret, err);
     } else if (ret->rows_left == 0) {
         rc = MF_FAULT(err, "passes.whole")
         < 0 || mf_apply_passed(m->reverse->apply, &p->at, p->began_wall_us, err) < 0 ? -1 : 0;
@@ -202,6 +211,9 @@ void mf_passes_tend(struct mf_migration *m)
     struct mf_verify_stats s;
     struct mf_error err = {0};
     int64_t now = mf_now_us(), pause = m->config->reverse.pause_ms * MF_US_PER_MS;
+    if (mf_passes_asked(m)) {
+        return; /* whoever asked for it sees it end */
+    }
     if (!wanted(m)) {
         mf_passes_stop(m);
         return;
@@ -249,6 +261,52 @@ enum mf_step mf_passes_one(struct mf_migration *m, struct mf_cutover_found *ret_
     return MF_STEP_MORE;
 }
 
+bool mf_passes_asked(const struct mf_migration *m)
+{
+    return m->passes.verify && m->passes.urgent;
+}
+
+/* One look. MORE: what was written is back, or cannot be. */
+static enum mf_step settled(struct mf_migration *m, bool scheduled, struct mf_error *err)
+{
+    struct mf_cutover_found found = {0};
+    enum mf_step step = mf_passes_one(m, &found, err);
+    if (step == MF_STEP_FAILED) {
+        return err->cls == MF_ABANDONED ? MF_STEP_MORE : MF_STEP_FAILED; /* it is told, and the comparison names it */
+    }
+    if (step == MF_STEP_MORE) {
+        return m->passes.left == 0 ? MF_STEP_MORE : MF_STEP_IDLE;
+    }
+    if (m->stop || mf_must_give_way(m, scheduled)) {
+        mf_fail(err, MF_ABANDONED, "MFSTOPPED", "the verification was interrupted before it began to compare");
+        return MF_STEP_FAILED;
+    }
+    if (mf_own_keep(m, err) < 0 || mf_check_pipes(m, err) < 0) {
+        return MF_STEP_FAILED;
+    }
+    mf_idle_beat(m);
+    mf_sleep_us(5 * MF_US_PER_MS);
+    return MF_STEP_IDLE;
+}
+
+int mf_passes_settle(struct mf_migration *m, bool scheduled, struct mf_error *err)
+{
+    int64_t most_ms = m->config->reverse.max_pause_ms, until = mf_now_us() + most_ms * MF_US_PER_MS;
+    enum mf_step step;
+    mf_passes_stop(m);
+    while ((step = settled(m, scheduled, err)) == MF_STEP_IDLE) {
+        if (mf_now_us() > until) {
+            mf_fail(err, MF_ABANDONED, "MFMOVING",
+                    "what was written on the target was not back on the source within %" PRId64 " ms", most_ms);
+            mf_hint(err, "Try again, or raise reverse.max_pause; midflight status has how long passes take.");
+            step = MF_STEP_FAILED;
+            break;
+        }
+    }
+    mf_passes_stop(m);
+    return step == MF_STEP_FAILED ? -1 : 0;
+}
+
 void mf_passes_even(struct mf_migration *m, int64_t ago_us)
 {
     struct mf_position at;
@@ -257,6 +315,9 @@ void mf_passes_even(struct mf_migration *m, int64_t ago_us)
         return;
     }
     m->passes.due_us = 0;
+    pthread_mutex_lock(&m->lock);
+    m->passes.refused = m->passes.left = 0;
+    pthread_mutex_unlock(&m->lock);
     if (m->target->connector->source->position(m->target, &at, &err) < 0) {
         return; /* then it is known with the first pass */
     }

@@ -239,7 +239,7 @@ void mf_idle_beat(struct mf_migration *m)
     }
     mf_reads_tend(m); /* after the sample: whoever was long away has looked again before it judges */
     mf_passes_tend(m);
-    if (!m->verify && !m->standing) {
+    if (!m->verify && !m->standing && !mf_passes_asked(m)) {
         scheduled_verify(m, now);
     }
 }
@@ -316,7 +316,7 @@ static void close_verify(struct mf_migration *m)
     pthread_mutex_unlock(&m->lock);
 }
 
-static bool must_give_way(struct mf_migration *m, bool scheduled)
+bool mf_must_give_way(struct mf_migration *m, bool scheduled)
 {
     MF_LOCK_SCOPE(&m->request_lock);
     return scheduled ? m->pending != NULL : m->preempt;
@@ -326,7 +326,7 @@ static bool must_give_way(struct mf_migration *m, bool scheduled)
 static int watch_verify(struct mf_migration *m, bool scheduled, struct mf_error *err)
 {
     while (!mf_crew_finished(&m->verify_crew)) {
-        if (m->stop || must_give_way(m, scheduled)) {
+        if (m->stop || mf_must_give_way(m, scheduled)) {
             mf_verify_stop(m->verify);
         }
         if (mf_own_keep(m, err) < 0 || mf_check_pipes(m, err) < 0 || mf_watch_step(m, true, err) < 0) {
@@ -346,11 +346,10 @@ static int watch_verify(struct mf_migration *m, bool scheduled, struct mf_error 
 }
 
 /* The target takes writes and has no snapshots: while it does, every comparison finds what is not back yet. */
-static int may_compare_back(struct mf_migration *m, struct mf_error *err)
+static int may_compare_back(struct mf_migration *m, bool scheduled, struct mf_error *err)
 {
     if (mf_frozen(m)) {
-        mf_passes_stop(m);
-        return 0;
+        return mf_passes_settle(m, scheduled, err);
     }
     mf_fail(err, MF_ABANDONED, "MFMOVING",
             "the target takes writes and tells nobody of them: what is on it and not on the source yet cannot be told "
@@ -383,7 +382,7 @@ int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool schedu
                        "writes are on the target and do not come back: the source does not follow it, and there is "
                        "nothing to compare");
     }
-    if (mf_live_pipe(m)->by_pass && may_compare_back(m, err) < 0) {
+    if (mf_live_pipe(m)->by_pass && may_compare_back(m, scheduled, err) < 0) {
         return -1;
     }
     if (mf_watch_now(m, err) < 0 || look_at_target(m, r, err) < 0 || open_verify(m, r, err) < 0) {

@@ -59,6 +59,16 @@ int mf_migration_open(const struct mf_config *config, struct mf_migration **ret,
     return 0;
 }
 
+/* What has ended is known from the state: nothing is asked of the databases, which would have our books again. */
+static int own(struct mf_migration *m, bool force, struct mf_error *err)
+{
+    bool found = false;
+    if (mf_state_get(m->state, "step", m->step, sizeof m->step, &found, err) < 0) {
+        return -1;
+    }
+    return mf_has_ended(m) ? 0 : mf_own_begin(m, force, err);
+}
+
 int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_migration **ret, struct mf_error *err)
 {
     enum mf_request_kind end;
@@ -74,7 +84,7 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
     if (mf_connector_pair(config->source, config->target, &face, err) < 0 ||
         mf_state_open(config->state_dir, &m->state, err) < 0 || mf_state_lock(m->state, err) < 0 ||
         open_side(m, MF_SOURCE, err) < 0 || open_side(m, MF_TARGET, err) < 0 || different_databases(m, err) < 0 ||
-        mf_own_begin(m, force, err) < 0 || mf_end_begun(m, &end, err) < 0 ||
+        own(m, force, err) < 0 || mf_end_begun(m, &end, err) < 0 ||
         mf_state_set(m->state, "migration", config->migration, err) < 0 || mf_phase_load(m, err) < 0) {
         mf_migration_free(m);
         return -1;
@@ -177,7 +187,7 @@ void mf_set_error(struct mf_migration *m, const struct mf_error *err)
 
 static bool reached(struct mf_migration *m)
 {
-    if (strcmp(m->step, "completed") == 0 || strcmp(m->step, "cancelled") == 0) {
+    if (mf_has_ended(m)) {
         return true;
     }
     if (m->until == MF_UNTIL_SYNCED) {

@@ -226,6 +226,11 @@ int mf_apply_quarantine_full(struct mf_apply *a, uint64_t more, struct mf_error 
     return -1;
 }
 
+void mf_apply_quarantined(struct mf_apply *a, uint64_t more)
+{
+    a->quarantined += (int64_t)more;
+}
+
 static int release(struct mf_apply *a, bool idle, struct mf_error *err)
 {
     int64_t now = mf_now_us();

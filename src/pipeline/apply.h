@@ -89,6 +89,10 @@ bool mf_apply_job_done(struct mf_apply *a, struct mf_apply_job *job);
 /* Takes it back; waits for it when it is running. */
 void mf_apply_withdraw(struct mf_apply *a, struct mf_apply_job *job);
 
+/* Only from a job's run: so many more rows may go to the replica's quarantine (-1: MF_FATAL code MFQUAR), and they are there. */
+int mf_apply_quarantine_full(struct mf_apply *a, uint64_t more, struct mf_error *err);
+void mf_apply_quarantined(struct mf_apply *a, uint64_t more);
+
 /* For a table taken into the migration while it runs: its changes up to `at` are left out, they came with its rows. Only from a job's run (apply's
  * thread); the caller has put it in the state under mf_exact_key, for whoever opens apply later. */
 int mf_apply_exact(struct mf_apply *a, const struct mf_table *t, const struct mf_position *at, struct mf_error *err);

@@ -115,8 +115,7 @@ struct mf_apply {
 };
 
 /* apply.c */
-void mf_apply_do_job(struct mf_apply *a); /* where the stage stands */
-int mf_apply_quarantine_full(struct mf_apply *a, uint64_t more, struct mf_error *err);
+void mf_apply_do_job(struct mf_apply *a);     /* where the stage stands */
 void mf_apply_note_stamp(struct mf_apply *a); /* of what was read; mu held */
 
 /* apply_held.c */

@@ -44,8 +44,9 @@ struct vf_table {
     bool *quarantined_seen;
     int64_t *quarantined_id;
     size_t nquarantined;
-    int64_t differing_quarantined;   /* of `differing` */
-    struct vf_fault *faults, *later; /* later: refused once, and tried again when all others are written */
+    int64_t differing_quarantined; /* of `differing` */
+    struct vf_fault *faults,
+        *later; /* later: in the way of others, or they of it, and given again when all others are written */
     int64_t refused;
     size_t nfaults;
     bool keyless_differs;

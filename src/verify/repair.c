@@ -39,7 +39,7 @@ static int read_keyed(struct vf_repair *p, struct mf_error *err)
     struct vf_table *t = vf_repair_table(p);
     struct mf_row *keys = mf_alloc_array(&p->arena, AT_ONCE, sizeof(*keys));
     struct mf_position ignored;
-    size_t n = 0, most = p->single || p->second ? 1 : AT_ONCE;
+    size_t n = 0, most = p->single ? 1 : AT_ONCE;
     p->single -= p->single > 0;
     p->whole = (struct vf_rows){.arena = &p->arena, .cap = AT_ONCE};
     p->whole.rows = mf_alloc_array(&p->arena, AT_ONCE, sizeof(*p->whole.rows));
@@ -72,6 +72,13 @@ static int read_keyed(struct vf_repair *p, struct mf_error *err)
 
 /* ---- stages ---- */
 
+static void forget_fates(struct vf_repair *p)
+{
+    free(p->fates);
+    p->fates = NULL;
+    p->careful = false;
+}
+
 /* Leaves the round. What has not been written is done again in the next one. */
 static enum mf_step end(struct vf_repair *p, bool ok)
 {
@@ -80,7 +87,7 @@ static enum mf_step end(struct vf_repair *p, bool ok)
         mf_apply_withdraw(v->o.pipe->apply, &p->job);
         p->submitted = false;
     }
-    p->left_out.under_way = false;
+    forget_fates(p);
     if (!ok) {
         p->next = p->batch ? p->batch : p->next;
         if (p->batch_full) {
@@ -108,7 +115,7 @@ static enum mf_step read_next(struct vf_repair *p, struct mf_error *err)
         p->next = p->table < v->ntables ? v->tables[p->table].faults : NULL;
     }
     if (p->table == v->ntables) {
-        return vf_repair_second(p) ? MF_STEP_MORE : end(p, true);
+        return vf_repair_again(p) ? MF_STEP_MORE : end(p, true);
     }
     if (mf_now_us() - p->since_us > HOLD_US) {
         end(p, true);
@@ -127,10 +134,14 @@ static enum mf_step read_next(struct vf_repair *p, struct mf_error *err)
     if (!keyed) {
         vf_repair_table(p)->keyless_differs = false;
     }
+    p->stage = RP_WRITING;
+    if (p->turn != VF_ALL) {
+        vf_repair_carefully(p);
+        return MF_STEP_MORE;
+    }
     p->job = (struct mf_apply_job){.run = write_rows, .ctx = p};
     p->submitted = true;
     mf_apply_submit(v->o.pipe->apply, &p->job);
-    p->stage = RP_WRITING;
     return MF_STEP_MORE;
 }
 
@@ -185,7 +196,14 @@ static int good_of_keyed(struct vf_repair *p, struct mf_reader *now, int64_t *re
         const struct mf_row *row = vf_find_row(t->rt, &have, &p->whole.rows[i]);
         bool good = row && vf_same_row(row, &p->whole.rows[i]);
         *ret_good += good;
-        *ret_same += p->v->o.pass && row && !good && same_as_read(t, row, &p->whole.rows[i]);
+        if (good || !p->v->o.pass || (p->fates && p->fates[i] != VF_WRITTEN)) {
+            continue; /* what was refused stays as it was */
+        }
+        if (row && same_as_read(t, row, &p->whole.rows[i])) {
+            ++*ret_same;
+        } else {
+            vf_repair_left(p, &p->whole.rows[i], NULL);
+        }
     }
     return 0;
 }
@@ -238,13 +256,25 @@ static int note(struct vf_repair *p, struct mf_error *err)
     return vf_table_record(v, t, true, err);
 }
 
+static enum mf_step next_batch(struct vf_repair *p)
+{
+    forget_fates(p);
+    p->batch = NULL;
+    p->batch_full = false;
+    p->stage = RP_READ;
+    return MF_STEP_MORE;
+}
+
 /* What the target refuses stays a difference; the others of its batch are given one by one. Told once a table. */
 static enum mf_step refused(struct vf_repair *p)
 {
     bool alone = p->batch_full || p->asked <= 1;
-    if (alone && p->v->o.pass && p->whole.n == 1) {
-        vf_repair_leave_out(p);
+    if (p->v->o.pass && !p->batch_full && !p->careful) {
+        vf_repair_carefully(p);
         return MF_STEP_MORE;
+    }
+    if (alone && p->v->o.pass && !p->batch_full) {
+        vf_repair_left(p, p->whole.n ? p->whole.rows : p->gone, p->job.err.text);
     }
     if (!alone) {
         p->single = p->asked;
@@ -255,10 +285,7 @@ static enum mf_step refused(struct vf_repair *p)
         mf_log(MF_WARN, "verify", "table %s.%s has rows that cannot be repaired, the first: %s", t->schema, t->name,
                p->job.err.text);
     }
-    p->batch = NULL;
-    p->batch_full = false;
-    p->stage = RP_READ;
-    return MF_STEP_MORE;
+    return next_batch(p);
 }
 
 static enum mf_step writing(struct vf_repair *p, struct mf_error *err)
@@ -267,14 +294,6 @@ static enum mf_step writing(struct vf_repair *p, struct mf_error *err)
         return MF_STEP_IDLE;
     }
     p->submitted = false;
-    if (p->left_out.under_way) {
-        if (vf_repair_left_out(p, err) < 0) {
-            return end(p, false);
-        }
-        p->batch = NULL;
-        p->stage = RP_READ;
-        return MF_STEP_MORE;
-    }
     if (p->job.rc < 0 && (p->job.err.cls == MF_ROW || p->job.err.cls == MF_CONFLICT)) {
         return refused(p);
     }
@@ -287,10 +306,10 @@ static enum mf_step writing(struct vf_repair *p, struct mf_error *err)
     if (note(p, err) < 0) {
         return end(p, false);
     }
-    p->batch = NULL;
-    p->batch_full = false;
-    p->stage = RP_READ;
-    return MF_STEP_MORE;
+    if (p->careful) {
+        vf_repair_sort(p);
+    }
+    return next_batch(p);
 }
 
 /* Without a position: the origin's rows are read as they stand when they are written. What is written is never older than what was there. */

@@ -4,13 +4,11 @@
 
 #include "verify/internal.h"
 
-/* What becomes of a row that was refused alone, in a pass; done as a job on apply's connection. */
-struct vf_left_out {
-    struct mf_verify *v;
-    struct vf_table *t;
-    const struct mf_row *row;
-    bool under_way;
-};
+/* What became of a row of a batch that was given with care, in a pass. */
+enum vf_fate { VF_WRITTEN, VF_LATER, VF_REFUSED };
+
+/* The rounds of a pass: each row; what others stood in the way of, which are taken away; what is refused then. */
+enum vf_turn { VF_ALL, VF_MAKE_WAY, VF_LAST };
 
 enum vf_repair_stage { RP_START, RP_WAIT, RP_READ, RP_WRITING, RP_END };
 
@@ -32,8 +30,11 @@ struct vf_repair {
     struct mf_apply_job job;
     bool submitted;
     struct mf_position fresh; /* order 0: not asked for yet */
-    bool second;              /* pass: rows that were refused are given once more, one by one */
-    struct vf_left_out left_out;
+    enum vf_turn turn;        /* pass */
+    bool
+        careful; /* the batch at hand is given row by row, in one window; refusal is of the first that is not written */
+    enum vf_fate *fates; /* one for each of `whole`; NULL: all written */
+    char refusal[400];
 };
 
 static inline struct vf_table *vf_repair_table(struct vf_repair *p)
@@ -44,11 +45,13 @@ static inline struct vf_table *vf_repair_table(struct vf_repair *p)
 /* repair_full.c: a table without a key */
 int vf_repair_read_full(struct vf_repair *p, struct mf_error *err);
 
-/* repair_refused.c: of a pass. The job that takes the row out of the way (or, the second time, to quarantine) is submitted. */
-void vf_repair_leave_out(struct vf_repair *p);
-/* It is done: 0, or -1 with the failure. */
-int vf_repair_left_out(struct vf_repair *p, struct mf_error *err);
-/* All faults are gone through once: those that were refused come again. False: there are none. */
-bool vf_repair_second(struct vf_repair *p);
+/* repair_refused.c: of a pass. The batch at hand is given in one window, what is refused of it goes to quarantine. */
+void vf_repair_carefully(struct vf_repair *p);
+/* It is committed: what is to be given once more, and what was refused. */
+void vf_repair_sort(struct vf_repair *p);
+/* All faults are gone through: those for later come again. False: there are none. */
+bool vf_repair_again(struct vf_repair *p);
+/* The row stays a difference. why NULL: it was written, and the replica shows it otherwise. */
+void vf_repair_left(struct vf_repair *p, const struct mf_row *row, const char *why);
 
 #endif

@@ -49,6 +49,8 @@ struct mf_verify_stats {
     char refusal[400];              /* the first of them: table and reason */
     char first[400];                /* pass: the first row that differed: table, key and how */
     int64_t rows_left;              /* at the end: differ, and were neither repaired nor refused */
+    char left
+        [400]; /* pass: the first that could not be carried, as in refusal. Empty: there are only more than it remembers */
     int32_t tables, tables_equal, tables_differing, tables_left;
     bool finished;
 };

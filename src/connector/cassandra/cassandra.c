@@ -179,6 +179,7 @@ const struct mf_target_ops cass_target_ops = {
     .repair_rows = cass_repair_rows,
     .sequences_set = sequences_set,
     .sequences_follow = mf_default_sequences_follow,
+    .references_whole = mf_default_references_whole,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = mf_default_triggers_up,
     .quarantine_list = cass_quarantine_list,

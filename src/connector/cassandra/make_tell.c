@@ -110,8 +110,8 @@ static void tell_foreign(const struct mf_schema_table *t, const struct mf_schema
     mf_findings_add(
         out, MF_WARNING, MF_TARGET, "conversion-foreign-key", object,
         "let the application see to it before it writes here",
-        "the foreign key %s to %s.%s is not made, Cassandra has none: rows can be written here that refer to "
-        "nothing, and are refused on the way back",
+        "the foreign key %s to %s.%s is not made, Cassandra has none: rows are not held to it while writes are on the "
+        "target, and a rollback is refused until none refers to nothing",
         f->name, f->ref_schema, f->ref_table);
 }
 

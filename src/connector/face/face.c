@@ -177,6 +177,16 @@ static int sequences_follow(struct mf_db *db, const struct mf_filter *filter, st
     return target_of(f)->sequences_follow(f->own, f->own_schema[0] ? &all : filter, err);
 }
 
+static int references_whole(struct mf_db *db, const struct mf_catalog *tables, struct mf_error *err)
+{
+    struct face_db *f = face_of(db);
+    struct mf_catalog own;
+    int rc = with_tables(f, tables, &own, err);
+    rc = rc < 0 ? -1 : target_of(f)->references_whole(f->own, &own, err);
+    mf_catalog_free(&own);
+    return rc;
+}
+
 /* ---- as a target ---- */
 
 static int prepare(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
@@ -337,6 +347,7 @@ static const struct mf_target_ops target_ops = {
     .repair_rows = face_repair_rows,
     .sequences_set = sequences_set,
     .sequences_follow = sequences_follow,
+    .references_whole = references_whole,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = triggers_up,
     .quarantine_list = quarantine_list,

@@ -301,8 +301,13 @@ static int one(struct mem_step *s, const struct mf_rowchange *c, struct mf_error
             continue;
         }
         if (err->cls == MF_ROW && s->a->mode.careful && s->a->mode.keep_rejected && s->result) {
+            struct mf_error why = *err;
+            why.cls = strcmp(why.code, "23505") == 0 ? MF_CONFLICT : MF_ROW;
+            if (mf_result_later(s->result, &s->a->mode, &why)) {
+                continue;
+            }
             mem_quarantine(s, c, err);
-            if (mem_leave_out(s, c, err)) {
+            if (!s->a->mode.refused_stays && mem_leave_out(s, c, err)) {
                 return -1;
             }
             continue;

@@ -53,6 +53,7 @@ void mem_quarantine(struct mem_step *s, const struct mf_rowchange *c, const stru
         mem_unquarantine(s, &c->old_row); /* it may have been there under the key it had */
     }
     mem_pending_add(&s->a->pending, &q);
+    mf_result_refused(s->result, t, mf_buf_str(&key), why);
     s->result->quarantined++;
 }
 

@@ -296,6 +296,7 @@ const struct mf_target_ops mem_target_ops = {
     .repair_rows = mem_repair_rows,
     .sequences_set = sequences_set,
     .sequences_follow = mf_default_sequences_follow,
+    .references_whole = mf_default_references_whole,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = mf_default_triggers_up,
     .quarantine_list = quarantine_list,

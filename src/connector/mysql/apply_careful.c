@@ -180,6 +180,7 @@ static int reject(struct my_applier *a, const struct mf_table *t, const struct m
         return my_wire_fail(a, err);
     }
     a->has_quarantine = true;
+    mf_result_refused(a->result, t, mf_buf_str(&key), refusal);
     if (a->result && before == 0) { /* else it was in quarantine already */
         a->result->quarantined++;
     }
@@ -304,10 +305,13 @@ static int careful_put(struct my_applier *a, const struct my_shape *s, const str
         if ((upsert ? upsert_one(a, s, row, &o, &refusal, err) : insert_one(a, s, row, &o, &refusal, err)) < 0) {
             return -1;
         }
+        if (o != MY_DONE && mf_result_later(a->result, &a->mode, &refusal)) {
+            return 0;
+        }
         if (o != MY_DONE) {
             char column[sizeof a->bad_column];
             mf_strlcpy(column, a->bad_column, sizeof column);
-            if (upsert && a->mode.keep_rejected && remove_row(a, s, row, err) < 0) {
+            if (upsert && a->mode.keep_rejected && !a->mode.refused_stays && remove_row(a, s, row, err) < 0) {
                 return -1;
             }
             mf_strlcpy(a->bad_column, column, sizeof a->bad_column);

@@ -86,6 +86,7 @@ static const struct mf_target_ops target_ops = {
     .repair_rows = my_repair_rows,
     .sequences_set = my_sequences_set,
     .sequences_follow = mf_default_sequences_follow, /* AUTO_INCREMENT goes behind what is inserted */
+    .references_whole = my_references_whole,
     .triggers_learn = my_triggers_learn,
     .triggers_up = my_triggers_up,
     .quarantine_list = my_quarantine_list,

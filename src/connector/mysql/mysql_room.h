@@ -107,6 +107,7 @@ int my_digest_rows(struct mf_reader *r, const struct mf_table *t, const struct m
 /* autoinc.c: a table's AUTO_INCREMENT counter is a sequence of the table's name */
 int my_sequences(struct mf_db *db, const struct mf_filter *filter, mf_sequence_sink *emit, void *ctx,
                  struct mf_error *err);
+int my_references_whole(struct mf_db *db, const struct mf_catalog *tables, struct mf_error *err);
 int my_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
 
 /* ---- target operations ---- */

@@ -156,6 +156,7 @@ static int reject(struct pg_applier *a, const struct mf_table *t, const struct m
         return -1;
     }
     a->has_quarantine = true;
+    mf_result_refused(a->result, t, mf_buf_str(&key), refusal);
     if (a->result && !again) {
         a->result->quarantined++;
     }
@@ -273,8 +274,11 @@ static int careful_put(struct pg_applier *a, struct pg_shape *s, const struct mf
             (taken && pg_attempt(a, &t, &o, &refusal, err) < 0)) {
             return -1;
         }
+        if (o != PG_DONE && mf_result_later(a->result, &a->mode, &refusal)) {
+            return 0;
+        }
         if (o != PG_DONE) {
-            if (upsert && a->mode.keep_rejected && remove_row(a, s, row, err) < 0) {
+            if (upsert && a->mode.keep_rejected && !a->mode.refused_stays && remove_row(a, s, row, err) < 0) {
                 return -1;
             }
             return reject(a, s->table, row, &refusal, err);

@@ -37,6 +37,7 @@ const struct mf_target_ops mf_pg_target_ops = {
     .repair_rows = pg_repair_rows,
     .sequences_set = pg_sequences_set,
     .sequences_follow = pg_sequences_follow,
+    .references_whole = pg_references_whole,
     .triggers_learn = mf_default_triggers_learn,
     .triggers_up = mf_default_triggers_up,
     .quarantine_list = pg_quarantine_list,

@@ -15,6 +15,7 @@ int pg_schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_schema_j
 int pg_schema_add_column(struct mf_db *db, struct mf_db *src, const struct mf_table *t, const struct mf_column *c,
                          int64_t stamp, struct mf_error *err);
 /* sequences.c */
+int pg_references_whole(struct mf_db *db, const struct mf_catalog *tables, struct mf_error *err);
 int pg_sequences_follow(struct mf_db *db, const struct mf_filter *filter, struct mf_error *err);
 int pg_sequences_set(struct mf_db *db, const struct mf_sequence *seqs, size_t n, struct mf_error *err);
 /* gate.c, hold.c */

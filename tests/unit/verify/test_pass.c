@@ -125,7 +125,7 @@ static void write_some(struct pair *p)
     put(p, id, below(p, 4) ? v : NULL, u);
 }
 
-static void pass(struct pair *p, bool writes, struct mf_verify_stats *ret)
+static struct mf_verify *new_pass(struct pair *p)
 {
     struct mf_error err = {0};
     struct mf_verify *v = NULL;
@@ -139,6 +139,13 @@ static void pass(struct pair *p, bool writes, struct mf_verify_stats *ret)
                                   .snapshot_ms = 1,
                                   .chunk_rows = 1 + below(p, 10)};
     assert_mf_ok(mf_verify_new(&o, &v, &err), &err);
+    return v;
+}
+
+static void pass(struct pair *p, bool writes, struct mf_verify_stats *ret)
+{
+    struct mf_error err = {0};
+    struct mf_verify *v = new_pass(p);
     enum mf_step s = MF_STEP_MORE;
     for (int i = 0; s != MF_STEP_DONE; i++) {
         if (writes && below(p, 3) == 0) {
@@ -272,6 +279,67 @@ static void test_what_is_refused_goes_to_quarantine_and_out_of_it(void **st)
     end(&p);
 }
 
+static bool replica_has(struct pair *p, const char *id, const char *v)
+{
+    struct mf_mem_txn *t = mf_mem_begin(p->replica);
+    struct mf_value key = text(id), value = text(v);
+    struct mf_row row;
+    bool found = false;
+    for (size_t i = 0; !found && i < mf_mem_count(t, "public", "item"); i++) {
+        found = mf_mem_row_at(t, "public", "item", i, &row) && mf_value_equal(&row.values[0], &key) &&
+                mf_value_equal(&row.values[1], &value);
+    }
+    mf_mem_abort(t);
+    return found;
+}
+
+static void test_what_the_replica_has_of_a_refused_row_stays(void **st)
+{
+    (void)st;
+    struct pair p;
+    struct mf_verify_stats s;
+    begin(&p, 6);
+    mf_mem_set_max_len(p.replica, "public", "item", "v", 8);
+    put(&p, "1", "good", "u1");
+    put(&p, "2", "good", "u2");
+    pass(&p, false, &s);
+    put(&p, "1", "far too long", "u1");
+    put(&p, "2", "better", "u2");
+    for (int i = 0; i < 2; i++) {
+        pass(&p, false, &s);
+        assert_int_equal(s.rows_refused, 1);
+        assert_non_null(strstr(s.refusal, "(id=1)"));
+        assert_int_equal(quarantined(&p), 1);
+        assert_true(replica_has(&p, "1", "good"));
+        assert_true(replica_has(&p, "2", "better"));
+    }
+    end(&p);
+}
+
+static void test_more_than_quarantine_takes_fails_the_pass_alone(void **st)
+{
+    (void)st;
+    struct pair p;
+    struct mf_error err = {0};
+    char id[16];
+    begin(&p, 7);
+    mf_mem_set_max_len(p.replica, "public", "item", "v", 8);
+    for (int i = 0; i < 101; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        put(&p, id, "far too long", id);
+    }
+    struct mf_verify *v = new_pass(&p);
+    enum mf_step s = MF_STEP_MORE;
+    for (int i = 0; s != MF_STEP_FAILED && i < 100000; i++) {
+        s = mf_verify_step(v, 0, &err);
+        assert_int_equal(mf_apply_step(p.pipe->apply, 0, &(struct mf_error){0}), MF_STEP_IDLE);
+    }
+    assert_string_equal(err.code, "MFQUAR");
+    assert_int_equal(quarantined(&p), 0);
+    mf_verify_free(v);
+    end(&p);
+}
+
 static void test_the_position_is_kept(void **st)
 {
     (void)st;
@@ -301,6 +369,8 @@ int main(void)
         cmocka_unit_test(test_what_is_written_meanwhile_comes_with_the_next),
         cmocka_unit_test(test_unique_values_are_exchanged),
         cmocka_unit_test(test_what_is_refused_goes_to_quarantine_and_out_of_it),
+        cmocka_unit_test(test_what_the_replica_has_of_a_refused_row_stays),
+        cmocka_unit_test(test_more_than_quarantine_takes_fails_the_pass_alone),
         cmocka_unit_test(test_the_position_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
