@@ -85,6 +85,20 @@ int mf_target_same(struct mf_migration *m, struct mf_error *err)
     return rc;
 }
 
+/* The way back reads the new ones. */
+static int accept(struct mf_migration *m, const struct mf_catalog *now, struct mf_error *err)
+{
+    for (size_t i = 0; m->reverse_map && i < m->source_tables.n; i++) {
+        const struct mf_table *s = &m->source_tables.tables[i], *t = mf_catalog_find(now, s->schema, s->name);
+        struct mf_error why;
+        bool altered = t && (t->id != mf_plan_target_id(m, s) || same_columns(m, s, t, &why) < 0);
+        if (altered && mf_map_accept(m->reverse_map, t, s, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int mf_target_note(struct mf_migration *m, struct mf_error *err)
 {
     struct mf_catalog now = {0};
@@ -98,7 +112,7 @@ int mf_target_note(struct mf_migration *m, struct mf_error *err)
     int rc = 0;
     if (same(m, &now, &why) < 0) { /* first: what was compared before must not count when the new ones are known */
         mf_log(MF_WARN, "schema", "%s; what was compared before does not count any more", why.text);
-        rc = mf_state_set_int(m->state, "schema_accepted_us", mf_wall_us(), err);
+        rc = mf_state_set_int(m->state, "schema_accepted_us", mf_wall_us(), err) < 0 ? -1 : accept(m, &now, err);
     }
     rc = rc < 0 || mf_plan_prune(m, MF_TARGET, &now, err) < 0 ? -1 : mf_plan_note_target(m, &now, err);
     mf_catalog_free(&now);

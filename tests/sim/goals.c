@@ -67,13 +67,13 @@ static void achieved(struct engine *e)
 /* A pass that began after this was first asked has found nothing. */
 static int carried(struct engine *e, struct mf_error *err)
 {
-    int64_t found = 0;
+    struct mf_cutover_found found = {0};
     if (!e->drain.order) {
         engine_stop_pass(e);
         e->drain.order = 1;
     }
     enum mf_step s = engine_pass(e, &found, err);
-    return s == MF_STEP_FAILED ? (err->cls == MF_ABANDONED ? 1 : -1) : s == MF_STEP_MORE && found == 0 ? 0 : 1;
+    return s == MF_STEP_FAILED ? (err->cls == MF_ABANDONED ? 1 : -1) : s == MF_STEP_MORE && found.rows == 0 ? 0 : 1;
 }
 
 /* Everything committed where writes go has reached the other side. */

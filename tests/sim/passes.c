@@ -106,7 +106,7 @@ enum mf_step engine_pass(void *engine, struct mf_cutover_found *ret_found, struc
 
 int engine_tend_passes(struct engine *e, struct mf_error *err)
 {
-    struct mf_cutover_found found;
+    struct mf_cutover_found found = {0};
     if (!e->w->silent || e->phase != SYNCED || e->cutover || e->unsettled || !e->pipe[MF_REVERSE] ||
         !engine_writes_on_target(e) || (!e->pass && !sim_chance(e->w, 200))) {
         return 0;

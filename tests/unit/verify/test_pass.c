@@ -18,6 +18,7 @@ struct pair {
     struct mf_state *state;
     struct mf_pipe *pipe;
     uint64_t rng;
+    int max_deletes; /* of passes */
 };
 
 static uint32_t below(struct pair *p, uint32_t n)
@@ -136,29 +137,36 @@ static struct mf_verify *new_pass(struct pair *p)
                                   .sample = 1,
                                   .repair = true,
                                   .pass = true,
+                                  .max_deletes = p->max_deletes,
                                   .snapshot_ms = 1,
                                   .chunk_rows = 1 + below(p, 10)};
     assert_mf_ok(mf_verify_new(&o, &v, &err), &err);
     return v;
 }
 
-static void pass(struct pair *p, bool writes, struct mf_verify_stats *ret)
+static int try_pass(struct pair *p, bool writes, struct mf_verify_stats *ret, struct mf_error *err)
 {
-    struct mf_error err = {0};
     struct mf_verify *v = new_pass(p);
     enum mf_step s = MF_STEP_MORE;
-    for (int i = 0; s != MF_STEP_DONE; i++) {
+    for (int i = 0; s != MF_STEP_DONE && s != MF_STEP_FAILED; i++) {
         if (writes && below(p, 3) == 0) {
             write_some(p);
         }
-        s = mf_verify_step(v, (int)below(p, 2), &err);
-        if (s == MF_STEP_FAILED || mf_apply_step(p->pipe->apply, 0, &err) == MF_STEP_FAILED || i > 100000) {
-            fail_msg("a pass: %s", err.text);
+        s = mf_verify_step(v, (int)below(p, 2), err);
+        if ((s != MF_STEP_FAILED && mf_apply_step(p->pipe->apply, 0, err) == MF_STEP_FAILED) || i > 100000) {
+            fail_msg("a pass: %s", err->text);
         }
     }
     mf_verify_stats(v, ret);
-    assert_true(ret->finished);
     mf_verify_free(v);
+    return s == MF_STEP_FAILED ? -1 : 0;
+}
+
+static void pass(struct pair *p, bool writes, struct mf_verify_stats *ret)
+{
+    struct mf_error err = {0};
+    assert_mf_ok(try_pass(p, writes, ret, &err), &err);
+    assert_true(ret->finished);
 }
 
 static void assert_equal_sides(struct pair *p)
@@ -340,6 +348,44 @@ static void test_more_than_quarantine_takes_fails_the_pass_alone(void **st)
     end(&p);
 }
 
+/* Refused before anything is written, until the bound allows it. */
+static void test_a_table_that_was_emptied_is_not_emptied_here(void **st)
+{
+    (void)st;
+    struct pair p;
+    struct mf_verify_stats s;
+    struct mf_error err = {0};
+    char id[16];
+    begin(&p, 6);
+    for (int i = 0; i < 400; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        put(&p, id, "v", NULL);
+    }
+    pass(&p, false, &s);
+    for (int i = 0; i < 99; i++) { /* a quarter, but few */
+        snprintf(id, sizeof id, "%d", i);
+        put(&p, id, NULL, NULL);
+    }
+    p.max_deletes = 20;
+    pass(&p, false, &s);
+    assert_equal_sides(&p);
+    uint64_t before = mf_mem_table_digest(p.replica, "public", "item");
+    for (int i = 99; i < 200; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        put(&p, id, NULL, NULL);
+    }
+    put(&p, "399", "changed", NULL);
+    assert_int_equal(try_pass(&p, false, &s, &err), -1);
+    assert_string_equal(err.code, "MFEMPTIED");
+    assert_int_equal(err.cls, MF_ABANDONED);
+    assert_non_null(strstr(err.text, "101 of the source's 301 rows"));
+    assert_true(before == mf_mem_table_digest(p.replica, "public", "item"));
+    p.max_deletes = 34;
+    pass(&p, false, &s);
+    assert_equal_sides(&p);
+    end(&p);
+}
+
 static void test_the_position_is_kept(void **st)
 {
     (void)st;
@@ -369,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_what_is_written_meanwhile_comes_with_the_next),
         cmocka_unit_test(test_unique_values_are_exchanged),
         cmocka_unit_test(test_what_is_refused_goes_to_quarantine_and_out_of_it),
+        cmocka_unit_test(test_a_table_that_was_emptied_is_not_emptied_here),
         cmocka_unit_test(test_what_the_replica_has_of_a_refused_row_stays),
         cmocka_unit_test(test_more_than_quarantine_takes_fails_the_pass_alone),
         cmocka_unit_test(test_the_position_is_kept),
