@@ -188,7 +188,7 @@ class Load:
                         f"BEGIN; UPDATE customers SET city = 'in {order}' WHERE id = {c}; INSERT INTO orders VALUES ({order + 50000}, {c}, 2, 2, 2, 'both'); COMMIT",
                     ]))
                     self.done[client] += 1
-                    self.over.wait(0.04)
+                    self.over.wait(0.15)  # a busy machine must keep up, or rows are ahead of the stream for ever
         except BaseException as error:
             self.error = error
 
@@ -217,10 +217,10 @@ def test_a_load_on_both_sides(source, migration, into):
     with Load(source) as load:
         m.start()
         m.wait_phase("synced")
-        load.more(100)
+        load.more(60)
         for _ in range(3):
             assert m.call("verify", "--json").json["rows_differing"] == 0
-            load.more(20)
+            load.more(10)
     arrived(source, there)
     assert m.call("verify", "--json").json["rows_differing"] == 0
 
@@ -319,7 +319,7 @@ def test_commits_that_nobody_sees_yet(own_server, migration, into):
     writers = [threading.Thread(target=source.execute, args=(statement,), daemon=True) for statement in hidden]
     for w in writers:
         w.start()
-    wait_for(lambda: source.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()") == len(hidden), 60, "COMMITs that hang")
+    wait_for(lambda: source.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name NOT LIKE 'midflight %'") == len(hidden), 60, "COMMITs that hang")
     source.execute("SET synchronous_commit = local; UPDATE customers SET name = 'seen at once' WHERE id = 3")
     sent(source)
     standby("")
