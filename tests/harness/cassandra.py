@@ -500,9 +500,12 @@ class Cassandra:
         return next(n for n in self.nodes if n.running()).cql(statement, parameters, **options)
 
     def create_keyspace(self, name: str, replication: int | None = None) -> str:
-        """With as many copies as there are nodes, at most three."""
+        """With as many copies as there are nodes, at most three. Every node knows it then."""
         copies = replication or min(3, len(self.nodes))
         self.cql(f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {copies}}}")
+        if len(self.nodes) > 1:
+            look = f"SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = '{name}'"
+            wait_for(lambda: all(list(node.cql(look)) for node in self.nodes), 60, "the keyspace on every node")
         return name
 
 
