@@ -274,7 +274,7 @@ static inline struct cql_op *cql_list_pop(struct cql_list *l)
 void cql_op_end(struct mf_cql *c, struct cql_op *op, struct cql_reply *r);
 /* The same with an error; what it failed with before is added to its text. */
 void cql_op_fail(struct mf_cql *c, struct cql_op *op, const struct mf_error *err);
-/* There are nodes it was not sent to yet, beside the one that has just answered. */
+/* There are nodes it was not sent to yet, beside the one that has just answered; or some are away, and the one that answered may just have come back. */
 bool cql_op_others(const struct mf_cql *c, const struct cql_op *op);
 /* Something went wrong with one of its flights, which it has no more: another try, or the end. */
 void cql_op_trouble(struct mf_cql *c, struct cql_op *op, struct cql_node *node, struct cql_trouble t,

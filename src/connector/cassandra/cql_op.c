@@ -186,7 +186,8 @@ static void remember(struct cql_op *op, const struct mf_error *err)
 
 bool cql_op_others(const struct mf_cql *c, const struct cql_op *op)
 {
-    return op->ntried + 1 < c->count.nodes_up && op->ntried < MF_ARRAY_LEN(op->tried);
+    bool some_away = c->count.nodes_up < c->nnodes;
+    return (some_away || op->ntried + 1 < c->count.nodes_up) && op->ntried < MF_ARRAY_LEN(op->tried);
 }
 
 void cql_op_trouble(struct mf_cql *c, struct cql_op *op, struct cql_node *node, struct cql_trouble t,
