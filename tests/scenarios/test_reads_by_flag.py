@@ -364,7 +364,7 @@ def test_between_the_decision_and_its_end_there_is_no_answer(shop, tmp_path):
     m.hook("on_cutover", f"touch {at_hook}; while [ ! -e {go_on} ]; do sleep 0.02; done")
     m.start()
     m.wait_phase("synced")
-    m.call("reads", "20")
+    wait_for(lambda: m.call("reads", "20", expect=None).exit == 0, 60, "the share")  # replay of this run may not have begun
     done = []
     moving = threading.Thread(target=lambda: done.append(m.call("cutover", expect=None)))
     moving.start()
