@@ -2,9 +2,11 @@
 #include "model/expr.h"
 
 #include "base/cleanup.h"
+#include "base/date.h"
 #include "base/str.h"
 #include "model/moment.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
@@ -29,30 +31,21 @@ static int refused(const struct mf_expr *x, struct mf_arena *arena, const struct
 
 /* ---- dates ---- */
 
-/* Days since 0000-03-01 of the calendar of today, and back; of years from 1 on. */
-static int64_t day_number(uint32_t year, uint32_t month, uint32_t day)
+/* The day on which the period begins that d is in. */
+static struct mf_date start_of(enum mf_expr_call period, struct mf_date d)
 {
-    int64_t y = (int64_t)year - (month <= 2), m = (month + 9) % 12;
-    return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
-}
-
-static void day_of(int64_t n, struct mf_moment *ret)
-{
-    int64_t y = (n * 10000 + 14780) / 3652425, left = n - day_number((uint32_t)y, 3, 1);
-    if (left < 0) {
-        y--;
-        left = n - day_number((uint32_t)y, 3, 1);
+    switch (period) {
+    case MF_EXPR_WEEK: {
+        int64_t n = mf_date_number(d), since_monday = ((n + 3) % 7 + 7) % 7; /* 1970-01-01 was a Thursday */
+        return mf_date_of(n - since_monday);
     }
-    int64_t m = (100 * left + 52) / 3060;
-    ret->day = (uint32_t)(left - (m * 306 + 5) / 10 + 1);
-    ret->month = (uint32_t)((m + 2) % 12 + 1);
-    ret->year = (uint32_t)(y + (m + 2) / 12);
-}
-
-static void to_monday(struct mf_moment *m)
-{
-    int64_t n = day_number(m->year, m->month, m->day);
-    day_of(n - (n + 2) % 7, m); /* 0000-03-01 was a Wednesday */
+    case MF_EXPR_MONTH:
+        return (struct mf_date){d.year, d.month, 1};
+    case MF_EXPR_YEAR:
+        return (struct mf_date){d.year, 1, 1};
+    default:
+        return d;
+    }
 }
 
 static int of_date(const struct mf_expr *x, struct mf_arena *arena, const struct mf_value *v, struct mf_value *ret)
@@ -64,14 +57,11 @@ static int of_date(const struct mf_expr *x, struct mf_arena *arena, const struct
         m.year == 0 || (m.year == 1 && x->call == MF_EXPR_WEEK)) {
         return refused(x, arena, v, "no calendar has it", ret);
     }
-    if (x->call == MF_EXPR_WEEK) {
-        to_monday(&m);
+    struct mf_date d = start_of(x->call, (struct mf_date){m.year, m.month, m.day});
+    int n = snprintf(text, sizeof text, "%04" PRId64 "-%02u-%02u", d.year, d.month, d.day);
+    if (x->call == MF_EXPR_HOUR) {
+        n += snprintf(text + n, sizeof text - (size_t)n, " %02u:00:00", m.hour);
     }
-    m.day = x->call == MF_EXPR_MONTH || x->call == MF_EXPR_YEAR ? 1 : m.day;
-    m.month = x->call == MF_EXPR_YEAR ? 1 : m.month;
-    int n = x->call == MF_EXPR_HOUR
-                ? snprintf(text, sizeof text, "%04u-%02u-%02u %02u:00:00", m.year, m.month, m.day, m.hour)
-                : snprintf(text, sizeof text, "%04u-%02u-%02u", m.year, m.month, m.day);
     return text_value(arena, text, (size_t)n, ret);
 }
 

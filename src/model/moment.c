@@ -1,5 +1,7 @@
 #include "model/moment.h"
 
+#include "base/date.h"
+
 #include <string.h>
 
 #define FRACTION 6
@@ -69,12 +71,10 @@ bool mf_moment_scan(enum mf_kind kind, const char *s, size_t n, struct mf_moment
     return s == end;
 }
 
-static uint32_t days_of(const struct mf_moment *m)
+/* 1 BC is the year 0. */
+static int64_t year_of(const struct mf_moment *m)
 {
-    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    uint32_t year = m->bc ? m->year - 1 : m->year; /* 1 BC is the year 0, a leap year */
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return days[m->month - 1] + (m->month == 2 && leap);
+    return m->bc ? 1 - (int64_t)m->year : (int64_t)m->year;
 }
 
 bool mf_moment_is_real(enum mf_kind kind, const struct mf_moment *m)
@@ -83,7 +83,8 @@ bool mf_moment_is_real(enum mf_kind kind, const struct mf_moment *m)
     if (kind == MF_KIND_TIME) {
         return clock;
     }
-    return clock && m->year > 0 && m->month >= 1 && m->month <= 12 && m->day >= 1 && m->day <= days_of(m);
+    return clock && m->year > 0 && m->month >= 1 && m->month <= 12 && m->day >= 1 &&
+           m->day <= mf_date_month_days(year_of(m), m->month);
 }
 
 size_t mf_moment_cut(const char *s, size_t n)
@@ -101,15 +102,6 @@ size_t mf_moment_cut(const char *s, size_t n)
     return n == point ? n - 1 : n;
 }
 
-/* Days since 1970-01-01, by the calendar of today. */
-static int64_t day_number(int64_t year, unsigned month, unsigned day)
-{
-    int64_t y = month <= 2 ? year - 1 : year, era = (y >= 0 ? y : y - 399) / 400;
-    int64_t of_era = y - era * 400;
-    int64_t of_year = (153 * (int64_t)(month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
 bool mf_moment_us(const char *s, size_t n, int64_t *ret)
 {
     struct mf_moment m;
@@ -121,8 +113,8 @@ bool mf_moment_us(const char *s, size_t n, int64_t *ret)
     if (!mf_moment_scan(MF_KIND_INSTANT, s, n, &m) || !mf_moment_is_real(MF_KIND_INSTANT, &m) || m.year > 290000) {
         return false;
     }
-    int64_t seconds = day_number(m.bc ? 1 - (int64_t)m.year : (int64_t)m.year, m.month, m.day) * 86400 +
-                      (int64_t)m.hour * 3600 + (int64_t)m.minute * 60 + m.second;
+    int64_t seconds = mf_date_number((struct mf_date){year_of(&m), m.month, m.day}) * 86400 + (int64_t)m.hour * 3600 +
+                      (int64_t)m.minute * 60 + m.second;
     int64_t fraction = 0;
     const char *point = memchr(s, '.', n);
     for (unsigned i = 0; i < FRACTION; i++) {

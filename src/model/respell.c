@@ -1,13 +1,16 @@
 #include "model/respell.h"
 
+#include "base/date.h"
 #include "base/str.h"
 #include "model/canon.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_MAX 64 /* of a moment */
+#define TEXT_MAX    64 /* of a moment */
+#define DAY_MINUTES (24 * 60)
 
 bool mf_respells(const struct mf_type *t)
 {
@@ -96,37 +99,6 @@ static void clock_tail(const char **s, char *out, size_t n)
     out[mf_moment_cut(out, strlen(out))] = 0;
 }
 
-static bool is_leap(long y)
-{
-    return (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
-}
-
-static unsigned days_in(long y, unsigned m)
-{
-    static const unsigned days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    return days[m - 1] + (m == 2 && is_leap(y));
-}
-
-/* `minutes` from the start of that day may be of the day before or after it. */
-static void turn(long *y, unsigned *m, unsigned *d, int *minutes)
-{
-    if (*minutes < 0) {
-        *minutes += 24 * 60;
-        if (--*d == 0) {
-            *m = *m == 1 ? 12 : *m - 1;
-            *y -= *m == 12;
-            *d = days_in(*y, *m);
-        }
-    } else if (*minutes >= 24 * 60) {
-        *minutes -= 24 * 60;
-        if (++*d > days_in(*y, *m)) {
-            *d = 1;
-            *m = *m == 12 ? 1 : *m + 1;
-            *y += *m == 1;
-        }
-    }
-}
-
 /* "2026-11-28T01:02[:03[.5]][Z]" of a year of four digits. */
 static bool moment(enum mf_kind kind, const char *s, char *out, size_t n)
 {
@@ -138,17 +110,19 @@ static bool moment(enum mf_kind kind, const char *s, char *out, size_t n)
         !two(&s, 59, &minute)) {
         return false;
     }
-    long y = (long)century * 100 + (long)year;
-    if (y == 0 || m == 0 || d == 0 || d > days_in(y, m)) {
+    struct mf_date day = {(int64_t)century * 100 + year, m, d};
+    if (day.year == 0 || m == 0 || d == 0 || d > mf_date_month_days(day.year, m)) {
         return false;
     }
     clock_tail(&s, tail, sizeof tail);
     if (kind == MF_KIND_INSTANT ? !zone(s, &east) : *s != 0) {
         return false;
     }
-    int minutes = (int)(hour * 60 + minute) - east;
-    turn(&y, &m, &d, &minutes);
-    return y > 0 && snprintf(out, n, "%04ld-%02u-%02u %02d:%02d%s", y, m, d, minutes / 60, minutes % 60, tail) < (int)n;
+    int64_t minutes = mf_date_number(day) * DAY_MINUTES + hour * 60 + minute - east, of_day;
+    of_day = (minutes % DAY_MINUTES + DAY_MINUTES) % DAY_MINUTES;
+    day = mf_date_of((minutes - of_day) / DAY_MINUTES);
+    return day.year > 0 && snprintf(out, n, "%04" PRId64 "-%02u-%02u %02d:%02d%s", day.year, day.month, day.day,
+                                    (int)of_day / 60, (int)of_day % 60, tail) < (int)n;
 }
 
 static int respell_moment(enum mf_kind kind, struct mf_arena *arena, struct mf_value *v, struct mf_error *err)

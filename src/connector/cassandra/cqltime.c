@@ -1,5 +1,7 @@
-/* Times of CQL. Days are counted by the Gregorian calendar, before its time too, with a year 0; leap seconds are not known. */
+/* Times of CQL. Days are those of base/date.h; leap seconds are not known. */
 #include "connector/cassandra/cqlvalue_internal.h"
+
+#include "base/date.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,44 +11,7 @@
 #define DAY_NS   86400000000000ll
 #define DATE_MID (1ll << 31) /* 1970-01-01 */
 
-/* ---- days -- */
-
-struct day {
-    int64_t year;
-    unsigned month, day;
-};
-
-/* Both count from 1 March of year 0 on: the leap day is a year's last, and 400 years are 146097 days. */
-static struct day day_of(int64_t days_since_1970)
-{
-    int64_t z = days_since_1970 + 719468;
-    int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-    int64_t in_era = z - era * 146097;
-    int64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
-    int64_t in_year = in_era - (365 * year + year / 4 - year / 100);
-    int64_t month = (5 * in_year + 2) / 153; /* 0: March */
-    return (struct day){.year = year + era * 400 + (month >= 10),
-                        .month = (unsigned)(month < 10 ? month + 3 : month - 9),
-                        .day = (unsigned)(in_year - (153 * month + 2) / 5 + 1)};
-}
-
-static int64_t days_of(struct day d)
-{
-    int64_t y = d.year - (d.month <= 2);
-    int64_t era = (y >= 0 ? y : y - 399) / 400;
-    int64_t year = y - era * 400;
-    int64_t in_year = (153 * (int64_t)(d.month > 2 ? d.month - 3 : d.month + 9) + 2) / 5 + d.day - 1;
-    return era * 146097 + year * 365 + year / 4 - year / 100 + in_year - 719468;
-}
-
-static unsigned days_in(int64_t year, unsigned month)
-{
-    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return days[month - 1] + (month == 2 && leap);
-}
-
-static void put_day(struct mf_buf *b, struct day d)
+static void put_day(struct mf_buf *b, struct mf_date d)
 {
     mf_buf_printf(b, "%s%04" PRId64 "-%02u-%02u", d.year < 0 ? "-" : "", d.year < 0 ? -d.year : d.year, d.month, d.day);
 }
@@ -60,14 +25,14 @@ void cql_timestamp_text(struct mf_buf *b, int64_t ms)
         rest += DAY_MS;
         day--;
     }
-    put_day(b, day_of(day));
+    put_day(b, mf_date_of(day));
     mf_buf_printf(b, "T%02d:%02d:%02d.%03dZ", (int)(rest / 3600000), (int)(rest / 60000 % 60), (int)(rest / 1000 % 60),
                   (int)(rest % 1000));
 }
 
 void cql_date_text(struct mf_buf *b, uint32_t days)
 {
-    put_day(b, day_of((int64_t)days - DATE_MID));
+    put_day(b, mf_date_of((int64_t)days - DATE_MID));
 }
 
 void cql_time_text(struct mf_buf *b, int64_t ns)
@@ -109,7 +74,7 @@ static void want(struct scan *s, char c)
     s->failed |= !next_is(s, c);
 }
 
-static const char *scan_day(struct scan *s, struct day *d)
+static const char *scan_day(struct scan *s, struct mf_date *d)
 {
     bool negative = next_is(s, '-');
     d->year = digits(s, 4, 9);
@@ -121,7 +86,7 @@ static const char *scan_day(struct scan *s, struct day *d)
     if (s->failed) {
         return "is written in another way";
     }
-    if (d->month < 1 || d->month > 12 || d->day < 1 || d->day > days_in(d->year, d->month)) {
+    if (d->month < 1 || d->month > 12 || d->day < 1 || d->day > mf_date_month_days(d->year, d->month)) {
         return "is a day that no calendar has";
     }
     return NULL;
@@ -155,12 +120,12 @@ static const char *scan_clock(struct scan *s, int64_t *ret_ns)
 const char *cql_date_of(const char *text, size_t n, uint32_t *ret_days)
 {
     struct scan s = {.p = text, .end = text + n};
-    struct day d;
+    struct mf_date d;
     const char *bad = scan_day(&s, &d);
     if (bad || s.p != s.end) {
         return bad ? bad : "is written in another way";
     }
-    int64_t days = days_of(d) + DATE_MID;
+    int64_t days = mf_date_number(d) + DATE_MID;
     if (days < 0 || days > UINT32_MAX) {
         return "is out of range";
     }
@@ -183,7 +148,7 @@ const char *cql_time_of(const char *text, size_t n, int64_t *ret_ns)
 const char *cql_timestamp_of(const char *text, size_t n, int64_t *ret_ms)
 {
     struct scan s = {.p = text, .end = text + n};
-    struct day d;
+    struct mf_date d;
     int64_t ns, ms;
     const char *bad = scan_day(&s, &d);
     if (bad) {
@@ -212,7 +177,7 @@ const char *cql_timestamp_of(const char *text, size_t n, int64_t *ret_ms)
         return "has more than the milliseconds that there is room for";
     }
     /* The first day begins before the smallest number there is: one less day, and that one in milliseconds. */
-    int64_t days = days_of(d), back = days < 0 ? DAY_MS : 0;
+    int64_t days = mf_date_number(d), back = days < 0 ? DAY_MS : 0;
     if (__builtin_mul_overflow(days + (days < 0), DAY_MS, &ms) ||
         __builtin_add_overflow(ms, ns / 1000000 - back, &ms)) {
         return "is out of range";

@@ -8,7 +8,10 @@
  */
 #include "connector/mysql/plan.h"
 
+#include "base/date.h"
+
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,22 +98,7 @@ static bool mid_double(const char *low, size_t nlow, const char *high, size_t nh
 
 /* ---- times: seconds since the year 0 of the Gregorian calendar ---- */
 
-static int64_t days_of(int64_t y, int64_t m, int64_t d)
-{
-    y -= m <= 2;
-    int64_t era = y / 400, yoe = y - era * 400, doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy;
-}
-
-static void date_of(int64_t days, int *y, int *m, int *d)
-{
-    int64_t era = days / 146097, doe = days - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    *d = (int)(doy - (153 * mp + 2) / 5 + 1);
-    *m = (int)(mp < 10 ? mp + 3 : mp - 9);
-    *y = (int)(yoe + era * 400 + (*m <= 2));
-}
+#define YEAR_0 719468 /* days from 0000-03-01 to 1970-01-01 */
 
 static bool parse_time(const char *s, size_t n, int64_t *ret)
 {
@@ -124,7 +112,7 @@ static bool parse_time(const char *s, size_t n, int64_t *ret)
     if ((got != 3 && got != 6) || y < 1 || mo < 1 || mo > 12 || d < 1) {
         return false; /* a zero date among them */
     }
-    *ret = days_of(y, mo, d) * 86400 + h * 3600 + mi * 60 + se;
+    *ret = (mf_date_number((struct mf_date){y, (unsigned)mo, (unsigned)d}) + YEAR_0) * 86400 + h * 3600 + mi * 60 + se;
     return true;
 }
 
@@ -132,13 +120,12 @@ static bool mid_time(bool date, const char *low, size_t nlow, const char *high, 
 {
     int64_t a, b, unit = date ? 86400 : 1;
     wide m;
-    int y, mo, d;
     if (!parse_time(low, nlow, &a) || !parse_time(high, nhigh, &b) || !between_ints(a / unit, b / unit, &m)) {
         return false;
     }
     int64_t at = (int64_t)m * unit;
-    date_of(at / 86400, &y, &mo, &d);
-    mf_buf_printf(ret, "%04d-%02d-%02d", y, mo, d);
+    struct mf_date d = mf_date_of(at / 86400 - YEAR_0);
+    mf_buf_printf(ret, "%04" PRId64 "-%02u-%02u", d.year, d.month, d.day);
     if (!date) {
         mf_buf_printf(ret, " %02d:%02d:%02d", (int)(at % 86400 / 3600), (int)(at % 3600 / 60), (int)(at % 60));
     }
