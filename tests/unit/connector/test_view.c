@@ -1,31 +1,13 @@
 /* Query tables: what the map may say, what rows and changes of a table are in them, and how they are read; with a server in memory behind a face. */
-#include "mf_test.h"
+#include "view_fixture.h"
 
-#include <string.h>
-
-#include "base/cleanup.h"
-#include "base/mem.h"
-#include "base/str.h"
-#include "config/option.h"
 #include "connector/face/face.h"
-#include "connector/memory/memory.h"
-#include "connector/view/internal.h"
 
 static const struct mf_mem_column orders[] = {{.name = "id", .in_key = true},
                                               {.name = "customer", .text = true},
                                               {.name = "note", .text = true, .toast = true},
                                               {.name = "total"}};
 static const struct mf_mem_column loose[] = {{.name = "x"}, {.name = "y", .text = true}};
-
-struct shown {
-    struct mf_mem_server *server;
-    struct mf_db *db; /* NULL: the map was refused */
-    struct mf_config *config;
-    struct mf_catalog tables;
-    struct mf_pipe_id pipe;
-    struct mf_arena arena;
-    struct mf_error err;
-};
 
 #define BY_CUSTOMER "map: [{table: public.orders, to: by_customer, partition: customer, clustering: [id desc]}]\n"
 #define NARROW                                                                                                         \
@@ -34,47 +16,16 @@ struct shown {
 
 static int setup(void **state)
 {
-    struct shown *s = calloc(1, sizeof *s);
+    struct shown *s = shown_new("viewed", "mem://viewed");
     *state = s;
-    s->server = mf_mem_server_new("viewed");
-    mf_arena_init(&s->arena, 1u << 20);
-    mf_strlcpy(s->pipe.migration, "m", sizeof s->pipe.migration);
     assert_mf_ok(mf_mem_create_table(s->server, "public", "orders", orders, 4, &s->err), &s->err);
     assert_mf_ok(mf_mem_create_table(s->server, "public", "loose", loose, 2, &s->err), &s->err);
     return 0;
 }
 
-static void close_view(struct shown *s)
-{
-    mf_catalog_free(&s->tables);
-    if (s->db) {
-        s->db->connector->close(s->db);
-    }
-    mf_config_free(s->config);
-    s->db = NULL;
-    s->config = NULL;
-}
-
-static int teardown(void **state)
-{
-    struct shown *s = *state;
-    close_view(s);
-    mf_arena_free(&s->arena);
-    mf_mem_server_free(s->server);
-    free(s);
-    return 0;
-}
-
 static int open_view(struct shown *s, const char *map)
 {
-    static const char urls[] = "source: mem://viewed\ntarget: mem://x\n";
-    struct mf_db_options o = {.url = "mem://viewed", .side = MF_SOURCE};
-    MF_CLEANUP_FREE char *text = mf_xasprintf("%s%s", urls, map);
-    close_view(s);
-    assert_mf_ok(mf_config_parse(text, strlen(text), "m.yaml", NULL, &s->config, &s->err), &s->err);
-    assert_mf_ok(mf_config_finish(s->config, &s->err), &s->err);
-    o.map = s->config->map;
-    return mf_connector_open(&o, "mem://viewed", "mem://x", NULL, &s->db, &s->err);
+    return open_view_for(s, "mem://x", map);
 }
 
 static const struct mf_table *table(struct shown *s, const char *schema, const char *name)
@@ -86,41 +37,15 @@ static const struct mf_table *table(struct shown *s, const char *schema, const c
     return t;
 }
 
-/* ---- rows in tests are texts: "" is NULL, "?" is unchanged ---- */
-
-static struct mf_value value(const char *s)
-{
-    return !s[0]              ? (struct mf_value){.kind = MF_NULL}
-           : mf_streq(s, "?") ? (struct mf_value){.kind = MF_UNCHANGED}
-                              : (struct mf_value){MF_TEXT, (uint32_t)strlen(s), s};
-}
-
 static struct mf_row row(struct shown *s, const char *a, const char *b, const char *c, const char *d)
 {
-    struct mf_value *v = mf_alloc_array(&s->arena, 4, sizeof *v);
-    v[0] = value(a);
-    v[1] = value(b);
-    v[2] = value(c);
-    v[3] = value(d);
-    return (struct mf_row){.n = 4, .values = v};
+    return row_of(s, (const char *[]){a, b, c, d}, 4);
 }
 
 static const char *tell(struct shown *s, const struct mf_row *r)
 {
     MF_CLEANUP_BUF struct mf_buf b = {.max = 4096};
-    for (uint16_t i = 0; i < r->n; i++) {
-        const struct mf_value *v = &r->values[i];
-        mf_buf_printf(&b, "%s%.*s", i ? "|" : "",
-                      v->kind == MF_NULL || v->kind == MF_REFUSED ? 0
-                      : v->kind == MF_UNCHANGED                   ? 1
-                                                                  : (int)v->len,
-                      v->kind == MF_UNCHANGED ? "?"
-                      : v->data               ? v->data
-                                              : "");
-        if (v->kind == MF_REFUSED) {
-            mf_buf_puts(&b, "!");
-        }
-    }
+    put_row(&b, r);
     return mf_strdup_a(&s->arena, mf_buf_str(&b));
 }
 

@@ -1,14 +1,5 @@
 /* Columns of parents in query tables: what the map may say, how rows are read, and what the stream tells of changes of either side; with a server in memory. */
-#include "mf_test.h"
-
-#include <string.h>
-
-#include "base/cleanup.h"
-#include "base/mem.h"
-#include "base/str.h"
-#include "config/option.h"
-#include "connector/memory/memory.h"
-#include "connector/view/internal.h"
+#include "view_fixture.h"
 
 static const struct mf_mem_column orders[] = {
     {.name = "id", .in_key = true}, {.name = "customer", .text = true}, {.name = "note", .text = true}};
@@ -19,95 +10,19 @@ static const struct mf_mem_column loose[] = {{.name = "x", .text = true}};
 #define NAME "{name: who, from: customers.name, by: customer}"
 #define MAP  "map: [{table: orders, to: q, columns: ['*', " NAME "]}]\nmap_only: true\n"
 
-struct shown {
-    struct mf_mem_server *server;
-    struct mf_db *db;
-    struct mf_config *config;
-    struct mf_catalog tables;
-    struct mf_pipe_id pipe;
-    struct mf_stream *stream;
-    struct mf_arena arena;
-    struct mf_error err;
-};
-
 static int setup(void **state)
 {
-    struct shown *s = calloc(1, sizeof *s);
+    struct shown *s = shown_new("joined", "mem://joined");
     *state = s;
-    s->server = mf_mem_server_new("joined");
-    mf_arena_init(&s->arena, 1u << 20);
-    mf_strlcpy(s->pipe.migration, "m", sizeof s->pipe.migration);
     assert_mf_ok(mf_mem_create_table(s->server, "public", "orders", orders, 3, &s->err), &s->err);
     assert_mf_ok(mf_mem_create_table(s->server, "public", "customers", customers, 3, &s->err), &s->err);
     assert_mf_ok(mf_mem_create_table(s->server, "public", "loose", loose, 1, &s->err), &s->err);
     return 0;
 }
 
-static void close_view(struct shown *s)
-{
-    if (s->stream) {
-        s->db->connector->source->stream_close(s->stream);
-        struct mf_error ignored;
-        s->db->connector->source->stream_drop(s->db, &s->pipe, &ignored);
-    }
-    mf_catalog_free(&s->tables);
-    if (s->db) {
-        s->db->connector->close(s->db);
-    }
-    mf_config_free(s->config);
-    s->db = NULL;
-    s->config = NULL;
-    s->stream = NULL;
-}
-
-static int teardown(void **state)
-{
-    struct shown *s = *state;
-    close_view(s);
-    mf_arena_free(&s->arena);
-    mf_mem_server_free(s->server);
-    free(s);
-    return 0;
-}
-
-static int open_view(struct shown *s, const char *target, const char *map)
-{
-    struct mf_db_options o = {.url = "mem://joined", .side = MF_SOURCE};
-    MF_CLEANUP_FREE char *text = mf_xasprintf("source: mem://joined\ntarget: %s\n%s", target, map);
-    close_view(s);
-    assert_mf_ok(mf_config_parse(text, strlen(text), "m.yaml", NULL, &s->config, &s->err), &s->err);
-    if (mf_config_finish(s->config, &s->err) < 0) {
-        return -1;
-    }
-    o.map = s->config->map;
-    return mf_connector_open(&o, "mem://joined", target, NULL, &s->db, &s->err);
-}
-
-/* ---- rows are texts: "" is NULL, "?" is unchanged ---- */
-
 static struct mf_row row(struct shown *s, const char *a, const char *b, const char *c)
 {
-    const char *texts[] = {a, b, c};
-    struct mf_value *v = mf_alloc_array(&s->arena, 3, sizeof *v);
-    for (int i = 0; i < 3; i++) {
-        v[i] = !texts[i][0] ? (struct mf_value){.kind = MF_NULL}
-                            : (struct mf_value){MF_TEXT, (uint32_t)strlen(texts[i]), texts[i]};
-    }
-    return (struct mf_row){.n = 3, .values = v};
-}
-
-static void tell(struct mf_buf *b, const struct mf_row *r)
-{
-    for (uint16_t i = 0; i < r->n; i++) {
-        const struct mf_value *v = &r->values[i];
-        mf_buf_printf(b, "%s%.*s", i ? "|" : "",
-                      v->kind == MF_UNCHANGED ? 1
-                      : v->kind == MF_NULL    ? 0
-                                              : (int)v->len,
-                      v->kind == MF_UNCHANGED ? "?"
-                      : v->data               ? v->data
-                                              : "");
-    }
+    return row_of(s, (const char *[]){a, b, c}, 3);
 }
 
 /* One transaction: of the table's row, what it was and what it is; a NULL of either: an insert, a delete. */
@@ -154,11 +69,11 @@ static const char *heard(struct shown *s)
         } else if (i.kind == MF_ITEM_CHANGE) {
             mf_buf_printf(&b, "%c ", "?iud"[i.change.op]);
             if (i.change.has_old) {
-                tell(&b, &i.change.old_row);
+                put_row(&b, &i.change.old_row);
                 mf_buf_puts(&b, i.change.op == MF_DELETE ? " " : ">");
             }
             if (i.change.op != MF_DELETE) {
-                tell(&b, &i.change.new_row);
+                put_row(&b, &i.change.new_row);
                 mf_buf_puts(&b, " ");
             }
         }
@@ -185,14 +100,14 @@ static void what_cannot_be_kept_right_is_refused(void **state)
     struct shown *s = *state;
     for (size_t i = 0; i < MF_ARRAY_LEN(bad); i++) {
         MF_CLEANUP_FREE char *map = mf_xasprintf("map: [{table: orders, to: q, columns: ['*', %s]}]\n", bad[i].column);
-        assert_mf_fails(open_view(s, "mems://x", map), &s->err, MF_USAGE, bad[i].says);
+        assert_mf_fails(open_view_for(s, "mems://x", map), &s->err, MF_USAGE, bad[i].says);
         assert_string_equal(s->err.code, "MFMAP");
     }
     assert_mf_fails(
-        open_view(s, "mems://x", "map: [{table: orders, to: q, partition: [who, id], columns: ['*', " NAME "]}]\n"),
+        open_view_for(s, "mems://x", "map: [{table: orders, to: q, partition: [who, id], columns: ['*', " NAME "]}]\n"),
         &s->err, MF_USAGE, "and cannot be another table's");
-    assert_mf_fails(open_view(s, "mem://x", MAP), &s->err, MF_USAGE, "a target that keeps the last write");
-    assert_mf_fails(open_view(s, "mems://x", MAP "dual_writes: on\n"), &s->err, MF_USAGE,
+    assert_mf_fails(open_view_for(s, "mem://x", MAP), &s->err, MF_USAGE, "a target that keeps the last write");
+    assert_mf_fails(open_view_for(s, "mems://x", MAP "dual_writes: on\n"), &s->err, MF_USAGE,
                     "does not go with dual_writes");
 }
 
@@ -200,7 +115,7 @@ static void a_parent_is_in_the_stream_whole(void **state)
 {
     struct shown *s = *state;
     struct mf_catalog real = {0};
-    assert_mf_ok(open_view(s, "mems://x", MAP), &s->err);
+    assert_mf_ok(open_view_for(s, "mems://x", MAP), &s->err);
     assert_true(s->db->connector->retells);
     assert_mf_ok(s->db->connector->source->catalog(s->db, NULL, &s->tables, &s->err), &s->err);
     assert_int_equal(s->tables.n, 1);
@@ -220,7 +135,7 @@ static void a_parent_that_is_left_out_is_refused(void **state)
     struct mf_catalog real = {0};
     const char *const include[] = {"public.q"};
     struct mf_filter f = {.include = include, .ninclude = 1};
-    assert_mf_ok(open_view(s, "mems://x", "map: [{table: orders, to: q, columns: ['*', " NAME "]}]\n"), &s->err);
+    assert_mf_ok(open_view_for(s, "mems://x", "map: [{table: orders, to: q, columns: ['*', " NAME "]}]\n"), &s->err);
     assert_mf_ok(s->db->connector->source->catalog(s->db, &f, &s->tables, &s->err), &s->err);
     assert_mf_fails(view_catalog_own(view_of(s->db), &s->tables, VIEW_WHOLE_SETS | VIEW_PARENTS, &real, &s->err),
                     &s->err, MF_USAGE, "table public.customers, whose columns are another's here, is left out");
@@ -237,7 +152,7 @@ static int hear_row(void *ctx, const struct mf_row *r, struct mf_error *err)
     struct hearing *h = ctx;
     h->n++;
     if (h->text.len < 200) {
-        tell(&h->text, r);
+        put_row(&h->text, r);
         mf_buf_puts(&h->text, " ");
     }
     return 0;
@@ -261,7 +176,7 @@ static void rows_are_read_with_their_parents(void **state)
     add(s, "orders", "1", "a", "n1");
     add(s, "orders", "2", "", "n2");
     add(s, "orders", "3", "z", "n3");
-    assert_mf_ok(open_view(s, "mems://x", MAP), &s->err);
+    assert_mf_ok(open_view_for(s, "mems://x", MAP), &s->err);
     const struct mf_source_ops *ops = s->db->connector->source;
     assert_mf_ok(ops->catalog(s->db, NULL, &s->tables, &s->err), &s->err);
     const struct mf_table *t = &s->tables.tables[0];
@@ -291,7 +206,7 @@ static void the_stream_tells_children_of_their_parents(void **state)
     add(s, "customers", "a", "ann", "1");
     add(s, "customers", "b", "bob", "1");
     add(s, "orders", "1", "a", "old");
-    assert_mf_ok(open_view(s, "mems://x", MAP), &s->err);
+    assert_mf_ok(open_view_for(s, "mems://x", MAP), &s->err);
     follow(s);
     struct mf_row ann = row(s, "a", "ann", "1"), sue = row(s, "a", "sue", "1"), seen = row(s, "a", "sue", "2");
     struct mf_row o1 = row(s, "1", "a", "old"), o1b = row(s, "1", "b", "old"), o1n = row(s, "1", "b", "new");
@@ -327,7 +242,7 @@ static void a_key_of_a_parent_moves(void **state)
     add(s, "customers", "a", "ann", "1");
     add(s, "orders", "1", "a", "x");
     add(s, "orders", "2", "b", "y");
-    assert_mf_ok(open_view(s, "mems://x", MAP), &s->err);
+    assert_mf_ok(open_view_for(s, "mems://x", MAP), &s->err);
     follow(s);
     struct mf_row a = row(s, "a", "ann", "1"), b = row(s, "b", "ann", "1");
     change(s, NULL, "customers", &a, &b);
@@ -339,7 +254,7 @@ static void a_key_of_a_parent_moves(void **state)
 static void one_transaction_of_both(void **state)
 {
     struct shown *s = *state;
-    assert_mf_ok(open_view(s, "mems://x", MAP), &s->err);
+    assert_mf_ok(open_view_for(s, "mems://x", MAP), &s->err);
     follow(s);
     struct mf_row a = row(s, "a", "ann", "1"), a2 = row(s, "a", "amy", "1"), o = row(s, "1", "a", "x");
     struct mf_mem_txn *x = mf_mem_begin(s->server);
@@ -358,7 +273,7 @@ static void a_truncated_parent_is_nobodys(void **state)
     for (int i = 0; i < 1000; i++) {
         add(s, "orders", mf_printf_a(&s->arena, "%d", i), i % 2 ? "a" : "", "n");
     }
-    assert_mf_ok(open_view(s, "mems://x", MAP), &s->err);
+    assert_mf_ok(open_view_for(s, "mems://x", MAP), &s->err);
     follow(s);
     struct mf_mem_txn *x = mf_mem_begin(s->server);
     assert_mf_ok(mf_mem_truncate(x, &(struct mf_mem_name){"public", "customers"}, 1, &s->err), &s->err);
