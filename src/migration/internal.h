@@ -186,9 +186,9 @@ void mf_own_end(struct mf_migration *m);
 /* quarantine.c */
 const char *mf_direction_word(enum mf_direction d);
 int mf_quarantine_count(struct mf_migration *m, enum mf_direction d, int64_t *ret, struct mf_error *err);
-/* Refuses (MF_ABANDONED) while the side that writes would move to lacks rows that it refused. */
 /* What to do about rows in that direction's quarantine, as sentences. */
 const char *mf_quarantine_remedy(const struct mf_migration *m, enum mf_direction d);
+/* Refuses (MF_ABANDONED) while the side that writes would move to lacks rows that it refused. */
 int mf_quarantine_guard(struct mf_migration *m, struct mf_error *err);
 
 /* pipes.c */
@@ -304,15 +304,15 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
 void mf_idle_beat(struct mf_migration *m); /* heartbeat, samples; cheap when not due */
 int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
 int mf_do_freeze(struct mf_migration *m, bool thaw, json_t **reply, struct mf_error *err);
-/* scheduled: by ourselves; any request ends it. */
 /* A request that cannot wait for a comparison is there; scheduled: any request. */
 bool mf_must_give_way(struct mf_migration *m, bool scheduled);
+/* scheduled: by ourselves; any request ends it. */
 int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool scheduled, json_t **reply,
                  struct mf_error *err);
 int mf_do_quarantine(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
 int mf_do_end(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
-/* Reads whether an end has begun (m->ending), and which. */
 bool mf_has_ended(const struct mf_migration *m); /* completed or cancelled */
+/* Reads whether an end has begun (m->ending), and which. */
 int mf_end_begun(struct mf_migration *m, enum mf_request_kind *ret, struct mf_error *err);
 /* Goes on with an end that an earlier try has begun. DONE when it is over. */
 enum mf_step mf_end_step(struct mf_migration *m, struct mf_error *err);

@@ -71,7 +71,7 @@ static enum mf_flags_writer writer_of(struct mf_migration *m, bool *on_target, c
     enum mf_request_kind end = MF_REQ_CANCEL;
     char writer[16] = "";
     bool found = false;
-    if (m->ending || strcmp(m->step, "completed") == 0 || strcmp(m->step, "cancelled") == 0) {
+    if (m->ending || mf_has_ended(m)) {
         mf_end_begun(m, &end, &(struct mf_error){0});
         *on_target = end == MF_REQ_COMPLETE;
         return *on_target ? MF_FLAGS_TARGET : MF_FLAGS_SOURCE;

@@ -171,7 +171,7 @@ static json_t *stream_json(struct mf_migration *m, struct mf_pipe *pipe, bool sa
 /* Nothing streams: the same document, without positions. The lag is known to grow, or not known. */
 static json_t *no_stream_json(struct mf_migration *m)
 {
-    bool ended = m->ending || strcmp(m->step, "completed") == 0 || strcmp(m->step, "cancelled") == 0;
+    bool ended = m->ending || mf_has_ended(m);
     double lag = ended ? -1 : mf_lag_unheard(m);
     return json_pack("{s:n, s:n, s:n, s:i, s:o, s:f}", "source_position", "spooled_position", "applied_position",
                      "lag_bytes", 0, "lag_seconds", lag < 0 ? json_null() : json_real(lag), "changes_per_second", 0.0);
@@ -314,7 +314,7 @@ int mf_migration_status_from_state(const char *state_dir, json_t **ret, struct m
     struct mf_migration shell = {.state = state};
     mf_state_get(state, "migration", migration, sizeof migration, &found, NULL);
     mf_state_get(state, "step", shell.step, sizeof shell.step, &found, NULL);
-    bool ended = strcmp(shell.step, "completed") == 0 || strcmp(shell.step, "cancelled") == 0;
+    bool ended = mf_has_ended(&shell);
     bool failed = !ended && mf_state_int(state, "failed", 0) == 1;
     json_t *o = base_status(state, migration, failed ? "failed" : mf_phase_of(&shell),
                             mf_state_int(state, "rollback_window_ms", 0));

@@ -131,14 +131,20 @@ int vf_table_shape(struct mf_verify *v, struct mf_reader *origin, const struct v
     return -1;
 }
 
-int vf_table_again(struct mf_verify *v, struct vf_table *t, struct mf_error *err)
+/* What was counted of it so far is counted anew. Under the lock. */
+static void forget_counts(struct mf_verify *v, struct vf_table *t)
 {
-    char label[300];
-    pthread_mutex_lock(&v->mu);
     v->stats.rows_compared -= t->rows;
     v->stats.rows_differing -= t->differing;
     v->stats.rows_quarantined -= t->differing_quarantined;
     t->rows = t->differing = t->differing_quarantined = t->on_replica = t->extra = 0;
+}
+
+int vf_table_again(struct mf_verify *v, struct vf_table *t, struct mf_error *err)
+{
+    char label[300];
+    pthread_mutex_lock(&v->mu);
+    forget_counts(v, t);
     t->faults = t->later = NULL; /* the memory goes with the verification */
     t->nfaults = 0;
     t->keyless_differs = false;
@@ -163,10 +169,7 @@ int vf_table_plan(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, st
     if (t->nchunks < t->resume || t->nchunks == 0) { /* the plan is gone: from the beginning */
         t->resume = 0;
         pthread_mutex_lock(&v->mu);
-        v->stats.rows_compared -= t->rows;
-        v->stats.rows_differing -= t->differing;
-        v->stats.rows_quarantined -= t->differing_quarantined;
-        t->rows = t->differing = t->differing_quarantined = 0;
+        forget_counts(v, t);
         pthread_mutex_unlock(&v->mu);
         if (vf_table_cut(v, t, VF_ORIGIN, s->o, err) < 0 || store_plan(v, t, err) < 0) {
             return -1;

@@ -70,20 +70,19 @@ static int add_like(struct view_entry *e, const struct mf_query_column *q, const
 
 static int add_constant(struct view_entry *e, const struct mf_query_column *q)
 {
-    struct mf_foreign *f = mf_alloc0(e->c->arena, sizeof *f);
+    static const struct mf_type text = {.kind = MF_KIND_TEXT};
     struct mf_made_column made = {.kind = MF_MADE_CONSTANT,
                                   .constant = {.kind = MF_TEXT, .len = (uint32_t)strlen(q->value), .data = q->value},
                                   .wanted_type = q->type,
                                   .is_static = q->is_static};
-    struct mf_column *col = f ? add_column(e, q->line, q->name, &made) : NULL;
+    struct mf_column *col = add_column(e, q->line, q->name, &made);
     if (!col) {
-        return f ? -1 : view_entry_full(e);
+        return -1;
     }
-    f->type = (struct mf_type){.kind = MF_KIND_TEXT};
-    col->type = "text";
-    col->type_id = 1;
+    if (!mf_column_show(e->c->arena, col, &text)) {
+        return view_entry_full(e);
+    }
     col->not_null = true;
-    col->foreign = f;
     return q->type ? view_add_collection(e, q, col) : 0;
 }
 
@@ -112,18 +111,17 @@ static int expr_args(struct view_entry *e, const struct mf_query_column *q, stru
 
 static int add_expr(struct view_entry *e, const struct mf_query_column *q)
 {
-    struct mf_foreign *f = mf_alloc0(e->c->arena, sizeof *f);
     struct mf_made_column made = {.kind = MF_MADE_EXPR, .wanted_type = q->type, .is_static = q->is_static};
     const struct mf_type **types = mf_alloc_array(e->c->arena, q->expr->nargs + 1u, sizeof(struct mf_type *));
     struct mf_error why = {0};
-    struct mf_buf text = {.max = 4096};
-    if (!f || !types || !mf_expr_copy(e->c->arena, &made.expr, q->expr)) {
+    struct mf_type type;
+    if (!types || !mf_expr_copy(e->c->arena, &made.expr, q->expr)) {
         return view_entry_full(e);
     }
     if (expr_args(e, q, &made.expr, types) < 0) {
         return -1;
     }
-    if (mf_expr_type(&made.expr, types, &f->type, &why) < 0) {
+    if (mf_expr_type(&made.expr, types, &type, &why) < 0) {
         return REFUSE(e, q->line, "%s", why.text);
     }
     uint16_t first = 0;
@@ -135,12 +133,10 @@ static int add_expr(struct view_entry *e, const struct mf_query_column *q)
     if (!col) {
         return -1;
     }
-    mf_type_put(&text, &f->type);
-    col->type = mf_strdup_a(e->c->arena, mf_buf_str(&text));
-    mf_buf_free(&text);
-    col->type_id = 1;
-    col->foreign = f;
-    return !col->type ? view_entry_full(e) : q->type ? view_add_collection(e, q, col) : 0;
+    if (!mf_column_show(e->c->arena, col, &type)) {
+        return view_entry_full(e);
+    }
+    return q->type ? view_add_collection(e, q, col) : 0;
 }
 
 /* ---- parents ---- */
