@@ -2,6 +2,7 @@
 
     count.py meson BUILD/meson-logs/testlog.json      cmocka cases, or 1 a program that counts none itself
     count.py pytest REPORT.xml
+    count.py ids REPORT.xml                           only what failed, a line each, as pytest takes it
 
 A program that died, timed out or failed without counting a failed case counts as one failed.
 """
@@ -59,8 +60,17 @@ def count_pytest(path: str) -> tuple[int, int, int, list[str]]:
     return max(0, total["tests"] - failed - total["skipped"]), failed, total["skipped"], names
 
 
+def failed_ids(path: str) -> list[str]:
+    """tests.scenarios.test_x::test_y[z] as tests/scenarios/test_x.py::test_y[z]; a failure outside of a test has none."""
+    cases = [c for c in ElementTree.parse(path).getroot().iter("testcase") if any(b.tag in ("failure", "error") for b in c)]
+    return [f"{(c.get('classname') or '').replace('.', '/')}.py::{c.get('name')}" for c in cases]
+
+
 def main() -> int:
     kind, path = sys.argv[1:]
+    if kind == "ids":
+        print(*failed_ids(path), sep="\n")
+        return 0
     try:
         *counts, names = {"meson": count_meson, "pytest": count_pytest}[kind](path)
     except (OSError, ValueError, ElementTree.ParseError) as e:

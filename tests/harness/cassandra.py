@@ -492,7 +492,9 @@ class Cassandra:
                 context.load_cert_chain(self.dir / "tls-client.pem", self.dir / "tls-client.key")
             options["ssl_context"] = context
         options.setdefault("execution_profiles", {EXEC_PROFILE_DEFAULT: ExecutionProfile(WhiteListRoundRobinPolicy(addresses), request_timeout=60)})
+        # Without heartbeats: one that a busy machine answers late takes the only node for dead, and a closed connection is noticed anyway.
         return Cluster(addresses, **{"port": self.port, "protocol_version": 5, "connect_timeout": 60, "control_connection_timeout": 60,
+                                     "idle_heartbeat_interval": 0,
                                      "schema_metadata_enabled": False, "token_metadata_enabled": False, **options})
 
     def cql(self, statement: str, parameters=None, **options):
