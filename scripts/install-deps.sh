@@ -6,7 +6,7 @@ set -euo pipefail
 build_packages=(
     gcc libc6-dev make pkgconf meson ninja-build
     libpq-dev libmariadb-dev libevent-dev libjansson-dev libyaml-dev libxxhash-dev libzstd-dev liblz4-dev zlib1g-dev
-    libsqlite3-dev libcurl4-openssl-dev libssl-dev libcmocka-dev
+    libsqlite3-dev libcurl4-openssl-dev libmongoc-dev libssl-dev libcmocka-dev
 )
 test_packages=(
     clang-14 libclang-rt-14-dev llvm-14 clang-format-14 git
