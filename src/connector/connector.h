@@ -385,6 +385,11 @@ struct mf_connector {
                            * another database's mean nothing to it; and snapshot_now may be MFUNSUP. verify reads it whole and joins */
     bool
         retells; /* its stream may give a transaction more or fewer changes when it tells of it again: stamps must not be given twice */
+    bool
+        shows_newer; /* what it tells of a row, in its stream or in a snapshot, may be newer than the position it is told at, never older. As an origin: what is
+                      * applied is never strict, a snapshot may be no more than its position, and verify looks again at what differs */
+    bool
+        puts_whole; /* as a replica a window is no transaction: whole rows are put in order, the checkpoint last, and all of it again after a failure. Fuzzy always */
     bool confirms_acknowledge; /* stream_confirm is stream_ack as well: what is confirmed must be durable on our side */
     int (*open)(const struct mf_db_options *o, struct mf_db **ret,
                 struct mf_error *err); /* connects once to see that it can */

@@ -116,6 +116,14 @@ void mf_apply_stats(struct mf_apply *a, struct mf_apply_stats *ret)
     pthread_mutex_unlock(&a->mu);
 }
 
+struct mf_touched *mf_apply_watch(struct mf_apply *a)
+{
+    pthread_mutex_lock(&a->mu);
+    a->touched = a->touched ? a->touched : mf_touched_new();
+    pthread_mutex_unlock(&a->mu);
+    return a->touched;
+}
+
 void mf_apply_submit(struct mf_apply *a, struct mf_apply_job *job)
 {
     pthread_mutex_lock(&a->mu);

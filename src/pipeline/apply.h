@@ -116,4 +116,8 @@ struct mf_apply_stats { /* any thread */
 };
 void mf_apply_stats(struct mf_apply *a, struct mf_apply_stats *ret);
 
+struct mf_touched;
+/* Keys of changes are remembered in what this gives, of every window begun after the call: verify's, one at a time. It lives as long as apply. */
+struct mf_touched *mf_apply_watch(struct mf_apply *a);
+
 #endif

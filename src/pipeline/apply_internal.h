@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "change/window.h"
 #include "pipeline/apply.h"
+#include "pipeline/touched.h"
 
 #include <pthread.h>
 
@@ -56,6 +57,7 @@ struct ap_window {
     int64_t
         cascade_stamp; /* of the last such change: what the batch's cascades write is after all of them, and before what comes next */
     int64_t commit_time_us;
+    struct mf_touched *touched; /* of the keys of its changes; NULL: nobody watches */
 };
 
 struct mf_apply {
@@ -105,6 +107,8 @@ struct mf_apply {
     struct mf_apply_job *job;
     bool job_running;
     struct mf_apply_stats stats;
+
+    struct mf_touched *touched; /* NULL until somebody watches; lives as long as apply */
 
     int64_t pass_began_us; /* by_pass: the last whole one, by our clock; 0: there was none */
 

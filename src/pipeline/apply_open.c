@@ -57,6 +57,7 @@ void mf_apply_free(struct mf_apply *a)
     mf_arena_free(&a->results);
     mf_arena_free(&a->tables_arena);
     free(a->rels);
+    mf_touched_free(a->touched);
     pthread_cond_destroy(&a->cond);
     pthread_mutex_destroy(&a->mu);
     free(a);
@@ -204,7 +205,7 @@ static int load_consistency(struct mf_apply *a, struct mf_error *err)
 static int pass_unfinished(struct mf_apply *a, bool opening, struct mf_error *err)
 {
     struct mf_position to = a->unfinished;
-    if (a->o.replica->connector->last_write_wins) {
+    if (a->o.replica->connector->last_write_wins || a->o.replica->connector->puts_whole) {
         if (opening && a->o.origin->connector->source->position(a->o.origin, &to, err) < 0) {
             return -1;
         }

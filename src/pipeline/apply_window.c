@@ -125,12 +125,28 @@ static enum ap_end take_truncate(struct mf_apply *a, const struct mf_txn_head *h
     return add(a, head, &out, err) < 0 ? AP_FAILED : AP_OK;
 }
 
+static void note_touched(struct mf_apply *a, const struct mf_change *in)
+{
+    struct mf_touched *t = a->w.touched;
+    if (t && in->op == MF_TRUNCATE) {
+        mf_touched_all(t);
+    } else if (t) {
+        if (in->op != MF_DELETE) {
+            mf_touched_add(t, in->table, &in->new_row);
+        }
+        if (in->op == MF_DELETE || in->has_old) {
+            mf_touched_add(t, in->table, &in->old_row);
+        }
+    }
+}
+
 static enum ap_end take_change(struct mf_apply *a, const struct mf_txn_head *head, const struct mf_change *in,
                                struct mf_error *err)
 {
     if (mf_arena_used(&a->arena)) {
         mf_arena_reset(&a->arena);
     }
+    note_touched(a, in);
     if (in->op == MF_TRUNCATE) {
         return take_truncate(a, head, in, err);
     }
@@ -251,6 +267,13 @@ static bool take_progress(struct mf_apply *a, const struct mf_position *p, uint6
     return *rc == 0;
 }
 
+/* What there is may be newer than what comes: written before it in another try, or told newer than its position. */
+static bool never_strict(const struct mf_apply *a)
+{
+    const struct mf_connector *r = a->o.replica->connector;
+    return r->last_write_wins || r->puts_whole || a->o.origin->connector->shows_newer;
+}
+
 enum ap_end mf_apply_gather(struct mf_apply *a, int timeout_ms, struct mf_error *err)
 {
     a->w = (struct ap_window){0};
@@ -258,8 +281,9 @@ enum ap_end mf_apply_gather(struct mf_apply *a, int timeout_ms, struct mf_error 
     uint64_t changes = 0;
     pthread_mutex_lock(&a->mu);
     a->w.consistency = a->consistency.order;
-    a->w.fuzzy = a->o.replica->connector->last_write_wins; /* also one with nothing but its checkpoint */
+    a->w.fuzzy = never_strict(a); /* also one with nothing but its checkpoint */
     a->w.lenient = a->lenient || a->w.fuzzy;
+    a->w.touched = a->touched;
     if (a->want_checkpoint) {
         timeout_ms = timeout_ms < 10 ? timeout_ms : 10;
     }

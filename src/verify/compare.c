@@ -175,7 +175,7 @@ static int settle(struct mf_verify *v, struct vf_slot *s, struct pass *p, int64_
             return -1;
         }
     }
-    return vf_confirm(v, s, p->t, p->candidates, p->ncandidates, ret_differing, err);
+    return vf_confirm(v, s, p->t, p->candidates, NULL, p->ncandidates, ret_differing, err);
 }
 
 static int one_pass(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_chunk *c,

@@ -152,11 +152,14 @@ bool vf_same_key(const struct mf_table *t, const struct mf_row *a, const struct 
 bool vf_same_row(const struct mf_row *a, const struct mf_row *b);
 const struct mf_row *vf_find_row(const struct mf_table *t, const struct vf_rows *rows, const struct mf_row *key);
 /* Looks candidates up on both sides, in the same snapshots, and reports those that differ. */
-/* join_match.c: *ret_later: it is to be looked at again, and no difference yet. */
-int vf_join_again(struct mf_verify *v, const struct vf_table *t, const struct mf_row *key, bool *ret_later,
-                  struct mf_error *err);
-int vf_confirm(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_row *keys, size_t n,
-               int64_t *ret_differing, struct mf_error *err);
+/* was (may be NULL): of each key what vf_row_hash said of the origin's row at the look before; 0: there was none. */
+int vf_confirm(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_row *keys,
+               const uint64_t *was, size_t n, int64_t *ret_differing, struct mf_error *err);
+/* Of a row, or of there being none (NULL); never 0. */
+uint64_t vf_row_hash(const struct mf_row *row);
+/* join_match.c: a row that is another one on either side. *ret_differs: that is a difference; else it is none, or is looked at again. */
+int vf_join_again(struct mf_verify *v, const struct vf_table *t, const struct mf_row *key, const struct mf_row *a,
+                  const struct mf_row *b, uint64_t was, bool *ret_differs, struct mf_error *err);
 int vf_difference(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, const char *key_text,
                   const char *kind, struct mf_error *err);
 

@@ -226,6 +226,7 @@ static int begin(struct mf_verify *v, struct mf_error *err)
                                  .counted = !keyed};
     vf_store_free(j->store);
     j->store = vf_store_new(&o);
+    j->touched = vf_join_shows_newer(v) ? mf_apply_watch(v->o.pipe->apply) : NULL;
     if (vf_table_again(v, t, err) < 0) {
         return -1;
     }

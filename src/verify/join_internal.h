@@ -1,6 +1,7 @@
 #ifndef MF_VERIFY_JOIN_INTERNAL_H
 #define MF_VERIFY_JOIN_INTERNAL_H
 
+#include "pipeline/touched.h"
 #include "verify/internal.h"
 
 /* How far the table at hand is. */
@@ -29,11 +30,12 @@ struct vf_join {
     struct mf_buf ahead;      /* those that differed, and must at another position, too */
     unsigned looks;           /* that were had at all candidates */
     /* The solo worker's. */
-    struct vf_store *store;  /* constant from JN_TABLE on; its own lock guards it */
-    struct mf_position last; /* of the last snapshot of the origin */
-    size_t checked;          /* bytes of the candidates that have been looked at */
-    int64_t since_us;        /* apply has been held for this round since */
-    int64_t until_us;        /* what is being read holds apply, and must not for longer; 0: it does not */
+    struct mf_touched *touched; /* a side may be newer than its position: apply's; NULL. Constant */
+    struct vf_store *store;     /* constant from JN_TABLE on; its own lock guards it */
+    struct mf_position last;    /* of the last snapshot of the origin */
+    size_t checked;             /* bytes of the candidates that have been looked at */
+    int64_t since_us;           /* apply has been held for this round since */
+    int64_t until_us;           /* what is being read holds apply, and must not for longer; 0: it does not */
 };
 
 /* join_read.c: by a worker in a round. Both return 0 and *ret_whole false when the verification is being stopped. */
@@ -46,7 +48,8 @@ void vf_join_count(struct mf_verify *v, struct vf_slot *s);
 
 /* join_match.c */
 int vf_join_piece(struct mf_verify *v, uint32_t piece, struct mf_error *err);
-bool vf_join_full(const struct vf_join *j); /* no more candidates before these are looked at */
+bool vf_join_shows_newer(const struct mf_verify *v); /* one of the sides does */
+bool vf_join_full(const struct vf_join *j);          /* no more candidates before these are looked at */
 enum mf_step vf_join_check(struct mf_verify *v, struct vf_slot *s, struct mf_error *err); /* DONE: all are looked at */
 enum mf_step vf_join_whole(struct mf_verify *v, struct vf_slot *s,
                            struct mf_error *err); /* DONE: both sides are read */

@@ -5,7 +5,12 @@
  * to stand at a position Q where the origin has a snapshot, and the rows are read by key in that snapshot and in the replica as it stands.
  *
  * Where rows have columns of others, which were looked up when the change came and may be newer than Q (mf_made.nparents), one look is not exact: the change that
- * made them newer is on its way. What differs is looked at again at a later position, where that change has arrived, and only what differs each time is a difference. */
+ * made them newer is on its way. What differs is looked at again at a later position, where that change has arrived, and only what differs each time is a difference.
+ *
+ * Where a whole side may be newer than its position (mf_connector.shows_newer) two looks in a row are exact together. At the first, the origin's row is read at some moment not
+ * before Q1. Apply stands at Q2 for the second, which is not before that moment. If the stream had no change of this key behind Q1 and up to Q2 (touched.h), the origin's row was the same
+ * at Q2 as when it was read, and what the replica has at Q2 must be it: if not, it is a difference, whatever became of the row since. A key that was touched is looked at again, a bounded number
+ * of times; then what differs counts as a difference, because nobody can say that it is none. */
 #include "verify/join_internal.h"
 
 #include "base/cleanup.h"
@@ -17,6 +22,7 @@
 #define CANDIDATES_MAX                                                                                                 \
     ((size_t)1 << 31)   /* those of the pieces that are under way come on top, each no larger than its memory */
 #define LOOKS        10 /* beyond the first */
+#define LOOKS_NEWER  30 /* the same, where it was changed each time */
 #define AT_ONCE      500
 #define HOLD_US      (5 * MF_US_PER_SEC) /* apply is held no longer than this at a time */
 #define BATCH_MEMORY ((size_t)64 << 20)
@@ -46,27 +52,46 @@ bool vf_join_full(const struct vf_join *j)
     return j->candidates.len - j->checked >= CANDIDATES;
 }
 
-/* Whether the row, which differs at this position, may be ahead of it. */
-static bool may_be_ahead(const struct mf_verify *v, const struct vf_table *t)
+bool vf_join_shows_newer(const struct mf_verify *v)
 {
-    return v->join && !vf_as_it_stands(v) && t->ot->made && t->ot->made->nparents && v->join->looks < LOOKS;
+    return v->o.pipe->origin->connector->shows_newer || v->o.pipe->replica->connector->shows_newer;
 }
 
-int vf_join_again(struct mf_verify *v, const struct vf_table *t, const struct mf_row *key, bool *ret_later,
-                  struct mf_error *err)
+enum verdict { DIFFERS, IS_THE_SAME, LATER };
+
+/* Of a row that is another one on either side at this look. */
+static enum verdict verdict(const struct mf_verify *v, const struct vf_table *t, const struct mf_row *key,
+                            const struct mf_row *b, uint64_t was)
 {
-    MF_CLEANUP_BUF struct mf_buf b = {.max = VF_KEY_MAX};
-    *ret_later = false;
-    if (!may_be_ahead(v, t)) {
+    const struct vf_join *j = v->join;
+    if (!j || vf_as_it_stands(v)) {
+        return DIFFERS;
+    }
+    if (!j->touched) { /* parents' columns may be ahead */
+        return b && t->ot->made && t->ot->made->nparents && j->looks < LOOKS ? LATER : DIFFERS;
+    }
+    if (was && !mf_touched_has(j->touched, t->ot, key)) {
+        return vf_row_hash(b) == was ? IS_THE_SAME : DIFFERS;
+    }
+    return j->looks < LOOKS_NEWER ? LATER : DIFFERS;
+}
+
+int vf_join_again(struct mf_verify *v, const struct vf_table *t, const struct mf_row *key, const struct mf_row *a,
+                  const struct mf_row *b, uint64_t was, bool *ret_differs, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf e = {.max = VF_KEY_MAX + sizeof(uint64_t)};
+    enum verdict is = verdict(v, t, key, b, was);
+    *ret_differs = is == DIFFERS;
+    if (is != LATER) {
         return 0;
     }
-    if (vf_join_encode(t->ot, key, &b, err) < 0) {
+    if (vf_join_encode(t->ot, key, &e, err) < 0) {
         return -1;
     }
-    if (mf_buf_put_bytes(&v->join->ahead, b.data, b.len) < 0) {
+    mf_buf_put_u64be(&e, vf_row_hash(a));
+    if (!mf_buf_ok(&e) || mf_buf_put_bytes(&v->join->ahead, e.data, e.len) < 0) {
         return mf_fail(err, MF_FATAL, "MFMEM", "no memory for the keys of rows that may differ");
     }
-    *ret_later = true;
     return 0;
 }
 
@@ -92,7 +117,9 @@ int vf_join_piece(struct mf_verify *v, uint32_t piece, struct mf_error *err)
 
 /* ---- the look ---- */
 
-static bool decode(const struct mf_table *t, struct mf_arena *arena, const char *data, size_t len, struct mf_row *ret)
+/* A key, and where it has been looked at before what was there then. */
+static bool decode(const struct mf_table *t, struct mf_arena *arena, const char *data, size_t len, struct mf_row *ret,
+                   uint64_t *ret_was)
 {
     struct mf_cursor c;
     struct mf_value *v = mf_alloc_array(arena, t->ncolumns + 1u, sizeof *v);
@@ -107,28 +134,31 @@ static bool decode(const struct mf_table *t, struct mf_arena *arena, const char 
         v[t->key[k]] = (struct mf_value){.kind = kind, .len = (uint32_t)n, .data = bytes};
     }
     *ret = (struct mf_row){.n = t->ncolumns, .values = v};
+    *ret_was = c.p < c.end ? mf_read_u64be(&c) : 0;
     return v && !c.failed;
 }
 
 /* The next candidates as rows; *ret_end: where they end. What is too large for one batch is for the next. */
-static int next_batch(const struct vf_join *j, struct mf_arena *arena, struct mf_row **ret, size_t *ret_n,
-                      size_t *ret_end, struct mf_error *err)
+static int next_batch(const struct vf_join *j, struct mf_arena *arena, struct mf_row **ret, uint64_t **ret_was,
+                      size_t *ret_n, size_t *ret_end, struct mf_error *err)
 {
     struct mf_row *rows = mf_alloc_array(arena, AT_ONCE, sizeof *rows);
+    uint64_t *was = mf_alloc_array(arena, AT_ONCE, sizeof *was);
     struct mf_cursor c;
     size_t n = 0;
     mf_cursor_init(&c, j->candidates.data + j->checked, j->candidates.len - j->checked);
     *ret_end = j->checked;
-    while (rows && n < AT_ONCE && c.p < c.end) {
+    while (rows && was && n < AT_ONCE && c.p < c.end) {
         size_t len = 0;
         const char *key = mf_read_lbytes(&c, &len);
-        if (!key || !decode(j->t->ot, arena, key, len, &rows[n])) {
+        if (!key || !decode(j->t->ot, arena, key, len, &rows[n], &was[n])) {
             break;
         }
         n++;
         *ret_end = j->candidates.len - (size_t)(c.end - c.p);
     }
     *ret = rows;
+    *ret_was = was;
     *ret_n = n;
     return n ? 0 : mf_fail(err, MF_FATAL, "MFMEM", "keys of rows that may differ are too large");
 }
@@ -138,11 +168,15 @@ static int look(struct mf_verify *v, struct vf_slot *s, struct mf_error *err)
     struct vf_join *j = v->join;
     struct mf_arena arena;
     struct mf_row *keys = NULL;
+    uint64_t *was = NULL;
     size_t n = 0, end = 0;
     int64_t differing = 0;
     mf_arena_init(&arena, BATCH_MEMORY);
     int rc = MF_FAULT(err, "verify.check")
-    || next_batch(j, &arena, &keys, &n, &end, err) < 0 || vf_confirm(v, s, j->t, keys, n, &differing, err) < 0 ? -1 : 0;
+    || next_batch(j, &arena, &keys, &was, &n, &end, err) < 0 ||
+            vf_confirm(v, s, j->t, keys, was, n, &differing, err) < 0
+        ? -1
+        : 0;
     mf_arena_free(&arena);
     pthread_mutex_lock(&v->mu);
     j->t->differing += differing;
@@ -201,6 +235,9 @@ enum mf_step vf_join_check(struct mf_verify *v, struct vf_slot *s, struct mf_err
         j->looks = more ? j->looks + 1 : 0;
         j->checked = 0;
         pthread_mutex_unlock(&v->mu);
+        if (more && j->touched) {
+            mf_touched_turn(j->touched);
+        }
         let_go(v, s);
         return more ? MF_STEP_MORE : MF_STEP_DONE;
     }

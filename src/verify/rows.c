@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define AT_ONCE     500
 #define ROWS_MEMORY ((size_t)1 << 30)
@@ -140,8 +141,18 @@ int vf_difference_full(struct mf_verify *v, struct vf_table *t, const struct mf_
 
 /* ---- confirming ---- */
 
-static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, const struct mf_row *a,
-                 const struct mf_row *b, int64_t *ret_differing, struct mf_error *err)
+uint64_t vf_row_hash(const struct mf_row *row)
+{
+    uint64_t h = row ? row->n + 1u : 1;
+    for (uint16_t i = 0; row && i < row->n; i++) {
+        const struct mf_value *x = &row->values[i];
+        h = XXH3_64bits_withSeed(x->data, mf_value_has_bytes(x) ? x->len : 0, h * 31 + (uint64_t)x->kind);
+    }
+    return h ? h : 1;
+}
+
+static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, uint64_t was,
+                 const struct mf_row *a, const struct mf_row *b, int64_t *ret_differing, struct mf_error *err)
 {
     if (a && b && vf_same_row(a, b)) {
         return 0; /* the two sides order the key differently: it was in another range */
@@ -150,11 +161,11 @@ static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *k
         return 0; /* the key is spelled in another way where it was found, and that spelling is a candidate of its own; or (joined) it was there
                    * when it was read and is on neither side now */
     }
-    bool later = false;
-    if (b && vf_join_again(v, t, key, &later, err) < 0) {
+    bool differs = true;
+    if (vf_join_again(v, t, key, a, b, was, &differs, err) < 0) {
         return -1;
     }
-    if (later) {
+    if (!differs) {
         return 0;
     }
     char text[VF_KEY_TEXT];
@@ -166,8 +177,8 @@ static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *k
                          err);
 }
 
-static int confirm_some(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_row *keys, size_t n,
-                        int64_t *ret_differing, struct mf_error *err)
+static int confirm_some(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_row *keys,
+                        const uint64_t *was, size_t n, int64_t *ret_differing, struct mf_error *err)
 {
     struct mf_arena arena;
     mf_arena_init(&arena, ROWS_MEMORY);
@@ -184,18 +195,19 @@ static int confirm_some(struct mf_verify *v, struct vf_slot *s, struct vf_table 
         rc = 0;
     }
     for (size_t i = 0; rc == 0 && i < n; i++) {
-        rc = judge(v, t, &keys[i], vf_find_row(t->ot, &a, &keys[i]), vf_find_row(t->rt, &b, &keys[i]), ret_differing,
-                   err);
+        rc = judge(v, t, &keys[i], was ? was[i] : 0, vf_find_row(t->ot, &a, &keys[i]), vf_find_row(t->rt, &b, &keys[i]),
+                   ret_differing, err);
     }
     mf_arena_free(&arena);
     return rc;
 }
 
-int vf_confirm(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_row *keys, size_t n,
-               int64_t *ret_differing, struct mf_error *err)
+int vf_confirm(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_row *keys,
+               const uint64_t *was, size_t n, int64_t *ret_differing, struct mf_error *err)
 {
     for (size_t i = 0; i < n; i += AT_ONCE) {
-        if (confirm_some(v, s, t, keys + i, n - i < AT_ONCE ? n - i : AT_ONCE, ret_differing, err) < 0) {
+        if (confirm_some(v, s, t, keys + i, was ? was + i : NULL, n - i < AT_ONCE ? n - i : AT_ONCE, ret_differing,
+                         err) < 0) {
             return -1;
         }
     }

@@ -411,6 +411,8 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .commits_can_wait = c->commits_can_wait,
                                          .streams = c->streams,
                                          .soft_hold = c->soft_hold,
+                                         .shows_newer = c->shows_newer,
+                                         .puts_whole = c->puts_whole,
                                          .spreads = c->spreads,
                                          .reads_unordered = c->reads_unordered,
                                          .confirms_acknowledge = c->confirms_acknowledge,

@@ -139,7 +139,9 @@ struct mf_mem_knobs {
     const char *broken;    /* a deliberate break of this server's word (see docs/internals/simulation.md); NULL: none */
     double load;           /* what mf_source_ops.load answers */
     bool unordered;        /* mf_connector.reads_unordered (unordered.h). To be set before it is opened */
-    bool other;            /* of the other kind (dialect.c): opened as memx://NAME. To be set before it has tables */
+    bool
+        newer; /* mf_connector.shows_newer: rows with a key are read as they stand, in snapshots too, and updates are whole. To be set before it is opened */
+    bool other; /* of the other kind (dialect.c): opened as memx://NAME. To be set before it has tables */
     uint64_t
         stamped; /* it keeps the last write (stamped.h), and chance begins with this; opened as mems://NAME. 0: it has transactions */
     /* With stamped and unordered: it tells nobody of its changes and keeps nobody out (mf_connector.streams, soft_hold). To be set before it is opened */

@@ -129,14 +129,15 @@ void mem_reader_close(struct mf_reader *base)
 /* The table as this reader sees it, looked up by name: t may be the other side's. */
 int mem_look(struct mem_reader *r, const struct mf_table *t, struct held_table *ret, struct mf_error *err)
 {
-    for (size_t i = 0; i < r->n; i++) {
+    bool as_it_stands = !r->in_snapshot || (r->conn.server->knobs.newer && t->identity == MF_IDENTITY_KEY);
+    for (size_t i = 0; i < r->n && !as_it_stands; i++) {
         const struct mf_table *h = &r->tables[i].shape->table;
         if (strcmp(h->name, t->name) == 0 && strcmp(h->schema, t->schema) == 0) {
             *ret = r->tables[i];
             return 0;
         }
     }
-    struct mem_table *m = r->in_snapshot ? NULL : mem_table_find(r->conn.server, t->schema, t->name);
+    struct mem_table *m = as_it_stands ? mem_table_find(r->conn.server, t->schema, t->name) : NULL;
     if (!m) {
         return mf_fail(err, MF_FATAL, "42P01", "table %s.%s does not exist on %s", t->schema, t->name,
                        r->conn.server->name);

@@ -265,7 +265,8 @@ static void item_change(struct mem_stream *st, const struct mem_change *c, struc
     }
     if (c->new_row) {
         struct mf_value *v = values_copy(st, c->new_row);
-        for (uint16_t i = 0; c->op == MF_UPDATE && i < c->new_row->n; i++) {
+        bool whole = c->op != MF_UPDATE || st->conn.server->knobs.newer;
+        for (uint16_t i = 0; !whole && i < c->new_row->n; i++) {
             if (h->toast[i] && v[i].kind != MF_NULL && same_value(&v[i], &c->old_row->v[i])) {
                 v[i] = (struct mf_value){.kind = mem_broken(st->conn.server, "toast-null") ? MF_NULL : MF_UNCHANGED};
             }

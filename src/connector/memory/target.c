@@ -305,7 +305,8 @@ const struct mf_target_ops mem_target_ops = {
 
 /* ---- the connector ---- */
 
-static const struct mf_connector unordered, other_unordered, stamped_unordered, silent; /* of servers with that knob */
+static const struct mf_connector unordered, other_unordered, stamped_unordered, silent,
+    newer; /* of servers with that knob */
 
 static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err)
 {
@@ -324,9 +325,10 @@ static int open_db(const struct mf_db_options *o, struct mf_db **ret, struct mf_
     const struct mf_connector *kinds[] = {&mf_connector_memory, &mf_connector_memory_other, &unordered,
                                           &other_unordered};
     const struct mf_connector *lasting[] = {&mf_connector_memory_stamped, &stamped_unordered};
-    db->base = (struct mf_db){.connector = s->knobs.silent ? &silent
-                                           : stamped       ? lasting[s->knobs.unordered]
-                                                           : kinds[other + 2 * s->knobs.unordered],
+    db->base = (struct mf_db){.connector = s->knobs.silent  ? &silent
+                                           : s->knobs.newer ? &newer
+                                           : stamped        ? lasting[s->knobs.unordered]
+                                                            : kinds[other + 2 * s->knobs.unordered],
                               .side = o->side};
     db->server = s;
     *ret = &db->base;
@@ -377,4 +379,5 @@ static const struct mf_connector unordered = {MEM_PLAIN, MEM_CONNECTOR, .streams
 static const struct mf_connector other_unordered = {MEM_OTHER, MEM_CONNECTOR, .streams = true, .reads_unordered = true};
 static const struct mf_connector stamped_unordered = {MEM_STAMPED, MEM_CONNECTOR, .streams = true,
                                                       .reads_unordered = true};
+static const struct mf_connector newer = {MEM_PLAIN, MEM_CONNECTOR, .streams = true, .shows_newer = true};
 static const struct mf_connector silent = {MEM_STAMPED, MEM_CONNECTOR, .reads_unordered = true, .soft_hold = true};

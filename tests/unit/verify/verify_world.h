@@ -57,7 +57,9 @@ static inline void verify(struct world *w, bool repair, bool writes, struct mf_v
     int steps = 0, done = 0;
     while (!done) {
         uint32_t what = world_random(w, 8);
-        if (what == 0 && writes) {
+        if (what == 0 && writes && mf_mem_knobs(w->src)->newer && world_random(w, 2)) {
+            world_step(w); /* two looks at the least, and apply must get to the second */
+        } else if (what == 0 && writes) {
             world_app(w);
         } else if (what < 4) {
             world_step(w);
