@@ -24,7 +24,8 @@ struct walk {
     struct reasons_at at[2 * PLAN_DEPTH + 4];
     size_t depth;
     const struct elem *document;
-    bool rest; /* something goes there */
+    bool rest;   /* something goes there */
+    bool hollow; /* the last sub-document has ignored fields and nothing else */
     bool full;
 };
 
@@ -170,7 +171,7 @@ static bool visit_fields(struct walk *w, const struct plan_node *n, const struct
             continue;
         }
         w->at[w->depth++] = (struct reasons_at){field.key, field.nkey, 0};
-        spoken = true;
+        w->hollow = false;
         if (!k && n->open) {
             w->rest = there = true;
         } else if (!k) {
@@ -183,6 +184,7 @@ static bool visit_fields(struct walk *w, const struct plan_node *n, const struct
             seen[i] = true;
             there = visit(w, k, &field, values, false) || there;
         }
+        spoken = spoken || !w->hollow;
         w->depth--;
     }
     for (uint16_t i = 0; i < n->nchildren; i++) {
@@ -193,8 +195,8 @@ static bool visit_fields(struct walk *w, const struct plan_node *n, const struct
             w->depth--;
         }
     }
-    bool only_ignored = !spoken && elem_int32(e->value) > 5;
-    if (!there && !only_ignored && !n->nested && !n->told) {
+    w->hollow = !spoken && !there && elem_int32(e->value) > 5;
+    if (!there && !w->hollow && !n->nested && !n->told) {
         refuse(w, e, "it could not be told from a missing one; the map needs a column with \"present\" for it");
     }
     return there;
@@ -223,7 +225,9 @@ static bool visit_document(struct walk *w, const struct plan_node *n, const stru
         visit_no_fields(w, n, values, true);
         return true;
     }
-    return visit_fields(w, n, e, values) || n->told || n->nested;
+    bool there = visit_fields(w, n, e, values);
+    w->hollow = w->hollow && !n->told && !n->nested;
+    return there || n->told || n->nested;
 }
 
 /* ---- lists ---- */

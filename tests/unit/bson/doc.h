@@ -143,7 +143,29 @@ static inline void doc_good(struct doc *d, const struct mf_value *v, const char 
     if (!mf_value_equal(&normal, &twice)) {
         fail_msg("%s\n%s", doc_json(d, &normal), doc_json(d, &twice));
     }
-    (void)merged;
+    assert_mf_ok(mf_shred_merge(d->c, &d->arena, v, &normal, &merged, &d->err), &d->err);
+    assert_true(mf_value_equal(v, &merged));
+}
+
+/* What is there and accepted or not, merged with the normal form of another with the same _id: it has that normal form. */
+static inline void doc_merge(struct doc *d, const struct mf_value *there, const struct mf_value *other)
+{
+    struct mf_value wanted, merged, normal;
+    assert_mf_ok(mf_shred_normal(d->c, &d->arena, other, &wanted, &d->err), &d->err);
+    assert_mf_ok(mf_shred_merge(d->c, &d->arena, there, &wanted, &merged, &d->err), &d->err);
+    if (mf_shred_normal(d->c, &d->arena, &merged, &normal, &d->err) < 0 || !mf_value_equal(&normal, &wanted)) {
+        fail_msg("there %s\nwanted %s\nmerged %s\n%s", doc_json(d, there), doc_json(d, &wanted), doc_json(d, &merged),
+                 d->err.text);
+    }
+}
+
+static inline void doc_merge_json(struct doc *d, const char *there, const char *other, const char *want)
+{
+    struct mf_value t = doc_of(d, there), o = doc_of(d, other), w = doc_of(d, want), wanted, merged;
+    doc_merge(d, &t, &o);
+    assert_mf_ok(mf_shred_normal(d->c, &d->arena, &o, &wanted, &d->err), &d->err);
+    assert_mf_ok(mf_shred_merge(d->c, &d->arena, &t, &wanted, &merged, &d->err), &d->err);
+    assert_string_equal(doc_json(d, &merged), doc_json(d, &w));
 }
 
 static inline void doc_good_json(struct doc *d, const char *json, const char *want_rows)
