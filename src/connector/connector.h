@@ -275,11 +275,12 @@ struct mf_target_ops {
     /* To the mark, as if nothing had been given since. The window goes on. */
     int (*window_back)(struct mf_applier *a, struct mf_error *err);
     /* Entries of the quarantine, in the window's transaction, for a table that is not there as such: only its names and its key mean anything. put: in the
-     * place of the key's entry, if it has one; q->key is made of the key, and result (may be NULL) is told. */
+     * place of the key's entry, if it has one; q->key is made of the key, and result (may be NULL) is told. clear: entries of these keys leave; keys NULL: all of the
+     * table. ret_had (may be NULL): how many there were, for which it waits. */
     int (*quarantine_put)(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
                           const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err);
     int (*quarantine_clear)(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
-                            struct mf_error *err);
+                            uint64_t *ret_had, struct mf_error *err);
     int (*window_commit)(struct mf_applier *a, struct mf_error *err);
     void (*window_abort)(struct mf_applier *a);
     /* Writes rows read from the source over whatever is there (repair, and rows a fuzzy update did not find), deletes those in

@@ -203,9 +203,9 @@ int mf_default_quarantine_put(struct mf_applier *a, const struct mf_table *t, co
 }
 
 int mf_default_quarantine_clear(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys,
-                                size_t n, struct mf_error *err)
+                                size_t n, uint64_t *ret_had, struct mf_error *err)
 {
-    (void)t, (void)keys, (void)n;
+    (void)t, (void)keys, (void)n, (void)ret_had;
     return unsupported(a->db, "keep what is of no table of its own in quarantine", err);
 }
 

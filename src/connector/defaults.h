@@ -70,7 +70,7 @@ int mf_default_window_mark(struct mf_applier *a, struct mf_error *err); /* and s
 int mf_default_quarantine_put(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
                               const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err);
 int mf_default_quarantine_clear(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys,
-                                size_t n, struct mf_error *err);
+                                size_t n, uint64_t *ret_had, struct mf_error *err);
 int mf_default_load_applier(struct mf_loader *l, struct mf_applier **ret, struct mf_error *err);
 /* None that are not with the schema. */
 int mf_default_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,

@@ -351,12 +351,12 @@ int face_quarantine_put(struct mf_applier *base, const struct mf_table *t, const
 }
 
 int face_quarantine_clear(struct mf_applier *base, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
-                          struct mf_error *err)
+                          uint64_t *ret_had, struct mf_error *err)
 {
     struct face_applier *a = applier_of(base);
     struct mf_table own = *t;
     own.schema = face_own_schema(face_of(base->db), t->schema);
-    return own_ops(a)->quarantine_clear(a->own, &own, keys, n, err);
+    return own_ops(a)->quarantine_clear(a->own, &own, keys, n, ret_had, err);
 }
 
 int face_window_commit(struct mf_applier *base, struct mf_error *err)

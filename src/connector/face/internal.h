@@ -146,7 +146,7 @@ int face_window_back(struct mf_applier *a, struct mf_error *err);
 int face_quarantine_put(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
                         const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err);
 int face_quarantine_clear(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
-                          struct mf_error *err);
+                          uint64_t *ret_had, struct mf_error *err);
 int face_window_commit(struct mf_applier *a, struct mf_error *err);
 void face_window_abort(struct mf_applier *a);
 int face_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,

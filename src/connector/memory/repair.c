@@ -199,7 +199,7 @@ int mem_quarantine_put(struct mf_applier *base, const struct mf_table *t, const 
 }
 
 int mem_quarantine_clear(struct mf_applier *base, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
-                         struct mf_error *err)
+                         uint64_t *ret_had, struct mf_error *err)
 {
     MEM_LOCKED;
     struct mem_applier *a = (struct mem_applier *)base;
@@ -207,8 +207,16 @@ int mem_quarantine_clear(struct mf_applier *base, const struct mf_table *t, cons
     if (in_window(a, "target.quarantine_clear", err)) {
         return -1;
     }
-    for (size_t i = 0; i < n; i++) {
+    uint64_t had = 0;
+    for (size_t i = 0; keys && i < n; i++) {
+        had += mem_kept(&s, keys[i]);
         mem_unquarantine(&s, keys[i]);
+    }
+    if (!keys) {
+        mem_unquarantine_table(a, t);
+    }
+    if (ret_had) {
+        *ret_had = had;
     }
     return 0;
 }

@@ -51,11 +51,24 @@ int my_quarantine_put(struct mf_applier *base, const struct mf_table *t, const s
 }
 
 int my_quarantine_clear(struct mf_applier *base, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
-                        struct mf_error *err)
+                        uint64_t *ret_had, struct mf_error *err)
 {
     struct my_applier *a = my_applier_of(base);
+    uint64_t had = 0, all = 0;
     if (my_wire_flush(a, err) < 0) { /* the checkpoint's answer says whether there is anything */
         return -1;
     }
-    return a->has_quarantine ? my_unquarantine(a, t, keys, n, err) : 0;
+    if (a->has_quarantine && keys && !ret_had) {
+        return my_unquarantine(a, t, keys, n, err);
+    }
+    for (size_t i = 0; a->has_quarantine && i < (keys ? n : 1); i++) {
+        if (my_unquarantine_one(a, t, keys ? keys[i] : NULL, &had, err) < 0) {
+            return -1;
+        }
+        all += had;
+    }
+    if (ret_had) {
+        *ret_had = all;
+    }
+    return 0;
 }

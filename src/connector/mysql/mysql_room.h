@@ -169,7 +169,7 @@ int my_window_back(struct mf_applier *a, struct mf_error *err);
 int my_quarantine_put(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
                       const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err);
 int my_quarantine_clear(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
-                        struct mf_error *err);
+                        uint64_t *ret_had, struct mf_error *err);
 int my_window_commit(struct mf_applier *a, struct mf_error *err);
 void my_window_abort(struct mf_applier *a);
 int my_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,

@@ -107,7 +107,7 @@ struct pg_rows {
 int pg_shape_for(struct pg_applier *a, const struct mf_table *t, struct pg_shape **ret, struct mf_error *err);
 int pg_send_rows(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind kind, bool moves_key,
                  const uint8_t *unchanged, const struct pg_rows *rows, struct mf_error *err);
-/* Rows' entries leave the quarantine: they are whole in the target again, or gone. */
+/* Rows' entries leave the quarantine: they are whole in the target again, or gone. rows NULL: all of the table. */
 int pg_unquarantine(struct pg_applier *a, const struct mf_table *t, const struct mf_row *const *rows, size_t n,
                     struct mf_error *err);
 /* A table whose rows are found by more than its key is gone through once and hashed, unless an index serves; everything else is looked up by
@@ -144,7 +144,7 @@ int pg_window_back(struct mf_applier *a, struct mf_error *err);
 int pg_quarantine_put(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
                       const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err);
 int pg_quarantine_clear(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
-                        struct mf_error *err);
+                        uint64_t *ret_had, struct mf_error *err);
 
 /* ---- apply_batch.c, apply_careful.c, repair.c ---- */
 int pg_batch_fuzzy(struct pg_applier *a, const struct mf_batch_table *b, struct mf_error *err);

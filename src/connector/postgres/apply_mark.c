@@ -56,8 +56,22 @@ int pg_quarantine_put(struct mf_applier *base, const struct mf_table *t, const s
 }
 
 int pg_quarantine_clear(struct mf_applier *base, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
-                        struct mf_error *err)
+                        uint64_t *ret_had, struct mf_error *err)
 {
     struct pg_applier *a = pg_applier_of(base);
-    return a->has_quarantine ? pg_unquarantine(a, t, keys, n, err) : 0;
+    if (ret_had) {
+        *ret_had = 0;
+    }
+    a->answer = 0;
+    if (!a->has_quarantine || pg_unquarantine(a, t, keys, n, err) < 0) {
+        return a->has_quarantine ? -1 : 0;
+    }
+    if (!ret_had) {
+        return 0;
+    }
+    if (pg_wire_sync(a, err) < 0) {
+        return -1;
+    }
+    *ret_had = a->answer;
+    return 0;
 }

@@ -349,7 +349,14 @@ int pg_unquarantine(struct pg_applier *a, const struct mf_table *t, const struct
     static const char sql[] = "DELETE FROM midflight.quarantine WHERE migration = $1 AND direction = $2"
                               " AND (schema_name || '.' || table_name || ':' || key) = ANY ($3::text[])";
     MF_CLEANUP_BUF struct mf_buf keys = {.max = 1u << 30}, key = {.max = 1u << 20};
-    struct pg_expect e = {.kind = PG_EXPECT_OK, .doing = "clearing the quarantine"};
+    struct pg_expect e = {.kind = PG_EXPECT_COUNT, .doing = "clearing the quarantine"};
+    if (!rows) {
+        const char *of[] = {a->pipe.migration, pg_direction(a->pipe.direction), t->schema, t->name};
+        return pg_wire_params(a,
+                              "DELETE FROM midflight.quarantine WHERE migration = $1 AND direction = $2"
+                              " AND schema_name = $3 AND table_name = $4",
+                              4, of, &e, err);
+    }
     mf_buf_putc(&keys, '{');
     for (size_t i = 0; i < n; i++) {
         mf_buf_reset(&key);
