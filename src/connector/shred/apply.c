@@ -15,34 +15,34 @@
 
 #define KEPT_BYTES ((size_t)1 << 30) /* of the documents that one window remembers */
 
-int shred_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err)
+int docs_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(db);
-    struct shred_applier *a = mf_xcalloc(1, sizeof *a);
+    struct docs_db *s = docs_of(db);
+    struct docs_applier *a = mf_xcalloc(1, sizeof *a);
     a->base.db = db;
     a->pipe = *pipe;
     a->emptied = mf_xcalloc(mf_shred_count(s->map) + 1, sizeof *a->emptied);
-    mf_arena_init(&a->batch, SHRED_ROW_BYTES);
+    mf_arena_init(&a->batch, DOCS_ROW_BYTES);
     mf_arena_init(&a->kept, KEPT_BYTES);
-    if (shred_target(s)->applier_open(s->own, pipe, &a->own, err) < 0) {
-        shred_applier_close(&a->base);
+    if (docs_target(s)->applier_open(s->own, pipe, &a->own, err) < 0) {
+        docs_applier_close(&a->base);
         return -1;
     }
     *ret = &a->base;
     return 0;
 }
 
-void shred_applier_close(struct mf_applier *base)
+void docs_applier_close(struct mf_applier *base)
 {
-    struct shred_applier *a = shred_applier_of(base);
+    struct docs_applier *a = docs_applier_of(base);
     if (!a) {
         return;
     }
     if (a->own) {
-        shred_applier_ops(a)->applier_close(a->own);
+        docs_applier_ops(a)->applier_close(a->own);
     }
-    shred_source(shred_of(base->db))->reader_close(a->reader);
-    shred_reals_free(&a->reals);
+    docs_source(docs_of(base->db))->reader_close(a->reader);
+    docs_reals_free(&a->reals);
     mf_arena_free(&a->batch);
     mf_arena_free(&a->kept);
     free(a->seen);
@@ -52,10 +52,10 @@ void shred_applier_close(struct mf_applier *base)
 
 /* ---- what is there ---- */
 
-static int of_this_window(struct shred_applier *a, const struct shred_real *c, const struct shred_seen *s,
-                          struct shred_change *change, struct mf_error *err)
+static int of_this_window(struct docs_applier *a, const struct docs_real *c, const struct docs_seen *s,
+                          struct docs_change *change, struct mf_error *err)
 {
-    struct shred_change was;
+    struct docs_change was;
     if (s->forgotten) {
         mf_fail(err, MF_FATAL, "MFBIG",
                 "documents that one transaction of the source changes more than once are larger than %zu GB",
@@ -65,35 +65,35 @@ static int of_this_window(struct shred_applier *a, const struct shred_real *c, c
     if (s->gone) {
         return 0;
     }
-    if (shred_change_make(c, &a->batch, change->key, &s->doc, &was, err) < 0) {
+    if (docs_change_make(c, &a->batch, change->key, &s->doc, &was, err) < 0) {
         return -1;
     }
     struct mf_shred_rows *rows = mf_alloc(&a->batch, sizeof *rows);
     if (!rows) {
-        return shred_no_memory(err, "the rows of documents are larger than the memory for them");
+        return docs_no_memory(err, "the rows of documents are larger than the memory for them");
     }
     *rows = was.rows;
     change->was = rows;
     return 0;
 }
 
-int shred_look(struct shred_applier *a, const struct shred_real *c, struct shred_change *changes, size_t n,
-               struct mf_error *err)
+int docs_look(struct docs_applier *a, const struct docs_real *c, struct docs_change *changes, size_t n,
+              struct mf_error *err)
 {
-    struct shred_db *s = shred_of(a->base.db);
+    struct docs_db *s = docs_of(a->base.db);
     struct mf_row *keys = mf_alloc_array(&a->batch, n + 1, sizeof *keys);
-    struct shred_change **whose = mf_alloc_array(&a->batch, n + 1, sizeof(struct shred_change *));
-    struct shred_docs docs;
+    struct docs_change **whose = mf_alloc_array(&a->batch, n + 1, sizeof(struct docs_change *));
+    struct docs_docs docs;
     size_t asked = 0;
     if (!keys || !whose) {
-        return shred_no_memory(err, "there are too many documents");
+        return docs_no_memory(err, "there are too many documents");
     }
     for (size_t i = 0; i < n; i++) {
-        const struct shred_seen *seen = shred_seen_find(a, c, changes[i].key);
+        const struct docs_seen *seen = docs_seen_find(a, c, changes[i].key);
         if (seen && of_this_window(a, c, seen, &changes[i], err) < 0) {
             return -1;
         }
-        if (!seen && changes[i].root.n && !shred_seen_emptied(a, c)) {
+        if (!seen && changes[i].root.n && !docs_seen_emptied(a, c)) {
             whose[asked] = &changes[i];
             keys[asked++] = changes[i].root;
         }
@@ -101,8 +101,8 @@ int shred_look(struct shred_applier *a, const struct shred_real *c, struct shred
     if (asked == 0) {
         return 0;
     }
-    if ((!a->reader && shred_source(s)->reader_open(s->own, NULL, &a->reader, err) < 0) ||
-        shred_fetch(a->reader, c, &a->batch, keys, asked, &docs, NULL, err) < 0) {
+    if ((!a->reader && docs_source(s)->reader_open(s->own, NULL, &a->reader, err) < 0) ||
+        docs_fetch(a->reader, c, &a->batch, keys, asked, &docs, NULL, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < asked; i++) {
@@ -113,7 +113,7 @@ int shred_look(struct shred_applier *a, const struct shred_real *c, struct shred
 
 /* ---- what must be there ---- */
 
-static int apart(struct shred_applier *a, const struct mf_table *t, const struct mf_row *key, const char *what,
+static int apart(struct docs_applier *a, const struct mf_table *t, const struct mf_row *key, const char *what,
                  struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf text = {.max = 600};
@@ -132,31 +132,31 @@ static int apart(struct shred_applier *a, const struct mf_table *t, const struct
     return -1;
 }
 
-int shred_expect(struct shred_applier *a, const struct mf_table *t, const struct shred_told *told,
-                 const struct shred_change *c, struct mf_error *err)
+int docs_expect(struct docs_applier *a, const struct mf_table *t, const struct docs_told *told,
+                const struct docs_change *c, struct mf_error *err)
 {
-    bool there = shred_is_there(c);
+    bool there = docs_is_there(c);
     uint64_t had = 0;
-    if (a->mode.fuzzy || told->expects == SHRED_EITHER || (told->expects == SHRED_MUST_BE) == there) {
+    if (a->mode.fuzzy || told->expects == DOCS_EITHER || (told->expects == DOCS_MUST_BE) == there) {
         return 0;
     }
     if (there) {
         return apart(a, t, told->key, "an insert found its document there", err);
     }
     /* One that is in quarantine is not here. */
-    if (shred_applier_ops(a)->quarantine_clear(a->own, t, &told->key, 1, &had, err) < 0) {
+    if (docs_applier_ops(a)->quarantine_clear(a->own, t, &told->key, 1, &had, err) < 0) {
         return -1;
     }
     return had ? 0
                : apart(a, t, told->key, told->doc ? "an update found no document" : "a delete found no document", err);
 }
 
-int shred_give(struct shred_applier *a, const struct shred_real *c, const struct shred_change *changes, size_t n,
-               struct mf_error *err)
+int docs_give(struct docs_applier *a, const struct docs_real *c, const struct docs_change *changes, size_t n,
+              struct mf_error *err)
 {
     struct mf_batch b;
-    return shred_diff(c, &a->batch, changes, n, &b, err) < 0 ||
-                   (b.ntables && shred_applier_ops(a)->window_batch(a->own, &b, NULL, err) < 0)
+    return docs_diff(c, &a->batch, changes, n, &b, err) < 0 ||
+                   (b.ntables && docs_applier_ops(a)->window_batch(a->own, &b, NULL, err) < 0)
                ? -1
                : 0;
 }
@@ -169,19 +169,19 @@ static bool moves(const struct mf_rowchange *c)
     return c->op == MF_ROW_UPDATE && id->kind != MF_UNCHANGED && !mf_value_equal(&c->old_row.values[0], id);
 }
 
-int shred_tell(const struct shred_applier *a, const struct mf_table *t, const struct mf_rowchange *c,
-               struct shred_told ret[static 2], size_t *ret_n, struct mf_error *err)
+int docs_tell(const struct docs_applier *a, const struct mf_table *t, const struct mf_rowchange *c,
+              struct docs_told ret[static 2], size_t *ret_n, struct mf_error *err)
 {
     size_t n = 0;
     bool gone = c->op == MF_ROW_DELETE, same = c->op != MF_ROW_INSERT && !moves(c);
     if (gone || moves(c)) {
-        ret[n++] = (struct shred_told){.key = &c->old_row, .expects = SHRED_MUST_BE};
+        ret[n++] = (struct docs_told){.key = &c->old_row, .expects = DOCS_MUST_BE};
     }
     if (!gone) {
         bool by_old = c->op == MF_ROW_UPDATE && c->new_row.values[0].kind == MF_UNCHANGED;
-        ret[n++] = (struct shred_told){.key = by_old ? &c->old_row : &c->new_row,
-                                       .doc = &c->new_row.values[1],
-                                       .expects = same ? SHRED_MUST_BE : SHRED_MUST_NOT};
+        ret[n++] = (struct docs_told){.key = by_old ? &c->old_row : &c->new_row,
+                                      .doc = &c->new_row.values[1],
+                                      .expects = same ? DOCS_MUST_BE : DOCS_MUST_NOT};
     }
     if (!gone && c->new_row.values[1].kind == MF_UNCHANGED) { /* a document comes whole, or is read again */
         n--;
@@ -196,36 +196,36 @@ int shred_tell(const struct shred_applier *a, const struct mf_table *t, const st
 /* ---- documents together ---- */
 
 struct group {
-    struct shred_applier *a;
-    const struct shred_real *c;
+    struct docs_applier *a;
+    const struct docs_real *c;
     const struct mf_table *t;
     size_t n, bytes;
-    struct shred_told told[SHRED_PAGE];
-    struct shred_change changes[SHRED_PAGE];
-    const struct mf_row *keys[SHRED_PAGE];
-    uint64_t ids[SHRED_PAGE][2];
+    struct docs_told told[DOCS_PAGE];
+    struct docs_change changes[DOCS_PAGE];
+    const struct mf_row *keys[DOCS_PAGE];
+    uint64_t ids[DOCS_PAGE][2];
 };
 
 static int settle_group(struct group *g, struct mf_error *err)
 {
-    struct shred_applier *a = g->a;
+    struct docs_applier *a = g->a;
     if (g->n == 0) {
         return 0;
     }
-    if (shred_look(a, g->c, g->changes, g->n, err) < 0) {
+    if (docs_look(a, g->c, g->changes, g->n, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < g->n; i++) {
-        if (shred_expect(a, g->t, &g->told[i], &g->changes[i], err) < 0) {
+        if (docs_expect(a, g->t, &g->told[i], &g->changes[i], err) < 0) {
             return -1;
         }
     }
-    if (shred_give(a, g->c, g->changes, g->n, err) < 0 || MF_FAULT(err, "shred.apply") ||
-        shred_applier_ops(a)->quarantine_clear(a->own, g->t, g->keys, g->n, NULL, err) < 0) {
+    if (docs_give(a, g->c, g->changes, g->n, err) < 0 || MF_FAULT(err, "shred.apply") ||
+        docs_applier_ops(a)->quarantine_clear(a->own, g->t, g->keys, g->n, NULL, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < g->n; i++) {
-        if (shred_seen_put(a, g->c, g->told[i].key, g->told[i].doc, err) < 0) {
+        if (docs_seen_put(a, g->c, g->told[i].key, g->told[i].doc, err) < 0) {
             return -1;
         }
     }
@@ -257,14 +257,14 @@ static int refused(const struct mf_table *t, const struct mf_row *key, struct mf
     return -1;
 }
 
-static int add(struct group *g, const struct shred_told *told, struct mf_error *err)
+static int add(struct group *g, const struct docs_told *told, struct mf_error *err)
 {
     uint64_t id[2];
-    shred_seen_id(g->a, g->c, told->key, id);
-    if ((g->n == SHRED_PAGE || g->bytes >= SHRED_GIVE_BYTES || in_group(g, id)) && settle_group(g, err) < 0) {
+    docs_seen_id(g->a, g->c, told->key, id);
+    if ((g->n == DOCS_PAGE || g->bytes >= DOCS_GIVE_BYTES || in_group(g, id)) && settle_group(g, err) < 0) {
         return -1;
     }
-    if (shred_change_make(g->c, &g->a->batch, told->key, told->doc, &g->changes[g->n], err) < 0) {
+    if (docs_change_make(g->c, &g->a->batch, told->key, told->doc, &g->changes[g->n], err) < 0) {
         return refused(g->t, told->key, err);
     }
     g->told[g->n] = *told;
@@ -278,13 +278,13 @@ static int add(struct group *g, const struct shred_told *told, struct mf_error *
 static int add_list(struct group *g, struct mf_rowchange *const *list, size_t n, struct mf_error *err)
 {
     for (size_t i = 0; i < n; i++) {
-        struct shred_told told[2];
+        struct docs_told told[2];
         size_t k = 0;
-        if (shred_tell(g->a, g->t, list[i], told, &k, err) < 0) {
+        if (docs_tell(g->a, g->t, list[i], told, &k, err) < 0) {
             return -1;
         }
         for (size_t j = 0; j < k; j++) {
-            if ((g->a->mode.careful ? shred_careful(g->a, g->c, g->t, &told[j], err) : add(g, &told[j], err)) < 0) {
+            if ((g->a->mode.careful ? docs_careful(g->a, g->c, g->t, &told[j], err) : add(g, &told[j], err)) < 0) {
                 return -1;
             }
         }
@@ -292,13 +292,13 @@ static int add_list(struct group *g, struct mf_rowchange *const *list, size_t n,
     return 0;
 }
 
-static int one_table(struct shred_applier *a, const struct mf_batch_table *b, struct mf_error *err)
+static int one_table(struct docs_applier *a, const struct mf_batch_table *b, struct mf_error *err)
 {
     MF_CLEANUP_FREE struct group *g = mf_xcalloc(1, sizeof *g);
     g->a = a;
     g->t = b->table;
     mf_arena_reset(&a->batch);
-    return shred_real_of(shred_of(a->base.db), &a->reals, b->table, &g->c, err) < 0 ||
+    return docs_real_of(docs_of(a->base.db), &a->reals, b->table, &g->c, err) < 0 ||
                    add_list(g, b->deletes, b->ndeletes, err) < 0 || add_list(g, b->updates, b->nupdates, err) < 0 ||
                    add_list(g, b->inserts, b->ninserts, err) < 0
                ? -1
@@ -306,11 +306,11 @@ static int one_table(struct shred_applier *a, const struct mf_batch_table *b, st
 }
 
 /* A collection is emptied: all of its tables are. */
-static int empty(struct shred_applier *a, const struct mf_change *c, struct mf_error *err)
+static int empty(struct docs_applier *a, const struct mf_change *c, struct mf_error *err)
 {
     for (uint16_t i = 0; i < c->ntruncated; i++) {
-        const struct shred_real *is = NULL;
-        if (shred_real_of(shred_of(a->base.db), &a->reals, c->truncated[i], &is, err) < 0) {
+        const struct docs_real *is = NULL;
+        if (docs_real_of(docs_of(a->base.db), &a->reals, c->truncated[i], &is, err) < 0) {
             return -1;
         }
         MF_CLEANUP_FREE uint32_t *rels = mf_xcalloc(is->of->ntables, sizeof *rels);
@@ -320,33 +320,33 @@ static int empty(struct shred_applier *a, const struct mf_change *c, struct mf_e
                                 .truncated = is->tables,
                                 .truncated_rels = rels};
         struct mf_batch b = {.truncate = &own};
-        if (shred_applier_ops(a)->window_batch(a->own, &b, NULL, err) < 0 ||
-            shred_applier_ops(a)->quarantine_clear(a->own, c->truncated[i], NULL, 0, NULL, err) < 0) {
+        if (docs_applier_ops(a)->window_batch(a->own, &b, NULL, err) < 0 ||
+            docs_applier_ops(a)->quarantine_clear(a->own, c->truncated[i], NULL, 0, NULL, err) < 0) {
             return -1;
         }
-        shred_seen_empty(a, is);
+        docs_seen_empty(a, is);
     }
     return 0;
 }
 
 /* ---- windows ---- */
 
-int shred_window_begin(struct mf_applier *base, const struct mf_position *checkpoint, const struct mf_window_mode *mode,
-                       struct mf_error *err)
+int docs_window_begin(struct mf_applier *base, const struct mf_position *checkpoint, const struct mf_window_mode *mode,
+                      struct mf_error *err)
 {
-    struct shred_applier *a = shred_applier_of(base);
+    struct docs_applier *a = docs_applier_of(base);
     const struct mf_window_mode own = {.fuzzy = true, .stamp = mode->stamp};
     a->mode = *mode;
     a->checkpoint = *checkpoint;
     a->result = NULL;
-    shred_seen_reset(a);
-    return shred_applier_ops(a)->window_begin(a->own, checkpoint, &own, err);
+    docs_seen_reset(a);
+    return docs_applier_ops(a)->window_begin(a->own, checkpoint, &own, err);
 }
 
-int shred_window_batch(struct mf_applier *base, const struct mf_batch *b, struct mf_window_result *result,
-                       struct mf_error *err)
+int docs_window_batch(struct mf_applier *base, const struct mf_batch *b, struct mf_window_result *result,
+                      struct mf_error *err)
 {
-    struct shred_applier *a = shred_applier_of(base);
+    struct docs_applier *a = docs_applier_of(base);
     a->result = result;
     if (b->truncate && empty(a, b->truncate, err) < 0) {
         return -1;
@@ -359,23 +359,23 @@ int shred_window_batch(struct mf_applier *base, const struct mf_batch *b, struct
     return 0;
 }
 
-int shred_window_commit(struct mf_applier *base, struct mf_error *err)
+int docs_window_commit(struct mf_applier *base, struct mf_error *err)
 {
-    struct shred_applier *a = shred_applier_of(base);
+    struct docs_applier *a = docs_applier_of(base);
     a->result = NULL;
-    return shred_applier_ops(a)->window_commit(a->own, err);
+    return docs_applier_ops(a)->window_commit(a->own, err);
 }
 
-void shred_window_abort(struct mf_applier *base)
+void docs_window_abort(struct mf_applier *base)
 {
-    struct shred_applier *a = shred_applier_of(base);
+    struct docs_applier *a = docs_applier_of(base);
     a->result = NULL;
-    shred_applier_ops(a)->window_abort(a->own);
+    docs_applier_ops(a)->window_abort(a->own);
 }
 
 /* ---- repair ---- */
 
-static int repair(struct shred_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
+static int repair(struct docs_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
                   const struct mf_row *gone, size_t ngone, struct mf_error *err)
 {
     MF_CLEANUP_FREE struct mf_rowchange *changes = mf_xcalloc(nwhole + ngone + 1, sizeof *changes);
@@ -388,25 +388,25 @@ static int repair(struct shred_applier *a, const struct mf_table *t, const struc
     struct mf_batch_table bt = {
         .table = t, .ndeletes = ngone, .deletes = lists, .ninserts = nwhole, .inserts = lists + ngone};
     struct mf_batch b = {.ntables = 1, .tables = &bt, .rows = ngone + nwhole};
-    return shred_window_batch(&a->base, &b, NULL, err) < 0 ? -1 : shred_window_commit(&a->base, err);
+    return docs_window_batch(&a->base, &b, NULL, err) < 0 ? -1 : docs_window_commit(&a->base, err);
 }
 
 /* In a window that writes the checkpoint again where it is. */
-int shred_repair_rows(struct mf_applier *base, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
-                      const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err)
+int docs_repair_rows(struct mf_applier *base, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
+                     const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err)
 {
-    struct shred_applier *a = shred_applier_of(base);
+    struct docs_applier *a = docs_applier_of(base);
     const struct mf_window_mode fuzzy = {.fuzzy = true, .stamp = stamp};
     struct mf_position at = {0};
-    if (shred_target(shred_of(base->db))->checkpoint(a->own->db, &a->pipe, &at, err) < 0 ||
-        shred_window_begin(base, &at, &fuzzy, err) < 0) {
+    if (docs_target(docs_of(base->db))->checkpoint(a->own->db, &a->pipe, &at, err) < 0 ||
+        docs_window_begin(base, &at, &fuzzy, err) < 0) {
         return -1;
     }
     if (repair(a, t, whole, nwhole, gone, ngone, err) == 0) {
         return 0;
     }
     struct mf_error why = *err;
-    shred_window_abort(base);
+    docs_window_abort(base);
     *err = why;
     return -1;
 }

@@ -15,15 +15,15 @@ static bool refusal(const struct mf_error *err)
 }
 
 /* Behind a mark. *ret_refused: by the server, and everything is as it was. */
-static int attempt(struct shred_applier *a, const struct shred_real *c, const struct shred_change *change,
+static int attempt(struct docs_applier *a, const struct docs_real *c, const struct docs_change *change,
                    bool *ret_refused, struct mf_error *err)
 {
-    const struct mf_target_ops *ops = shred_applier_ops(a);
+    const struct mf_target_ops *ops = docs_applier_ops(a);
     *ret_refused = false;
     if (ops->window_mark(a->own, err) < 0) {
         return -1;
     }
-    if (shred_give(a, c, change, 1, err) == 0 && ops->window_settle(a->own, err) == 0) {
+    if (docs_give(a, c, change, 1, err) == 0 && ops->window_settle(a->own, err) == 0) {
         return 0;
     }
     struct mf_error why = *err;
@@ -39,12 +39,12 @@ static int attempt(struct shred_applier *a, const struct shred_real *c, const st
 }
 
 /* What is there of it goes. */
-static int remove_old(struct shred_applier *a, const struct shred_real *c, const struct shred_change *change,
+static int remove_old(struct docs_applier *a, const struct docs_real *c, const struct docs_change *change,
                       struct mf_error *err)
 {
-    struct shred_change gone;
+    struct docs_change gone;
     bool again = false;
-    if (shred_change_make(c, &a->batch, change->key, NULL, &gone, err) < 0) {
+    if (docs_change_make(c, &a->batch, change->key, NULL, &gone, err) < 0) {
         return -1;
     }
     gone.was = change->was;
@@ -52,7 +52,7 @@ static int remove_old(struct shred_applier *a, const struct shred_real *c, const
         err->cls = again ? MF_FATAL : err->cls;
         return -1;
     }
-    return shred_seen_put(a, c, change->key, NULL, err);
+    return docs_seen_put(a, c, change->key, NULL, err);
 }
 
 /* A column that the reason names, `column "x"`. */
@@ -68,8 +68,8 @@ static const char *named_column(const struct mf_error *why, char *out, size_t n)
     return out;
 }
 
-static int reject(struct shred_applier *a, const struct shred_real *c, const struct mf_table *t,
-                  const struct shred_told *told, const struct shred_change *change, const struct mf_error *why,
+static int reject(struct docs_applier *a, const struct docs_real *c, const struct mf_table *t,
+                  const struct docs_told *told, const struct docs_change *change, const struct mf_error *why,
                   struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf shown = {.max = (size_t)64 << 20}, key = {.max = 600}, reason = {.max = 64u << 10};
@@ -84,32 +84,32 @@ static int reject(struct shred_applier *a, const struct shred_real *c, const str
     if (mf_result_later(a->result, &a->mode, why)) {
         return 0;
     }
-    bool stays = a->mode.refused_stays || shred_of(a->base.db)->keep_old;
+    bool stays = a->mode.refused_stays || docs_of(a->base.db)->keep_old;
     if (!stays && change->was && remove_old(a, c, change, err) < 0) {
         return -1;
     }
-    shred_put_shown(&shown, told->doc);
-    shred_put_reason(&reason, c, &a->batch, told->doc, why);
+    docs_put_shown(&shown, told->doc);
+    docs_put_reason(&reason, c, &a->batch, told->doc, why);
     struct mf_quarantined q = {.column = named_column(why, column, sizeof column),
                                .reason = mf_buf_str(&reason),
                                .row = mf_buf_str(&shown),
                                .position = a->checkpoint};
     mf_strlcpy(q.code, why->code, sizeof q.code);
-    return shred_applier_ops(a)->quarantine_put(a->own, t, told->key, &q, a->result, err);
+    return docs_applier_ops(a)->quarantine_put(a->own, t, told->key, &q, a->result, err);
 }
 
-int shred_careful(struct shred_applier *a, const struct shred_real *c, const struct mf_table *t,
-                  const struct shred_told *told, struct mf_error *err)
+int docs_careful(struct docs_applier *a, const struct docs_real *c, const struct mf_table *t,
+                 const struct docs_told *told, struct mf_error *err)
 {
-    struct shred_change change;
+    struct docs_change change;
     bool again = false;
     mf_arena_reset(&a->batch);
-    if (shred_change_make(c, &a->batch, told->key, told->doc, &change, err) < 0) {
+    if (docs_change_make(c, &a->batch, told->key, told->doc, &change, err) < 0) {
         struct mf_error why = *err;
-        return why.cls != MF_ROW || shred_look(a, c, &change, 1, err) < 0 ? -1
-                                                                          : reject(a, c, t, told, &change, &why, err);
+        return why.cls != MF_ROW || docs_look(a, c, &change, 1, err) < 0 ? -1
+                                                                         : reject(a, c, t, told, &change, &why, err);
     }
-    if (shred_look(a, c, &change, 1, err) < 0 || shred_expect(a, t, told, &change, err) < 0) {
+    if (docs_look(a, c, &change, 1, err) < 0 || docs_expect(a, t, told, &change, err) < 0) {
         return -1;
     }
     if (attempt(a, c, &change, &again, err) < 0) {
@@ -119,7 +119,7 @@ int shred_careful(struct shred_applier *a, const struct shred_real *c, const str
     if (a->result) {
         a->result->rows++;
     }
-    return shred_applier_ops(a)->quarantine_clear(a->own, t, &told->key, 1, NULL, err) < 0
+    return docs_applier_ops(a)->quarantine_clear(a->own, t, &told->key, 1, NULL, err) < 0
                ? -1
-               : shred_seen_put(a, c, told->key, told->doc, err);
+               : docs_seen_put(a, c, told->key, told->doc, err);
 }

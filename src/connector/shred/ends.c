@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define OWN       struct mf_db *own = shred_of(db)->own
+#define OWN       struct mf_db *own = docs_of(db)->own
 #define SOURCE_OP own->connector->source
 #define TARGET_OP own->connector->target
 #define GATE_OP   own->connector->traffic
@@ -14,21 +14,21 @@
 
 static int catalog(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
 {
-    return shred_catalog_read(shred_of(db), SHRED_CATALOG, filter, ret, err);
+    return docs_catalog_read(docs_of(db), DOCS_CATALOG, filter, ret, err);
 }
 
 static int shapes(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
 {
-    return shred_catalog_read(shred_of(db), SHRED_SHAPES, filter, ret, err);
+    return docs_catalog_read(docs_of(db), DOCS_SHAPES, filter, ret, err);
 }
 
 static int what_became(struct mf_db *db, const struct mf_table *t, char *ret, size_t n, bool *ret_dropped,
                        struct mf_error *err)
 {
-    struct shred_db *s = shred_of(db);
-    struct shred_reals r = {0};
+    struct docs_db *s = docs_of(db);
+    struct docs_reals r = {0};
     const char *missing = NULL;
-    if (shred_reals_read(s, SHRED_SHAPES, &r, err) < 0) {
+    if (docs_reals_read(s, DOCS_SHAPES, &r, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < r.n; i++) {
@@ -37,7 +37,7 @@ static int what_became(struct mf_db *db, const struct mf_table *t, char *ret, si
     }
     *ret_dropped = false;
     snprintf(ret, n, missing ? "has lost its table %.100s" : "is not in the map any more", missing);
-    shred_reals_free(&r);
+    docs_reals_free(&r);
     return 0;
 }
 
@@ -45,7 +45,7 @@ static int what_became(struct mf_db *db, const struct mf_table *t, char *ret, si
 #define WITH_TABLES(call)                                                                                              \
     struct mf_catalog real = {0};                                                                                      \
     OWN;                                                                                                               \
-    if (tables && shred_catalog_own(shred_of(db), tables, &real, err) < 0) {                                           \
+    if (tables && docs_catalog_own(docs_of(db), tables, &real, err) < 0) {                                             \
         return -1;                                                                                                     \
     }                                                                                                                  \
     const struct mf_catalog *turned = tables ? &real : NULL;                                                           \
@@ -324,7 +324,7 @@ static int cleanup(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_er
 
 /* ---- the tables: what is not named here works on objects that know their own database (snapshots, holds, run locks) ---- */
 
-void shred_fill_passing(struct shred_db *s)
+void docs_fill_passing(struct docs_db *s)
 {
     struct mf_source_ops *o = &s->source;
     struct mf_target_ops *t = &s->target;
@@ -370,27 +370,27 @@ static void fill_source(struct mf_source_ops *s)
     s->what_became = what_became;
     s->stream_prepare = stream_prepare;
     s->stream_add_tables = stream_add_tables;
-    s->stream_open = shred_stream_open;
-    s->stream_next = shred_stream_next;
-    s->stream_ack = shred_stream_ack;
-    s->stream_close = shred_stream_close;
+    s->stream_open = docs_stream_open;
+    s->stream_next = docs_stream_next;
+    s->stream_ack = docs_stream_ack;
+    s->stream_close = docs_stream_close;
     s->stream_confirm = mf_default_stream_confirm;
-    s->stream_wake = shred_stream_wake;
-    s->stream_leave = shred_stream_leave;
+    s->stream_wake = docs_stream_wake;
+    s->stream_leave = docs_stream_leave;
     s->commits_wait = mf_default_commits_wait;
     s->check_waiting = mf_default_check_waiting;
-    s->reader_open = shred_reader_open;
-    s->reader_close = shred_reader_close;
-    s->shape_same = shred_shape_same;
-    s->chunk_plan = shred_chunk_plan;
-    s->chunk_open = shred_chunk_open;
-    s->chunk_read = shred_chunk_read;
-    s->chunk_close = shred_chunk_close;
-    s->chunk_rows = shred_chunk_rows;
-    s->read_rows = shred_read_rows;
-    s->digest = shred_digest;
-    s->digest_rows = shred_digest_rows;
-    s->chunk_split = shred_chunk_split;
+    s->reader_open = docs_reader_open;
+    s->reader_close = docs_reader_close;
+    s->shape_same = docs_shape_same;
+    s->chunk_plan = docs_chunk_plan;
+    s->chunk_open = docs_chunk_open;
+    s->chunk_read = docs_chunk_read;
+    s->chunk_close = docs_chunk_close;
+    s->chunk_rows = docs_chunk_rows;
+    s->read_rows = docs_read_rows;
+    s->digest = docs_digest;
+    s->digest_rows = docs_digest_rows;
+    s->chunk_split = docs_chunk_split;
     s->sequences = mf_default_sequences; /* its keys come from the documents */
 }
 
@@ -400,38 +400,38 @@ static void fill_target(struct mf_target_ops *t)
     t->schema_apply = schema_apply;
     t->schema_plan = schema_plan;
     t->schema_add_column = mf_default_schema_add_column; /* a collection's columns never change */
-    t->loader_open = shred_loader_open;
-    t->loader_close = shred_loader_close;
-    t->load_begin = shred_load_begin;
-    t->load_data = shred_load_data;
-    t->load_row = shred_load_row;
-    t->load_rows = shred_load_rows;
+    t->loader_open = docs_loader_open;
+    t->loader_close = docs_loader_close;
+    t->load_begin = docs_load_begin;
+    t->load_data = docs_load_data;
+    t->load_row = docs_load_row;
+    t->load_rows = docs_load_rows;
     t->load_applier = mf_default_load_applier;
-    t->load_quarantine = shred_load_quarantine;
-    t->load_commit = shred_load_commit;
-    t->load_abort = shred_load_abort;
+    t->load_quarantine = docs_load_quarantine;
+    t->load_commit = docs_load_commit;
+    t->load_abort = docs_load_abort;
     t->table_reset = table_reset;
-    t->table_finish = shred_table_finish;
-    t->applier_open = shred_applier_open;
-    t->applier_close = shred_applier_close;
-    t->window_begin = shred_window_begin;
-    t->window_batch = shred_window_batch;
+    t->table_finish = docs_table_finish;
+    t->applier_open = docs_applier_open;
+    t->applier_close = docs_applier_close;
+    t->window_begin = docs_window_begin;
+    t->window_batch = docs_window_batch;
     t->window_cascade = mf_default_window_cascade;
     t->window_mark = t->window_settle = t->window_back = mf_default_window_mark;
     t->quarantine_put = mf_default_quarantine_put;
     t->quarantine_clear = mf_default_quarantine_clear;
-    t->window_commit = shred_window_commit;
-    t->window_abort = shred_window_abort;
-    t->repair_rows = shred_repair_rows;
+    t->window_commit = docs_window_commit;
+    t->window_abort = docs_window_abort;
+    t->repair_rows = docs_repair_rows;
     t->sequences_set = mf_default_sequences_set;
     t->sequences_follow = mf_default_sequences_follow;
     t->references_whole = references_whole;
     t->triggers_learn = triggers_learn;
 }
 
-void shred_fill_ops(struct shred_db *s)
+void docs_fill_ops(struct docs_db *s)
 {
-    shred_fill_passing(s);
+    docs_fill_passing(s);
     fill_source(&s->source);
     fill_target(&s->target);
     s->traffic.gate_install = gate_install;

@@ -9,9 +9,9 @@
 #include <string.h>
 
 struct fetching {
-    struct shred_docs *docs;
+    struct docs_docs *docs;
     struct mf_arena *arena;
-    struct shred_keys keys;
+    struct docs_keys keys;
     const struct mf_shred_table *of;
     uint16_t t;
 };
@@ -20,7 +20,7 @@ struct fetching {
 static int take(void *ctx, const struct mf_row *row, struct mf_error *err)
 {
     struct fetching *f = ctx;
-    uint32_t at = *shred_keys_find(&f->keys, row, f->of->table->key);
+    uint32_t at = *docs_keys_find(&f->keys, row, f->of->table->key);
     if (!at) {
         return 0; /* equal to what was asked for by the server's rules only: another document's */
     }
@@ -44,8 +44,8 @@ static int take(void *ctx, const struct mf_row *row, struct mf_error *err)
     return 0;
 }
 
-static int prepare(struct shred_docs *docs, const struct shred_real *c, struct mf_arena *arena,
-                   const struct mf_row *keys, size_t n, struct mf_error *err)
+static int prepare(struct docs_docs *docs, const struct docs_real *c, struct mf_arena *arena, const struct mf_row *keys,
+                   size_t n, struct mf_error *err)
 {
     docs->n = n;
     docs->keys = keys;
@@ -88,7 +88,7 @@ static void later(struct mf_position *at, const struct mf_position *seen)
     }
 }
 
-static int fetch(struct mf_reader *own, const struct shred_real *c, struct fetching *f, const struct mf_row *keys,
+static int fetch(struct mf_reader *own, const struct docs_real *c, struct fetching *f, const struct mf_row *keys,
                  size_t n, struct mf_position *after, struct mf_error *err)
 {
     const struct mf_source_ops *ops = own->db->connector->source;
@@ -108,22 +108,22 @@ static int fetch(struct mf_reader *own, const struct shred_real *c, struct fetch
     return 0;
 }
 
-int shred_fetch(struct mf_reader *own, const struct shred_real *c, struct mf_arena *arena, const struct mf_row *keys,
-                size_t n, struct shred_docs *ret, struct mf_position *ret_after, struct mf_error *err)
+int docs_fetch(struct mf_reader *own, const struct docs_real *c, struct mf_arena *arena, const struct mf_row *keys,
+               size_t n, struct docs_docs *ret, struct mf_position *ret_after, struct mf_error *err)
 {
     const struct mf_shred_table *root = &c->of->tables[0];
     struct fetching f = {.docs = ret, .arena = arena};
     if (prepare(ret, c, arena, keys, n, err) < 0 ||
-        shred_keys_init(&f.keys, arena, root->table->key, root->nroot, keys, n, err) < 0) {
+        docs_keys_init(&f.keys, arena, root->table->key, root->nroot, keys, n, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
-        *shred_keys_find(&f.keys, &keys[i], root->table->key) = (uint32_t)i + 1;
+        *docs_keys_find(&f.keys, &keys[i], root->table->key) = (uint32_t)i + 1;
     }
     return n ? fetch(own, c, &f, keys, n, ret_after, err) : 0;
 }
 
-static int give(const struct shred_docs *docs, shred_doc_sink *emit, void *ctx, struct mf_error *err)
+static int give(const struct docs_docs *docs, docs_doc_sink *emit, void *ctx, struct mf_error *err)
 {
     for (size_t i = 0; i < docs->n; i++) {
         if (emit(ctx, &docs->keys[i], &docs->rows[i], err) < 0) {
@@ -133,26 +133,26 @@ static int give(const struct shred_docs *docs, shred_doc_sink *emit, void *ctx, 
     return 0;
 }
 
-static int page(struct mf_reader *own, const struct shred_real *c, struct mf_arena *arena, const struct mf_row *keys,
-                size_t n, shred_doc_sink *emit, void *ctx, struct mf_position *after, struct mf_error *err)
+static int page(struct mf_reader *own, const struct docs_real *c, struct mf_arena *arena, const struct mf_row *keys,
+                size_t n, docs_doc_sink *emit, void *ctx, struct mf_position *after, struct mf_error *err)
 {
-    struct shred_docs docs;
+    struct docs_docs docs;
     mf_arena_reset(arena);
-    arena->max_bytes = n > 1 ? SHRED_PAGE_BYTES : SHRED_ROW_BYTES;
-    return shred_fetch(own, c, arena, keys, n, &docs, after, err) < 0 || give(&docs, emit, ctx, err) < 0 ? -1 : 0;
+    arena->max_bytes = n > 1 ? DOCS_PAGE_BYTES : DOCS_ROW_BYTES;
+    return docs_fetch(own, c, arena, keys, n, &docs, after, err) < 0 || give(&docs, emit, ctx, err) < 0 ? -1 : 0;
 }
 
-int shred_fetch_each(struct mf_reader *own, const struct shred_real *c, const struct mf_row *keys, size_t n,
-                     shred_doc_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
+int docs_fetch_each(struct mf_reader *own, const struct docs_real *c, const struct mf_row *keys, size_t n,
+                    docs_doc_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
 {
     MF_CLEANUP_ARENA struct mf_arena arena;
-    mf_arena_init(&arena, SHRED_PAGE_BYTES);
-    size_t most = SHRED_PAGE;
+    mf_arena_init(&arena, DOCS_PAGE_BYTES);
+    size_t most = DOCS_PAGE;
     for (size_t i = 0; i < n;) {
         size_t now = n - i < most ? n - i : most;
         if (page(own, c, &arena, keys + i, now, emit, ctx, ret_after, err) == 0) {
             i += now;
-            most = most < SHRED_PAGE ? most * 2 : most;
+            most = most < DOCS_PAGE ? most * 2 : most;
             continue;
         }
         if (!mf_streq(err->code, "MFMANY")) {
@@ -160,7 +160,7 @@ int shred_fetch_each(struct mf_reader *own, const struct shred_real *c, const st
         }
         if (now == 1) {
             return mf_fail(err, MF_FATAL, "MFMEM", "the rows of a document of %s.%s are larger than %zu GB",
-                           c->of->database, c->of->collection, SHRED_ROW_BYTES >> 30);
+                           c->of->database, c->of->collection, DOCS_ROW_BYTES >> 30);
         }
         mf_error_clear(err);
         most = now / 2;
@@ -177,35 +177,35 @@ static int refuse(struct mf_arena *arena, const struct mf_error *why, struct mf_
     }
     const char *text = mf_strdup_a(arena, why->text[0] ? why->text : "the rows are no document's");
     if (!text) {
-        return shred_no_memory(err, "a document is larger than the memory for it");
+        return docs_no_memory(err, "a document is larger than the memory for it");
     }
     *ret = (struct mf_value){.kind = MF_REFUSED, .len = (uint32_t)strlen(text), .data = text};
     return 0;
 }
 
 /* The key of a row that somebody wrote here and that is no document's: nobody's id begins like this. */
-static int odd_id(const struct shred_real *c, struct mf_arena *arena, const struct mf_row *root, struct mf_value *ret,
+static int odd_id(const struct docs_real *c, struct mf_arena *arena, const struct mf_row *root, struct mf_value *ret,
                   struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf key = {.max = 64u << 10};
     mf_put_key_text(&key, c->of->tables[0].table, root);
     const char *text = mf_printf_a(arena, "row %s", mf_buf_str(&key));
     if (!text) {
-        return shred_no_memory(err, "a document is larger than the memory for it");
+        return docs_no_memory(err, "a document is larger than the memory for it");
     }
     *ret = (struct mf_value){.kind = MF_TEXT, .len = (uint32_t)strlen(text), .data = text};
     return 0;
 }
 
-int shred_shown_row(const struct shred_real *c, struct mf_arena *arena, const struct mf_shred_rows *rows,
-                    struct mf_row *ret, struct mf_error *err)
+int docs_shown_row(const struct docs_real *c, struct mf_arena *arena, const struct mf_shred_rows *rows,
+                   struct mf_row *ret, struct mf_error *err)
 {
     struct mf_value *v = mf_alloc_array(arena, 2, sizeof *v);
     const struct mf_row *root = &rows->of[0].rows[0];
     struct mf_error why;
     mf_error_clear(&why);
     if (!v) {
-        return shred_no_memory(err, "a document is larger than the memory for it");
+        return docs_no_memory(err, "a document is larger than the memory for it");
     }
     *ret = (struct mf_row){.n = 2, .values = v};
     if (mf_shred_row_id(c->of, arena, 0, root, &v[0], &why) < 0) {

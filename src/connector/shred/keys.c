@@ -15,19 +15,19 @@ static uint64_t hash(const struct mf_row *row, const uint16_t *columns, uint16_t
     return h;
 }
 
-int shred_keys_init(struct shred_keys *k, struct mf_arena *arena, const uint16_t *columns, uint16_t n,
-                    const struct mf_row *rows, size_t nrows, struct mf_error *err)
+int docs_keys_init(struct docs_keys *k, struct mf_arena *arena, const uint16_t *columns, uint16_t n,
+                   const struct mf_row *rows, size_t nrows, struct mf_error *err)
 {
     size_t cap = 16;
     while (cap < nrows * 2) {
         cap *= 2;
     }
-    *k = (struct shred_keys){
+    *k = (struct docs_keys){
         .columns = columns, .n = n, .rows = rows, .cap = cap, .slots = mf_alloc_array(arena, cap, sizeof *k->slots)};
-    return k->slots ? 0 : shred_no_memory(err, "there are too many rows");
+    return k->slots ? 0 : docs_no_memory(err, "there are too many rows");
 }
 
-static bool equal(const struct shred_keys *k, const struct mf_row *there, const struct mf_row *row,
+static bool equal(const struct docs_keys *k, const struct mf_row *there, const struct mf_row *row,
                   const uint16_t *columns)
 {
     for (uint16_t i = 0; i < k->n; i++) {
@@ -38,7 +38,7 @@ static bool equal(const struct shred_keys *k, const struct mf_row *there, const 
     return true;
 }
 
-uint32_t *shred_keys_find(const struct shred_keys *k, const struct mf_row *row, const uint16_t *columns)
+uint32_t *docs_keys_find(const struct docs_keys *k, const struct mf_row *row, const uint16_t *columns)
 {
     size_t i = hash(row, columns, k->n) & (k->cap - 1);
     while (k->slots[i] && !equal(k, &k->rows[k->slots[i] - 1], row, columns)) {
@@ -47,7 +47,7 @@ uint32_t *shred_keys_find(const struct shred_keys *k, const struct mf_row *row, 
     return &k->slots[i];
 }
 
-bool shred_same(const struct mf_row *a, const struct mf_row *b)
+bool docs_same(const struct mf_row *a, const struct mf_row *b)
 {
     for (uint16_t i = 0; i < a->n; i++) {
         if (i >= b->n || !mf_value_equal(&a->values[i], &b->values[i])) {

@@ -11,50 +11,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct shred_loader {
+struct docs_loader {
     struct mf_loader base;
     struct mf_loader *own;
     struct mf_applier *applier; /* the real one's, of this chunk; NULL: not asked for yet */
-    struct shred_reals reals;
-    const struct shred_real *to;
+    struct docs_reals reals;
+    const struct docs_real *to;
     struct mf_arena arena;         /* of the documents that are being given */
     struct mf_buf refused, reason; /* the document refused last, as it is shown, and why */
 };
 
-static struct shred_loader *loader_of(struct mf_loader *l)
+static struct docs_loader *loader_of(struct mf_loader *l)
 {
-    return (struct shred_loader *)l;
+    return (struct docs_loader *)l;
 }
 
-static const struct mf_target_ops *own_ops(const struct shred_loader *l)
+static const struct mf_target_ops *own_ops(const struct docs_loader *l)
 {
     return l->own->db->connector->target;
 }
 
-int shred_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err)
+int docs_loader_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_loader **ret, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(db);
-    struct shred_loader *l = mf_xcalloc(1, sizeof *l);
+    struct docs_db *s = docs_of(db);
+    struct docs_loader *l = mf_xcalloc(1, sizeof *l);
     l->base.db = db;
-    mf_arena_init(&l->arena, SHRED_ROW_BYTES);
+    mf_arena_init(&l->arena, DOCS_ROW_BYTES);
     mf_buf_init(&l->refused, (size_t)64 << 20);
     mf_buf_init(&l->reason, (size_t)64 << 10);
-    if (shred_target(s)->loader_open(s->own, pipe, &l->own, err) < 0) {
-        shred_loader_close(&l->base);
+    if (docs_target(s)->loader_open(s->own, pipe, &l->own, err) < 0) {
+        docs_loader_close(&l->base);
         return -1;
     }
     *ret = &l->base;
     return 0;
 }
 
-void shred_loader_close(struct mf_loader *base)
+void docs_loader_close(struct mf_loader *base)
 {
-    struct shred_loader *l = loader_of(base);
+    struct docs_loader *l = loader_of(base);
     if (l) {
         if (l->own) {
             own_ops(l)->loader_close(l->own);
         }
-        shred_reals_free(&l->reals);
+        docs_reals_free(&l->reals);
         mf_arena_free(&l->arena);
         mf_buf_free(&l->refused);
         mf_buf_free(&l->reason);
@@ -63,21 +63,21 @@ void shred_loader_close(struct mf_loader *base)
 }
 
 /* source_shape is that of the collection, as t is. */
-int shred_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape,
-                     int64_t stamp, struct mf_error *err)
+int docs_load_begin(struct mf_loader *base, const struct mf_table *t, const struct mf_table *source_shape,
+                    int64_t stamp, struct mf_error *err)
 {
-    struct shred_loader *l = loader_of(base);
+    struct docs_loader *l = loader_of(base);
     (void)source_shape;
     l->applier = NULL;
     mf_buf_reset(&l->refused);
-    if (shred_real_of(shred_of(base->db), &l->reals, t, &l->to, err) < 0) {
+    if (docs_real_of(docs_of(base->db), &l->reals, t, &l->to, err) < 0) {
         return -1;
     }
     const struct mf_table *root = l->to->tables[0];
     return own_ops(l)->load_begin(l->own, root, root, stamp, err);
 }
 
-int shred_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err)
+int docs_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err)
 {
     (void)data, (void)len;
     return mf_fail(err, MF_FATAL, "MFUNSUP", "documents have no wire form that could be loaded into %s",
@@ -85,29 +85,29 @@ int shred_load_data(struct mf_loader *l, const void *data, size_t len, struct mf
 }
 
 /* As many of them as are given at one time. */
-static int give_some(struct shred_loader *l, const struct mf_row *rows, size_t n, size_t *ret_n, struct mf_error *err)
+static int give_some(struct docs_loader *l, const struct mf_row *rows, size_t n, size_t *ret_n, struct mf_error *err)
 {
     size_t bytes = 0, k = 0;
     struct mf_batch b;
     mf_arena_reset(&l->arena);
-    struct shred_change *changes = mf_alloc_array(&l->arena, SHRED_PAGE, sizeof *changes);
+    struct docs_change *changes = mf_alloc_array(&l->arena, DOCS_PAGE, sizeof *changes);
     if (!changes) {
-        return shred_no_memory(err, "there are too many documents");
+        return docs_no_memory(err, "there are too many documents");
     }
-    for (; k < n && k < SHRED_PAGE && (k == 0 || bytes < SHRED_GIVE_BYTES); k++) {
-        if (shred_change_make(l->to, &l->arena, &rows[k], &rows[k].values[1], &changes[k], err) < 0) {
+    for (; k < n && k < DOCS_PAGE && (k == 0 || bytes < DOCS_GIVE_BYTES); k++) {
+        if (docs_change_make(l->to, &l->arena, &rows[k], &rows[k].values[1], &changes[k], err) < 0) {
             return -1;
         }
         bytes += rows[k].values[1].len;
     }
     *ret_n = k;
-    return shred_diff(l->to, &l->arena, changes, k, &b, err) < 0 ||
+    return docs_diff(l->to, &l->arena, changes, k, &b, err) < 0 ||
                    (b.ntables && own_ops(l)->window_batch(l->applier, &b, NULL, err) < 0)
                ? -1
                : 0;
 }
 
-static int give_all(struct shred_loader *l, const struct mf_row *rows, size_t n, struct mf_error *err)
+static int give_all(struct docs_loader *l, const struct mf_row *rows, size_t n, struct mf_error *err)
 {
     for (size_t i = 0, some = 0; i < n; i += some) {
         if (give_some(l, rows + i, n - i, &some, err) < 0) {
@@ -118,9 +118,9 @@ static int give_all(struct shred_loader *l, const struct mf_row *rows, size_t n,
     ? -1 : own_ops(l)->window_settle(l->applier, err);
 }
 
-int shred_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, struct mf_error *err)
+int docs_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, struct mf_error *err)
 {
-    struct shred_loader *l = loader_of(base);
+    struct docs_loader *l = loader_of(base);
     if ((!l->applier && own_ops(l)->load_applier(l->own, &l->applier, err) < 0) ||
         own_ops(l)->window_mark(l->applier, err) < 0) {
         return -1;
@@ -140,25 +140,25 @@ int shred_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n,
     return -1;
 }
 
-int shred_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_error *err)
+int docs_load_row(struct mf_loader *base, const struct mf_row *row, struct mf_error *err)
 {
-    struct shred_loader *l = loader_of(base);
-    if (shred_load_rows(base, row, 1, err) == 0) {
+    struct docs_loader *l = loader_of(base);
+    if (docs_load_rows(base, row, 1, err) == 0) {
         return 0;
     }
     if (err->cls == MF_ROW) {
         mf_buf_reset(&l->refused);
         mf_buf_reset(&l->reason);
-        shred_put_reason(&l->reason, l->to, &l->arena, &row->values[1], err);
-        shred_put_shown(&l->refused, &row->values[1]);
+        docs_put_reason(&l->reason, l->to, &l->arena, &row->values[1], err);
+        docs_put_shown(&l->refused, &row->values[1]);
     }
     return -1;
 }
 
 /* The caller knows the document as bytes; what a person wants to see is what stands in it. */
-int shred_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, struct mf_error *err)
+int docs_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, struct mf_error *err)
 {
-    struct shred_loader *l = loader_of(base);
+    struct docs_loader *l = loader_of(base);
     struct mf_quarantined shown = *q;
     if (l->refused.len) {
         shown.row = mf_buf_str(&l->refused);
@@ -169,31 +169,31 @@ int shred_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q
     return rc;
 }
 
-int shred_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, struct mf_error *err)
+int docs_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, struct mf_error *err)
 {
-    struct shred_loader *l = loader_of(base);
+    struct docs_loader *l = loader_of(base);
     l->applier = NULL;
     return own_ops(l)->load_commit(l->own, done, err);
 }
 
-void shred_load_abort(struct mf_loader *base)
+void docs_load_abort(struct mf_loader *base)
 {
-    struct shred_loader *l = loader_of(base);
+    struct docs_loader *l = loader_of(base);
     if (l) {
         l->applier = NULL;
         own_ops(l)->load_abort(l->own);
     }
 }
 
-int shred_table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err)
+int docs_table_finish(struct mf_db *db, const struct mf_table *t, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(db);
-    struct shred_reals r = {0};
-    const struct shred_real *c = NULL;
-    int rc = shred_real_of(s, &r, t, &c, err);
+    struct docs_db *s = docs_of(db);
+    struct docs_reals r = {0};
+    const struct docs_real *c = NULL;
+    int rc = docs_real_of(s, &r, t, &c, err);
     for (uint16_t i = 0; rc == 0 && i < c->of->ntables; i++) {
-        rc = shred_target(s)->table_finish(s->own, c->full[i], err);
+        rc = docs_target(s)->table_finish(s->own, c->full[i], err);
     }
-    shred_reals_free(&r);
+    docs_reals_free(&r);
     return rc;
 }

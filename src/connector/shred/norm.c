@@ -29,15 +29,15 @@ static const struct mf_source_ops *own_ops(const struct norm_reader *r)
 static int reader_open(struct mf_db *db, const struct mf_snapshot *snapshot, struct mf_reader **ret,
                        struct mf_error *err)
 {
-    struct shred_db *s = shred_of(db);
+    struct docs_db *s = docs_of(db);
     struct mf_reader *own = NULL;
-    if (shred_source(s)->reader_open(s->own, snapshot, &own, err) < 0) {
+    if (docs_source(s)->reader_open(s->own, snapshot, &own, err) < 0) {
         return -1;
     }
     struct norm_reader *r = mf_xcalloc(1, sizeof *r);
     r->base.db = db;
     r->own = own;
-    mf_arena_init(&r->row, SHRED_ROW_BYTES);
+    mf_arena_init(&r->row, DOCS_ROW_BYTES);
     *ret = &r->base;
     return 0;
 }
@@ -135,7 +135,7 @@ static int hash_row(void *ctx, const struct mf_row *row, struct mf_error *err)
 static struct hashing hashing(struct mf_reader *r, const struct mf_table *t)
 {
     return (struct hashing){
-        .r = reader_of(r), .c = mf_shred_find(shred_of(r->db)->map, t->schema, t->name), .g = {.t = t}};
+        .r = reader_of(r), .c = mf_shred_find(docs_of(r->db)->map, t->schema, t->name), .g = {.t = t}};
 }
 
 static int digest(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_digest *ret,
@@ -167,11 +167,11 @@ static int digest_rows(struct mf_reader *r, const struct mf_table *t, const stru
 /* Tables whose schema the map does not say are in the target's default one, which goes by the source's own default here. */
 static int norm_describe(struct mf_db *db, const struct mf_catalog *shown, struct mf_schema *ret, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(db);
+    struct docs_db *s = docs_of(db);
     struct mf_db *real = mf_db_behind(db);
     const char *schema = real->connector->canon ? real->connector->canon->default_schema(real) : NULL;
     struct mf_schema d = {0};
-    mf_arena_init(&d.arena, SHRED_TABLE_BYTES);
+    mf_arena_init(&d.arena, DOCS_TABLE_BYTES);
     for (size_t i = 0; i < shown->n; i++) {
         const struct mf_shred_collection *c = mf_shred_find(s->map, shown->tables[i].schema, shown->tables[i].name);
         if (c && mf_shred_describe(c, &d, err) < 0) {
@@ -185,7 +185,7 @@ static int norm_describe(struct mf_db *db, const struct mf_catalog *shown, struc
 }
 
 /* Collections that the map does not have do not migrate. */
-static int drop_unmapped(const struct shred_db *s, int rc, struct mf_catalog *c)
+static int drop_unmapped(const struct docs_db *s, int rc, struct mf_catalog *c)
 {
     size_t n = 0;
     for (size_t i = 0; rc == 0 && i < c->n; i++) {
@@ -201,21 +201,21 @@ static int drop_unmapped(const struct shred_db *s, int rc, struct mf_catalog *c)
 
 static int catalog(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(db);
-    return drop_unmapped(s, shred_source(s)->catalog(s->own, filter, ret, err), ret);
+    struct docs_db *s = docs_of(db);
+    return drop_unmapped(s, docs_source(s)->catalog(s->own, filter, ret, err), ret);
 }
 
 static int shapes(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(db);
-    return drop_unmapped(s, shred_source(s)->shapes(s->own, filter, ret, err), ret);
+    struct docs_db *s = docs_of(db);
+    return drop_unmapped(s, docs_source(s)->shapes(s->own, filter, ret, err), ret);
 }
 
-void shred_norm_ops(struct shred_db *s)
+void docs_norm_ops(struct docs_db *s)
 {
     struct mf_source_ops *o = &s->source;
-    shred_fill_passing(s);
-    shred_norm_ends(s);
+    docs_fill_passing(s);
+    docs_norm_ends(s);
     o->catalog = catalog;
     o->shapes = shapes;
     o->reader_open = reader_open;

@@ -1,7 +1,7 @@
 /* The source's side: operations on its collections, which pass as they are. */
 #include "connector/shred/internal.h"
 
-#define OWN       struct mf_db *own = shred_of(db)->own
+#define OWN       struct mf_db *own = docs_of(db)->own
 #define SOURCE_OP own->connector->source
 #define TARGET_OP own->connector->target
 #define GATE_OP   own->connector->traffic
@@ -148,7 +148,7 @@ static int gate_install(struct mf_db *db, const struct mf_pipe_id *pipe, const s
     return GATE_OP->gate_install(own, pipe, tables, o, err);
 }
 
-void shred_norm_ends(struct shred_db *s)
+void docs_norm_ends(struct docs_db *s)
 {
     struct mf_source_ops *o = &s->source;
     struct mf_target_ops *t = &s->target;

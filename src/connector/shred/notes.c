@@ -9,7 +9,7 @@
 
 #define TXN_BYTES ((size_t)1 << 30) /* of the ids of one transaction */
 
-void shred_txn_free(struct shred_txn *t)
+void docs_txn_free(struct docs_txn *t)
 {
     if (t) {
         mf_arena_free(&t->arena);
@@ -19,9 +19,9 @@ void shred_txn_free(struct shred_txn *t)
     }
 }
 
-struct shred_txn *shred_txn_find(struct shred_stream *st, uint64_t id, bool make)
+struct docs_txn *docs_txn_find(struct docs_stream *st, uint64_t id, bool make)
 {
-    for (struct shred_txn *t = st->txns; t; t = t->next) {
+    for (struct docs_txn *t = st->txns; t; t = t->next) {
         if (t->id == id) {
             return t;
         }
@@ -29,18 +29,18 @@ struct shred_txn *shred_txn_find(struct shred_stream *st, uint64_t id, bool make
     if (!make) {
         return NULL;
     }
-    struct shred_txn *t = mf_xcalloc(1, sizeof *t);
+    struct docs_txn *t = mf_xcalloc(1, sizeof *t);
     t->id = id;
     mf_arena_init(&t->arena, TXN_BYTES);
     t->next = st->txns;
     return st->txns = t;
 }
 
-struct shred_txn *shred_txn_take(struct shred_stream *st, uint64_t id)
+struct docs_txn *docs_txn_take(struct docs_stream *st, uint64_t id)
 {
-    for (struct shred_txn **p = &st->txns; *p; p = &(*p)->next) {
+    for (struct docs_txn **p = &st->txns; *p; p = &(*p)->next) {
         if ((*p)->id == id) {
-            struct shred_txn *t = *p;
+            struct docs_txn *t = *p;
             *p = t->next;
             return t;
         }
@@ -48,11 +48,11 @@ struct shred_txn *shred_txn_take(struct shred_stream *st, uint64_t id)
     return NULL;
 }
 
-static uint32_t *slot(const struct shred_txn *t, uint32_t *slots, size_t n, const struct shred_note *note)
+static uint32_t *slot(const struct docs_txn *t, uint32_t *slots, size_t n, const struct docs_note *note)
 {
     size_t i = XXH3_64bits_withSeed(note->id.data, note->id.len, (uintptr_t)note->c) & (n - 1);
     while (slots[i]) {
-        const struct shred_note *is = &t->notes[slots[i] - 1];
+        const struct docs_note *is = &t->notes[slots[i] - 1];
         if (is->c == note->c && mf_value_equal(&is->id, &note->id)) {
             break;
         }
@@ -61,7 +61,7 @@ static uint32_t *slot(const struct shred_txn *t, uint32_t *slots, size_t n, cons
     return &slots[i];
 }
 
-static void grow(struct shred_txn *t)
+static void grow(struct docs_txn *t)
 {
     size_t n = t->nslots ? t->nslots * 2 : 64;
     uint32_t *slots = mf_xcalloc(n, sizeof *slots);
@@ -73,9 +73,9 @@ static void grow(struct shred_txn *t)
     t->nslots = n;
 }
 
-int shred_note(struct shred_txn *t, const struct shred_real *c, const struct mf_value *id, struct mf_error *err)
+int docs_note(struct docs_txn *t, const struct docs_real *c, const struct mf_value *id, struct mf_error *err)
 {
-    struct shred_note note = {.c = c, .id = *id};
+    struct docs_note note = {.c = c, .id = *id};
     if (t->n * 2 >= t->nslots) {
         grow(t);
     }
@@ -100,7 +100,7 @@ int shred_note(struct shred_txn *t, const struct shred_real *c, const struct mf_
     return 0;
 }
 
-void shred_note_emptied(struct shred_txn *t, const struct shred_real *c)
+void docs_note_emptied(struct docs_txn *t, const struct docs_real *c)
 {
     size_t n = 0;
     for (size_t i = 0; i < t->n; i++) {

@@ -7,7 +7,7 @@
 
 static void close_shown(struct mf_db *db)
 {
-    struct shred_db *s = shred_of(db);
+    struct docs_db *s = docs_of(db);
     if (s) {
         s->own->connector->close(s->own);
         free((void *)s->schema);
@@ -17,18 +17,18 @@ static void close_shown(struct mf_db *db)
 
 static int facts(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err)
 {
-    struct mf_db *own = shred_of(db)->own;
+    struct mf_db *own = docs_of(db)->own;
     return own->connector->facts(own, ret, err);
 }
 
 static struct mf_db *behind(struct mf_db *db)
 {
-    return shred_of(db)->own;
+    return docs_of(db)->own;
 }
 
-static struct shred_db *show(struct mf_db *own, const struct mf_shred *map)
+static struct docs_db *show(struct mf_db *own, const struct mf_shred *map)
 {
-    struct shred_db *s = mf_xcalloc(1, sizeof *s);
+    struct docs_db *s = mf_xcalloc(1, sizeof *s);
     s->own = own;
     s->map = map;
     s->connector = *own->connector;
@@ -63,12 +63,13 @@ int mf_shred_open(struct mf_db *own, const struct mf_shred *map, struct mf_db *s
         own->connector->close(own);
         return mf_fail(err, MF_FATAL, "MFBUG", "documents are made of what is behind a face");
     }
-    struct shred_db *s = show(own, map);
+    struct docs_db *s = show(own, map);
     s->schema = mf_xstrdup(default_schema(own, source));
     s->keep_old = keep_old;
+    s->connector.shows_newer = true;     /* the stream reads documents after their COMMIT */
     s->connector.reads_unordered = true; /* its chunks are cut by its own tables' keys */
     s->connector.describe = NULL;
-    shred_fill_ops(s);
+    docs_fill_ops(s);
     *ret = &s->base;
     return 0;
 }
@@ -76,9 +77,9 @@ int mf_shred_open(struct mf_db *own, const struct mf_shred *map, struct mf_db *s
 int mf_norm_open(struct mf_db *own, const struct mf_shred *map, struct mf_db **ret, struct mf_error *err)
 {
     (void)err;
-    struct shred_db *s = show(own, map);
+    struct docs_db *s = show(own, map);
     s->connector.commits_can_wait = own->connector->commits_can_wait;
-    shred_norm_ops(s);
+    docs_norm_ops(s);
     *ret = &s->base;
     return 0;
 }

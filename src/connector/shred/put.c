@@ -12,10 +12,10 @@
 
 static int too_large(struct mf_error *err)
 {
-    return shred_no_memory(err, "the rows of documents are larger than the memory for them");
+    return docs_no_memory(err, "the rows of documents are larger than the memory for them");
 }
 
-void shred_put_shown(struct mf_buf *b, const struct mf_value *doc)
+void docs_put_shown(struct mf_buf *b, const struct mf_value *doc)
 {
     if (doc && (doc->kind == MF_BINARY || doc->kind == MF_TEXT)) {
         mf_bson_put_json(b, doc, SHOWN_BYTES);
@@ -26,8 +26,8 @@ void shred_put_shown(struct mf_buf *b, const struct mf_value *doc)
     }
 }
 
-void shred_put_reason(struct mf_buf *b, const struct shred_real *c, struct mf_arena *arena, const struct mf_value *doc,
-                      const struct mf_error *why)
+void docs_put_reason(struct mf_buf *b, const struct docs_real *c, struct mf_arena *arena, const struct mf_value *doc,
+                     const struct mf_error *why)
 {
     if (strcmp(why->code, "MFDOC") == 0 && doc && doc->kind == MF_BINARY) {
         mf_shred_reasons(c->of, arena, doc, b);
@@ -38,17 +38,17 @@ void shred_put_reason(struct mf_buf *b, const struct shred_real *c, struct mf_ar
     }
 }
 
-int shred_refused_value(const struct mf_value *v, struct mf_error *err)
+int docs_refused_value(const struct mf_value *v, struct mf_error *err)
 {
     return mf_fail(err, MF_ROW, "MFVALUE", "%.*s", v->kind == MF_REFUSED ? (int)v->len : 0, v->data ? v->data : "");
 }
 
-int shred_change_make(const struct shred_real *c, struct mf_arena *arena, const struct mf_row *key,
-                      const struct mf_value *doc, struct shred_change *ret, struct mf_error *err)
+int docs_change_make(const struct docs_real *c, struct mf_arena *arena, const struct mf_row *key,
+                     const struct mf_value *doc, struct docs_change *ret, struct mf_error *err)
 {
     struct mf_error why;
     mf_error_clear(&why);
-    *ret = (struct shred_change){.key = key, .doc = doc};
+    *ret = (struct docs_change){.key = key, .doc = doc};
     ret->rows.ntables = c->of->ntables;
     ret->rows.of = mf_alloc_array(arena, c->of->ntables, sizeof *ret->rows.of);
     if (!ret->rows.of) {
@@ -56,7 +56,7 @@ int shred_change_make(const struct shred_real *c, struct mf_arena *arena, const 
     }
     const struct mf_value *id = &key->values[0];
     if (id->kind != MF_TEXT) {
-        return doc ? shred_refused_value(id, err) : 0; /* no document here has such an id */
+        return doc ? docs_refused_value(id, err) : 0; /* no document here has such an id */
     }
     if (mf_shred_key_row(c->of, arena, id, &ret->root, &why) < 0) {
         if (why.cls != MF_ROW || doc) {
@@ -70,7 +70,7 @@ int shred_change_make(const struct shred_real *c, struct mf_arena *arena, const 
         return 0;
     }
     if (doc->kind == MF_REFUSED) {
-        return shred_refused_value(doc, err);
+        return docs_refused_value(doc, err);
     }
     return mf_shred_document(c->of, arena, doc, &ret->rows, err);
 }
@@ -101,19 +101,19 @@ static int differ(struct differing *d, const struct mf_shred_list *was, const st
                   struct mf_error *err)
 {
     const struct mf_table *t = d->of->table;
-    struct shred_keys keys;
+    struct docs_keys keys;
     bool *kept = mf_alloc_array(d->arena, was->n + 1, sizeof *kept);
-    if (!kept || shred_keys_init(&keys, d->arena, t->key, t->nkey, was->rows, was->n, err) < 0) {
+    if (!kept || docs_keys_init(&keys, d->arena, t->key, t->nkey, was->rows, was->n, err) < 0) {
         return kept ? -1 : too_large(err);
     }
     for (size_t i = 0; i < was->n; i++) {
-        *shred_keys_find(&keys, &was->rows[i], t->key) = (uint32_t)i + 1;
+        *docs_keys_find(&keys, &was->rows[i], t->key) = (uint32_t)i + 1;
     }
     for (size_t i = 0; i < now->n; i++) {
-        uint32_t at = *shred_keys_find(&keys, &now->rows[i], t->key);
+        uint32_t at = *docs_keys_find(&keys, &now->rows[i], t->key);
         if (at && !kept[at - 1]) {
             kept[at - 1] = true;
-            if (shred_same(&was->rows[at - 1], &now->rows[i])) {
+            if (docs_same(&was->rows[at - 1], &now->rows[i])) {
                 continue;
             }
         }
@@ -130,7 +130,7 @@ static int differ(struct differing *d, const struct mf_shred_list *was, const st
     return 0;
 }
 
-static int table(const struct shred_real *c, struct differing *d, uint16_t t, const struct shred_change *changes,
+static int table(const struct docs_real *c, struct differing *d, uint16_t t, const struct docs_change *changes,
                  size_t n, struct mf_error *err)
 {
     static const struct mf_shred_list none;
@@ -170,8 +170,8 @@ static void pack(struct mf_batch *b)
     b->ntables = n;
 }
 
-int shred_diff(const struct shred_real *c, struct mf_arena *arena, const struct shred_change *changes, size_t n,
-               struct mf_batch *ret, struct mf_error *err)
+int docs_diff(const struct docs_real *c, struct mf_arena *arena, const struct docs_change *changes, size_t n,
+              struct mf_batch *ret, struct mf_error *err)
 {
     uint16_t nt = c->of->ntables;
     *ret = (struct mf_batch){.ntables = 2u * nt, .tables = mf_alloc_array(arena, 2u * nt, sizeof *ret->tables)};

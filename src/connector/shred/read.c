@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct shred_reader {
+struct docs_reader {
     struct mf_reader base;
     struct mf_reader *own; /* of the caller's snapshot; NULL: each call has its own */
-    struct shred_reals reals;
+    struct docs_reals reals;
     struct mf_arena op, row; /* of one operation; of one document as it is given */
 };
 
@@ -26,48 +26,47 @@ struct session {
     struct mf_reader *reader;
 };
 
-static struct shred_reader *reader_of(struct mf_reader *r)
+static struct docs_reader *reader_of(struct mf_reader *r)
 {
-    return (struct shred_reader *)r;
+    return (struct docs_reader *)r;
 }
 
-int shred_reader_open(struct mf_db *db, const struct mf_snapshot *snapshot, struct mf_reader **ret,
-                      struct mf_error *err)
+int docs_reader_open(struct mf_db *db, const struct mf_snapshot *snapshot, struct mf_reader **ret, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(db);
-    struct shred_reader *r = mf_xcalloc(1, sizeof *r);
+    struct docs_db *s = docs_of(db);
+    struct docs_reader *r = mf_xcalloc(1, sizeof *r);
     r->base.db = db;
-    mf_arena_init(&r->op, SHRED_KEY_BYTES);
-    mf_arena_init(&r->row, SHRED_ROW_BYTES);
-    if (snapshot && shred_source(s)->reader_open(s->own, snapshot, &r->own, err) < 0) {
-        shred_reader_close(&r->base);
+    mf_arena_init(&r->op, DOCS_KEY_BYTES);
+    mf_arena_init(&r->row, DOCS_ROW_BYTES);
+    if (snapshot && docs_source(s)->reader_open(s->own, snapshot, &r->own, err) < 0) {
+        docs_reader_close(&r->base);
         return -1;
     }
     *ret = &r->base;
     return 0;
 }
 
-void shred_reader_close(struct mf_reader *base)
+void docs_reader_close(struct mf_reader *base)
 {
-    struct shred_reader *r = reader_of(base);
+    struct docs_reader *r = reader_of(base);
     if (r) {
-        shred_source(shred_of(base->db))->reader_close(r->own);
-        shred_reals_free(&r->reals);
+        docs_source(docs_of(base->db))->reader_close(r->own);
+        docs_reals_free(&r->reals);
         mf_arena_free(&r->op);
         mf_arena_free(&r->row);
         free(r);
     }
 }
 
-static int session_begin(struct shred_reader *r, struct session *ret, struct mf_error *err)
+static int session_begin(struct docs_reader *r, struct session *ret, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(r->base.db);
+    struct docs_db *s = docs_of(r->base.db);
     *ret = (struct session){.reader = r->own};
     mf_arena_reset(&r->op);
-    if (!r->own && (shred_source(s)->snapshot_now(s->own, 1, &ret->snapshot, err) < 0 ||
-                    shred_source(s)->reader_open(s->own, ret->snapshot, &ret->reader, err) < 0)) {
+    if (!r->own && (docs_source(s)->snapshot_now(s->own, 1, &ret->snapshot, err) < 0 ||
+                    docs_source(s)->reader_open(s->own, ret->snapshot, &ret->reader, err) < 0)) {
         if (ret->snapshot) {
-            shred_source(s)->snapshot_close(ret->snapshot);
+            docs_source(s)->snapshot_close(ret->snapshot);
         }
         return -1;
     }
@@ -76,26 +75,25 @@ static int session_begin(struct shred_reader *r, struct session *ret, struct mf_
     return 0;
 }
 
-static void session_end(struct shred_reader *r, struct session *e)
+static void session_end(struct docs_reader *r, struct session *e)
 {
-    const struct mf_source_ops *ops = shred_source(shred_of(r->base.db));
+    const struct mf_source_ops *ops = docs_source(docs_of(r->base.db));
     if (e->snapshot) {
         ops->reader_close(e->reader);
         ops->snapshot_close(e->snapshot);
     }
 }
 
-static int real_of(struct shred_reader *r, const struct mf_table *t, const struct shred_real **ret,
-                   struct mf_error *err)
+static int real_of(struct docs_reader *r, const struct mf_table *t, const struct docs_real **ret, struct mf_error *err)
 {
-    return shred_real_of(shred_of(r->base.db), &r->reals, t, ret, err);
+    return docs_real_of(docs_of(r->base.db), &r->reals, t, ret, err);
 }
 
-int shred_shape_same(struct mf_reader *base, const struct mf_table *t, struct mf_error *err)
+int docs_shape_same(struct mf_reader *base, const struct mf_table *t, struct mf_error *err)
 {
-    struct shred_reader *r = reader_of(base);
-    const struct shred_real *c = NULL;
-    return shred_reals_read(shred_of(base->db), SHRED_SHAPES, &r->reals, err) < 0 ? -1 : real_of(r, t, &c, err);
+    struct docs_reader *r = reader_of(base);
+    const struct docs_real *c = NULL;
+    return docs_reals_read(docs_of(base->db), DOCS_SHAPES, &r->reals, err) < 0 ? -1 : real_of(r, t, &c, err);
 }
 
 /* ---- chunks: the root's, under the number of what is shown ---- */
@@ -115,12 +113,12 @@ static int renumber(void *ctx, const struct mf_chunk *own, struct mf_error *err)
     return n->emit(n->ctx, &n->c, err);
 }
 
-int shred_chunk_plan(struct mf_reader *base, const struct mf_table *t, int64_t target_rows, int64_t target_bytes,
-                     mf_chunk_sink *emit, void *ctx, struct mf_error *err)
+int docs_chunk_plan(struct mf_reader *base, const struct mf_table *t, int64_t target_rows, int64_t target_bytes,
+                    mf_chunk_sink *emit, void *ctx, struct mf_error *err)
 {
-    struct shred_reader *r = reader_of(base);
+    struct docs_reader *r = reader_of(base);
     MF_CLEANUP_FREE struct renumbering *n = mf_xcalloc(1, sizeof *n);
-    const struct shred_real *c = NULL;
+    const struct docs_real *c = NULL;
     struct session e;
     *n = (struct renumbering){.shown = t, .emit = emit, .ctx = ctx};
     if (real_of(r, t, &c, err) < 0 || session_begin(r, &e, err) < 0) {
@@ -132,13 +130,13 @@ int shred_chunk_plan(struct mf_reader *base, const struct mf_table *t, int64_t t
     return rc;
 }
 
-int shred_chunk_split(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *chunk, int n,
-                      mf_chunk_sink *emit, void *ctx, struct mf_error *err)
+int docs_chunk_split(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *chunk, int n,
+                     mf_chunk_sink *emit, void *ctx, struct mf_error *err)
 {
-    struct shred_reader *r = reader_of(base);
+    struct docs_reader *r = reader_of(base);
     MF_CLEANUP_FREE struct renumbering *out = mf_xcalloc(1, sizeof *out);
     MF_CLEANUP_FREE struct mf_chunk *own = mf_xcalloc(1, sizeof *own);
-    const struct shred_real *c = NULL;
+    const struct docs_real *c = NULL;
     struct session e;
     *out = (struct renumbering){.shown = t, .emit = emit, .ctx = ctx};
     *own = *chunk;
@@ -156,19 +154,19 @@ static int no_wire(struct mf_error *err)
     return mf_fail(err, MF_FATAL, "MFUNSUP", "documents that are rows have no wire form");
 }
 
-int shred_chunk_open(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_error *err)
+int docs_chunk_open(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_error *err)
 {
     (void)r, (void)t, (void)c;
     return no_wire(err);
 }
 
-int shred_chunk_read(struct mf_reader *r, const void **ret_data, size_t *ret_len, struct mf_error *err)
+int docs_chunk_read(struct mf_reader *r, const void **ret_data, size_t *ret_len, struct mf_error *err)
 {
     (void)r, (void)ret_data, (void)ret_len;
     return no_wire(err);
 }
 
-int shred_chunk_close(struct mf_reader *r, struct mf_position *ret_after, int64_t *ret_rows, struct mf_error *err)
+int docs_chunk_close(struct mf_reader *r, struct mf_position *ret_after, int64_t *ret_rows, struct mf_error *err)
 {
     (void)r, (void)ret_after, (void)ret_rows;
     return no_wire(err);
@@ -177,8 +175,8 @@ int shred_chunk_close(struct mf_reader *r, struct mf_position *ret_after, int64_
 /* ---- documents ---- */
 
 struct giving {
-    struct shred_reader *r;
-    const struct shred_real *c;
+    struct docs_reader *r;
+    const struct docs_real *c;
     mf_row_sink *emit;
     void *ctx;
 };
@@ -192,12 +190,12 @@ static int give(void *ctx, const struct mf_row *key, const struct mf_shred_rows 
         return 0;
     }
     mf_arena_reset(&g->r->row);
-    return shred_shown_row(g->c, &g->r->row, rows, &row, err) < 0 ? -1 : g->emit(g->ctx, &row, err);
+    return docs_shown_row(g->c, &g->r->row, rows, &row, err) < 0 ? -1 : g->emit(g->ctx, &row, err);
 }
 
 struct collecting {
     struct mf_arena *arena;
-    const struct shred_real *c;
+    const struct docs_real *c;
     struct mf_row *rows;
     size_t n, cap;
 };
@@ -219,7 +217,7 @@ static int collect(void *ctx, const struct mf_row *row, struct mf_error *err)
         k->cap = cap;
     }
     if (!v || !k->rows || mf_row_copy(k->arena, &kept, row) < 0) {
-        return shred_no_memory(err, "the keys of a chunk are larger than the memory for them");
+        return docs_no_memory(err, "the keys of a chunk are larger than the memory for them");
     }
     for (uint16_t i = 0; i < t->ncolumns; i++) {
         v[i].kind = MF_UNCHANGED;
@@ -231,7 +229,7 @@ static int collect(void *ctx, const struct mf_row *row, struct mf_error *err)
     return 0;
 }
 
-static int read_chunk(struct shred_reader *r, struct session *e, const struct giving *g, const struct mf_chunk *chunk,
+static int read_chunk(struct docs_reader *r, struct session *e, const struct giving *g, const struct mf_chunk *chunk,
                       struct mf_position *ret_after, struct mf_error *err)
 {
     struct collecting k = {.arena = &r->op, .c = g->c};
@@ -240,17 +238,17 @@ static int read_chunk(struct shred_reader *r, struct session *e, const struct gi
     *own = *chunk;
     own->table_id = g->c->tables[0]->id;
     if (e->reader->db->connector->source->chunk_rows(e->reader, g->c->keys, own, collect, &k, &after, err) < 0 ||
-        shred_fetch_each(e->reader, g->c, k.rows, k.n, give, (void *)g, &after, err) < 0) {
+        docs_fetch_each(e->reader, g->c, k.rows, k.n, give, (void *)g, &after, err) < 0) {
         return -1;
     }
     *ret_after = after;
     return 0;
 }
 
-int shred_chunk_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *chunk, mf_row_sink *emit,
-                     void *ctx, struct mf_position *ret_after, struct mf_error *err)
+int docs_chunk_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *chunk, mf_row_sink *emit,
+                    void *ctx, struct mf_position *ret_after, struct mf_error *err)
 {
-    struct shred_reader *r = reader_of(base);
+    struct docs_reader *r = reader_of(base);
     struct giving g = {.r = r, .emit = emit, .ctx = ctx};
     struct session e;
     if (real_of(r, t, &g.c, err) < 0 || session_begin(r, &e, err) < 0) {
@@ -262,12 +260,12 @@ int shred_chunk_rows(struct mf_reader *base, const struct mf_table *t, const str
 }
 
 /* The keys that documents here can have, each once. */
-static int take_keys(struct shred_reader *r, const struct shred_real *c, const struct mf_row *keys, size_t n,
+static int take_keys(struct docs_reader *r, const struct docs_real *c, const struct mf_row *keys, size_t n,
                      struct mf_row *ret, size_t *ret_n, struct mf_error *err)
 {
     const struct mf_table *root = c->of->tables[0].table;
-    struct shred_keys seen;
-    if (shred_keys_init(&seen, &r->op, root->key, root->nkey, ret, n, err) < 0) {
+    struct docs_keys seen;
+    if (docs_keys_init(&seen, &r->op, root->key, root->nkey, ret, n, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
@@ -282,7 +280,7 @@ static int take_keys(struct shred_reader *r, const struct shred_real *c, const s
             mf_error_clear(err);
             continue;
         }
-        uint32_t *at = shred_keys_find(&seen, row, root->key);
+        uint32_t *at = docs_keys_find(&seen, row, root->key);
         if (!*at) {
             *at = (uint32_t)++ * ret_n;
         }
@@ -290,10 +288,10 @@ static int take_keys(struct shred_reader *r, const struct shred_real *c, const s
     return 0;
 }
 
-int shred_read_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_row *keys, size_t n,
-                    mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
+int docs_read_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_row *keys, size_t n,
+                   mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
 {
-    struct shred_reader *r = reader_of(base);
+    struct docs_reader *r = reader_of(base);
     struct giving g = {.r = r, .emit = emit, .ctx = ctx};
     struct mf_position after = {0};
     struct session e;
@@ -303,12 +301,12 @@ int shred_read_rows(struct mf_reader *base, const struct mf_table *t, const stru
     }
     struct mf_row *own = mf_alloc_array(&r->op, n + 1, sizeof *own);
     int rc = !own || take_keys(r, g.c, keys, n, own, &wanted, err) < 0 ||
-                     shred_fetch_each(e.reader, g.c, own, wanted, give, &g, &after, err) < 0
+                     docs_fetch_each(e.reader, g.c, own, wanted, give, &g, &after, err) < 0
                  ? -1
                  : 0;
     session_end(r, &e);
     if (rc < 0) {
-        return own ? -1 : shred_no_memory(err, "there are too many keys");
+        return own ? -1 : docs_no_memory(err, "there are too many keys");
     }
     *ret_after = after;
     return 0;
@@ -316,23 +314,23 @@ int shred_read_rows(struct mf_reader *base, const struct mf_table *t, const stru
 
 /* ---- digests ---- */
 
-int shred_digest(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *c, struct mf_digest *ret,
-                 struct mf_error *err)
+int docs_digest(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *c, struct mf_digest *ret,
+                struct mf_error *err)
 {
     struct mf_digesting g = {.t = t};
     struct mf_position ignored;
-    if (shred_chunk_rows(base, t, c, mf_digest_row, &g, &ignored, err) < 0) {
+    if (docs_chunk_rows(base, t, c, mf_digest_row, &g, &ignored, err) < 0) {
         return -1;
     }
     *ret = g.sum;
     return 0;
 }
 
-int shred_digest_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *c, mf_digest_sink *emit,
-                      void *ctx, struct mf_error *err)
+int docs_digest_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *c, mf_digest_sink *emit,
+                     void *ctx, struct mf_error *err)
 {
     MF_CLEANUP_FREE struct mf_value *key = mf_xcalloc(t->ncolumns + 1u, sizeof *key);
     struct mf_digesting g = {.t = t, .emit = emit, .ctx = ctx, .key = key};
     struct mf_position ignored;
-    return shred_chunk_rows(base, t, c, mf_digest_row, &g, &ignored, err);
+    return docs_chunk_rows(base, t, c, mf_digest_row, &g, &ignored, err);
 }

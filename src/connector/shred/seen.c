@@ -12,7 +12,7 @@
 
 #define SEEN_MOST ((size_t)64 << 20) /* documents of one window */
 
-void shred_seen_reset(struct shred_applier *a)
+void docs_seen_reset(struct docs_applier *a)
 {
     mf_arena_reset(&a->kept);
     if (a->cap > 4096) {
@@ -24,12 +24,12 @@ void shred_seen_reset(struct shred_applier *a)
         memset(a->seen, 0, a->cap * sizeof *a->seen);
     }
     a->nseen = 0;
-    memset(a->emptied, 0, (mf_shred_count(shred_of(a->base.db)->map) + 1) * sizeof *a->emptied);
+    memset(a->emptied, 0, (mf_shred_count(docs_of(a->base.db)->map) + 1) * sizeof *a->emptied);
 }
 
-static size_t number_of(const struct shred_applier *a, const struct shred_real *c)
+static size_t number_of(const struct docs_applier *a, const struct docs_real *c)
 {
-    const struct mf_shred *map = shred_of(a->base.db)->map;
+    const struct mf_shred *map = docs_of(a->base.db)->map;
     size_t i = 0;
     while (i < mf_shred_count(map) && mf_shred_at(map, i) != c->of) {
         i++;
@@ -38,7 +38,7 @@ static size_t number_of(const struct shred_applier *a, const struct shred_real *
 }
 
 /* What was written before the collection was emptied is found no more. */
-void shred_seen_id(const struct shred_applier *a, const struct shred_real *c, const struct mf_row *key, uint64_t ret[2])
+void docs_seen_id(const struct docs_applier *a, const struct docs_real *c, const struct mf_row *key, uint64_t ret[2])
 {
     const struct mf_value *id = &key->values[0];
     size_t i = number_of(a, c);
@@ -49,7 +49,7 @@ void shred_seen_id(const struct shred_applier *a, const struct shred_real *c, co
     ret[1] = h.high64;
 }
 
-static struct shred_seen *slot(struct shred_seen *list, size_t cap, const uint64_t id[2])
+static struct docs_seen *slot(struct docs_seen *list, size_t cap, const uint64_t id[2])
 {
     size_t i = id[0] >> 1 & (cap - 1);
     while (list[i].id[0] && (list[i].id[0] != id[0] || list[i].id[1] != id[1])) {
@@ -58,10 +58,10 @@ static struct shred_seen *slot(struct shred_seen *list, size_t cap, const uint64
     return &list[i];
 }
 
-static void grow(struct shred_applier *a)
+static void grow(struct docs_applier *a)
 {
     size_t cap = a->cap ? a->cap * 2 : 256;
-    struct shred_seen *list = mf_xcalloc(cap, sizeof *list);
+    struct docs_seen *list = mf_xcalloc(cap, sizeof *list);
     for (size_t i = 0; i < a->cap; i++) {
         if (a->seen[i].id[0]) {
             *slot(list, cap, a->seen[i].id) = a->seen[i];
@@ -72,20 +72,20 @@ static void grow(struct shred_applier *a)
     a->cap = cap;
 }
 
-const struct shred_seen *shred_seen_find(const struct shred_applier *a, const struct shred_real *c,
-                                         const struct mf_row *key)
+const struct docs_seen *docs_seen_find(const struct docs_applier *a, const struct docs_real *c,
+                                       const struct mf_row *key)
 {
     uint64_t id[2];
     if (a->nseen == 0) {
         return NULL;
     }
-    shred_seen_id(a, c, key, id);
-    const struct shred_seen *s = slot(a->seen, a->cap, id);
+    docs_seen_id(a, c, key, id);
+    const struct docs_seen *s = slot(a->seen, a->cap, id);
     return s->id[0] ? s : NULL;
 }
 
-int shred_seen_put(struct shred_applier *a, const struct shred_real *c, const struct mf_row *key,
-                   const struct mf_value *doc, struct mf_error *err)
+int docs_seen_put(struct docs_applier *a, const struct docs_real *c, const struct mf_row *key,
+                  const struct mf_value *doc, struct mf_error *err)
 {
     uint64_t id[2];
     if (a->nseen >= SEEN_MOST) {
@@ -94,10 +94,10 @@ int shred_seen_put(struct shred_applier *a, const struct shred_real *c, const st
     if (a->nseen * 2 >= a->cap) {
         grow(a);
     }
-    shred_seen_id(a, c, key, id);
-    struct shred_seen *s = slot(a->seen, a->cap, id);
+    docs_seen_id(a, c, key, id);
+    struct docs_seen *s = slot(a->seen, a->cap, id);
     a->nseen += s->id[0] == 0;
-    *s = (struct shred_seen){.id = {id[0], id[1]}, .gone = !doc};
+    *s = (struct docs_seen){.id = {id[0], id[1]}, .gone = !doc};
     if (doc) {
         s->doc = *doc;
         s->doc.data = mf_memdup_a(&a->kept, doc->data, doc->len);
@@ -106,12 +106,12 @@ int shred_seen_put(struct shred_applier *a, const struct shred_real *c, const st
     return 0;
 }
 
-void shred_seen_empty(struct shred_applier *a, const struct shred_real *c)
+void docs_seen_empty(struct docs_applier *a, const struct docs_real *c)
 {
     a->emptied[number_of(a, c)]++;
 }
 
-bool shred_seen_emptied(const struct shred_applier *a, const struct shred_real *c)
+bool docs_seen_emptied(const struct docs_applier *a, const struct docs_real *c)
 {
     return a->emptied[number_of(a, c)] > 0;
 }

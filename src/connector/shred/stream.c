@@ -18,38 +18,38 @@
 #define UNSEEN_US   (2 * MF_US_PER_MS) /* between two looks at whether a commit is shown */
 #define NOTHING_MAX 1000               /* items in a row that are nobody's, before the caller hears that nothing came */
 
-static struct shred_stream *stream_of(struct mf_stream *st)
+static struct docs_stream *stream_of(struct mf_stream *st)
 {
-    return (struct shred_stream *)st;
+    return (struct docs_stream *)st;
 }
 
-static const struct mf_source_ops *own_ops(const struct shred_stream *st)
+static const struct mf_source_ops *own_ops(const struct docs_stream *st)
 {
     return st->own->db->connector->source;
 }
 
-int shred_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
-                      bool commits_wait, struct mf_stream **ret, struct mf_error *err)
+int docs_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
+                     struct mf_stream **ret, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(db);
+    struct docs_db *s = docs_of(db);
     if (commits_wait) {
         return mf_fail(err, MF_FATAL, "MFUNSUP", "commits cannot wait for a stream that tells of documents");
     }
-    struct shred_stream *st = mf_xcalloc(1, sizeof *st);
+    struct docs_stream *st = mf_xcalloc(1, sizeof *st);
     st->base.db = db;
     st->pipe = *pipe;
-    mf_arena_init(&st->item, SHRED_ROW_BYTES);
+    mf_arena_init(&st->item, DOCS_ROW_BYTES);
     st->announced = mf_xcalloc(mf_shred_count(s->map) + 1, sizeof *st->announced);
-    if (shred_reals_read(s, SHRED_SHAPES, &st->reals, err) < 0 ||
-        shred_source(s)->stream_open(s->own, pipe, from, false, &st->own, err) < 0) {
-        shred_stream_close(&st->base);
+    if (docs_reals_read(s, DOCS_SHAPES, &st->reals, err) < 0 ||
+        docs_source(s)->stream_open(s->own, pipe, from, false, &st->own, err) < 0) {
+        docs_stream_close(&st->base);
         return -1;
     }
     *ret = &st->base;
     return 0;
 }
 
-static void rel_free(struct shred_rel *r)
+static void rel_free(struct docs_rel *r)
 {
     if (r) {
         mf_arena_free(&r->arena);
@@ -57,9 +57,9 @@ static void rel_free(struct shred_rel *r)
     }
 }
 
-void shred_stream_close(struct mf_stream *base)
+void docs_stream_close(struct mf_stream *base)
 {
-    struct shred_stream *st = stream_of(base);
+    struct docs_stream *st = stream_of(base);
     if (!st) {
         return;
     }
@@ -70,41 +70,41 @@ void shred_stream_close(struct mf_stream *base)
         rel_free(st->rels.slots[i].p);
     }
     mf_by_id_free(&st->rels);
-    for (struct shred_txn *t = st->txns, *next; t; t = next) {
+    for (struct docs_txn *t = st->txns, *next; t; t = next) {
         next = t->next;
-        shred_txn_free(t);
+        docs_txn_free(t);
     }
-    shred_held_free(st->held);
-    shred_reals_free(&st->reals);
+    docs_held_free(st->held);
+    docs_reals_free(&st->reals);
     mf_arena_free(&st->item);
     free(st->announced);
     free(st->items);
     free(st);
 }
 
-int shred_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err)
+int docs_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err)
 {
     return own_ops(stream_of(st))->stream_ack(stream_of(st)->own, durable, err);
 }
 
-void shred_stream_wake(struct mf_stream *st)
+void docs_stream_wake(struct mf_stream *st)
 {
     own_ops(stream_of(st))->stream_wake(stream_of(st)->own);
 }
 
-int shred_stream_leave(struct mf_stream *st, struct mf_error *err)
+int docs_stream_leave(struct mf_stream *st, struct mf_error *err)
 {
     return own_ops(stream_of(st))->stream_leave(stream_of(st)->own, err);
 }
 
 /* ---- relations ---- */
 
-static int take_key(struct shred_rel *r, const struct mf_table *t, struct mf_error *err)
+static int take_key(struct docs_rel *r, const struct mf_table *t, struct mf_error *err)
 {
     const struct mf_shred_table *of = &r->c->of->tables[r->t];
     r->at = mf_alloc_array(&r->arena, of->nroot + 1u, sizeof *r->at);
     if (!r->at) {
-        return shred_no_memory(err, "the shape of a table is too large");
+        return docs_no_memory(err, "the shape of a table is too large");
     }
     for (uint16_t k = 0; k < of->nroot; k++) {
         const char *name = of->table->columns[of->table->key[k]].name;
@@ -122,13 +122,13 @@ static int take_key(struct shred_rel *r, const struct mf_table *t, struct mf_err
     return 0;
 }
 
-static void find_collection(const struct shred_stream *st, const struct mf_table *t, struct shred_rel *r)
+static void find_collection(const struct docs_stream *st, const struct mf_table *t, struct docs_rel *r)
 {
     for (size_t i = 0; i < st->reals.n; i++) {
-        const struct shred_real *c = &st->reals.of[i];
+        const struct docs_real *c = &st->reals.of[i];
         for (uint16_t k = 0; c->there && k < c->of->ntables; k++) {
             if (mf_streq(c->full[k]->name, t->name) && mf_streq(c->full[k]->schema, t->schema)) {
-                r->how = SHRED_OURS;
+                r->how = DOCS_OURS;
                 r->c = c;
                 r->t = k;
                 return;
@@ -137,18 +137,18 @@ static void find_collection(const struct shred_stream *st, const struct mf_table
     }
 }
 
-static int learn(struct shred_stream *st, const struct mf_table *t, struct shred_rel **ret, struct mf_error *err)
+static int learn(struct docs_stream *st, const struct mf_table *t, struct docs_rel **ret, struct mf_error *err)
 {
     if (st->rels.n >= MAX_SHAPES) {
-        return shred_no_memory(err, "the stream tells of too many tables");
+        return docs_no_memory(err, "the stream tells of too many tables");
     }
-    struct shred_rel *r = mf_xcalloc(1, sizeof *r);
+    struct docs_rel *r = mf_xcalloc(1, sizeof *r);
     mf_arena_init(&r->arena, SHAPE_BYTES);
-    r->how = mf_bookkeeping(t) != MF_BOOK_NONE ? SHRED_PASSES : SHRED_LEFT_OUT;
-    if (r->how == SHRED_LEFT_OUT) {
+    r->how = mf_bookkeeping(t) != MF_BOOK_NONE ? DOCS_PASSES : DOCS_LEFT_OUT;
+    if (r->how == DOCS_LEFT_OUT) {
         find_collection(st, t, r);
     }
-    if (r->how == SHRED_OURS && take_key(r, t, err) < 0) {
+    if (r->how == DOCS_OURS && take_key(r, t, err) < 0) {
         rel_free(r);
         return -1;
     }
@@ -157,7 +157,7 @@ static int learn(struct shred_stream *st, const struct mf_table *t, struct shred
     return 0;
 }
 
-static int find(struct shred_stream *st, const struct mf_table *t, struct shred_rel **ret, struct mf_error *err)
+static int find(struct docs_stream *st, const struct mf_table *t, struct docs_rel **ret, struct mf_error *err)
 {
     *ret = mf_by_id_find(&st->rels, t->id);
     return *ret ? 0 : learn(st, t, ret, err);
@@ -165,7 +165,7 @@ static int find(struct shred_stream *st, const struct mf_table *t, struct shred_
 
 /* ---- changes ---- */
 
-struct mf_item *shred_add_item(struct shred_stream *st, const struct mf_item *like)
+struct mf_item *docs_add_item(struct docs_stream *st, const struct mf_item *like)
 {
     if (st->nitems == st->items_cap) {
         st->items_cap = st->items_cap ? st->items_cap * 2 : 16;
@@ -175,13 +175,13 @@ struct mf_item *shred_add_item(struct shred_stream *st, const struct mf_item *li
     return &st->items[st->nitems++];
 }
 
-static int note_row(struct shred_stream *st, struct shred_txn *t, const struct shred_rel *r, const struct mf_row *row,
+static int note_row(struct docs_stream *st, struct docs_txn *t, const struct docs_rel *r, const struct mf_row *row,
                     struct mf_error *err)
 {
     const struct mf_shred_table *of = &r->c->of->tables[r->t];
     struct mf_value *v = mf_alloc_array(&st->item, of->table->ncolumns + 1u, sizeof *v), id;
     if (!v) {
-        return shred_no_memory(err, "a row is larger than the memory for it");
+        return docs_no_memory(err, "a row is larger than the memory for it");
     }
     for (uint16_t i = 0; i < of->table->ncolumns; i++) {
         v[i].kind = MF_UNCHANGED;
@@ -202,10 +202,10 @@ static int note_row(struct shred_stream *st, struct shred_txn *t, const struct s
         mf_error_clear(err); /* no document of the source has such an id: verify names the row */
         return 0;
     }
-    return shred_note(t, r->c, &id, err);
+    return docs_note(t, r->c, &id, err);
 }
 
-static bool by_us(const struct shred_stream *st, const struct mf_change *c)
+static bool by_us(const struct docs_stream *st, const struct mf_change *c)
 {
     char migration[64];
     return mf_bookkeeping(c->table) == MF_BOOK_CHECKPOINT &&
@@ -213,7 +213,7 @@ static bool by_us(const struct shred_stream *st, const struct mf_change *c)
 }
 
 /* A child table that was emptied alone: which documents had rows there nobody knows any more. */
-static int cannot_tell(const struct shred_rel *r, struct mf_error *err)
+static int cannot_tell(const struct docs_rel *r, struct mf_error *err)
 {
     mf_fail(err, MF_FATAL, "MFTRUNCATE",
             "table %s was truncated, which the documents of %s.%s go to in part: which of them had rows there is not "
@@ -224,37 +224,37 @@ static int cannot_tell(const struct shred_rel *r, struct mf_error *err)
     return -1;
 }
 
-static int show_truncate(struct shred_stream *st, const struct mf_item *own, struct mf_error *err)
+static int show_truncate(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
 {
     const struct mf_change *c = &own->change;
-    struct shred_txn *t = shred_txn_find(st, own->txn, true);
+    struct docs_txn *t = docs_txn_find(st, own->txn, true);
     const struct mf_table **tables = mf_alloc_array(&st->item, c->ntruncated + 1u, sizeof(struct mf_table *));
     uint32_t *rels = mf_alloc_array(&st->item, c->ntruncated + 1u, sizeof *rels);
     uint16_t n = 0;
     if (!tables || !rels) {
-        return shred_no_memory(err, "a TRUNCATE names too many tables");
+        return docs_no_memory(err, "a TRUNCATE names too many tables");
     }
     for (int children = 0; children < 2; children++) {
         for (uint16_t i = 0; i < c->ntruncated; i++) {
-            struct shred_rel *r;
+            struct docs_rel *r;
             if (find(st, c->truncated[i], &r, err) < 0) {
                 return -1;
             }
             bool emptied = false;
-            for (uint16_t k = 0; r->how == SHRED_OURS && k < n; k++) {
+            for (uint16_t k = 0; r->how == DOCS_OURS && k < n; k++) {
                 emptied = emptied || tables[k] == r->c->shown;
             }
-            if (children && r->how == SHRED_OURS && r->t && !emptied) {
+            if (children && r->how == DOCS_OURS && r->t && !emptied) {
                 return cannot_tell(r, err);
             }
-            if (!children && r->how == SHRED_OURS && r->t == 0) {
-                shred_note_emptied(t, r->c);
+            if (!children && r->how == DOCS_OURS && r->t == 0) {
+                docs_note_emptied(t, r->c);
                 tables[n++] = r->c->shown;
             }
         }
     }
     if (n) {
-        struct mf_change *out = &shred_add_item(st, own)->change;
+        struct mf_change *out = &docs_add_item(st, own)->change;
         out->truncated = tables;
         out->truncated_rels = rels;
         out->ntruncated = n;
@@ -263,26 +263,26 @@ static int show_truncate(struct shred_stream *st, const struct mf_item *own, str
     return 0;
 }
 
-static int show_change(struct shred_stream *st, const struct mf_item *own, struct mf_error *err)
+static int show_change(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
 {
     const struct mf_change *c = &own->change;
-    struct shred_rel *r;
+    struct docs_rel *r;
     if (c->op == MF_TRUNCATE) {
         return show_truncate(st, own, err);
     }
     if (find(st, c->table, &r, err) < 0) {
         return -1;
     }
-    if (r->how == SHRED_PASSES) {
-        shred_add_item(st, own);
+    if (r->how == DOCS_PASSES) {
+        docs_add_item(st, own);
         if (by_us(st, c)) {
-            shred_txn_find(st, own->txn, true)->ours = true;
+            docs_txn_find(st, own->txn, true)->ours = true;
         }
     }
-    if (r->how != SHRED_OURS) {
+    if (r->how != DOCS_OURS) {
         return 0;
     }
-    struct shred_txn *t = shred_txn_find(st, own->txn, true);
+    struct docs_txn *t = docs_txn_find(st, own->txn, true);
     if (t->ours) {
         return 0;
     }
@@ -292,28 +292,28 @@ static int show_change(struct shred_stream *st, const struct mf_item *own, struc
                : 0;
 }
 
-static void show_commit(struct shred_stream *st, const struct mf_item *own)
+static void show_commit(struct docs_stream *st, const struct mf_item *own)
 {
-    struct shred_txn *t = shred_txn_take(st, own->txn);
+    struct docs_txn *t = docs_txn_take(st, own->txn);
     if (!t || t->ours || t->n == 0) {
-        shred_txn_free(t);
-        shred_add_item(st, own);
+        docs_txn_free(t);
+        docs_add_item(st, own);
         return;
     }
     st->held = mf_xcalloc(1, sizeof *st->held);
-    *st->held = (struct shred_held){.commit = *own, .txn = t, .since_us = mf_now_us()};
+    *st->held = (struct docs_held){.commit = *own, .txn = t, .since_us = mf_now_us()};
 }
 
-static int show(struct shred_stream *st, const struct mf_item *own, struct mf_error *err)
+static int show(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
 {
-    struct shred_rel *r;
+    struct docs_rel *r;
     switch (own->kind) {
     case MF_ITEM_RELATION:
         if (learn(st, own->table, &r, err) < 0) {
             return -1;
         }
-        if (r->how == SHRED_PASSES) {
-            shred_add_item(st, own);
+        if (r->how == DOCS_PASSES) {
+            docs_add_item(st, own);
         }
         return 0;
     case MF_ITEM_CHANGE:
@@ -323,7 +323,7 @@ static int show(struct shred_stream *st, const struct mf_item *own, struct mf_er
         return 0;
     case MF_ITEM_ABORT:
         if (own->subtxn == own->txn) {
-            shred_txn_free(shred_txn_take(st, own->txn));
+            docs_txn_free(docs_txn_take(st, own->txn));
         }
         break;
     case MF_ITEM_NONE:
@@ -331,19 +331,19 @@ static int show(struct shred_stream *st, const struct mf_item *own, struct mf_er
     case MF_ITEM_PROGRESS:
         break;
     }
-    shred_add_item(st, own);
+    docs_add_item(st, own);
     return 0;
 }
 
 /* ---- the stream ---- */
 
 /* Of what is held back, or else of what comes. *ret_none: nothing came, for now. */
-static int fill(struct shred_stream *st, int timeout_ms, bool *ret_none, struct mf_error *err)
+static int fill(struct docs_stream *st, int timeout_ms, bool *ret_none, struct mf_error *err)
 {
     struct mf_item own = {0};
     *ret_none = false;
     if (st->held) {
-        int rc = shred_told_step(st, ret_none, err);
+        int rc = docs_told_step(st, ret_none, err);
         if (rc == 0 && *ret_none && timeout_ms > 0) {
             mf_sleep_us(UNSEEN_US);
         }
@@ -352,9 +352,9 @@ static int fill(struct shred_stream *st, int timeout_ms, bool *ret_none, struct 
     return own_ops(st)->stream_next(st->own, timeout_ms, &own, err) < 0 ? -1 : show(st, &own, err);
 }
 
-int shred_stream_next(struct mf_stream *base, int timeout_ms, struct mf_item *ret, struct mf_error *err)
+int docs_stream_next(struct mf_stream *base, int timeout_ms, struct mf_item *ret, struct mf_error *err)
 {
-    struct shred_stream *st = stream_of(base);
+    struct docs_stream *st = stream_of(base);
     bool none = false;
     for (int nothing = 0; st->at == st->nitems; nothing++) {
         st->at = st->nitems = 0;

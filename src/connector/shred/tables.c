@@ -11,20 +11,20 @@
 
 #include <string.h>
 
-int shred_no_memory(struct mf_error *err, const char *what)
+int docs_no_memory(struct mf_error *err, const char *what)
 {
     return mf_fail(err, MF_FATAL, "MFMEM", "%s", what);
 }
 
-void shred_reals_free(struct shred_reals *r)
+void docs_reals_free(struct docs_reals *r)
 {
     mf_arena_free(&r->arena);
-    *r = (struct shred_reals){0};
+    *r = (struct docs_reals){0};
 }
 
 static int full(struct mf_error *err)
 {
-    return shred_no_memory(err, "the shapes of the map's tables are too large");
+    return docs_no_memory(err, "the shapes of the map's tables are too large");
 }
 
 /* ---- one table ---- */
@@ -133,13 +133,13 @@ static struct mf_table *keys_alone(struct mf_arena *arena, const struct mf_table
 
 /* ---- a collection ---- */
 
-static const struct mf_table *find(const struct shred_db *s, const struct mf_catalog *all, const struct mf_table *says)
+static const struct mf_table *find(const struct docs_db *s, const struct mf_catalog *all, const struct mf_table *says)
 {
     return mf_catalog_find(all, says->schema && *says->schema ? says->schema : s->schema, says->name);
 }
 
-static int take_collection(const struct shred_db *s, struct mf_arena *arena, const struct mf_catalog *all,
-                           struct shred_real *ret, struct mf_error *err)
+static int take_collection(const struct docs_db *s, struct mf_arena *arena, const struct mf_catalog *all,
+                           struct docs_real *ret, struct mf_error *err)
 {
     const struct mf_shred_collection *of = ret->of;
     ret->shown = mf_bson_table(arena, of->database, of->collection);
@@ -170,35 +170,35 @@ static int take_collection(const struct shred_db *s, struct mf_arena *arena, con
     return ret->keys ? 0 : full(err);
 }
 
-int shred_reals_read(struct shred_db *s, enum shred_figures what, struct shred_reals *ret, struct mf_error *err)
+int docs_reals_read(struct docs_db *s, enum docs_figures what, struct docs_reals *ret, struct mf_error *err)
 {
-    struct shred_reals r = {.read = true, .n = mf_shred_count(s->map)};
+    struct docs_reals r = {.read = true, .n = mf_shred_count(s->map)};
     struct mf_catalog all = {0};
-    mf_arena_init(&r.arena, SHRED_TABLE_BYTES);
+    mf_arena_init(&r.arena, DOCS_TABLE_BYTES);
     r.of = mf_alloc_array(&r.arena, r.n + 1, sizeof *r.of);
-    int rc = !r.of                   ? full(err)
-             : what == SHRED_CATALOG ? shred_source(s)->catalog(s->own, NULL, &all, err)
-                                     : shred_source(s)->shapes(s->own, NULL, &all, err);
+    int rc = !r.of                  ? full(err)
+             : what == DOCS_CATALOG ? docs_source(s)->catalog(s->own, NULL, &all, err)
+                                    : docs_source(s)->shapes(s->own, NULL, &all, err);
     for (size_t i = 0; rc == 0 && i < r.n; i++) {
         r.of[i].of = mf_shred_at(s->map, i);
         rc = take_collection(s, &r.arena, &all, &r.of[i], err);
     }
     mf_catalog_free(&all);
     if (rc < 0) {
-        shred_reals_free(&r);
+        docs_reals_free(&r);
         return -1;
     }
-    shred_reals_free(ret);
+    docs_reals_free(ret);
     *ret = r;
     return 0;
 }
 
-int shred_real_of(struct shred_db *s, struct shred_reals *r, const struct mf_table *t, const struct shred_real **ret,
-                  struct mf_error *err)
+int docs_real_of(struct docs_db *s, struct docs_reals *r, const struct mf_table *t, const struct docs_real **ret,
+                 struct mf_error *err)
 {
-    const struct shred_real *c = NULL;
+    const struct docs_real *c = NULL;
     for (int again = 0; again < 2 && !(c && c->there); again++) {
-        if ((!r->read || again) && shred_reals_read(s, SHRED_SHAPES, r, err) < 0) {
+        if ((!r->read || again) && docs_reals_read(s, DOCS_SHAPES, r, err) < 0) {
             return -1;
         }
         for (size_t i = 0; i < r->n; i++) {
@@ -217,18 +217,18 @@ int shred_real_of(struct shred_db *s, struct shred_reals *r, const struct mf_tab
 
 /* ---- catalogues ---- */
 
-int shred_catalog_read(struct shred_db *s, enum shred_figures what, const struct mf_filter *filter,
-                       struct mf_catalog *ret, struct mf_error *err)
+int docs_catalog_read(struct docs_db *s, enum docs_figures what, const struct mf_filter *filter, struct mf_catalog *ret,
+                      struct mf_error *err)
 {
-    struct shred_reals r = {0};
+    struct docs_reals r = {0};
     struct mf_catalog c = {0};
-    if (shred_reals_read(s, what, &r, err) < 0) {
+    if (docs_reals_read(s, what, &r, err) < 0) {
         return -1;
     }
-    mf_arena_init(&c.arena, SHRED_TABLE_BYTES);
+    mf_arena_init(&c.arena, DOCS_TABLE_BYTES);
     c.tables = mf_alloc_array(&c.arena, r.n + 1, sizeof *c.tables);
     for (size_t i = 0; c.tables && i < r.n; i++) {
-        const struct shred_real *is = &r.of[i];
+        const struct docs_real *is = &r.of[i];
         if (!is->there || !mf_filter_match(filter, is->of->database, is->of->collection)) {
             continue;
         }
@@ -237,14 +237,14 @@ int shred_catalog_read(struct shred_db *s, enum shred_figures what, const struct
             c.tables = NULL;
             break;
         }
-        t->rows_estimate = what == SHRED_CATALOG ? is->full[0]->rows_estimate : -1;
+        t->rows_estimate = what == DOCS_CATALOG ? is->full[0]->rows_estimate : -1;
         t->bytes = 0;
-        for (uint16_t k = 0; what == SHRED_CATALOG && k < is->of->ntables; k++) {
+        for (uint16_t k = 0; what == DOCS_CATALOG && k < is->of->ntables; k++) {
             t->bytes += is->full[k]->bytes > 0 ? is->full[k]->bytes : 0;
         }
         c.tables[c.n++] = *t;
     }
-    shred_reals_free(&r);
+    docs_reals_free(&r);
     if (!c.tables) {
         mf_catalog_free(&c);
         return full(err);
@@ -253,21 +253,21 @@ int shred_catalog_read(struct shred_db *s, enum shred_figures what, const struct
     return 0;
 }
 
-int shred_catalog_own(struct shred_db *s, const struct mf_catalog *shown, struct mf_catalog *ret, struct mf_error *err)
+int docs_catalog_own(struct docs_db *s, const struct mf_catalog *shown, struct mf_catalog *ret, struct mf_error *err)
 {
-    struct shred_reals r = {0};
+    struct docs_reals r = {0};
     struct mf_catalog c = {0};
     size_t n = 0;
     int rc = 0;
     for (size_t i = 0; i < mf_shred_count(s->map); i++) {
         n += mf_shred_at(s->map, i)->ntables;
     }
-    mf_arena_init(&c.arena, SHRED_TABLE_BYTES);
+    mf_arena_init(&c.arena, DOCS_TABLE_BYTES);
     c.tables = mf_alloc_array(&c.arena, n + 1, sizeof *c.tables);
     rc = c.tables ? 0 : full(err);
     for (size_t i = 0; rc == 0 && i < shown->n; i++) {
-        const struct shred_real *is = NULL;
-        rc = shred_real_of(s, &r, &shown->tables[i], &is, err);
+        const struct docs_real *is = NULL;
+        rc = docs_real_of(s, &r, &shown->tables[i], &is, err);
         for (uint16_t k = 0; rc == 0 && k < is->of->ntables && c.n < n; k++) {
             struct mf_table *t = mf_table_copy(&c.arena, is->full[k]);
             rc = t ? 0 : full(err);
@@ -277,7 +277,7 @@ int shred_catalog_own(struct shred_db *s, const struct mf_catalog *shown, struct
             }
         }
     }
-    shred_reals_free(&r);
+    docs_reals_free(&r);
     if (rc < 0) {
         mf_catalog_free(&c);
         return -1;

@@ -15,19 +15,19 @@
 #define AT_ONCE  50 /* documents read together */
 #define AWAIT_US (60 * MF_US_PER_SEC)
 
-void shred_held_free(struct shred_held *h)
+void docs_held_free(struct docs_held *h)
 {
     if (h) {
-        shred_txn_free(h->txn);
+        docs_txn_free(h->txn);
         free(h);
     }
 }
 
-static int await(struct shred_stream *st, struct shred_held *h, bool *ret_wait, struct mf_error *err)
+static int await(struct docs_stream *st, struct docs_held *h, bool *ret_wait, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(st->base.db);
+    struct docs_db *s = docs_of(st->base.db);
     uint64_t id = h->commit.shown ? h->commit.shown : h->commit.txn;
-    if (shred_source(s)->visible(s->own, &id, 1, &h->seen, err) < 0) {
+    if (docs_source(s)->visible(s->own, &id, 1, &h->seen, err) < 0) {
         return -1;
     }
     *ret_wait = !h->seen;
@@ -43,15 +43,15 @@ static int await(struct shred_stream *st, struct shred_held *h, bool *ret_wait, 
 /* ---- a page of documents ---- */
 
 struct telling {
-    struct shred_stream *st;
-    const struct shred_held *h;
-    const struct shred_real *c;
+    struct docs_stream *st;
+    const struct docs_held *h;
+    const struct docs_real *c;
     size_t at; /* the note whose document comes next */
 };
 
-static struct mf_item *add_change(struct shred_stream *st, const struct shred_held *h)
+static struct mf_item *add_change(struct docs_stream *st, const struct docs_held *h)
 {
-    struct mf_item *item = shred_add_item(st, &h->commit);
+    struct mf_item *item = docs_add_item(st, &h->commit);
     item->kind = MF_ITEM_CHANGE;
     item->subtxn = item->txn;
     return item;
@@ -60,12 +60,12 @@ static struct mf_item *add_change(struct shred_stream *st, const struct shred_he
 static int tell(void *ctx, const struct mf_row *key, const struct mf_shred_rows *rows, struct mf_error *err)
 {
     struct telling *g = ctx;
-    const struct shred_note *note = &g->h->txn->notes[g->at++];
+    const struct docs_note *note = &g->h->txn->notes[g->at++];
     (void)key;
     struct mf_change c = {.op = MF_UPDATE, .table = g->c->shown};
     if (rows->of[0].n) {
         struct mf_row row;
-        if (shred_shown_row(g->c, &g->st->item, rows, &row, err) < 0) {
+        if (docs_shown_row(g->c, &g->st->item, rows, &row, err) < 0) {
             return -1;
         }
         row.values[0] = note->id;
@@ -73,7 +73,7 @@ static int tell(void *ctx, const struct mf_row *key, const struct mf_shred_rows 
     } else {
         struct mf_value *v = mf_alloc_array(&g->st->item, 2, sizeof *v);
         if (!v) {
-            return shred_no_memory(err, "a document is larger than the memory for it");
+            return docs_no_memory(err, "a document is larger than the memory for it");
         }
         v[0] = note->id;
         v[1].kind = MF_UNCHANGED;
@@ -84,19 +84,19 @@ static int tell(void *ctx, const struct mf_row *key, const struct mf_shred_rows 
     return 0;
 }
 
-static void announce(struct shred_stream *st, const struct shred_held *h, const struct shred_real *c)
+static void announce(struct docs_stream *st, const struct docs_held *h, const struct docs_real *c)
 {
     size_t i = (size_t)(c - st->reals.of);
     if (!st->announced[i]) {
-        struct mf_item *item = shred_add_item(st, &h->commit);
+        struct mf_item *item = docs_add_item(st, &h->commit);
         *item = (struct mf_item){.kind = MF_ITEM_RELATION, .table = c->shown};
         st->announced[i] = true;
     }
 }
 
-static int read_page(struct shred_stream *st, struct shred_held *h, struct mf_reader *reader, struct mf_error *err)
+static int read_page(struct docs_stream *st, struct docs_held *h, struct mf_reader *reader, struct mf_error *err)
 {
-    const struct shred_txn *t = h->txn;
+    const struct docs_txn *t = h->txn;
     struct telling g = {.st = st, .h = h, .c = t->notes[h->at].c, .at = h->at};
     struct mf_row keys[AT_ONCE];
     size_t n = 0;
@@ -107,7 +107,7 @@ static int read_page(struct shred_stream *st, struct shred_held *h, struct mf_re
         n++;
     }
     announce(st, h, g.c);
-    if (shred_fetch_each(reader, g.c, keys, n, tell, &g, NULL, err) < 0) {
+    if (docs_fetch_each(reader, g.c, keys, n, tell, &g, NULL, err) < 0) {
         return -1;
     }
     h->at += n;
@@ -115,10 +115,10 @@ static int read_page(struct shred_stream *st, struct shred_held *h, struct mf_re
 }
 
 /* One snapshot for a page: none of its documents is torn. */
-static int tell_page(struct shred_stream *st, struct shred_held *h, struct mf_error *err)
+static int tell_page(struct docs_stream *st, struct docs_held *h, struct mf_error *err)
 {
-    struct shred_db *s = shred_of(st->base.db);
-    const struct mf_source_ops *ops = shred_source(s);
+    struct docs_db *s = docs_of(st->base.db);
+    const struct mf_source_ops *ops = docs_source(s);
     struct mf_snapshot *snapshot = NULL;
     struct mf_reader *reader = NULL;
     if (MF_FAULT(err, "shred.tell") || ops->snapshot_now(s->own, 1, &snapshot, err) < 0) {
@@ -130,9 +130,9 @@ static int tell_page(struct shred_stream *st, struct shred_held *h, struct mf_er
     return rc;
 }
 
-int shred_told_step(struct shred_stream *st, bool *ret_wait, struct mf_error *err)
+int docs_told_step(struct docs_stream *st, bool *ret_wait, struct mf_error *err)
 {
-    struct shred_held *h = st->held;
+    struct docs_held *h = st->held;
     *ret_wait = false;
     if (!h->seen) {
         return await(st, h, ret_wait, err);
@@ -140,8 +140,8 @@ int shred_told_step(struct shred_stream *st, bool *ret_wait, struct mf_error *er
     if (h->at < h->txn->n) {
         return tell_page(st, h, err);
     }
-    shred_add_item(st, &h->commit);
-    shred_held_free(h);
+    docs_add_item(st, &h->commit);
+    docs_held_free(h);
     st->held = NULL;
     return 0;
 }
