@@ -12,6 +12,7 @@ import atexit
 import ctypes
 import fcntl
 import importlib
+import json
 import os
 import re
 import shutil
@@ -71,12 +72,12 @@ def driver():
 
 def _go() -> str:
     """A Go that is new enough: the one on PATH, else PyPI's."""
-    for go in (shutil.which("go"), "/usr/local/go/bin/go"):
-        if go and Path(go).exists():
-            said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=os.environ | {"GOTOOLCHAIN": "local"}).stdout
-            version = re.match(r"go(\d+)\.(\d+)", said)
-            if version and (int(version[1]), int(version[2])) >= FERRETDB_GO:
-                return go
+    go = shutil.which("go")
+    if go:
+        said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=os.environ | {"GOTOOLCHAIN": "local"}).stdout
+        version = re.match(r"go(\d+)\.(\d+)", said)
+        if version and (int(version[1]), int(version[2])) >= FERRETDB_GO:
+            return go
     home = packages("go", GO_PACKAGE)
     found = [p for p in home.rglob("go") if p.parent.name == "bin" and p.is_file() and os.access(p, os.X_OK)]
     if not found:
@@ -89,7 +90,6 @@ def ferretdb() -> Path:
     home = cache_dir() / "mongo" / f"ferretdb-{FERRETDB}"
     with _made_once(home, FERRETDB) as wanted:
         if wanted:
-            import json
             go = _go()
             with tempfile.TemporaryDirectory(dir=home) as folder:
                 work = Path(folder)
@@ -160,8 +160,28 @@ class MongoServer:
 
     kind = ""
     listening = ""  # what the log says when the port is the server's own
+    replica_set: str | None = None  # what it says it is a member of; a URL with replicaSet= does not reach one that says nothing
     keeps_data = True  # a stopped or killed server has its data when it is started again
-    replica_set: str | None = None  # what it says it is a member of
+    hello = True  # else isMaster only
+    sessions = True  # takes a session's id; none gives operationTime or $clusterTime back
+    transactions = "none"  # "undone": they can be rolled back, but everybody sees them before they are committed
+    # What it says of changes.
+    oplog = False  # local.oplog.rs has every insert, update and delete, and is to be polled by ts
+    oplog_updates = ""  # what "o" of an update is: "operators" as the client sent them, or all of the document as "$set"
+    oplog_ordered = False  # ts rises as entries appear, whoever writes; else a poll misses entries when several connections write at once
+    oplog_drops = False  # has an entry for a dropped collection
+    streams = "none"  # the widest level that watch() works at: "none", "collection", "database", "deployment"
+    stream_drops = False  # a collection's stream tells that it was dropped
+    resumes_after_restart = False  # a resume token of before a restart is good for what was written after it
+    start_at_operation_time = False
+    cluster_time = ""  # the BSON type of an event's clusterTime
+    full_document = "none"  # of an update: "looked up" when the event is read, "recorded" when it was written, asked for or not
+    document_key = ""  # of an update: "update": what the client sent and not the key; "text": the key as a string
+    # What it makes of documents: by the names that the tests give values.
+    refuses: frozenset = frozenset()  # an error, for some a closed connection
+    changes: frozenset = frozenset()  # what is read is not what was written
+    sorts_numbers = True  # a sort by _id without a filter puts 2 before 10; with a filter every kind does
+    bools_apart = True  # a range of booleans has no numbers in it; every kind keeps the other types apart, but for binary subtypes
 
     def __init__(self, *, settings: dict | None = None, name: str = "mongo", directory: Path | None = None):
         """Settings are options of the server's program, by name without the dashes in front; None takes a default one away."""
@@ -301,11 +321,15 @@ class MongoServer:
 
 
 class FerretDB(MongoServer):
-    """FerretDB 1.24 with SQLite behind it."""
+    """FerretDB 1.24 with SQLite behind it. It reads the whole collection for every find but one without a filter: a poll of the oplog takes some
+    0.1 ms for every entry there is. A tailable cursor ends when its first batch is not full, and repeats entries when it does not."""
 
     kind = "ferretdb"
     listening = "Listening on TCP"
     replica_set = "rs0"
+    oplog, oplog_updates = True, "$set"
+    refuses = frozenset({"nan", "infinity", "decimal", "minkey", "maxkey", "code", "nested array", "dotted name", "dollar name"})
+    changes = frozenset({"negative zero"})
 
     def _command(self) -> list[str]:
         return [str(ferretdb())]
@@ -324,11 +348,16 @@ class FerretDB(MongoServer):
 
 
 class JavaServer(MongoServer):
-    """mongo-java-server, in memory."""
+    """mongo-java-server, in memory. Events have no "ns", and a replace is an "update" there; the oplog is in order and whole."""
 
     kind = "java"
     listening = "Listening on"
-    keeps_data = False
+    keeps_data = hello = sessions = False
+    oplog, oplog_updates, oplog_ordered, oplog_drops = True, "operators", True, True
+    streams, stream_drops, start_at_operation_time, cluster_time = "collection", True, True, "timestamp"
+    full_document, document_key = "looked up", "update"
+    refuses = frozenset({"binary 2"})
+    changes = frozenset({"binary 128"})
 
     def _command(self) -> list[str]:
         home = java_server()
@@ -343,10 +372,16 @@ class JavaServer(MongoServer):
 
 
 class Nx(MongoServer):
-    """nx-27017: SQLite behind a server in Python."""
+    """nx-27017: SQLite behind a server in Python. A stream tells of what is not committed, and of what is rolled back afterwards; a replace is an
+    "update" there. $set of an array's element does nothing. Collections' names are SQL identifiers: none with a dot, none that is a keyword."""
 
     kind = "nx"
-    listening = "istening"
+    listening = "Listening on"
+    transactions = "undone"
+    streams, cluster_time, full_document, document_key = "collection", "date", "recorded", "text"
+    refuses = frozenset({"nan", "infinity", "decimal", "minkey", "maxkey", "regex", "timestamp", "date after 9999", "date before 1"})
+    changes = frozenset({"int64", "binary 2", "binary 128", "uuid 3", "uuid 4", "code"})
+    sorts_numbers = bools_apart = False
 
     def _command(self) -> list[str]:
         self.home = packages(f"nx-python{sys.version_info.major}.{sys.version_info.minor}", NX)
