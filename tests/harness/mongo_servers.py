@@ -170,8 +170,9 @@ class MongoServer:
     oplog_updates = ""  # what "o" of an update is: "operators" as the client sent them, or all of the document as "$set"
     oplog_ordered = False  # ts rises as entries appear, whoever writes; else a poll misses entries when several connections write at once
     oplog_drops = False  # has an entry for a dropped collection
+    finds_and_modifies_logged = True
     streams = "none"  # the widest level that watch() works at: "none", "collection", "database", "deployment"
-    stream_drops = False  # a collection's stream tells that it was dropped
+    stream_drops = False  # a collection's stream tells that it was dropped, and goes on; else it is silent for good
     resumes_after_restart = False  # a resume token of before a restart is good for what was written after it
     start_at_operation_time = False
     cluster_time = ""  # the BSON type of an event's clusterTime
@@ -348,11 +349,11 @@ class FerretDB(MongoServer):
 
 
 class JavaServer(MongoServer):
-    """mongo-java-server, in memory. Events have no "ns", and a replace is an "update" there; the oplog is in order and whole."""
+    """mongo-java-server, in memory. Events have no "ns", and a replace is an "update" there. Neither the oplog nor a stream tells of findAndModify."""
 
     kind = "java"
     listening = "Listening on"
-    keeps_data = hello = sessions = False
+    keeps_data = hello = sessions = finds_and_modifies_logged = False
     oplog, oplog_updates, oplog_ordered, oplog_drops = True, "operators", True, True
     streams, stream_drops, start_at_operation_time, cluster_time = "collection", True, True, "timestamp"
     full_document, document_key = "looked up", "update"

@@ -267,6 +267,9 @@ def test_what_an_oplog_has(mongo_database, kind):
                         ("u", True, {"_id": 1}, {"$set": {"x": 2}, "$unset": {"y": 1}} if sent else {"$v": 1, "$set": {"_id": 1, "x": 2}}),
                         ("u", True, {"_id": 1}, whole({"_id": 1, "z": 3})), ("u", False, {"_id": "a"}, whole({"_id": "a", "n": 1})),
                         ("d", True, None, {"_id": 1})] + ([("c", True, None, {"drop": "people"})] if server.oplog_drops else [])
+        db.people.insert_one({"_id": 2})
+        db.people.find_one_and_update({"_id": 2}, {"$set": {"x": 1}})
+        assert (oplog.find_one({"op": "u", "ns": namespaces, "o2": {"_id": 2}}) is not None) == server.finds_and_modifies_logged
         times = [one["ts"] for one in entries]
         assert times == sorted(set(times))
         assert oplog.find_one({"ts": {"$gt": times[1]}, "ns": namespaces}, sort=[("$natural", 1)])["ts"] == times[2]
