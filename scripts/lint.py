@@ -124,7 +124,7 @@ def rule_no_cycles() -> list[str]:
 
 def flags() -> list[str]:
     found = []
-    for package in ("libpq", "libmariadb", "libevent", "jansson", "yaml-0.1", "sqlite3"):
+    for package in ("libpq", "libmariadb", "libevent", "jansson", "yaml-0.1", "sqlite3", "libmongoc-1.0"):
         done = subprocess.run(["pkg-config", "--cflags", package], capture_output=True, text=True)
         found += done.stdout.split()
     return found

@@ -1,0 +1,328 @@
+/* What the table names and stands nowhere yet: each goes when its file comes. */
+#include "connector/mongodb/mongo_room.h"
+
+#include "connector/defaults.h"
+
+static int missing(struct mf_error *err)
+{
+    return mf_fail(err, MF_FATAL, "MFUNSUP", "the MongoDB connector cannot do this yet");
+}
+
+int mongo_catalog(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
+{
+    (void)db, (void)filter, (void)ret;
+    return missing(err);
+}
+
+int mongo_shapes(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
+{
+    (void)db, (void)filter, (void)ret;
+    return missing(err);
+}
+
+int mongo_what_became(struct mf_db *db, const struct mf_table *t, char *ret, size_t n, bool *ret_dropped,
+                      struct mf_error *err)
+{
+    (void)db, (void)t, (void)ret, (void)n, (void)ret_dropped;
+    return missing(err);
+}
+
+int mongo_reader_open(struct mf_db *db, const struct mf_snapshot *snapshot, struct mf_reader **ret,
+                      struct mf_error *err)
+{
+    (void)db, (void)snapshot, (void)ret;
+    return missing(err);
+}
+
+void mongo_reader_close(struct mf_reader *r)
+{
+    (void)r;
+}
+
+int mongo_shape_same(struct mf_reader *r, const struct mf_table *t, struct mf_error *err)
+{
+    (void)r, (void)t;
+    return missing(err);
+}
+
+int mongo_chunk_plan(struct mf_reader *r, const struct mf_table *t, int64_t target_rows, int64_t target_bytes,
+                     mf_chunk_sink *emit, void *ctx, struct mf_error *err)
+{
+    (void)r, (void)t, (void)target_rows, (void)target_bytes, (void)emit, (void)ctx;
+    return missing(err);
+}
+
+int mongo_chunk_rows(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, mf_row_sink *emit,
+                     void *ctx, struct mf_position *ret_after, struct mf_error *err)
+{
+    (void)r, (void)t, (void)c, (void)emit, (void)ctx, (void)ret_after;
+    return missing(err);
+}
+
+int mongo_read_rows(struct mf_reader *r, const struct mf_table *t, const struct mf_row *keys, size_t n,
+                    mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
+{
+    (void)r, (void)t, (void)keys, (void)n, (void)emit, (void)ctx, (void)ret_after;
+    return missing(err);
+}
+
+int mongo_load(struct mf_db *db, double *ret, struct mf_error *err)
+{
+    (void)db, (void)ret;
+    return missing(err);
+}
+
+int mongo_check(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err)
+{
+    (void)db, (void)filter, (void)out;
+    return missing(err);
+}
+
+int mongo_stream_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                         struct mf_position *ret_start, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)tables, (void)ret_start;
+    return missing(err);
+}
+
+int mongo_stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                            struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)tables;
+    return missing(err);
+}
+
+int mongo_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
+                      struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)to;
+    return missing(err);
+}
+
+int mongo_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from,
+                      bool commits_wait, struct mf_stream **ret, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)from, (void)commits_wait, (void)ret;
+    return missing(err);
+}
+
+int mongo_stream_next(struct mf_stream *st, int timeout_ms, struct mf_item *ret, struct mf_error *err)
+{
+    (void)st, (void)timeout_ms, (void)ret;
+    return missing(err);
+}
+
+int mongo_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err)
+{
+    (void)st, (void)durable;
+    return missing(err);
+}
+
+void mongo_stream_close(struct mf_stream *st)
+{
+    (void)st;
+}
+
+void mongo_stream_wake(struct mf_stream *st)
+{
+    (void)st;
+}
+
+int mongo_stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    (void)db, (void)pipe;
+    return missing(err);
+}
+
+int mongo_heartbeat(struct mf_db *db, const struct mf_pipe_id *pipe, const char *marker, struct mf_position *ret_after,
+                    struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)marker, (void)ret_after;
+    return missing(err);
+}
+
+int mongo_position(struct mf_db *db, struct mf_position *ret, struct mf_error *err)
+{
+    (void)db, (void)ret;
+    return missing(err);
+}
+
+int mongo_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
+{
+    (void)db, (void)ret_us, (void)ret_latest_us;
+    return missing(err);
+}
+
+int mongo_visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err)
+{
+    (void)db, (void)txns, (void)n, (void)ret;
+    return missing(err);
+}
+
+int mongo_prepare(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    (void)db, (void)pipe;
+    return missing(err);
+}
+
+int mongo_checkpoint(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)ret;
+    return missing(err);
+}
+
+int mongo_cleanup(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    (void)db, (void)pipe;
+    return missing(err);
+}
+
+int mongo_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)ret;
+    return missing(err);
+}
+
+void mongo_applier_close(struct mf_applier *a)
+{
+    (void)a;
+}
+
+int mongo_window_begin(struct mf_applier *a, const struct mf_position *checkpoint, const struct mf_window_mode *mode,
+                       struct mf_error *err)
+{
+    (void)a, (void)checkpoint, (void)mode;
+    return missing(err);
+}
+
+int mongo_window_batch(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
+                       struct mf_error *err)
+{
+    (void)a, (void)b, (void)result;
+    return missing(err);
+}
+
+int mongo_window_commit(struct mf_applier *a, struct mf_error *err)
+{
+    (void)a;
+    return missing(err);
+}
+
+void mongo_window_abort(struct mf_applier *a)
+{
+    (void)a;
+}
+
+int mongo_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
+                      const struct mf_row *gone, size_t ngone, int64_t stamp, struct mf_error *err)
+{
+    (void)a, (void)t, (void)whole, (void)nwhole, (void)gone, (void)ngone, (void)stamp;
+    return missing(err);
+}
+
+int mongo_quarantine_list(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,
+                          struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)emit, (void)ctx;
+    return missing(err);
+}
+
+int mongo_quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int64_t id, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)id;
+    return missing(err);
+}
+
+const struct mf_canon_ops mongo_canon_ops = {.document = mf_default_document, .type_named = mf_default_type_named};
+
+static int owner(struct mf_db *db, const struct mf_pipe_id *pipe, const char *claim, char *ret, size_t n,
+                 struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)claim, (void)ret, (void)n;
+    return missing(err);
+}
+
+static int run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_run_lock **ret,
+                    struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)wait_ms, (void)ret;
+    return missing(err);
+}
+
+static int run_lock_check(struct mf_run_lock *l, struct mf_error *err)
+{
+    (void)l;
+    return missing(err);
+}
+
+static void run_lock_release(struct mf_run_lock *l)
+{
+    (void)l;
+}
+
+static int gate_install(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
+                        const struct mf_gate_options *o, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)tables, (void)o;
+    return missing(err);
+}
+
+static int gate_remove(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
+                       struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)o;
+    return missing(err);
+}
+
+static int hold(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o, struct mf_hold **ret,
+                struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)o, (void)ret;
+    return missing(err);
+}
+
+static int hold_decide(struct mf_hold *h, const struct mf_epoch *e, struct mf_error *err)
+{
+    (void)h, (void)e;
+    return missing(err);
+}
+
+static void hold_release(struct mf_hold *h)
+{
+    (void)h;
+}
+
+static int epoch_read(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_epoch *ret, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)ret;
+    return missing(err);
+}
+
+static int settle(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)wait_ms;
+    return missing(err);
+}
+
+static int epoch_write(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_epoch *e, struct mf_error *err)
+{
+    (void)db, (void)pipe, (void)e;
+    return missing(err);
+}
+
+const struct mf_traffic_ops mongo_traffic_ops = {
+    .owner = owner,
+    .run_lock = run_lock,
+    .run_lock_check = run_lock_check,
+    .run_lock_release = run_lock_release,
+    .gate_install = gate_install,
+    .gate_remove = gate_remove,
+    .hold = hold,
+    .hold_decide = hold_decide,
+    .hold_release = hold_release,
+    .epoch_read = epoch_read,
+    .settle = settle,
+    .epoch_write = epoch_write,
+    .hurry = mongo_hurry,
+    .cleanup = mongo_cleanup,
+};
