@@ -120,12 +120,11 @@ static int take_build(struct mongo_db *db, struct mf_error *err)
     }
     mongo_text(&reply, "version", f->version, sizeof f->version);
     f->version_num = version_number(f->version);
-    db->can.genuine = mongo_has(&reply, "storageEngines") && mongo_has(&reply, "modules") &&
-                      !mongo_has(&reply, "ferretdb") && !mongo_has(&reply, "ferretdbVersion");
-    if (mongo_has(&reply, "ferretdb") || mongo_has(&reply, "ferretdbVersion")) {
-        mf_strlcpy(f->engine, "FerretDB", sizeof f->engine);
-    } else if (!db->can.genuine) {
-        mf_strlcpy(f->engine, "MongoDB's protocol", sizeof f->engine);
+    bool ferret = mongo_has(&reply, "ferretdb") || mongo_has(&reply, "ferretdbVersion");
+    bool genuine = mongo_has(&reply, "storageEngines") && mongo_has(&reply, "modules");
+    db->can.speaks = ferret ? MONGO_FERRET : genuine ? MONGO_GENUINE : MONGO_OTHER;
+    if (db->can.speaks != MONGO_GENUINE) {
+        mf_strlcpy(f->engine, ferret ? "FerretDB" : "not MongoDB", sizeof f->engine);
     }
     bson_destroy(&reply);
     return 0;
@@ -200,9 +199,6 @@ static bool has_oplog(struct mongo_db *db)
     MONGO_BSON(c);
     bson_t reply, filter;
     struct mf_error ignored = {0};
-    BSON_APPEND_UTF8(&c, "listCollections", "");
-    bson_destroy(&c);
-    bson_init(&c);
     BSON_APPEND_UTF8(&c, "find", "oplog.rs");
     BSON_APPEND_DOCUMENT_BEGIN(&c, "filter", &filter);
     bson_append_document_end(&c, &filter);

@@ -1,75 +1,9 @@
 /* What the table names and stands nowhere yet: each goes when its file comes. */
 #include "connector/mongodb/mongo_room.h"
 
-#include "connector/defaults.h"
-
 static int missing(struct mf_error *err)
 {
     return mf_fail(err, MF_FATAL, "MFUNSUP", "the MongoDB connector cannot do this yet");
-}
-
-int mongo_catalog(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
-{
-    (void)db, (void)filter, (void)ret;
-    return missing(err);
-}
-
-int mongo_shapes(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err)
-{
-    (void)db, (void)filter, (void)ret;
-    return missing(err);
-}
-
-int mongo_what_became(struct mf_db *db, const struct mf_table *t, char *ret, size_t n, bool *ret_dropped,
-                      struct mf_error *err)
-{
-    (void)db, (void)t, (void)ret, (void)n, (void)ret_dropped;
-    return missing(err);
-}
-
-int mongo_reader_open(struct mf_db *db, const struct mf_snapshot *snapshot, struct mf_reader **ret,
-                      struct mf_error *err)
-{
-    (void)db, (void)snapshot, (void)ret;
-    return missing(err);
-}
-
-void mongo_reader_close(struct mf_reader *r)
-{
-    (void)r;
-}
-
-int mongo_shape_same(struct mf_reader *r, const struct mf_table *t, struct mf_error *err)
-{
-    (void)r, (void)t;
-    return missing(err);
-}
-
-int mongo_chunk_plan(struct mf_reader *r, const struct mf_table *t, int64_t target_rows, int64_t target_bytes,
-                     mf_chunk_sink *emit, void *ctx, struct mf_error *err)
-{
-    (void)r, (void)t, (void)target_rows, (void)target_bytes, (void)emit, (void)ctx;
-    return missing(err);
-}
-
-int mongo_chunk_rows(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, mf_row_sink *emit,
-                     void *ctx, struct mf_position *ret_after, struct mf_error *err)
-{
-    (void)r, (void)t, (void)c, (void)emit, (void)ctx, (void)ret_after;
-    return missing(err);
-}
-
-int mongo_read_rows(struct mf_reader *r, const struct mf_table *t, const struct mf_row *keys, size_t n,
-                    mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
-{
-    (void)r, (void)t, (void)keys, (void)n, (void)emit, (void)ctx, (void)ret_after;
-    return missing(err);
-}
-
-int mongo_load(struct mf_db *db, double *ret, struct mf_error *err)
-{
-    (void)db, (void)ret;
-    return missing(err);
 }
 
 int mongo_check(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err)
@@ -232,8 +166,6 @@ int mongo_quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int64
     (void)db, (void)pipe, (void)id;
     return missing(err);
 }
-
-const struct mf_canon_ops mongo_canon_ops = {.document = mf_default_document, .type_named = mf_default_type_named};
 
 static int owner(struct mf_db *db, const struct mf_pipe_id *pipe, const char *claim, char *ret, size_t n,
                  struct mf_error *err)

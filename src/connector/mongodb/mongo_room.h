@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "bson/shred.h"
 #include "connector/connector.h"
+#include "connector/mongodb/bound.h"
 
 #include <mongoc/mongoc.h>
 #include <pthread.h>
@@ -29,9 +30,9 @@ enum mongo_tells {
 
 /* What it is and can do, as of open. */
 struct mongo_can {
-    bool genuine;     /* it does not say that it is something else than MongoDB */
-    bool replica_set; /* hello has a setName */
-    bool sharded;     /* a mongos answered */
+    enum mongo_speaks speaks; /* MONGO_GENUINE: nothing tells that it is something else than MongoDB */
+    bool replica_set;         /* hello has a setName */
+    bool sharded;             /* a mongos answered */
     bool sessions;
     bool majority; /* reads with readConcern majority are answered */
     bool times;    /* replies have an operationTime */
@@ -157,7 +158,6 @@ int mongo_catalog(struct mf_db *db, const struct mf_filter *filter, struct mf_ca
 int mongo_shapes(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err);
 int mongo_what_became(struct mf_db *db, const struct mf_table *t, char *ret, size_t n, bool *ret_dropped,
                       struct mf_error *err);
-/* The collections of the filter, also what is no table: see catalog.h. */
 
 /* ---- reader.c, plan.c ---- */
 
