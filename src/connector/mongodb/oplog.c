@@ -51,7 +51,7 @@ static void empty_queue(struct oplog *o)
 
 static uint64_t from_of(const struct mongo_stream *st, uint64_t last)
 {
-    return st->db->can.genuine || last < SLACK ? last : last - SLACK;
+    return st->db->can.speaks == MONGO_GENUINE || last < SLACK ? last : last - SLACK;
 }
 
 static int take(void *ctx, const bson_t *entry, struct mf_error *err)
@@ -93,7 +93,7 @@ static int ask(struct mongo_stream *st, struct mf_error *err)
     MONGO_BSON(c);
     struct oplog *o = st->reading;
     put_after(&c, "$gte", from_of(st, o->last));
-    if (st->db->can.genuine && st->db->can.wire < 9) {
+    if (st->db->can.speaks == MONGO_GENUINE && st->db->can.wire < 9) {
         BSON_APPEND_BOOL(&c, "oplogReplay",
                          true); /* before 4.4 the server has to be told that it may begin at that place */
     }

@@ -159,45 +159,50 @@ static int bookkeeping(struct mongo_stream *st, const struct mongo_event *e, str
 
 /* ---- what ends the run ---- */
 
-static int end_with(struct mongo_stream *st, const struct mongo_event *e, const char *fmt, const char *name,
-                    struct mf_error *err)
+static int end_with(struct mongo_stream *st, const struct mongo_event *e, struct mf_error *err, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+static int end_with(struct mongo_stream *st, const struct mongo_event *e, struct mf_error *err, const char *fmt, ...)
 {
     struct mongo_pending *p = add(st, e->time, e->wall_us, err);
     struct mf_error *why = mf_alloc0(&st->batch, sizeof *why);
+    va_list ap;
     if (!p || !why) {
         return p ? no_memory(err) : -1;
     }
-    mf_fail(why, MF_FATAL, "MFDDL", fmt, e->database, e->collection, name);
+    va_start(ap, fmt);
+    mf_vfail(why, MF_FATAL, "MFDDL", fmt, ap);
+    va_end(ap);
     mf_hint(why,
             "what has its name from now on is another collection to midflight: cancel and begin the migration again%s",
-            e->what == MONGO_RENAME ? ", with the collection's new name in tables and map" : "");
+            e->what == MONGO_RENAME ? ", with the new name in tables and map" : "");
     p->failure = why;
     return 0;
 }
 
 static int ended(struct mongo_stream *st, const struct mongo_event *e, struct mf_error *err)
 {
-    char name[2 * MONGO_NAME_MAX + 4];
+    bool ours = find_table(st, e->database, e->collection) != NULL;
     switch (e->what) {
     case MONGO_DROP:
-        return find_table(st, e->database, e->collection)
-                   ? end_with(st, e, "collection %s.%s was dropped on the source%s", "", err)
-                   : 0;
+        return ours ? end_with(st, e, err, "collection %s.%s was dropped on the source", e->database, e->collection)
+                    : 0;
     case MONGO_RENAME:
-        snprintf(name, sizeof name, "%s.%s", e->to_database, e->to_collection);
-        if (find_table(st, e->database, e->collection)) {
-            return end_with(st, e, "collection %s.%s was renamed to %s on the source", name, err);
+        if (ours) {
+            return end_with(st, e, err, "collection %s.%s was renamed to %s.%s on the source", e->database,
+                            e->collection, e->to_database, e->to_collection);
         }
-        if (!find_table(st, e->to_database, e->to_collection)) {
-            return 0;
-        }
-        return end_with(st, e, "collection %s.%s of the source was given the name of one that migrates: %s", name, err);
+        return find_table(st, e->to_database, e->to_collection)
+                   ? end_with(st, e, err, "collection %s.%s of the source has taken the name of one that migrates: %s.%s",
+                              e->database, e->collection, e->to_database, e->to_collection)
+                   : 0;
     case MONGO_DROP_DATABASE:
-        return has_database(st, e->database) ? end_with(st, e, "database %s was dropped on the source%s%s", "", err)
-                                             : 0;
+        return has_database(st, e->database)
+                   ? end_with(st, e, err, "database %s was dropped on the source, with collections that migrate",
+                              e->database)
+                   : 0;
     default:
-        return end_with(st, e, "the server has ended the change stream (invalidate): %s%s%s was dropped or renamed", "",
-                        err);
+        return end_with(st, e, err,
+                        "the server has ended the change stream (invalidate): what it told of was dropped or renamed");
     }
 }
 
@@ -247,7 +252,7 @@ static int change(struct mongo_stream *st, const struct mongo_event *e, const st
      * Servers that are not MongoDB may put entries of several clients into their oplog in another order than they changed the document in (FerretDB writes the document, then
      * the entry). There a replacement is looked up, too; what was written is told when it is not there any more, so that its deletion finds it.
      */
-    bool doubtful = e->what == MONGO_REPLACE && !st->db->can.genuine && st->way == &mongo_way_oplog;
+    bool doubtful = e->what == MONGO_REPLACE && st->db->can.speaks != MONGO_GENUINE && st->way == &mongo_way_oplog;
     if (e->what != MONGO_DELETE && copy(st, &e->document, doubtful ? &p->fallback : &p->document, err) < 0) {
         return -1;
     }

@@ -65,7 +65,7 @@ int mongo_stream_add_tables(struct mf_db *base, const struct mf_pipe_id *pipe, c
 
 static bool can_stream(const struct mongo_db *db)
 {
-    return db->can.tells == MONGO_TELLS_ALL || db->can.tells == MONGO_TELLS_OPLOG || !db->can.genuine;
+    return db->can.tells == MONGO_TELLS_ALL || db->can.tells == MONGO_TELLS_OPLOG || db->can.speaks != MONGO_GENUINE;
 }
 
 int mongo_stream_prepare(struct mf_db *base, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
