@@ -6,12 +6,6 @@ static int missing(struct mf_error *err)
     return mf_fail(err, MF_FATAL, "MFUNSUP", "the MongoDB connector cannot do this yet");
 }
 
-int mongo_check(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err)
-{
-    (void)db, (void)filter, (void)out;
-    return missing(err);
-}
-
 int mongo_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err)
 {
     (void)db, (void)pipe, (void)ret;

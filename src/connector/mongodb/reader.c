@@ -19,7 +19,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define FIRST_BATCH 1000              /* documents; later batches are as large as the server makes them (16 MB) */
+#define BATCH       1000              /* documents */
+#define BATCH_BYTES ((size_t)4 << 20) /* of which a batch grows no more, where the server does not bound it */
 #define ROW_BYTES   ((size_t)1 << 20) /* of the text of an id and what is said of one */
 #define IDS         1000              /* looked for at a time */
 #define IDS_BYTES   (4u << 20)        /* the same: a command has at most 16 MB */
@@ -115,7 +116,7 @@ static void begin_find(struct mongo_db *db, const struct mf_table *t, bson_t *c)
 {
     bson_t concern;
     BSON_APPEND_UTF8(c, "find", t->name);
-    BSON_APPEND_INT32(c, "batchSize", FIRST_BATCH);
+    BSON_APPEND_INT32(c, "batchSize", db->can.speaks == MONGO_GENUINE ? BATCH : 1);
     if (db->can.majority) {
         BSON_APPEND_DOCUMENT_BEGIN(c, "readConcern", &concern);
         BSON_APPEND_UTF8(&concern, "level", "majority");
@@ -136,12 +137,35 @@ static int position_after(struct mongo_db *db, uint64_t time, struct mf_position
     return 0;
 }
 
+/*
+ * MongoDB ends a batch at 16 MB, and after the first one it is best left to it. Others put as many documents as they are asked for into one reply, which is
+ * lost when it has more than 48 MB: they are asked for more with each batch, as long as the documents are small.
+ */
+struct pace {
+    uint32_t batch, got;
+    size_t largest; /* document in it */
+};
+
+static void keep_pace(struct mongo_look *l, struct pace *p, const bson_t *d)
+{
+    p->largest = d->len > p->largest ? d->len : p->largest;
+    if (l->db->can.speaks == MONGO_GENUINE || ++p->got < p->batch) {
+        return;
+    }
+    uint32_t fit = (uint32_t)(BATCH_BYTES / p->largest) + 1;
+    p->batch = 2 * p->batch < fit ? 2 * p->batch : fit;
+    p->batch = p->batch < BATCH ? p->batch : BATCH;
+    p->got = 0;
+    mongoc_cursor_set_batch_size(l->cursor, p->batch);
+}
+
 typedef bool wanted_fn(void *ctx, const struct mf_row *row);
 
 static int emit_all(struct mongo_reader *r, const struct mf_table *t, const bson_t *find, wanted_fn *wanted,
                     void *wanted_ctx, mf_row_sink *emit, void *ctx, uint64_t *ret_time, struct mf_error *err)
 {
     struct mongo_look l;
+    struct pace pace = {.batch = 1};
     struct mf_value values[2];
     struct mf_row row;
     const bson_t *d;
@@ -156,6 +180,7 @@ static int emit_all(struct mongo_reader *r, const struct mf_table *t, const bson
             rc = -1;
             break;
         }
+        keep_pace(&l, &pace, d);
     }
     *ret_time = mongo_look_time(&l);
     mongo_look_close(&l);

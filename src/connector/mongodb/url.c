@@ -22,7 +22,7 @@ static int bad(const char *url, const char *why, struct mf_error *err)
 /* libmongoc quotes the values of some options, and what it took for the user or a host: only words without any of the URL's are told. */
 static const char *safe_words(const char *message)
 {
-    return strpbrk(message, "\"'") ? "it cannot be taken apart" : message;
+    return strpbrk(message, "\"'[") ? "it cannot be taken apart" : message;
 }
 
 static void at_most(mongoc_uri_t *uri, const char *option, int64_t ms)
