@@ -200,7 +200,7 @@ def test_a_server_killed_in_mid_chunk(own_mongo, read):
     db = server.create_database("shop")
     documents = [bson.encode({"_id": i, "data": b"x" * 30_000}) for i in range(600)]
     for i in range(0, len(documents), 300):
-        db.connect().t.insert_many([RawBSONDocument(d) for d in documents[i:i + 500]])
+        db.connect().t.insert_many([RawBSONDocument(d) for d in documents[i:i + 300]])
     r = read(db.url(serverSelectionTimeoutMS=20000), fault="mongodb.chunk_read:300=stop")
     outcome = []
     asking = threading.Thread(target=lambda: outcome.append(refusal(lambda: r.rows(table="shop.t", chunk={}, brief=True))))
@@ -274,3 +274,42 @@ def test_a_wrong_password(database):
     url = database.url().replace("mongodb://", "mongodb://u:s3cret@")
     said = opened(url + "?authSource=admin&serverSelectionTimeoutMS=20000")
     assert "s3cret" not in said and said.split(":")[0] in ("MFAUTH", "18", "59", "13"), said
+
+
+# ---- check ----
+
+def findings(r) -> dict:
+    return {(f["code"], f["object"]): f for f in r.check()["findings"]}
+
+
+def test_check_says_what_the_server_is_and_lacks(database, read):
+    d = database.connect()
+    d.users.insert_one({})
+    found = findings(read(database))
+    assert all(f["reason"] for f in found.values())
+    (said,) = [f for (code, _), f in found.items() if code == "not-mongodb"]
+    assert said["severity"] == 1
+    if database.server.kind == "ferretdb":
+        assert "FerretDB" in said["reason"] and "change streams of a collection" in said["reason"]
+        assert {"oplog-only", "url-replica-set"} <= {code for code, _ in found}
+    else:
+        assert "sessions" in said["reason"] and "of a collection" not in said["reason"]
+    assert not [f for f in found.values() if f["severity"] == 2]
+
+
+def test_check_of_collections(mongo_database, read):
+    db = mongo_database("ferretdb")
+    d = db.connect()
+    d.users.insert_one({})
+    d.create_collection("bare")
+    d.create_collection("ring", capped=True, size=1 << 20)
+    d["n" * 130].insert_one({})
+    found = {(code, obj.rpartition(".")[2]): f for (code, obj), f in findings(read(db)).items()}
+    assert found["empty", "bare"]["severity"] == 0
+    assert found["capped", "ring"]["severity"] == 1
+    assert found["name", "n" * 130]["severity"] == 2
+    assert not [code for code, obj in found if obj == "users"]
+
+
+def test_check_of_a_database_without_collections(database, read):
+    assert [code for code, _ in findings(read(database)) if code == "no-collections"]

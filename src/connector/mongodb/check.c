@@ -151,11 +151,11 @@ static int64_t oplog_end(struct mongo_db *db, int direction)
 static void check_window(struct mongo_check *k)
 {
     char window[40], copy[40];
-    int64_t first = oplog_end(k->db, 1), last = oplog_end(k->db, -1);
-    int64_t copies = k->bytes / COPY_BYTES_S;
     if (k->db->can.sharded || k->db->can.speaks != MONGO_GENUINE) {
         return;
     }
+    int64_t first = oplog_end(k->db, 1), last = oplog_end(k->db, -1);
+    int64_t copies = k->bytes / COPY_BYTES_S;
     if (first == 0 || last <= first) {
         mongo_say(k, MF_NOTE, "oplog-window", "local.oplog.rs",
                   "grant read on local, or look at rs.printReplicationInfo(): the window must be longer than any "
