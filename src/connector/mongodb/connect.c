@@ -287,6 +287,7 @@ int mongo_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_erro
     struct mongo_db *db = mf_xcalloc(1, sizeof *db);
     db->base = (struct mf_db){.connector = &mf_connector_mongodb, .side = o->side};
     db->uri = uri;
+    db->shred = o->shred;
     db->connect_timeout_s = o->connect_timeout_s;
     db->statement_timeout_ms = o->statement_timeout_ms;
     mf_strlcpy(db->migration, o->migration ? o->migration : "", sizeof db->migration);

@@ -56,6 +56,8 @@ struct mongo_db {
     pthread_mutex_t lock;   /* guards the rest */
     int64_t hurry_until_us; /* 0: nobody is in a hurry */
     pthread_t hurried;      /* the thread that is */
+    const struct mf_shred
+        *shred; /* the map of documents, for the way back; NULL: documents are put as they are given */
     struct mongo_was *was;
     size_t nwas, was_cap;
 };

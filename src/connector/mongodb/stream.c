@@ -192,7 +192,8 @@ static int ended(struct mongo_stream *st, const struct mongo_event *e, struct mf
                             e->collection, e->to_database, e->to_collection);
         }
         return find_table(st, e->to_database, e->to_collection)
-                   ? end_with(st, e, err, "collection %s.%s of the source has taken the name of one that migrates: %s.%s",
+                   ? end_with(st, e, err,
+                              "collection %s.%s of the source has taken the name of one that migrates: %s.%s",
                               e->database, e->collection, e->to_database, e->to_collection)
                    : 0;
     case MONGO_DROP_DATABASE:
