@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -297,6 +298,20 @@ static int emit_row(void *ctx, const struct mf_row *row, struct mf_error *err)
     return json_array_append_new(ctx, pr_row_json(row, shown));
 }
 
+/* The key, and of each other value how long it is and its CRC-32. */
+static int emit_brief(void *ctx, const struct mf_row *row, struct mf_error *err)
+{
+    (void)err;
+    json_t *a = json_pack("[o]", pr_shown_json(&row->values[0]));
+    for (uint16_t i = 1; i < row->n; i++) {
+        const struct mf_value *v = &row->values[i];
+        json_array_append_new(a, json_integer(v->len));
+        json_array_append_new(a, json_integer((json_int_t)crc32(0, (const Bytef *)v->data, v->len)));
+    }
+    return json_array_append_new(ctx, a);
+}
+
+/* "brief": as above. */
 static int op_rows(const json_t *in, json_t *out, struct mf_error *err)
 {
     struct mf_chunk c;
@@ -308,7 +323,8 @@ static int op_rows(const json_t *in, json_t *out, struct mf_error *err)
         return -1;
     }
     chunk_of(in, t, &c);
-    int rc = ops->chunk_rows(reader, t, &c, emit_row, list, &after, err);
+    bool brief = json_is_true(json_object_get(in, "brief"));
+    int rc = ops->chunk_rows(reader, t, &c, brief ? emit_brief : emit_row, list, &after, err);
     pr_put_position(out, "after", &after);
     return rc;
 }

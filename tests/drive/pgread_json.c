@@ -34,6 +34,9 @@ static json_t *value_json(const struct mf_value *v)
     if (v->kind == MF_UNCHANGED) {
         return json_object();
     }
+    if (v->kind == MF_BINARY) {
+        return pr_shown_json(v);
+    }
     json_t *s = json_stringn(v->data, v->len);
     return s ? s : json_string("(not UTF-8)");
 }
