@@ -98,6 +98,18 @@ static int op_position(const json_t *in, json_t *out, struct mf_error *err)
     return rc;
 }
 
+/* Of a table of the last catalogue. */
+static int op_became(const json_t *in, json_t *out, struct mf_error *err)
+{
+    char became[300] = "";
+    bool dropped = false;
+    const struct mf_table *t = find_table(in, err);
+    int rc = t ? ops->what_became(db, t, became, sizeof became, &dropped, err) : -1;
+    json_object_set_new(out, "became", json_string(became));
+    json_object_set_new(out, "dropped", json_boolean(dropped));
+    return rc;
+}
+
 static int op_load(const json_t *in, json_t *out, struct mf_error *err)
 {
     (void)in;
@@ -423,6 +435,7 @@ static const struct {
     {"check", op_check},
     {"heartbeat", op_heartbeat},
     {"position", op_position},
+    {"became", op_became},
     {"load", op_load},
     {"prepare", op_prepare},
     {"add_tables", op_add_tables},
