@@ -109,6 +109,23 @@ def test_other_databases_are_those_that_a_pattern_names(mongo_database, read):
     assert names(include=["orders"]) == {(one.name, "orders"), (two.name, "orders")}
 
 
+def test_what_became_of_a_collection(mongo_database, read):
+    db = mongo_database("ferretdb")
+    d = db.connect()
+    for name in ("a", "b", "c", "d"):
+        d[name].insert_one({})
+    r = read(db)
+    d.a.rename("renamed")
+    d.b.drop()
+    d.c.drop()
+    d.c.insert_one({})
+    became = {n: r.became(table=f"{db.name}.{n}") for n in "abcd"}
+    assert became["a"]["became"] == f"was renamed to {db.name}.renamed" and not became["a"]["dropped"]
+    assert became["b"]["became"] == "was dropped" and became["b"]["dropped"]
+    assert became["c"]["became"] == "was dropped, and another was made under its name" and became["c"]["dropped"]
+    assert became["d"]["became"] == "is there" and not became["d"]["dropped"]
+
+
 # ---- ids of every type ----
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
@@ -155,30 +172,29 @@ def test_documents_are_found_by_their_ids(database, read):
 # ---- many documents ----
 
 def test_a_hundred_thousand_documents_in_parallel(mongo_database, read):
-    db = mongo_database("ferretdb")
+    db = mongo_database("java")
     c = db.connect().many
-    documents = [bson.encode({"_id": i * 7919 % 1000003, "name": f"n{i}", "at": i / 3}) for i in range(100_000)]
-    for i in range(0, len(documents), 10_000):
-        c.insert_many([RawBSONDocument(d) for d in documents[i:i + 10_000]])
+    documents = [bson.encode({"_id": bson.ObjectId(f"{i * 7919 % 1000003:024x}"), "name": f"n{i}", "at": i / 3}) for i in range(100_000)]
+    for i in range(0, len(documents), 1000):
+        c.insert_many([RawBSONDocument(d) for d in documents[i:i + 1000]])
     table = f"{db.name}.many"
-    chunks = read(db).plan(table=table, rows=30_000)["chunks"]
-    assert len(chunks) == 4
+    chunks = read(db).plan(table=table, rows=10_000)["chunks"]
+    assert len(chunks) == 11
     with ThreadPoolExecutor(4) as pool:
-        lists = list(pool.map(lambda c: chunks_rows(read(db), table, [c], brief=True), chunks))
-    assert {len(rows) for rows in lists} == {25_000}
+        lists = list(pool.map(lambda k: chunks_rows(read(db), table, chunks[k::4], brief=True), range(4)))
     assert sorted((row[1], row[2]) for rows in lists for row in rows) == summed(documents)
 
 
-def test_chunks_that_a_sample_cuts(mongo_database, read):
-    db = mongo_database("java")
+def test_where_there_is_no_sample_every_nth_id_is_a_bound(mongo_database, read):
+    db = mongo_database("ferretdb")
     c = db.connect().many
-    documents = [bson.encode({"_id": bson.ObjectId(f"{i * 31:024x}"), "n": i}) for i in range(20_000)]
-    for i in range(0, len(documents), 1000):
-        c.insert_many([RawBSONDocument(d) for d in documents[i:i + 1000]])
-    r = read(db)
-    chunks = r.plan(table=f"{db.name}.many", rows=2000)["chunks"]
-    assert len(chunks) == 11
-    lists = [r.rows(table=f"{db.name}.many", chunk=c, brief=True)["rows"] for c in chunks]
+    documents = [bson.encode({"_id": i * 7919 % 1000003, "n": i}) for i in range(12_000)]
+    c.insert_many([RawBSONDocument(d) for d in documents])
+    table = f"{db.name}.many"
+    chunks = read(db).plan(table=table, rows=3500)["chunks"]
+    with ThreadPoolExecutor(4) as pool:
+        lists = list(pool.map(lambda c: chunks_rows(read(db), table, [c], brief=True), chunks))
+    assert [len(rows) for rows in lists] == [3000] * 4
     assert sorted((row[1], row[2]) for rows in lists for row in rows) == summed(documents)
 
 

@@ -51,9 +51,9 @@ static void check_server(struct mongo_check *k)
     if (can->speaks != MONGO_GENUINE) {
         say_missing(can, missing, sizeof missing);
         mongo_say(k, MF_WARNING, "not-mongodb", host, "rehearse the whole migration on a copy first",
-                  "the server speaks MongoDB's protocol and is %s%s, which says version %s; of what is used here it "
-                  "was seen to lack: %s",
-                  can->speaks == MONGO_FERRET ? "" : "something else: ", k->db->facts.engine, k->db->facts.version,
+                  "the server is %s, not MongoDB (it says that it is version %s); of what is used here it was seen to "
+                  "lack: %s",
+                  can->speaks == MONGO_FERRET ? "FerretDB" : "something that speaks its protocol", k->db->facts.version,
                   missing);
     }
     if (can->wire > 0 && can->wire < 6) {

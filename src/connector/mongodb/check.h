@@ -19,5 +19,7 @@ void mongo_say(struct mongo_check *k, enum mf_severity severity, const char *cod
 int mongo_check_collections(struct mongo_check *k, struct mf_error *err);
 /* check_rights.c */
 int mongo_check_rights(struct mongo_check *k, struct mf_error *err);
+/* By a reply of connectionStatus with privileges: whether the account may do this to any collection of the database. Pure. */
+bool mongo_may(const bson_t *status, const char *database, const char *action);
 
 #endif

@@ -37,7 +37,7 @@ static bool covers(const bson_t *privilege, const char *database)
     return (!db[0] || strcmp(db, database) == 0) && !collection[0];
 }
 
-static bool may(const bson_t *status, const char *database, const char *action)
+bool mongo_may(const bson_t *status, const char *database, const char *action)
 {
     bson_iter_t all, list, one, actions;
     const uint8_t *bytes;
@@ -76,7 +76,7 @@ static void check_needs(struct mongo_check *k, const bson_t *status, const char 
     enum mf_severity worst = MF_NOTE;
     size_t used = 0, said = 0;
     for (size_t i = 0; i < n && used < sizeof missing && said < sizeof what_for; i++) {
-        if (!may(status, database, needs[i].action)) {
+        if (!mongo_may(status, database, needs[i].action)) {
             used += (size_t)snprintf(missing + used, sizeof missing - used, "%s%s", used ? ", " : "", needs[i].action);
             said +=
                 (size_t)snprintf(what_for + said, sizeof what_for - said, "%s%s", said ? ", " : "", needs[i].what_for);

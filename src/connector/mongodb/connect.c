@@ -124,7 +124,7 @@ static int take_build(struct mongo_db *db, struct mf_error *err)
     bool genuine = mongo_has(&reply, "storageEngines") && mongo_has(&reply, "modules");
     db->can.speaks = ferret ? MONGO_FERRET : genuine ? MONGO_GENUINE : MONGO_OTHER;
     if (db->can.speaks != MONGO_GENUINE) {
-        mf_strlcpy(f->engine, ferret ? "FerretDB" : "not MongoDB", sizeof f->engine);
+        mf_strlcpy(f->engine, ferret ? "FerretDB" : "MongoDB-like", sizeof f->engine);
     }
     bson_destroy(&reply);
     return 0;

@@ -112,16 +112,46 @@ static int row_of(struct mongo_reader *r, const bson_t *d, struct mf_value value
 
 /* ---- find ---- */
 
-static void begin_find(struct mongo_db *db, const struct mf_table *t, bson_t *c)
+/*
+ * What a read must show: everything up to now. A majority may be behind the primary for a moment, and the member that the URL's read preference chooses for
+ * longer, while the stream begins at a position that was told before: what is neither in the copy nor in the stream would be lost. So the primary is asked
+ * for its time, and the read waits for it where it is done. 0: the deployment has no such time.
+ */
+static int time_to_show(struct mongo_db *db, uint64_t *ret, struct mf_error *err)
+{
+    MONGO_BSON(c);
+    bson_t reply;
+    *ret = 0;
+    if (!db->can.majority || !db->can.times || !db->can.sessions) {
+        return 0;
+    }
+    BSON_APPEND_INT32(&c, "ping", 1);
+    if (mongo_command(db, NULL, MONGO_PRIMARY, "admin", &c, &reply, err) < 0) {
+        return -1;
+    }
+    *ret = mongo_timestamp(&reply, "operationTime");
+    bson_destroy(&reply);
+    return 0;
+}
+
+static int begin_find(struct mongo_db *db, const struct mf_table *t, bson_t *c, struct mf_error *err)
 {
     bson_t concern;
+    uint64_t time;
+    if (time_to_show(db, &time, err) < 0) {
+        return -1;
+    }
     BSON_APPEND_UTF8(c, "find", t->name);
     BSON_APPEND_INT32(c, "batchSize", db->can.speaks == MONGO_GENUINE ? BATCH : 1);
     if (db->can.majority) {
         BSON_APPEND_DOCUMENT_BEGIN(c, "readConcern", &concern);
         BSON_APPEND_UTF8(&concern, "level", "majority");
+        if (time) {
+            BSON_APPEND_TIMESTAMP(&concern, "afterClusterTime", (uint32_t)(time >> 32), (uint32_t)time);
+        }
         bson_append_document_end(c, &concern);
     }
+    return 0;
 }
 
 /* A position behind everything that was read. */
@@ -195,8 +225,7 @@ int mongo_chunk_rows(struct mf_reader *base, const struct mf_table *t, const str
     MONGO_BSON(find);
     MONGO_BSON(filter);
     uint64_t time = 0;
-    begin_find(db, t, &find);
-    if (mongo_range_filter(db->can.speaks, c, &filter, err) < 0) {
+    if (begin_find(db, t, &find, err) < 0 || mongo_range_filter(db->can.speaks, c, &filter, err) < 0) {
         return -1;
     }
     BSON_APPEND_DOCUMENT(&find, "filter", &filter);
@@ -288,7 +317,9 @@ static int read_some(struct mongo_reader *r, const struct mf_table *t, const str
         return -1;
     }
     struct asked a = {.t = t, .keys = keys, .n = *ret_taken};
-    begin_find(mongo_db_of(r->base.db), t, &find);
+    if (begin_find(mongo_db_of(r->base.db), t, &find, err) < 0) {
+        return -1;
+    }
     BSON_APPEND_DOCUMENT_BEGIN(&find, "filter", &filter);
     BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &in);
     BSON_APPEND_ARRAY(&in, "$in", &list);

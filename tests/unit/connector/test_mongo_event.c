@@ -306,14 +306,14 @@ static void operations(void **state)
 {
     (void)state;
     said("{" TS ", 'op': 'i', 'ns': 'shop.users', 'ui': {'$uuid': '8a4e4b1d-e032-55d4-00cd-8990aabbccdd'}, 'o': "
-                "{'_id': 1, 'a': 'x'}}",
+         "{'_id': 1, 'a': 'x'}}",
          "insert shop.users { \"_id\" : 1, \"a\" : \"x\" } { \"_id\" : 1, \"a\" : \"x\" }");
     said("{" TS ", 'op': 'u', 'ns': 'shop.users', 'o': {'$v': 1, '$set': {'a': 2}}, 'o2': {'_id': 1}}",
          "update shop.users { \"_id\" : 1 }");
     said("{" TS ", 'op': 'u', 'ns': 'shop.users', 'o': {'$set': {'a': 2}}, 'o2': {'_id': 1}}",
          "update shop.users { \"_id\" : 1 }");
     said("{" TS ", 'op': 'u', 'ns': 'shop.users', 'o': {'$v': 2, 'diff': {'u': {'a': 2}, 'sb': {'d': {'c': false}}}}, "
-                "'o2': {'_id': 1}}",
+         "'o2': {'_id': 1}}",
          "update shop.users { \"_id\" : 1 }");
     said("{" TS ", 'op': 'u', 'ns': 'shop.users', 'o': {'_id': 1, 'z': 1}, 'o2': {'_id': 1}}",
          "replace shop.users { \"_id\" : 1 } { \"_id\" : 1, \"z\" : 1 }");
@@ -336,16 +336,16 @@ static void commands(void **state)
     said("{" TS ", 'op': 'c', 'ns': 'shop.$cmd', 'o': {'drop': 'users'}, 'o2': {'numRecords': 7}}", "drop shop.users");
     said("{" TS ", 'op': 'c', 'ns': 'shop.$cmd', 'o': {'dropDatabase': 1}}", "dropDatabase shop.");
     said("{" TS ", 'op': 'c', 'ns': 'shop.$cmd', 'o': {'renameCollection': 'shop.users', 'to': 'other.people', "
-                "'stayTemp': false}}",
+         "'stayTemp': false}}",
          "rename shop.users to other.people");
     said("{" TS ", 'op': 'c', 'ns': 'shop.$cmd', 'o': {'renameCollection': 'shop.tmp', 'to': 'shop.users', "
-                "'dropTarget': {'$uuid': '8a4e4b1d-e032-55d4-00cd-8990aabbccdd'}}}",
+         "'dropTarget': {'$uuid': '8a4e4b1d-e032-55d4-00cd-8990aabbccdd'}}}",
          "drop shop.users; rename shop.tmp to shop.users");
     said("{" TS ", 'op': 'c', 'ns': 'shop.$cmd', 'o': {'renameCollection': 'shop.tmp', 'to': 'shop.users', "
-                "'dropTarget': true}}",
+         "'dropTarget': true}}",
          "drop shop.users; rename shop.tmp to shop.users");
     said("{" TS ", 'op': 'c', 'ns': 'shop.$cmd', 'o': {'renameCollection': 'shop.tmp', 'to': 'shop.users', "
-                "'dropTarget': false}}",
+         "'dropTarget': false}}",
          "rename shop.tmp to shop.users");
     said("{" TS ", 'op': 'c', 'ns': 'admin.$cmd', 'o': {'abortTransaction': 1}, 'txnNumber': {'$numberLong': '1'}}",
          "");
@@ -400,7 +400,7 @@ static void chains(void **state)
               "], 'prepare': true}}");
     assert_true(e.kind == MONGO_ENTRY_PART);
     e = entry("{" TS ", " SESSION ", " BEFORE ", 'op': 'c', 'ns': 'admin.$cmd', 'o': {'commitTransaction': 1, "
-                                              "'commitTimestamp': {'$timestamp': {'t': 1700000000, 'i': 5}}}}");
+              "'commitTimestamp': {'$timestamp': {'t': 1700000000, 'i': 5}}}}");
     assert_true(e.kind == MONGO_ENTRY_COMMIT && e.before == before);
     /* Statements that can be retried are chained for another reason. */
     e = entry("{" TS ", " SESSION ", " BEFORE ", 'stmtId': 3, 'op': 'i', 'ns': 'shop.users', 'o': {'_id': 1}}");
@@ -444,7 +444,7 @@ static void entries_that_cannot_be_understood(void **state)
     bad_entry("{" TS ", 'op': 'c', 'ns': 'admin.$cmd', 'o': {'applyOps': [{'op': 'i'}]}}", "\"o\"");
     bad_entry("{" TS ", " SESSION ", 'op': 'c', 'ns': 'admin.$cmd', 'o': {'commitTransaction': 1}}", "\"prevOpTime\"");
     bad_entry("{" TS ", " SESSION ", 'prevOpTime': {'ts': {'$timestamp': {'t': 1800000000, 'i': 1}}}, 'op': 'c', 'ns': "
-                                  "'admin.$cmd', 'o': {'applyOps': [" OP "]}}",
+              "'admin.$cmd', 'o': {'applyOps': [" OP "]}}",
               "\"prevOpTime\"");
     MF_CLEANUP_BUF struct mf_buf deep = {.max = 1 << 16};
     mf_buf_puts(&deep, "{" TS ", 'op': 'c', 'ns': 'admin.$cmd', 'o': {'applyOps': [");
