@@ -195,7 +195,7 @@ class Server:
         self.port, self.set_name, self.noop_s = arguments.port, arguments.replset, arguments.noop_seconds
         self.host = f"127.0.0.1:{arguments.port}"
         self.account = tuple(arguments.auth.split(":", 1)) if arguments.auth else None
-        self.salt = b"salt of a double" * 2
+        self.salt = b"the salt of a double, 28 byte"[:28]
         self.began, self.connections, self.counters, self._numbers = time.monotonic(), 0, Counter(), 0
         self.set_id = self._its_id(Path(arguments.datadir) / "set")
         self.store = Store(Path(arguments.datadir), arguments.oplog_mb << 20)

@@ -420,17 +420,19 @@ class Double(MongoServer):
 
     def url(self, database: str | None = None, **options) -> str:
         account = self.settings.get("auth")
-        url = super().url(database, **({"authSource": "admin"} if account else {}), **options)
-        return url.replace("//", f"//{quote(account.split(':')[0])}:{quote(account.split(':')[1])}@", 1) if account else url
+        if not account:
+            return super().url(database, **options)
+        user, password = (quote(part, safe="") for part in account.split(":", 1))
+        return super().url(database, authSource="admin", **options).replace("//", f"//{user}:{password}@", 1)
 
     def fault(self, **spec) -> None:
         """doubleFault, as the program's note has it."""
         with self.connect() as client:
-            client.admin.command("doubleFault", 1, **spec)
+            client.admin.command({"doubleFault": 1, **spec})
 
 
-SERVERS = {one.kind: one for one in (FerretDB, JavaServer, Nx)}
-KINDS = tuple(SERVERS)
+SERVERS = {one.kind: one for one in (FerretDB, JavaServer, Nx, Double)}
+KINDS = tuple(kind for kind in SERVERS if kind != "double")  # those that are not ours
 
 
 class MongoDatabase:
