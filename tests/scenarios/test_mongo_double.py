@@ -31,7 +31,13 @@ def watching(where, **options):
 
 def events(stream, count: int) -> list:
     got = []
-    wait_for(lambda: len(got) >= count or ((one := stream.try_next()) and got.append(one)), 30, f"{count} events (there: {got})")
+
+    def more() -> bool:
+        while len(got) < count and (one := stream.try_next()):
+            got.append(one)
+        return len(got) >= count
+
+    wait_for(more, 60, f"{count} events")
     return got
 
 
