@@ -395,8 +395,43 @@ class Nx(MongoServer):
                 f"--pid-file={self.dir / 'pid'}", *self._options()]
 
 
-SERVERS = {one.kind: one for one in (FerretDB, JavaServer, Nx)}
-KINDS = tuple(SERVERS)
+class Double(MongoServer):
+    """A double of our own (mongo_double.py), which has what the three lack. It is as right as our reading of the manual: what another server shows too is to be
+    asked of that one as well."""
+
+    kind = "double"
+    listening = "Listening on"
+    replica_set = "rs0"
+    transactions = "whole"
+    oplog, oplog_updates, oplog_ordered, oplog_drops = True, "difference", True, True
+    streams, stream_drops, resumes_after_restart, start_at_operation_time, cluster_time = "deployment", True, True, True, "timestamp"
+    full_document, document_key = "looked up", "key"
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-u", "-m", "harness.mongo_double"]
+
+    def _environment(self) -> dict:
+        both = f"{Path(__file__).resolve().parents[1]}{os.pathsep}{Path(driver().__file__).resolve().parents[1]}"
+        return super()._environment() | {"PYTHONPATH": both, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def _arguments(self) -> list[str]:
+        return [str(self.port), str(self.data), *self._options()]
+
+    def url(self, database: str | None = None, **options) -> str:
+        account = self.settings.get("auth")
+        if not account:
+            return super().url(database, **options)
+        user, password = (quote(part, safe="") for part in account.split(":", 1))
+        return super().url(database, authSource="admin", **options).replace("//", f"//{user}:{password}@", 1)
+
+    def fault(self, **spec) -> None:
+        """doubleFault, as the program's note has it."""
+        with self.connect() as client:
+            client.admin.command({"doubleFault": 1, **spec})
+
+
+SERVERS = {one.kind: one for one in (FerretDB, JavaServer, Nx, Double)}
+KINDS = tuple(kind for kind in SERVERS if kind != "double")  # those that are not ours
 
 
 class MongoDatabase:

@@ -1,0 +1,256 @@
+"""A double of a MongoDB 7.0 replica set of one member, for tests: what no server that can be had has, change streams of a whole deployment, operationTime,
+transactions whose changes appear together.
+
+It is no MongoDB, and shares no code with it. It does what MongoDB's manual (7.0) and the drivers' specifications (github.com/mongodb/specifications) say of
+the part that tests here need; what the manual leaves open is read from the server's public sources, and each file says where. Where it and a real server
+differ, the real one is right.
+
+It does not have: other indexes than that of _id (they are listed, and used for nothing, unique ones neither), capped collections' limits, time to live, views,
+time series, collations, $lookup and most of the other stages and expressions, positional and filtered array updates, compression, TLS, roles, other members,
+elections, rollback. What it does not know it refuses by an error. A cursor reads the documents that were there when it was opened, each as it is when its
+turn comes. All is in memory; the file grows for ever.
+
+    PYTHONPATH=tests python3 -m harness.mongo_double PORT DATADIR [--replset rs0] [--auth USER:PASSWORD] [--oplog-mb 256] [--noop-seconds 10]
+
+It prints "Listening on PORT" when it answers. DATADIR/log has every write before it is answered (kill -9 loses nothing).
+
+A command of its own, to any database:
+
+    {doubleFault: 1, command: NAME, do: WHAT, nth: 1, times: 1, …}    at the n-th such command from now on
+        do: "close-unread"      the connection is closed, nothing is done
+            "close-unanswered"  it is done, and the connection closed without an answer
+            "close-answered"    the connection is closed after the answer
+            "error"             code, codeName, errmsg, labels: that error, nothing is done
+            "not-primary"       error 10107, nothing is done
+            "slow"              ms: so long before it is done
+    {doubleFault: 1, loseOplog: Timestamp or true}                    the oplog up to then (true: all of it) is gone
+    {doubleFault: 1, clear: true}                                     no faults
+
+The wire is OP_MSG (manual: "MongoDB Wire Protocol"), and OP_QUERY for a first hello.
+"""
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import struct
+import sys
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+
+try:
+    import bson
+except ImportError:
+    from harness.mongo_servers import driver
+    driver()
+    import bson
+from bson import Binary, Int64, Timestamp
+from bson.raw_bson import RawBSONDocument
+
+from harness.mongo_double_admin import OPEN, Admin, Fault
+from harness.mongo_double_commands import WRITES, Context
+from harness.mongo_double_store import Entry, Op, Store, stamp
+from harness.mongo_double_values import Refused, encode, raw_of
+
+OP_REPLY, OP_QUERY, OP_MSG = 1, 2004, 2013
+MESSAGE_MAX = 48_000_000 + 16384
+SIGNATURE = {"hash": Binary(bytes(20), 0), "keyId": Int64(0)}
+RETRYABLE = {6, 7, 89, 91, 189, 9001, 10107, 11600, 11602, 13435, 13436}
+RESUMABLE = RETRYABLE | {63, 150, 13388, 234, 133}
+
+
+class Closed(Exception):
+    """By a fault."""
+
+
+class Connection:
+    def __init__(self, server: "Server", reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int):
+        self.server, self.reader, self.writer, self.number = server, reader, writer, number
+        self.user = self.scram = None
+        self.short = False  # of skipEmptyExchange
+
+    async def serve(self) -> None:
+        while True:
+            head = await self.reader.readexactly(16)
+            length, request, _, code = struct.unpack("<iiii", head)
+            if not 16 < length <= MESSAGE_MAX:
+                return
+            await self._message(code, request, await self.reader.readexactly(length - 16))
+            await self.writer.drain()
+
+    async def _message(self, code: int, request: int, body: bytes) -> None:
+        if code == OP_QUERY:
+            name = body.index(b"\0", 4)
+            raw = body[name + 9:name + 9 + struct.unpack_from("<i", body, name + 9)[0]]
+            said = dict(RawBSONDocument(raw).items())
+            self._check_query(next(iter(said)))
+            answer = encode(await self._answer(said | {"$db": "admin"}))
+            payload = struct.pack("<iqii", 8, 0, 0, 1) + answer
+            self.writer.write(struct.pack("<iiii", 16 + len(payload), 0, request, OP_REPLY) + payload)
+        elif code == OP_MSG:
+            flags = struct.unpack_from("<I", body)[0]
+            said = self._sections(body, 4, len(body) - 4 * (flags & 1))
+            reply, close = await self._with_faults(said)
+            if not flags & 2:  # moreToCome: no answer is wanted
+                payload = b"\0\0\0\0\0" + encode(reply)
+                self.writer.write(struct.pack("<iiii", 16 + len(payload), 0, request, OP_MSG) + payload)
+            if close:
+                await self.writer.drain()
+                raise Closed
+        else:
+            raise Closed
+
+    @staticmethod
+    def _check_query(name: str) -> None:
+        if name.lower() not in ("hello", "ismaster"):
+            raise Closed
+
+    @staticmethod
+    def _sections(body: bytes, at: int, end: int) -> dict:
+        said, lists = {}, {}
+        while at < end:
+            kind, size = body[at], struct.unpack_from("<i", body, at + 1)[0]
+            if kind == 0:
+                said = dict(RawBSONDocument(body[at + 1:at + 1 + size]).items())
+            else:
+                stop = body.index(b"\0", at + 5)
+                found, one = lists.setdefault(body[at + 5:stop].decode(), []), stop + 1
+                while one < at + 1 + size:
+                    length = struct.unpack_from("<i", body, one)[0]
+                    found.append(body[one:one + length])
+                    one += length
+            at += 1 + size
+        return said | lists
+
+    async def _with_faults(self, said: dict) -> tuple:
+        fault = self.server.commands.fault(next(iter(said)))
+        if fault is None:
+            return await self._answer(said), False
+        if fault.what == "close-unread":
+            raise Closed
+        if fault.what == "slow":
+            await self.server.commands.pause(fault)
+        if fault.what in ("error", "not-primary"):
+            return self._failed(said, self._of_fault(fault)), False
+        reply = await self._answer(said)
+        if fault.what == "close-unanswered":
+            raise Closed
+        return reply, fault.what == "close-answered"
+
+    @staticmethod
+    def _of_fault(fault: Fault) -> Refused:
+        if fault.what == "not-primary":
+            return Refused(10107, "NotWritablePrimary", "not primary")
+        spec = fault.spec
+        return Refused(spec.get("code", 1), spec.get("codeName", "InternalError"), spec.get("errmsg", "asked for by doubleFault"),
+                       labels=tuple(spec.get("labels", ())))
+
+    async def _answer(self, said: dict) -> dict:
+        name = next(iter(said))
+        server = self.server
+        server.counters[{"getMore": "getmore", "find": "query"}.get(name, name if name in WRITES else "command")] += 1
+        c = Context(server.store, said, self)
+        try:
+            handler = getattr(server.commands, "do_" + name, None)
+            if handler is None or name == "nothing":
+                raise Refused(59, "CommandNotFound", f"no such command: '{name}'")
+            if server.account and not self.user and name not in OPEN:
+                raise Refused(13, "Unauthorized", f"Command {name} requires authentication")
+            if name == "saslStart":
+                self.short = bool((said.get("options") or {}).get("skipEmptyExchange"))
+            c.open()
+            return await handler(c) | self._times()
+        except Refused as error:
+            if c.transaction and c.transaction.state == "open" and name not in ("commitTransaction",):
+                server.store.abort(c.transaction)
+            return self._failed(said, error)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, struct.error, bson.errors.BSONError) as error:
+            traceback.print_exc(file=sys.stdout)
+            return self._failed(said, Refused(2, "BadValue", f"the double failed at {name}: {type(error).__name__}: {error}"))
+
+    def _times(self) -> dict:
+        now = stamp(self.server.store.ts)
+        return {"ok": 1.0, "$clusterTime": {"clusterTime": now, "signature": SIGNATURE}, "operationTime": now}
+
+    def _failed(self, said: dict, error: Refused) -> dict:
+        """With the labels that a 7.0 gives (retryable-writes and change-streams specifications)."""
+        labels, name = list(error.labels), next(iter(said))
+        inside = said.get("autocommit") is False
+        if error.code in RETRYABLE and "txnNumber" in said and (not inside or name in ("commitTransaction", "abortTransaction")):
+            labels.append("RetryableWriteError")
+        if error.code in RETRYABLE and inside and name != "commitTransaction":
+            labels.append("TransientTransactionError")
+        if name == "getMore" and error.code in RESUMABLE:
+            cursor = self.server.commands.cursors.get(int(said["getMore"]))
+            if cursor and cursor.stream:
+                labels.append("ResumableChangeStreamError")
+        told = {"ok": 0.0, "errmsg": error.message, "code": error.code, "codeName": error.name} | error.more
+        return told | ({"errorLabels": labels} if labels else {}) | {k: v for k, v in self._times().items() if k != "ok"}
+
+
+class Server:
+    def __init__(self, arguments):
+        self.port, self.set_name, self.noop_s = arguments.port, arguments.replset, arguments.noop_seconds
+        self.host = f"127.0.0.1:{arguments.port}"
+        self.account = tuple(arguments.auth.split(":", 1)) if arguments.auth else None
+        self.salt = b"the salt of a double, 28 byte"[:28]
+        self.began, self.connections, self.counters, self._numbers = time.monotonic(), 0, Counter(), 0
+        self.set_id = self._its_id(Path(arguments.datadir) / "set")
+        self.store = Store(Path(arguments.datadir), arguments.oplog_mb << 20)
+        self.commands = Admin(self.store, self)
+
+    @staticmethod
+    def _its_id(kept: Path) -> bson.ObjectId:
+        if not kept.exists():
+            kept.write_text(str(bson.ObjectId()))
+        return bson.ObjectId(kept.read_text())
+
+    def config(self) -> dict:
+        return {"_id": self.set_name, "version": 1, "term": Int64(1), "members": [{"_id": 0, "host": self.host, "priority": 1.0, "votes": 1}],
+                "settings": {"replicaSetId": self.set_id}}
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._numbers += 1
+        self.connections += 1
+        try:
+            await Connection(self, reader, writer, self._numbers).serve()
+        except (asyncio.IncompleteReadError, ConnectionError, Closed, asyncio.CancelledError):
+            pass
+        finally:
+            self.connections -= 1
+            writer.close()
+
+    async def _now_and_then(self) -> None:
+        """The primary's no-operation when nothing else was written for a while, and transactions that are too old."""
+        while True:
+            await asyncio.sleep(min(self.noop_s, 1))
+            self.store.expire()
+            if time.time() - (self.store.ts >> 32) >= self.noop_s:
+                self.store.commit([Entry([Op("n", "", "", None, raw_of({"msg": "periodic noop"}))])])
+
+    async def run(self) -> None:
+        stop = asyncio.Event()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(one, stop.set)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=1 << 20, backlog=512)
+        asyncio.get_running_loop().create_task(self._now_and_then())
+        print(f"Listening on {self.port}", flush=True)
+        await stop.wait()
+        server.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="harness.mongo_double")
+    parser.add_argument("port", type=int)
+    parser.add_argument("datadir")
+    parser.add_argument("--replset", default="rs0")
+    parser.add_argument("--auth", help="USER:PASSWORD")
+    parser.add_argument("--oplog-mb", type=int, default=256)
+    parser.add_argument("--noop-seconds", type=float, default=10)
+    asyncio.run(Server(parser.parse_args()).run())
+
+
+if __name__ == "__main__":
+    main()
