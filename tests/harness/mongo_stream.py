@@ -3,25 +3,23 @@ from __future__ import annotations
 
 import pytest
 
-from harness.mongo_changes import MongoChanges
 from harness.mongo_servers import driver
 from harness.pgread import Read
 
 driver()
 import bson  # noqa: E402
 
-WAYS = ("ferretdb", "java", "changes")  # "changes": FerretDB with harness/mongo_changes.py in front
+WAYS = ("ferretdb", "java", "double")  # by the oplog, by the oplog, by a change stream
 
 
 class Stream:
-    def __init__(self, kind: str, server, changes=None, **named):
-        self.kind, self.server, self.changes = kind, server, changes
-        front = changes or server
-        self.front, self.client = front, front.connect()
+    def __init__(self, kind: str, server, **named):
+        self.kind, self.server = kind, server
+        self.client = server.connect()
         self.shop = self.client.shop
         for name in ("users", "orders"):
             self.shop[name].insert_one({"_id": "first"})
-        self.read = Read(front.url("shop"), **named)
+        self.read = Read(server.url("shop"), **named)
         self.read.catalog()
         start = self.read.prepare()
         self.at = start["position"], start["position_token"]
@@ -81,13 +79,9 @@ def stream(own_mongo):
     made = []
 
     def make(kind: str, **named) -> Stream:
-        server = own_mongo("ferretdb" if kind == "changes" else kind)
-        changes = MongoChanges(server) if kind == "changes" else None
-        made.append((Stream(kind, server, changes, **named), changes))
-        return made[-1][0]
+        made.append(Stream(kind, own_mongo(kind), **named))
+        return made[-1]
 
     yield make
-    for one, changes in made:
+    for one in made:
         one.close()
-        if changes:
-            changes.__exit__()
