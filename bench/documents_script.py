@@ -22,8 +22,8 @@ CREATE TABLE users (id char(24) PRIMARY KEY, name varchar(100) NOT NULL, email v
   address_street varchar(100), address_city varchar(100), note varchar(500), has_note tinyint(1) NOT NULL, since datetime(3));
 CREATE TABLE user_tags (users_id char(24), position int, tag varchar(40) NOT NULL, PRIMARY KEY (users_id, position));
 CREATE TABLE user_orders (users_id char(24), position int, number int NOT NULL, placed datetime(3) NOT NULL, total double NOT NULL, PRIMARY KEY (users_id, position));
-CREATE TABLE user_order_lines (users_id char(24), user_orders_position int, line int, sku varchar(40) NOT NULL, n int NOT NULL,
-  PRIMARY KEY (users_id, user_orders_position, line));
+CREATE TABLE user_order_lines (users_id char(24), position int, line int, sku varchar(40) NOT NULL, n int NOT NULL,
+  PRIMARY KEY (users_id, position, line));
 CREATE TABLE user_settings (users_id char(24), name varchar(255), value varchar(100) NOT NULL, PRIMARY KEY (users_id, name)) COLLATE utf8mb4_bin;
 CREATE TABLE ledger (id varchar(40) PRIMARY KEY, client int NOT NULL, version int NOT NULL, value varchar(100) NOT NULL)
 """

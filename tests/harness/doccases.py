@@ -52,7 +52,7 @@ TABLES = {
     "users": "id, name, email, age, balance, has_address, address_street, address_city, note, has_note, since",
     "user_tags": "users_id, position, tag",
     "user_orders": "users_id, position, number, placed, total",
-    "user_order_lines": "users_id, user_orders_position, line, sku, n",
+    "user_order_lines": "users_id, position, line, sku, n",
     "user_settings": "users_id, name, value",
     "ledger": "id, client, version, value",
 }

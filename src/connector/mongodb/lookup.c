@@ -18,6 +18,7 @@ void mongo_put_concern(const struct mongo_db *db, bson_t *command)
 
 struct look {
     struct mongo_stream *st;
+    struct mongo_table *t;
     struct mongo_pending *wanted[LOOK_MOST];
     size_t n;
     bool too_much;
@@ -31,7 +32,7 @@ static bool wants(const struct mongo_pending *p, const struct mf_table *t)
 static int found(void *ctx, const bson_t *doc, struct mf_error *err)
 {
     struct look *l = ctx;
-    struct mf_arena *a = &l->st->found;
+    struct mf_arena *a = &l->t->found;
     struct mf_value whole = {.kind = MF_BINARY, .data = (const char *)bson_get_data(doc), .len = doc->len}, id;
     if (l->n > 1 && mf_arena_used(a) + doc->len > LOOK_BYTES) {
         l->too_much = true;
@@ -60,7 +61,7 @@ static int put_ids(struct look *l, bson_t *list, struct mf_error *err)
         bson_iter_t at;
         char key[16];
         const char *name;
-        if (mf_bson_id_document(&l->st->found, &l->wanted[i]->id, &doc, err) < 0) {
+        if (mf_bson_id_document(&l->t->found, &l->wanted[i]->id, &doc, err) < 0) {
             return -1;
         }
         bson_uint32_to_string((uint32_t)i, &name, key, sizeof key);
@@ -72,8 +73,9 @@ static int put_ids(struct look *l, bson_t *list, struct mf_error *err)
     return 0;
 }
 
-static int look(struct look *l, const struct mongo_table *t, struct mf_error *err)
+static int look(struct look *l, struct mf_error *err)
 {
+    const struct mongo_table *t = l->t;
     MONGO_BSON(c);
     bson_t filter, id, list;
     BSON_APPEND_UTF8(&c, "find", t->collection);
@@ -92,7 +94,7 @@ static int look(struct look *l, const struct mongo_table *t, struct mf_error *er
     return rc < 0 ? -1 : 0;
 }
 
-static const struct mongo_table *table_of(const struct mongo_stream *st, const struct mf_table *t)
+static struct mongo_table *table_of(const struct mongo_stream *st, const struct mf_table *t)
 {
     for (size_t i = 0; i < st->ntables; i++) {
         if (st->tables[i].table == t) {
@@ -105,16 +107,15 @@ static const struct mongo_table *table_of(const struct mongo_stream *st, const s
 int mongo_look_up(struct mongo_stream *st, struct mf_error *err)
 {
     struct mongo_pending *first = &st->pending[st->next];
-    const struct mongo_table *t = table_of(st, first->table);
-    struct look l = {.st = st};
-    mf_arena_reset(&st->found);
+    struct look l = {.st = st, .t = table_of(st, first->table)};
+    mf_arena_reset(&l.t->found); /* first is the earliest of its table that was not looked up: what was is given */
     st->look_most = st->look_most ? st->look_most : LOOK_MOST;
     for (size_t i = st->next; i < st->npending && l.n < st->look_most; i++) {
         if (wants(&st->pending[i], first->table)) {
             l.wanted[l.n++] = &st->pending[i];
         }
     }
-    if (look(&l, t, err) < 0) {
+    if (look(&l, err) < 0) {
         return -1;
     }
     if (l.too_much) {

@@ -1,4 +1,5 @@
 /* The connector's row. */
+#include "base/mem.h"
 #include "connector/defaults.h"
 #include "connector/mongodb/mongo_room.h"
 
@@ -25,6 +26,33 @@ static int chunk_close(struct mf_reader *r, struct mf_position *ret_after, int64
 {
     (void)r, (void)ret_after, (void)ret_rows;
     return unsupported("gives documents, not bytes for another server", err);
+}
+
+/* No more than a position: what is read in it may be newer (mf_connector.shows_newer). */
+static int snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
+                         struct mf_error *err)
+{
+    (void)pipe, (void)readers;
+    struct mf_position at = {0};
+    if (mongo_position(db, &at, err) < 0) {
+        return -1;
+    }
+    *ret = mf_xcalloc(1, sizeof **ret);
+    **ret = (struct mf_snapshot){.db = db, .position = at};
+    return 0;
+}
+
+static int snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err)
+{
+    (void)readers, (void)err;
+    *ret = mf_xcalloc(1, sizeof **ret);
+    **ret = (struct mf_snapshot){.db = db};
+    return 0;
+}
+
+static void snapshot_close(struct mf_snapshot *s)
+{
+    free(s);
 }
 
 static int check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
@@ -154,9 +182,9 @@ static const struct mf_source_ops source_ops = {
     .visible = mongo_visible,
     .statements = mf_default_statements,
     .key_sizes = mf_default_key_sizes,
-    .snapshot_open = mf_default_snapshot_open,
-    .snapshot_now = mf_default_snapshot_now,
-    .snapshot_close = mf_default_snapshot_close,
+    .snapshot_open = snapshot_open,
+    .snapshot_now = snapshot_now,
+    .snapshot_close = snapshot_close,
     .reader_open = mongo_reader_open,
     .reader_close = mongo_reader_close,
     .shape_same = mongo_shape_same,
@@ -223,6 +251,9 @@ const struct mf_connector mf_connector_mongodb = {
     .soft_hold = true,
     .reads_unordered = true,
     .retells = true,
+    .shows_newer = true,
+    .puts_whole = true,
+    .documents = true,
     .open = mongo_open,
     .close = mongo_close,
     .facts = mongo_facts,

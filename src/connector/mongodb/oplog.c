@@ -35,7 +35,7 @@ struct oplog {
     int64_t chain_wall_us;
     bson_t end; /* its last entry, when it has operations of its own */
     bool has_end;
-    bson_t *queue; /* entries that were taken and not looked at */
+    bson_t **queue; /* entries that were taken and not looked at; one by one, since a bson_t points into itself */
     size_t nqueue, queue_cap, next;
 };
 
@@ -44,7 +44,7 @@ struct oplog {
 static void empty_queue(struct oplog *o)
 {
     while (o->nqueue) {
-        bson_destroy(&o->queue[--o->nqueue]);
+        bson_destroy(o->queue[--o->nqueue]);
     }
     o->next = 0;
 }
@@ -70,9 +70,9 @@ static int take(void *ctx, const bson_t *entry, struct mf_error *err)
     }
     if (o->nqueue == o->queue_cap) {
         o->queue_cap = o->queue_cap ? o->queue_cap * 2 : 64;
-        o->queue = mf_xreallocarray(o->queue, o->queue_cap, sizeof *o->queue);
+        o->queue = mf_xreallocarray(o->queue, o->queue_cap, sizeof(bson_t *));
     }
-    bson_copy_to(entry, &o->queue[o->nqueue++]);
+    o->queue[o->nqueue++] = bson_copy(entry);
     o->bytes += entry->len;
     return o->nqueue >= TAKE_ENTRIES || o->bytes >= TAKE_BYTES ? 1 : 0;
 }
@@ -267,7 +267,7 @@ static int take_queue(struct mongo_stream *st, struct mf_error *err)
 {
     struct oplog *o = st->reading;
     while (o->next < o->nqueue && !o->chain_time) {
-        if (take_entry(st, &o->queue[o->next], err) < 0) {
+        if (take_entry(st, o->queue[o->next], err) < 0) {
             return -1;
         }
         o->next++;

@@ -447,7 +447,9 @@ void mongo_stream_close(struct mf_stream *base)
     mongo_intents_free(&st->intents);
     mf_arena_free(&st->shape);
     mf_arena_free(&st->batch);
-    mf_arena_free(&st->found);
+    for (size_t i = 0; i < st->ntables; i++) {
+        mf_arena_free(&st->tables[i].found);
+    }
     free(st->tables);
     free(st->pending);
     free(st);

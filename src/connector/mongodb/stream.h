@@ -18,6 +18,8 @@ extern const struct mongo_way mongo_way_changes, mongo_way_oplog;
 struct mongo_table {
     const char *database, *collection;
     const struct mf_table *table;
+    struct mf_arena
+        found; /* its documents that were looked up together: all of them are given before others are looked up */
 };
 
 /* A change that was read and is not an item yet. */
@@ -47,7 +49,6 @@ struct mongo_stream {
     struct mongo_intents intents;
 
     struct mf_arena batch; /* what was read at once; emptied when all of it was given */
-    struct mf_arena found; /* documents that were looked up together */
     size_t look_most;      /* so many are, next time */
     struct mongo_pending *pending;
     size_t npending, pending_cap, next;

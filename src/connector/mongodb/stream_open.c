@@ -143,7 +143,7 @@ static int add_table(void *ctx, const bson_t *doc, struct mf_error *err)
         return too_many(err);
     }
     st->tables = mf_xreallocarray(st->tables, st->ntables + 1, sizeof *st->tables);
-    st->tables[st->ntables++] = (struct mongo_table){database, collection, t};
+    st->tables[st->ntables++] = (struct mongo_table){.database = database, .collection = collection, .table = t};
     return 0;
 }
 
@@ -195,6 +195,9 @@ static int read_tables(struct mongo_stream *st, struct mf_error *err)
             err, "the change stream was never made, or was dropped: midflight.settings has no collection of it");
     }
     qsort(st->tables, st->ntables, sizeof *st->tables, by_name);
+    for (size_t i = 0; i < st->ntables; i++) {
+        mf_arena_init(&st->tables[i].found, FOUND_BYTES);
+    }
     st->heartbeat = book_table(st, 1, "heartbeat", heartbeat, MF_ARRAY_LEN(heartbeat));
     st->epoch = book_table(st, 2, "epoch", epoch, MF_ARRAY_LEN(epoch));
     return st->heartbeat && st->epoch ? 0 : too_many(err);
@@ -214,7 +217,6 @@ int mongo_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const s
     st->way = st->db->can.tells == MONGO_TELLS_ALL ? &mongo_way_changes : &mongo_way_oplog;
     mf_arena_init(&st->shape, SHAPE_BYTES);
     mf_arena_init(&st->batch, BATCH_BYTES);
-    mf_arena_init(&st->found, FOUND_BYTES);
     if (MF_FAULT(err, "mongodb.stream_open") || read_tables(st, err) < 0 ||
         mongo_intents_load(&st->intents, st->db, pipe, err) < 0) {
         mongo_stream_close(&st->base);

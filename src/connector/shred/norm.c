@@ -1,7 +1,7 @@
-/* The source's side: its digests are those of the documents' normal form, and the schema it describes is that of the tables they become. Documents that are read
- * otherwise, copied or streamed, are as they are.
+/* The source's side: its digests are those of the documents' normal form, in which they are also read by key, and the schema it describes is that of the tables they
+ * become. Documents that are copied or streamed are as they are.
  *
- * A document that the map refuses has no normal form and is hashed as it is: it is in quarantine, and differs until it is not. */
+ * A document that the map refuses has no normal form and is taken as it is: it is in quarantine, and differs until it is not. */
 #include "connector/shred/internal.h"
 
 #include "base/mem.h"
@@ -91,16 +91,58 @@ static int chunk_rows(struct mf_reader *r, const struct mf_table *t, const struc
     return own_ops(reader_of(r))->chunk_rows(begin(reader_of(r)), t, c, emit, ctx, ret_after, err);
 }
 
-static int read_rows(struct mf_reader *r, const struct mf_table *t, const struct mf_row *keys, size_t n,
-                     mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
-{
-    return own_ops(reader_of(r))->read_rows(begin(reader_of(r)), t, keys, n, emit, ctx, ret_after, err);
-}
-
 static int chunk_split(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,
                        mf_chunk_sink *emit, void *ctx, struct mf_error *err)
 {
     return own_ops(reader_of(r))->chunk_split(begin(reader_of(r)), t, c, n, emit, ctx, err);
+}
+
+/* ---- normal forms ---- */
+
+/* The row with the document's normal form; as it is where the map refuses it, or does not have it. */
+static int normal(struct norm_reader *r, const struct mf_shred_collection *c, const struct mf_row *row,
+                  struct mf_value v[static 2], struct mf_row *ret, struct mf_error *err)
+{
+    struct mf_error why;
+    *ret = *row;
+    if (!c || row->n != 2 || row->values[1].kind == MF_REFUSED) {
+        return 0;
+    }
+    mf_error_clear(&why);
+    mf_arena_reset(&r->row);
+    v[0] = row->values[0];
+    if (mf_shred_normal(c, &r->row, &row->values[1], &v[1], &why) < 0) {
+        if (why.cls != MF_ROW) {
+            *err = why;
+        }
+        return why.cls == MF_ROW ? 0 : -1;
+    }
+    *ret = (struct mf_row){.n = 2, .values = v, .named = row->named};
+    return 0;
+}
+
+struct showing {
+    struct norm_reader *r;
+    const struct mf_shred_collection *c;
+    mf_row_sink *emit;
+    void *ctx;
+};
+
+static int show_row(void *ctx, const struct mf_row *row, struct mf_error *err)
+{
+    struct showing *s = ctx;
+    struct mf_value v[2];
+    struct mf_row shown;
+    return normal(s->r, s->c, row, v, &shown, err) < 0 ? -1 : s->emit(s->ctx, &shown, err);
+}
+
+/* What is read by key is compared, or written: as rows either form comes to the same. */
+static int read_rows(struct mf_reader *r, const struct mf_table *t, const struct mf_row *keys, size_t n,
+                     mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err)
+{
+    struct showing s = {
+        .r = reader_of(r), .c = mf_shred_find(docs_of(r->db)->map, t->schema, t->name), .emit = emit, .ctx = ctx};
+    return own_ops(s.r)->read_rows(begin(s.r), t, keys, n, show_row, &s, ret_after, err);
 }
 
 /* ---- digests ---- */
@@ -115,21 +157,8 @@ static int hash_row(void *ctx, const struct mf_row *row, struct mf_error *err)
 {
     struct hashing *h = ctx;
     struct mf_value v[2];
-    struct mf_error why;
-    if (!h->c || row->n != 2 || row->values[1].kind == MF_REFUSED) {
-        return mf_digest_row(&h->g, row, err);
-    }
-    mf_error_clear(&why);
-    mf_arena_reset(&h->r->row);
-    v[0] = row->values[0];
-    if (mf_shred_normal(h->c, &h->r->row, &row->values[1], &v[1], &why) < 0) {
-        if (why.cls != MF_ROW) {
-            *err = why;
-            return -1;
-        }
-        return mf_digest_row(&h->g, row, err);
-    }
-    return mf_digest_row(&h->g, &(struct mf_row){.n = 2, .values = v}, err);
+    struct mf_row shown;
+    return normal(h->r, h->c, row, v, &shown, err) < 0 ? -1 : mf_digest_row(&h->g, &shown, err);
 }
 
 static struct hashing hashing(struct mf_reader *r, const struct mf_table *t)
