@@ -1,6 +1,6 @@
 """MongoDB's reading side, against servers that speak its protocol: the catalogue, chunks by ranges of ids of every type, documents by range and by id.
 
-None of them is MongoDB. FerretDB takes no NaN, no Decimal128, no MinKey, MaxKey and code, has no $sample, and its positions are of its oplog;
+None of them is MongoDB; the double is a stand-in of ours with its order of types, times and sessions. FerretDB takes no NaN, no Decimal128, no MinKey, MaxKey and code, has no $sample, and its positions are of its oplog;
 mongo-java-server does not keep UUIDs among other binary ids when it compares,
 sorts 1e300 before 2^40, samples from the middle, and sorts no code. What a test expects comes from what it wrote."""
 import datetime
@@ -23,7 +23,7 @@ import bson  # noqa: E402  (the driver's own)
 from bson.codec_options import CodecOptions  # noqa: E402
 from bson.raw_bson import RawBSONDocument  # noqa: E402
 
-KINDS = ["ferretdb", "java"]
+KINDS = ["ferretdb", "java", "double"]
 RAW = CodecOptions(document_class=RawBSONDocument)
 
 
@@ -36,7 +36,9 @@ IDS = [None, -5, 0, 0.5, 7, bson.Int64(2**40), -1e-7, "", "a", "b\u00e9", "\U000
        bson.ObjectId("0123456789abcdef01234567"), bson.ObjectId("f" * 24), False, True, utc(1960, 1, 1), utc(2020, 2, 29, 1, 2, 3, 4000),
        bson.Timestamp(1, 2), bson.Timestamp(2**31 + 5, 2)]
 MORE = {"ferretdb": [bson.Binary(b"abc", 5), 1e300],
-        "java": [float("nan"), float("-inf"), float("inf"), bson.Decimal128("3.25"), bson.MinKey(), bson.MaxKey()]}
+        "java": [float("nan"), float("-inf"), float("inf"), bson.Decimal128("3.25"), bson.MinKey(), bson.MaxKey()],
+        "double": [float("nan"), float("-inf"), float("inf"), 1e300, bson.Decimal128("3.25"), bson.Decimal128("1E+40"), bson.MinKey(), bson.MaxKey(),
+                   bson.Binary(b"abc", 5), bson.Code("f()"), bson.Binary(b"")]}
 
 
 @pytest.fixture(params=KINDS)
@@ -285,11 +287,31 @@ def test_a_wrong_url_is_told_without_the_password():
         assert said.startswith("MFURL: ") and "s3cret" not in said and "[" not in said, said
 
 
-def test_a_wrong_password(database):
-    """FerretDB with SQLite takes no accounts, mongo-java-server no authentication: what they say to one is a refusal, not something to be tried again."""
+def test_a_wrong_password(own_mongo):
+    server = own_mongo("double", settings={"auth": "mover:r1ght"})
+    right = server.url("shop", serverSelectionTimeoutMS=20000)
+    for url in (right.replace("r1ght", "s3cret"), right.replace("mover", "m0ver").replace("r1ght", "s3cret")):
+        said = opened(url)
+        assert said.startswith(("MFAUTH: ", "18: ")) and "s3cret" not in said and "r1ght" not in said, said
+
+
+def test_an_account_that_another_server_does_not_take(database):
+    """FerretDB with SQLite takes no accounts, mongo-java-server and the double no authentication: a refusal, not something to be tried again."""
     url = database.url().replace("mongodb://", "mongodb://u:s3cret@")
     said = opened(url + "?authSource=admin&serverSelectionTimeoutMS=20000")
     assert "s3cret" not in said and said.split(":")[0] in ("MFAUTH", "18", "59", "13"), said
+
+
+def test_what_was_read_lies_before_the_position_behind_it(database, read):
+    c = database.connect().t
+    c.insert_one({"_id": 1})
+    r = read(database)
+    table = f"{database.name}.t"
+    before = r.position()["position"]
+    rows = r.rows(table=table, chunk={})
+    assert len(rows["rows"]) == 1 and rows["after"] >= before > 0
+    c.insert_one({"_id": 2})
+    assert r.position()["position"] > before
 
 
 # ---- check ----
@@ -303,6 +325,9 @@ def test_check_says_what_the_server_is_and_lacks(database, read):
     d.users.insert_one({})
     found = findings(read(database))
     assert all(f["reason"] for f in found.values())
+    if database.server.kind == "double":
+        assert {code for code, _ in found} <= {"url-replica-set", "oplog-window", "empty"}, found
+        return
     (said,) = [f for (code, _), f in found.items() if code == "not-mongodb"]
     assert said["severity"] == 1
     if database.server.kind == "ferretdb":
