@@ -495,10 +495,8 @@ static void put_shape(struct chance *c, bson_t *b, const char *key, const struct
         put_shapes(c, &inner, s, wild);
     } else {
         for (uint32_t i = 0, n = any(c, 15) == 0 ? 14 : any(c, 4); i < n; i++) {
-            snprintf(at, sizeof at, s->what == ARRAY ? "%u" : i == 1 ? "" : "$k.%u", 13 * i % 14);
-            if (s->what == ARRAY) {
-                snprintf(at, sizeof at, "%u", i);
-            }
+            snprintf(at, sizeof at, s->what == ARRAY ? "%u" : "$k.%u", s->what == ARRAY ? i : 13 * i % 14);
+            at[0] = s->what == MAP && i == 1 ? '\0' : at[0];
             put_shape(c, &inner, at, s->fields, wild);
         }
     }
