@@ -97,6 +97,14 @@ static void long_decimals(void **state)
     }
     doc_normal(&d, "{\"_id\":1,\"v\":{\"$numberDecimal\":\"1E+2\"}}", "{\"_id\":1,\"v\":{\"$numberDecimal\":\"100\"}}");
     doc_normal(&d, "{\"_id\":1,\"v\":{\"$numberDecimal\":\"0E-300\"}}", "{\"_id\":1,\"v\":{\"$numberDecimal\":\"0\"}}");
+    /* More than 34 digits in its bits: a zero. */
+    bson_t b;
+    bson_init(&b);
+    bson_append_int32(&b, "_id", -1, 1);
+    bson_append_decimal128(&b, "v", -1, &(bson_decimal128_t){.low = UINT64_MAX, .high = UINT64_C(0x3041ffffffffffff)});
+    struct mf_value odd = {MF_BINARY, b.len, (const char *)bson_get_data(&b)};
+    doc_good(&d, &odd, "c: 1|0");
+    bson_destroy(&b);
     doc_close(&d);
     refused("type: decimal", DECIMAL("-0"),
             "v: {\"$numberDecimal\":\"-0\"} (decimal128): a decimal has no zero with a sign");
