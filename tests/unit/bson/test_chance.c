@@ -30,7 +30,7 @@ static void put_any(struct chance *c, bson_t *b, const char *key, unsigned depth
         bson_append_decimal128(b, key, -1, &d);
         break;
     case 4:
-        bson_append_utf8(b, key, -1, any(c, 2) ? "5" : "long\0text", any(c, 2) ? 1 : 4);
+        bson_append_utf8(b, key, -1, "5\0text", any(c, 2) ? 1 : 6);
         break;
     case 5:
         bson_append_bool(b, key, -1, any(c, 2));
@@ -139,7 +139,7 @@ static void put_typed(struct chance *c, bson_t *b, const char *key, int type)
         bson_append_decimal128(b, key, -1, &d);
         break;
     case 5:
-        bson_append_utf8(b, key, -1, any(c, 2) ? "äöü\0x" : "", any(c, 2) ? 8 : 0);
+        bson_append_utf8(b, key, -1, "äöü\0x", any(c, 2) ? 8 : 0);
         break;
     case 6:
         bson_append_utf8(b, key, -1, "some \"text\" of\nany length \x7f", -1);
