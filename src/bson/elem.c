@@ -78,9 +78,18 @@ double elem_double(const uint8_t *p)
     return v;
 }
 
+/* The bits of a Decimal128 hold more than its 34 digits; a larger coefficient is a zero (IEEE 754-2008, 3.5.2). libbson writes it out, and cannot read that. */
 bson_decimal128_t elem_decimal(const uint8_t *p)
 {
-    return (bson_decimal128_t){.low = (uint64_t)elem_int64(p), .high = (uint64_t)elem_int64(p + 8)};
+    const uint64_t digits = UINT64_C(0x1ffffffffffff), most_high = UINT64_C(0x1ed09bead87c0),
+                   most_low = UINT64_C(0x378d8e63ffffffff);
+    bson_decimal128_t d = {.low = (uint64_t)elem_int64(p), .high = (uint64_t)elem_int64(p + 8)};
+    uint64_t high = d.high & digits;
+    if ((d.high >> 61 & 3) != 3 && (high > most_high || (high == most_high && d.low > most_low))) {
+        d.low = 0;
+        d.high &= ~digits;
+    }
+    return d;
 }
 
 const uint8_t *elem_binary(const struct elem *e, uint8_t *ret_subtype, uint32_t *ret_n)

@@ -2,6 +2,7 @@
 #include "fuzz.h"
 
 #include "base/cleanup.h"
+#include "bson/shred.h"
 #include "config/option.h"
 
 #include <string.h>
@@ -18,8 +19,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     setenv("S", SECRET, 1);
     struct mf_error err = {0};
     struct mf_config *c = NULL;
+    struct mf_shred *shred = NULL;
     if (mf_config_parse((const char *)data, size, "m.yaml", NULL, &c, &err) < 0) {
         MF_FUZZ_CHECK(!c);
+    } else if (c->documents && mf_shred_compile(c->documents, &shred, &err) < 0) {
+        MF_FUZZ_CHECK(!shred);
     } else if (mf_config_finish(c, &err) == 0) {
         MF_FUZZ_CHECK(c->source && c->target && c->migration && c->state_dir);
         MF_FUZZ_CHECK(err.cls == MF_OK);
@@ -29,6 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MF_FUZZ_CHECK(err.text[0]);
         MF_FUZZ_CHECK(!strstr(err.text, SECRET) && !strstr(err.hint, SECRET));
     }
+    mf_shred_free(shred);
     mf_config_free(c);
     return 0;
 }

@@ -127,6 +127,18 @@ static inline const char *doc_sorted(struct doc *d, const struct mf_shred_rows *
     return mf_strdup_a(&d->arena, mf_buf_str(&b));
 }
 
+/* As a database may give them. */
+static inline void doc_backwards(struct mf_shred_rows *rows)
+{
+    for (uint16_t t = 1; t < rows->ntables; t++) {
+        for (size_t i = 0, k = rows->of[t].n; i + 1 < k; i++) {
+            struct mf_row row = rows->of[t].rows[i];
+            rows->of[t].rows[i] = rows->of[t].rows[--k];
+            rows->of[t].rows[k] = row;
+        }
+    }
+}
+
 /* The document is accepted with these rows (NULL: any), and everything that must hold of it does. */
 static inline void doc_good(struct doc *d, const struct mf_value *v, const char *want_rows)
 {
@@ -137,6 +149,9 @@ static inline void doc_good(struct doc *d, const struct mf_value *v, const char 
         assert_string_equal(doc_rows(d, &rows), want_rows);
     }
     assert_mf_ok(mf_shred_rebuild(d->c, &d->arena, &rows, &normal, &d->err), &d->err);
+    doc_backwards(&rows);
+    assert_mf_ok(mf_shred_rebuild(d->c, &d->arena, &rows, &twice, &d->err), &d->err);
+    assert_true(mf_value_equal(&normal, &twice));
     assert_mf_ok(mf_shred_document(d->c, &d->arena, &normal, &again, &d->err), &d->err);
     assert_string_equal(doc_sorted(d, &rows), doc_sorted(d, &again));
     assert_mf_ok(mf_shred_normal(d->c, &d->arena, &normal, &twice, &d->err), &d->err);

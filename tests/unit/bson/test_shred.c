@@ -52,10 +52,64 @@ static void well_known(void **state)
     doc_close(&d);
 }
 
+/* What stands between the fences. */
+static char *block(char *page, const char *fence)
+{
+    char *from = strstr(page, fence), *to = from ? strstr(from, "\n```\n") : NULL;
+    if (!to) {
+        fail_msg("the page has no %s", fence);
+        return page;
+    }
+    *to = '\0';
+    return from + strlen(fence);
+}
+
+/* The map and the message that the guide shows. */
+static void the_guides_example(void **state)
+{
+    (void)state;
+    struct doc d;
+    char page[20000];
+    FILE *f = fopen(MF_TEST_DATA "/../../../docs/guide/documents.md", "r");
+    assert_non_null(f);
+    page[fread(page, 1, sizeof page - 1, f)] = '\0';
+    fclose(f);
+    char *yaml = block(page, "```yaml\n"), *shown = block(yaml + strlen(yaml) + 1, "```text\n");
+    doc_open(&d, yaml);
+    doc_good_json(
+        &d,
+        "{\"_id\":{\"$oid\":\"386d43800000000000000000\"},\"name\":\"Ada\",\"address\":{\"city\":\"London\",\"zip\":5},"
+        "\"orders\":[{\"total\":{\"$numberDecimal\":\"9.50\"},\"skus\":[\"x\"]}],\"settings\":{\"theme\":\"dark\"},"
+        "\"profile\":{\"bio\":\"b\"},\"_class\":\"User\"}",
+        "users: 386d43800000000000000000|2000-01-01 "
+        "00:00:00|Ada|1|London|0|{\"address\":{\"zip\":{\"$numberInt\":\"5\"}}}; "
+        "user_orders: 386d43800000000000000000|0|9.5; user_orders_skus: 386d43800000000000000000|0|0|x; "
+        "users_settings: 386d43800000000000000000|theme|dark; users_profile: 386d43800000000000000000|b");
+    struct mf_value v = doc_of(
+        &d, "{\"_id\":{\"$oid\":\"386d43800000000000000000\"},\"orders\":[{\"total\":\"12\",\"note\":7,\"skus\":[]}]}");
+    struct mf_shred_rows rows;
+    assert_mf_fails(mf_shred_document(d.c, &d.arena, &v, &rows, &d.err), &d.err, MF_ROW, "");
+    assert_string_equal(d.err.text, shown);
+    doc_close(&d);
+}
+
+/* A map's keys come in any order, and the normal form has one. */
+static void order_of_keys(void **state)
+{
+    (void)state;
+    struct doc d;
+    doc_open(&d, users);
+    doc_normal(&d, "{\"settings\":{\"b\":1,\"a\":2,\"\":3,\"B\":4},\"name\":\"x\",\"_id\":{\"$numberLong\":\"5\"}}",
+               "{\"_id\":5,\"name\":\"x\",\"age\":7,\"orders\":[],\"settings\":{\"\":3,\"B\":4,\"a\":2,\"b\":1}}");
+    doc_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(well_known),
+        cmocka_unit_test(the_guides_example),
+        cmocka_unit_test(order_of_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
