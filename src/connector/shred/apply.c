@@ -292,17 +292,27 @@ static int add_list(struct group *g, struct mf_rowchange *const *list, size_t n,
     return 0;
 }
 
+/* Together their rows are larger than the memory for them: one by one they are not, as a rule. */
+static int too_large_together(struct docs_applier *a, struct mf_error *err)
+{
+    if (mf_streq(err->code, "MFMANY") || mf_streq(err->code, "MFMEM")) {
+        err->cls = a->mode.careful ? MF_FATAL : MF_CONFLICT;
+    }
+    return -1;
+}
+
 static int one_table(struct docs_applier *a, const struct mf_batch_table *b, struct mf_error *err)
 {
     MF_CLEANUP_FREE struct group *g = mf_xcalloc(1, sizeof *g);
     g->a = a;
     g->t = b->table;
     mf_arena_reset(&a->batch);
+    a->batch.max_bytes = a->mode.careful ? DOCS_ROW_BYTES : DOCS_GROUP_BYTES;
     return docs_real_of(docs_of(a->base.db), &a->reals, b->table, &g->c, err) < 0 ||
                    add_list(g, b->deletes, b->ndeletes, err) < 0 || add_list(g, b->updates, b->nupdates, err) < 0 ||
-                   add_list(g, b->inserts, b->ninserts, err) < 0
-               ? -1
-               : settle_group(g, err);
+                   add_list(g, b->inserts, b->ninserts, err) < 0 || settle_group(g, err) < 0
+               ? too_large_together(a, err)
+               : 0;
 }
 
 /* A collection is emptied: all of its tables are. */

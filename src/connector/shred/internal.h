@@ -5,7 +5,8 @@
 #include "base/cleanup.h"
 #include "connector/shred/shred.h"
 
-#define DOCS_ROW_BYTES   ((size_t)4 << 30)   /* of the rows of one document, as many times as they are held at once */
+#define DOCS_ROW_BYTES   ((size_t)4 << 30) /* of the rows of one document, as many times as they are held at once */
+#define DOCS_GROUP_BYTES ((size_t)1 << 30) /* of the rows of documents that are written together, with those they had */
 #define DOCS_PAGE_BYTES  ((size_t)64 << 20)  /* of the rows of several documents that are read together */
 #define DOCS_KEY_BYTES   ((size_t)512 << 20) /* of the keys of a chunk */
 #define DOCS_TABLE_BYTES ((size_t)256 << 20) /* of all shapes of a database */

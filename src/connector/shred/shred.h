@@ -5,7 +5,7 @@
  * the document's normal form on the way out. On the source's side there is only the normal form: digests are of it, and the schema described is that of the tables.
  *
  * What holds: a document's rows change in one transaction, all of them or none; only rows that differ are written; the digest of a document is that of its normal form
- * on both sides. docs/internals/documents.md has the argument. */
+ * on both sides. docs/internals/document-rows.md has the argument. */
 #ifndef MF_CONNECTOR_SHRED_SHRED_H
 #define MF_CONNECTOR_SHRED_SHRED_H
 
