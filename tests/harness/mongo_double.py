@@ -227,6 +227,7 @@ class Server:
         while True:
             await asyncio.sleep(min(self.noop_s, 1))
             self.store.expire()
+            self.commands.expire()
             if time.time() - (self.store.ts >> 32) >= self.noop_s:
                 self.store.commit([Entry([Op("n", "", "", None, raw_of({"msg": "periodic noop"}))])])
 

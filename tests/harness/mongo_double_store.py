@@ -35,6 +35,14 @@ def time_of(t) -> int:
     return t.time << 32 | t.inc
 
 
+_heads: dict = {}  # of operations as they are kept: most share one
+_long = struct.Struct("<q").pack
+
+
+def _document(body: bytes) -> bytes:
+    return struct.pack("<i", len(body) + 5) + body + b"\0"
+
+
 NOBODY = hashlib.sha256(b"").digest()  # whose a session is, where nobody has to say who he is
 
 
@@ -123,15 +131,19 @@ class Op:
         said = {"op": self.kind, "ns": ns} | ({"ui": Binary(self.ui, 4)} if self.ui else {}) | {"o": o}
         return said | ({"o2": document(self.o2)} if self.o2 and self.kind != "d" else {})
 
-    def kept(self) -> dict:
-        said = {"k": self.kind, "d": self.db, "n": self.name, "u": self.ui, "o": document(self.o)}
+    def kept(self) -> bytes:
+        head = _heads.get((self.kind, self.db, self.name, self.ui))
+        if head is None:
+            head = bson.encode({"k": self.kind, "d": self.db, "n": self.name, "u": self.ui})[4:-1]
+            _heads[(self.kind, self.db, self.name, self.ui)] = head
+        body = [head, b"\3o\0", self.o]
         if self.o2:
-            said["i"] = document(self.o2)
+            body += [b"\3i\0", self.o2]
         if self.post is not None and self.post is not self.o:
-            said["p"] = document(self.post)
+            body += [b"\3p\0", self.post]
         if self.images:
-            said["m"] = True
-        return said
+            body.append(b"\x08m\0\1")
+        return _document(b"".join(body))
 
 
 class Entry:
@@ -164,14 +176,16 @@ class Entry:
         return 200 + sum(len(op.o) + len(op.post or b"") * (op.post is not op.o) for op in self.ops)
 
     def kept(self) -> bytes:
-        said = {"t": Int64(self.ts), "w": Int64(self.wall), "o": [op.kept() for op in self.ops]}
+        body = [b"\x12t\0", _long(self.ts), b"\x12w\0", _long(self.wall)]
+        ops = [b"\3%d\0" % n + op.kept() for n, op in enumerate(self.ops)]
+        body += [b"\4o\0", _document(b"".join(ops))]
         if self.lsid:
-            said |= {"l": document(self.lsid), "n": Int64(self.number)}
+            body += [b"\3l\0", self.lsid, b"\x12n\0", _long(self.number)]
         if self.stmt is not None:
-            said |= {"s": self.stmt, "r": document(self.result)}
+            body += [b"\x10s\0", struct.pack("<i", self.stmt), b"\3r\0", self.result]
         if self.transaction:
-            said |= {"x": True, "parts": [Int64(p) for p in self.parts]}
-        return bson.encode(said)
+            body.append(bson.encode({"x": True, "parts": [Int64(p) for p in self.parts]})[4:-1])
+        return _document(b"".join(body))
 
 
 def chunks(ops: list) -> list:

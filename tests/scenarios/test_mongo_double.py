@@ -1,7 +1,9 @@
 """The double of a MongoDB replica set (harness/mongo_double.py). Its judges are PyMongo, libmongoc, and the histories that the tests write themselves."""
+import subprocess
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -177,6 +179,7 @@ def test_the_order_of_ids_and_ranges_of_them(shop):
             assert len(found) == n
     assert as_bytes(x.find({"_id": {"$gte": -1, "$lt": 2**50}})) == [wanted[n] for n in numbers[1:6]]
     assert as_bytes(x.find({"_id": {"$lt": 5}})) == wanted[3:8]  # not NaN
+    assert as_bytes(x.find({"_id": {"$lte": float("nan")}})) == as_bytes(x.find({"_id": {"$gte": float("nan")}})) == [wanted[2]]
     assert as_bytes(x.find({"_id": {"$gt": "a"}})) == wanted[12:15]
     assert as_bytes(x.find({"$or": [{"_id": {"$gte": "b"}}, {"_id": {"$type": ["object", "bool"]}}, {"_id": {"$lte": False}}]})) == [
         *wanted[13:19], *wanted[24:26]]
@@ -638,6 +641,20 @@ def test_many_connections(own_mongo):
         assert len({e["documentKey"]["_id"] for e in told}) == 2000
         times = [e["clusterTime"] for e in told]
         assert times == sorted(set(times))
+
+
+def test_libmongoc_takes_it_for_a_replica_set(own_mongo, tmp_path):
+    """What the C driver's program does by itself: a pool, a stream of the deployment, writes, a transaction, a resume (tests/drive/mongoprobe.c)."""
+    program = tmp_path / "probe"
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libmongoc-1.0"], capture_output=True, text=True, check=True).stdout.split()
+    source = Path(__file__).resolve().parents[1] / "drive" / "mongoprobe.c"
+    subprocess.run(["cc", "-std=gnu17", "-Wall", "-Werror", "-o", str(program), str(source), *flags], check=True)
+    server = own_mongo("double", settings={"auth": "mover:p:/ss"})
+    done = subprocess.run([str(program), server.url(replicaSet="rs0")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["insert", "1"], ["insert", "2"], ["update", "1"], ["insert", "10"], ["insert", "11"], ["delete", "2"], ["resumed"], ["insert", "10"], ["insert", "11"],
+        ["delete", "2"]]
 
 
 def test_an_idle_deployment_tells_the_time(own_mongo):
