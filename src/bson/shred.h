@@ -48,7 +48,7 @@ const struct mf_shred_collection *mf_shred_find(const struct mf_shred *s, const 
 /* The tables of a collection with keys, indexes for the parents' keys and foreign keys to the parents, added to ret. */
 int mf_shred_describe(const struct mf_shred_collection *c, struct mf_schema *ret, struct mf_error *err);
 
-/* The rows of one document, or of several after each other: of[t] are those of tables[t], children in their parents' order. */
+/* The rows of one document, or of several after each other: of[t] are those of tables[t], children in their parents' order; those of a map in the document's. */
 struct mf_shred_rows {
     uint16_t ntables;
     struct mf_shred_list {
@@ -61,6 +61,9 @@ struct mf_shred_rows {
  * them). MF_FATAL MFMEM. */
 int mf_shred_document(const struct mf_shred_collection *c, struct mf_arena *arena, const struct mf_value *bson,
                       struct mf_shred_rows *ret, struct mf_error *err);
+/* Of a document that is refused: every reason on a line of its own, MF_DOC_REASONS of them, where the error has room for a few. */
+void mf_shred_reasons(const struct mf_shred_collection *c, struct mf_arena *arena, const struct mf_value *bson,
+                      struct mf_buf *ret);
 /* The other way: the normal form. Rows in any order. MF_ROW code MFDOC where they are no document's: a child without its parent, a gap in positions, a value
  * that its BSON type cannot hold. rows->of[0].n is 1. */
 int mf_shred_rebuild(const struct mf_shred_collection *c, struct mf_arena *arena, const struct mf_shred_rows *rows,

@@ -315,10 +315,10 @@ static int check_all(struct mf_config *c, struct mf_error *err)
         return mf_fail(err, MF_USAGE, "MFCONF",
                        "dual_writes: not with mode: native, where midflight does not apply the changes");
     }
-    if (c->map_only && !c->map) {
+    if (c->map_only && !c->map && !c->documents) {
         return mf_fail(err, MF_USAGE, "MFCONF", "map_only: there is no map, so nothing would migrate");
     }
-    if (c->map && c->mode == MF_MODE_NATIVE) {
+    if ((c->map || c->documents) && c->mode == MF_MODE_NATIVE) {
         return mf_fail(err, MF_USAGE, "MFCONF",
                        "map: not with mode: native, where the servers copy their tables as they are");
     }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "model/doc_map.h"
 #include "model/query_map.h"
 
 enum mf_mode { MF_MODE_STREAM, MF_MODE_NATIVE };
@@ -29,7 +30,9 @@ struct mf_config {
     char *source, *target;                   /* URLs, with secrets: never logged, see mf_url_redact */
     char *source_password, *target_password; /* from source_password_file etc.; NULL otherwise */
     struct mf_string_list include, exclude;
-    struct mf_query_map *map; /* NULL: none */
+    /* `map:`, of one kind or the other. NULL: none */
+    struct mf_query_map *map;
+    struct mf_doc_map *documents;
     bool map_only;
     struct {
         int64_t jobs;

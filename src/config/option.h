@@ -20,7 +20,7 @@ enum mf_option_type {
     MF_OPT_FLAG,   /* bool */
     MF_OPT_WORD,   /* an enum whose values are the ordinals of words */
     MF_OPT_CHOICE, /* char *, one of words */
-    MF_OPT_MAP,    /* struct mf_query_map *; only in a file */
+    MF_OPT_MAP,    /* struct mf_query_map *, or struct mf_doc_map * of `documents`; only in a file */
 };
 
 struct mf_option {

@@ -68,7 +68,9 @@ const struct mf_option mf_options[] = {
     {"map", MF_OPT_MAP, AT(map), NULL, 0, 0, NULL,
      "Query tables: a list of tables of the target that are made of the rows of a source's table, with another key, "
      "other columns, constants or a parent's columns. A table of the source that is in it migrates as them and not as "
-     "itself. See [query tables](../guide/query-tables.md)."},
+     "itself. See [query tables](../guide/query-tables.md). Or collections: a list of MongoDB's, each with the tables "
+     "that "
+     "its documents become. See [documents](../guide/documents.md)."},
     {"map_only", MF_OPT_FLAG, AT(map_only), "false", 0, 0, NULL,
      "Only what `map` says migrates; tables of the source that are not in it stay behind."},
     {"copy.jobs", MF_OPT_COUNT, AT(copy.jobs), "4", 1, 64, NULL, "How many chunks are copied at the same time."},
@@ -354,7 +356,7 @@ const char *mf_option_kind(const struct mf_option *o, char *out, size_t n)
     case MF_OPT_LIST:
         return snprintf(out, n, "a list of patterns"), out;
     case MF_OPT_MAP:
-        return snprintf(out, n, "a list of query tables"), out;
+        return snprintf(out, n, "a list of query tables, or of collections"), out;
     case MF_OPT_FLAG:
         return snprintf(out, n, "true or false"), out;
     case MF_OPT_COUNT:

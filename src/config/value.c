@@ -39,6 +39,8 @@ void mf_option_free_value(struct mf_config *c, const struct mf_option *o)
         struct mf_query_map **at = field(c, o);
         mf_query_map_free(*at);
         *at = NULL;
+        mf_doc_map_free(c->documents);
+        c->documents = NULL;
     } else if (is_text(o->type)) {
         char **at = field(c, o);
         if (*at && o->type != MF_OPT_PATH && o->type != MF_OPT_CHOICE) {
@@ -224,7 +226,8 @@ int mf_option_set(struct mf_config *c, const struct mf_option *o, const char *te
     case MF_OPT_LIST:
         return set_list_text(c, o, text, err);
     case MF_OPT_MAP:
-        return mf_fail(err, MF_USAGE, "MFCONF", "it is a list of query tables, which only a file can hold");
+        return mf_fail(err, MF_USAGE, "MFCONF",
+                       "it is a list of query tables or collections, which only a file can hold");
     default:
         return set_text(c, o, text, base, err);
     }

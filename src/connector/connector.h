@@ -204,6 +204,9 @@ struct mf_target_ops {
     int (*load_row)(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);
     /* All of them, or (MF_ROW, MF_CONFLICT) none: the transaction goes on, and the caller gives them one by one to learn which. As strict as load_row. */
     int (*load_rows)(struct mf_loader *l, const struct mf_row *rows, size_t n, struct mf_error *err);
+    /* What writes rows of any tables in the chunk's own transaction, all new: between load_begin and load_commit, in the place of rows and data. It may be asked window_batch,
+     * window_mark, _settle, _back, quarantine_put and _clear; it is the loader's. */
+    int (*load_applier)(struct mf_loader *l, struct mf_applier **ret, struct mf_error *err);
     int (*load_quarantine)(struct mf_loader *l, const struct mf_quarantined *q, struct mf_error *err);
     int (*load_commit)(struct mf_loader *l, const struct mf_chunk_done *done, struct mf_error *err);
     void (*load_abort)(struct mf_loader *l);
@@ -262,6 +265,22 @@ struct mf_target_ops {
     int (*window_cascade)(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
                           const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp,
                           mf_row_sink *emit, void *ctx, bool *ret_more, struct mf_error *err);
+    /* -- inside a window: rows of several tables, all of them or none (connector/shred: the rows of a document). Batches between a mark and its settle have
+     * whole rows and no result, and the window is not careful. -- */
+    /* A place in the window's transaction to come back to; the one before is forgotten. What was given before it is done when this returns. */
+    int (*window_mark)(struct mf_applier *a, struct mf_error *err);
+    /* Returns when everything given since the mark is done. MF_ROW, MF_CONFLICT (of window_batch since the mark, too): some of it was refused, and nothing of it may
+     * stay: window_back, or the window is lost. The column, where the server names one, is in the text. */
+    int (*window_settle)(struct mf_applier *a, struct mf_error *err);
+    /* To the mark, as if nothing had been given since. The window goes on. */
+    int (*window_back)(struct mf_applier *a, struct mf_error *err);
+    /* Entries of the quarantine, in the window's transaction, for a table that is not there as such: only its names and its key mean anything. put: in the
+     * place of the key's entry, if it has one; q->key is made of the key, and result (may be NULL) is told. clear: entries of these keys leave; keys NULL: all of the
+     * table. ret_had (may be NULL): how many there were, for which it waits. */
+    int (*quarantine_put)(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
+                          const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err);
+    int (*quarantine_clear)(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
+                            uint64_t *ret_had, struct mf_error *err);
     int (*window_commit)(struct mf_applier *a, struct mf_error *err);
     void (*window_abort)(struct mf_applier *a);
     /* Writes rows read from the source over whatever is there (repair, and rows a fuzzy update did not find), deletes those in

@@ -190,6 +190,31 @@ int mf_default_window_cascade(struct mf_applier *a, const struct mf_table *t, co
                    t->schema, t->name, a->db->connector->name);
 }
 
+int mf_default_window_mark(struct mf_applier *a, struct mf_error *err)
+{
+    return unsupported(a->db, "take a part of a transaction back", err);
+}
+
+int mf_default_quarantine_put(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
+                              const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err)
+{
+    (void)t, (void)key, (void)q, (void)result;
+    return unsupported(a->db, "keep what is of no table of its own in quarantine", err);
+}
+
+int mf_default_quarantine_clear(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys,
+                                size_t n, uint64_t *ret_had, struct mf_error *err)
+{
+    (void)t, (void)keys, (void)n, (void)ret_had;
+    return unsupported(a->db, "keep what is of no table of its own in quarantine", err);
+}
+
+int mf_default_load_applier(struct mf_loader *l, struct mf_applier **ret, struct mf_error *err)
+{
+    (void)ret;
+    return unsupported(l->db, "load rows of several tables at once", err);
+}
+
 int mf_default_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
                               const struct mf_catalog *tables, const struct mf_gate_options *o, struct mf_findings *out,
                               struct mf_error *err)

@@ -66,6 +66,12 @@ void mf_default_hurry(struct mf_db *db, int within_ms); /* nothing takes long */
 int mf_default_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
                               const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp,
                               mf_row_sink *emit, void *ctx, bool *ret_more, struct mf_error *err);
+int mf_default_window_mark(struct mf_applier *a, struct mf_error *err); /* and settle, and back */
+int mf_default_quarantine_put(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
+                              const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err);
+int mf_default_quarantine_clear(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys,
+                                size_t n, uint64_t *ret_had, struct mf_error *err);
+int mf_default_load_applier(struct mf_loader *l, struct mf_applier **ret, struct mf_error *err);
 /* None that are not with the schema. */
 int mf_default_triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_pipe_id *pipe,
                               const struct mf_catalog *tables, const struct mf_gate_options *o, struct mf_findings *out,

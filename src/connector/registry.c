@@ -12,12 +12,13 @@ extern const struct mf_connector mf_connector_cassandra;
 extern const struct mf_connector mf_connector_memory;
 extern const struct mf_connector mf_connector_memory_other;
 extern const struct mf_connector mf_connector_memory_stamped;
+extern const struct mf_connector mf_connector_mongodb;
 extern const struct mf_connector mf_connector_mysql;
 extern const struct mf_connector mf_connector_postgres;
 
 static const struct mf_connector *const connectors[] = {
-    &mf_connector_postgres,     &mf_connector_mysql,          &mf_connector_memory,
-    &mf_connector_memory_other, &mf_connector_memory_stamped, &mf_connector_cassandra,
+    &mf_connector_postgres,       &mf_connector_mysql,     &mf_connector_memory,  &mf_connector_memory_other,
+    &mf_connector_memory_stamped, &mf_connector_cassandra, &mf_connector_mongodb,
 };
 
 const struct mf_connector *mf_connector_for_url(const char *url, struct mf_error *err)

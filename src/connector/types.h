@@ -6,6 +6,8 @@
 #include "change/change.h"
 #include "model/query_map.h"
 
+struct mf_shred;
+
 enum mf_side { MF_SOURCE, MF_TARGET };
 enum mf_direction { MF_FORWARD, MF_REVERSE };
 
@@ -87,6 +89,7 @@ struct mf_db_options {
     const struct mf_replication_options
         *replication; /* mode: native, given to both sides; NULL: the target never follows by its server's own means */
     const struct mf_query_map *map; /* query tables, given to both sides; lives as long as the database. NULL: none */
+    const struct mf_shred *shred;   /* the map of documents (bson/shred.h), the same */
 };
 
 struct mf_db_facts {

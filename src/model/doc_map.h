@@ -21,6 +21,7 @@ enum mf_doc_rule {
     MF_DOC_DEFAULT, /* the column's `fallback` */
     MF_DOC_COERCE,  /* the same value in another of BSON's types; never an inexact one */
     MF_DOC_EMPTY,   /* of tables: as an array or a map without elements */
+    MF_DOC_MISSING, /* of `null`: as if the field were not there */
 };
 
 struct mf_doc_column {
@@ -32,6 +33,8 @@ struct mf_doc_column {
     const char *time;     /* of an objectid: a further column with its time; NULL */
     const char *present;  /* the column that says whether the path is there; then there may be no type */
     const char *fallback; /* `default:`; NULL */
+    /* missing, wrong, range: REJECT, NULL, DEFAULT, wrong also COERCE; null: REJECT, NULL, DEFAULT, MISSING. Where there is no type, of `present`, which is NULL
+     * for a null then: null REJECT, NULL, MISSING. */
     enum mf_doc_rule missing, null, wrong, range;
 };
 

@@ -137,9 +137,9 @@ void conf_batch_add(struct conf_batch *b, enum mf_rowop op, const char *const *o
 #define V(...) ((const char *[]){__VA_ARGS__})
 
 extern const struct CMUnitTest conf_read_tests[], conf_load_tests[], conf_stream_tests[], conf_target_tests[],
-    conf_traffic_tests[], conf_stamped_tests[];
+    conf_traffic_tests[], conf_together_tests[], conf_stamped_tests[];
 extern const size_t conf_read_count, conf_load_count, conf_stream_count, conf_target_count, conf_traffic_count,
-    conf_stamped_count;
+    conf_together_count, conf_stamped_count;
 
 const struct conf_fixture *conf_memory(bool faces, bool stamped);
 /* The first's source and the second's target. */

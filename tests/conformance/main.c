@@ -44,6 +44,7 @@ int main(int argc, char **argv)
     failed += _cmocka_run_group_tests("stream", conf_stream_tests, conf_stream_count, NULL, NULL);
     failed += _cmocka_run_group_tests("load", conf_load_tests, conf_load_count, NULL, NULL);
     failed += _cmocka_run_group_tests("target", conf_target_tests, conf_target_count, NULL, NULL);
+    failed += _cmocka_run_group_tests("together", conf_together_tests, conf_together_count, NULL, NULL);
     failed += _cmocka_run_group_tests("traffic", conf_traffic_tests, conf_traffic_count, NULL, NULL);
     return failed ? 1 : 0;
 }

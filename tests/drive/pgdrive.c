@@ -331,6 +331,7 @@ static void answer(const char *line)
             rc = commands[i].run(o, reply, &err);
         }
     }
+    pd_document_command(db, pd_text(o, "op"), o, reply, &rc, &err);
     pd_schema_command(db, other, pd_text(o, "op"), o, reply, &rc, &err);
     json_object_set_new(reply, "ok", json_boolean(rc == 0));
     if (rc < 0) {
@@ -394,6 +395,7 @@ int main(int argc, char **argv)
     if (other && other->connector != db->connector) {
         show();
     }
+    db = pd_show_documents(db);
     while (getline(&line, &cap, stdin) > 0) {
         answer(line);
     }
@@ -404,6 +406,7 @@ int main(int argc, char **argv)
     db->connector->traffic->run_lock_release(run);
     t->applier_close(applier);
     t->loader_close(loader);
+    pd_documents_end(db);
     db->connector->close(db);
     if (other) {
         other->connector->close(other);

@@ -25,4 +25,12 @@ json_t *pd_json_row(const struct mf_row *r);
 void pd_schema_command(struct mf_db *db, struct mf_db *other, const char *op, const json_t *o, json_t *reply,
                        int *ret_rc, struct mf_error *err);
 
+/* pgdrive_documents.c: the same. */
+void pd_document_command(struct mf_db *db, const char *op, const json_t *o, json_t *reply, int *ret_rc,
+                         struct mf_error *err);
+/* The database as the collections of the map, where there is one; db itself. Its value of a row, where it is a document's. */
+struct mf_db *pd_show_documents(struct mf_db *db);
+bool pd_document_value(const json_t *v, struct mf_value *ret);
+void pd_documents_end(struct mf_db *db);
+
 #endif

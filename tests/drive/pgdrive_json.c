@@ -95,6 +95,8 @@ struct mf_row pd_row_of(const json_t *a)
         if (o->kind == MF_TEXT) {
             o->len = (uint32_t)json_string_length(v);
             o->data = mf_memdup_a(&pd_arena, json_string_value(v), o->len);
+        } else if (pd_document_value(v, o)) {
+            continue;
         } else if (json_object_get(v, "hex")) {
             bytes_of(pd_text(v, "hex"), o);
         }

@@ -97,6 +97,18 @@ static int op_position(const json_t *in, json_t *out, struct mf_error *err)
     return rc;
 }
 
+/* Of a table of the last catalogue. */
+static int op_became(const json_t *in, json_t *out, struct mf_error *err)
+{
+    char became[300] = "";
+    bool dropped = false;
+    const struct mf_table *t = find_table(in, err);
+    int rc = t ? ops->what_became(db, t, became, sizeof became, &dropped, err) : -1;
+    json_object_set_new(out, "became", json_string(became));
+    json_object_set_new(out, "dropped", json_boolean(dropped));
+    return rc;
+}
+
 static int op_load(const json_t *in, json_t *out, struct mf_error *err)
 {
     (void)in;
@@ -230,25 +242,7 @@ static int op_choose(const json_t *in, json_t *out, struct mf_error *err)
 static int emit_chunk(void *ctx, const struct mf_chunk *c, struct mf_error *err)
 {
     (void)err;
-    json_t *o = json_pack("{s:i, s:b, s:I}", "ordinal", (int)c->ordinal, "heap", c->by_heap, "rows",
-                          (json_int_t)c->rows_estimate);
-    if (c->has_lower) {
-        json_object_set_new(o, "lower", json_string(c->lower));
-    }
-    if (c->has_upper) {
-        json_object_set_new(o, "upper", json_string(c->upper));
-    }
-    return json_array_append_new(ctx, o);
-}
-
-static void chunk_of(const json_t *in, const struct mf_table *t, struct mf_chunk *c)
-{
-    const json_t *o = json_object_get(in, "chunk");
-    *c = (struct mf_chunk){.table_id = t->id, .by_heap = json_is_true(json_object_get(o, "heap"))};
-    c->has_lower = json_object_get(o, "lower") != NULL;
-    c->has_upper = json_object_get(o, "upper") != NULL;
-    mf_strlcpy(c->lower, pr_text(o, "lower"), sizeof c->lower);
-    mf_strlcpy(c->upper, pr_text(o, "upper"), sizeof c->upper);
+    return json_array_append_new(ctx, pr_chunk_json(c));
 }
 
 static int op_plan(const json_t *in, json_t *out, struct mf_error *err)
@@ -268,7 +262,7 @@ static int op_split(const json_t *in, json_t *out, struct mf_error *err)
     if (!t) {
         return -1;
     }
-    chunk_of(in, t, &c);
+    pr_chunk_of(in, t, &c);
     return ops->chunk_split(reader, t, &c, (int)pr_number(in, "n"), emit_chunk, list, err);
 }
 
@@ -280,7 +274,7 @@ static int op_digest(const json_t *in, json_t *out, struct mf_error *err)
     if (!t) {
         return -1;
     }
-    chunk_of(in, t, &c);
+    pr_chunk_of(in, t, &c);
     int64_t start = mf_now_us();
     int rc = ops->digest(reader, t, &c, &d, err);
     char lane[32];
@@ -297,6 +291,13 @@ static int emit_row(void *ctx, const struct mf_row *row, struct mf_error *err)
     return json_array_append_new(ctx, pr_row_json(row, shown));
 }
 
+static int emit_brief(void *ctx, const struct mf_row *row, struct mf_error *err)
+{
+    (void)err;
+    return json_array_append_new(ctx, pr_brief_json(row));
+}
+
+/* "brief": not the values, but how long they are. */
 static int op_rows(const json_t *in, json_t *out, struct mf_error *err)
 {
     struct mf_chunk c;
@@ -307,8 +308,9 @@ static int op_rows(const json_t *in, json_t *out, struct mf_error *err)
     if (!t) {
         return -1;
     }
-    chunk_of(in, t, &c);
-    int rc = ops->chunk_rows(reader, t, &c, emit_row, list, &after, err);
+    pr_chunk_of(in, t, &c);
+    bool brief = json_is_true(json_object_get(in, "brief"));
+    int rc = ops->chunk_rows(reader, t, &c, brief ? emit_brief : emit_row, list, &after, err);
     pr_put_position(out, "after", &after);
     return rc;
 }
@@ -353,7 +355,7 @@ static int op_copy(const json_t *in, json_t *out, struct mf_error *err)
     if (!t) {
         return -1;
     }
-    chunk_of(in, t, &c);
+    pr_chunk_of(in, t, &c);
     FILE *f = json_object_get(in, "file") ? fopen(pr_text(in, "file"), "wb") : NULL;
     int rc = ops->chunk_open(reader, t, &c, err);
     int64_t most =
@@ -407,6 +409,7 @@ static const struct {
     {"check", op_check},
     {"heartbeat", op_heartbeat},
     {"position", op_position},
+    {"became", op_became},
     {"load", op_load},
     {"prepare", op_prepare},
     {"add_tables", op_add_tables},

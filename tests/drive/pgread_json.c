@@ -1,10 +1,12 @@
 #include "pgread_json.h"
 
 #include "base/cleanup.h"
+#include "base/str.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <zlib.h>
 
 const char *pr_text(const json_t *o, const char *key)
 {
@@ -34,6 +36,9 @@ static json_t *value_json(const struct mf_value *v)
     if (v->kind == MF_UNCHANGED) {
         return json_object();
     }
+    if (v->kind == MF_BINARY) {
+        return pr_shown_json(v);
+    }
     json_t *s = json_stringn(v->data, v->len);
     return s ? s : json_string("(not UTF-8)");
 }
@@ -61,6 +66,40 @@ json_t *pr_row_json(const struct mf_row *row, bool shown)
         json_array_append_new(a, shown ? pr_shown_json(&row->values[i]) : value_json(&row->values[i]));
     }
     return a;
+}
+
+json_t *pr_brief_json(const struct mf_row *row)
+{
+    json_t *a = json_pack("[o]", pr_shown_json(&row->values[0]));
+    for (uint16_t i = 1; i < row->n; i++) {
+        const struct mf_value *v = &row->values[i];
+        json_array_append_new(a, json_integer(v->len));
+        json_array_append_new(a, json_integer((json_int_t)crc32(0, (const Bytef *)v->data, v->len)));
+    }
+    return a;
+}
+
+json_t *pr_chunk_json(const struct mf_chunk *c)
+{
+    json_t *o = json_pack("{s:i, s:b, s:I}", "ordinal", (int)c->ordinal, "heap", c->by_heap, "rows",
+                          (json_int_t)c->rows_estimate);
+    if (c->has_lower) {
+        json_object_set_new(o, "lower", json_string(c->lower));
+    }
+    if (c->has_upper) {
+        json_object_set_new(o, "upper", json_string(c->upper));
+    }
+    return o;
+}
+
+void pr_chunk_of(const json_t *in, const struct mf_table *t, struct mf_chunk *c)
+{
+    const json_t *o = json_object_get(in, "chunk");
+    *c = (struct mf_chunk){.table_id = t->id, .by_heap = json_is_true(json_object_get(o, "heap"))};
+    c->has_lower = json_object_get(o, "lower") != NULL;
+    c->has_upper = json_object_get(o, "upper") != NULL;
+    mf_strlcpy(c->lower, pr_text(o, "lower"), sizeof c->lower);
+    mf_strlcpy(c->upper, pr_text(o, "upper"), sizeof c->upper);
 }
 
 json_t *pr_table_json(const struct mf_table *t)

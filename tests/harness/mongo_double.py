@@ -175,17 +175,19 @@ class Connection:
         return {"ok": 1.0, "$clusterTime": {"clusterTime": now, "signature": SIGNATURE}, "operationTime": now}
 
     def _failed(self, said: dict, error: Refused) -> dict:
-        """With the labels that a 7.0 gives (retryable-writes and change-streams specifications)."""
+        """With the labels that a 7.0 gives (retryable-writes and change-streams specifications; the server's error_labels.cpp)."""
         labels, name = list(error.labels), next(iter(said))
         inside = said.get("autocommit") is False
         if error.code in RETRYABLE and "txnNumber" in said and (not inside or name in ("commitTransaction", "abortTransaction")):
             labels.append("RetryableWriteError")
         if error.code in RETRYABLE and inside and name != "commitTransaction":
             labels.append("TransientTransactionError")
-        if name == "getMore" and error.code in RESUMABLE:
-            cursor = self.server.commands.cursors.get(int(said["getMore"]))
-            if cursor and cursor.stream:
-                labels.append("ResumableChangeStreamError")
+        cursor = self.server.commands.cursors.get(int(said["getMore"])) if name == "getMore" else None
+        opens = name == "aggregate" and any(b"$changeStream" in raw_of(stage) for stage in said.get("pipeline", [])[:1])
+        if error.code in RESUMABLE and (opens or (cursor and cursor.stream)):
+            labels.append("ResumableChangeStreamError")
+        if error.code in (280, 286):
+            labels.append("NonResumableChangeStreamError")
         told = {"ok": 0.0, "errmsg": error.message, "code": error.code, "codeName": error.name} | error.more
         return told | ({"errorLabels": labels} if labels else {}) | {k: v for k, v in self._times().items() if k != "ok"}
 

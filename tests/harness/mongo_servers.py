@@ -172,8 +172,7 @@ class MongoServer:
     oplog_drops = False  # has an entry for a dropped collection
     finds_and_modifies_logged = True
     streams = "none"  # the widest level that watch() works at: "none", "collection", "database", "deployment"
-    stream_drops = False  # a collection's stream tells that it was dropped, and goes on; else it is silent for good
-    resumes_after_restart = False  # a resume token of before a restart is good for what was written after it
+    stream_drops = False  # a collection's stream tells that it was dropped, and goes on; else it is silent until it is opened again
     start_at_operation_time = False
     cluster_time = ""  # the BSON type of an event's clusterTime
     full_document = "none"  # of an update: "looked up" when the event is read, "recorded" when it was written, asked for or not
@@ -322,7 +321,7 @@ class MongoServer:
 
 
 class FerretDB(MongoServer):
-    """FerretDB 1.24 with SQLite behind it. It reads the whole collection for every find but one without a filter: a poll of the oplog takes some
+    """FerretDB 1.24 with SQLite behind it. It reads the whole collection for every find but one by a single _id: a poll of the oplog takes some
     0.1 ms for every entry there is. A tailable cursor ends when its first batch is not full, and repeats entries when it does not."""
 
     kind = "ferretdb"
@@ -405,7 +404,7 @@ class Double(MongoServer):
     replica_set = "rs0"
     transactions = "whole"
     oplog, oplog_updates, oplog_ordered, oplog_drops = True, "difference", True, True
-    streams, stream_drops, resumes_after_restart, start_at_operation_time, cluster_time = "deployment", True, True, True, "timestamp"
+    streams, stream_drops, start_at_operation_time, cluster_time = "deployment", True, True, "timestamp"
     full_document, document_key = "looked up", "key"
 
     def _command(self) -> list[str]:

@@ -29,18 +29,33 @@ static const struct mf_target_ops *own_ops(const struct face_applier *a)
     return a->own->db->connector->target;
 }
 
+struct face_applier *face_applier_of(struct mf_db *db, struct mf_applier *own)
+{
+    struct face_applier *a = mf_xcalloc(1, sizeof *a);
+    a->base.db = db;
+    a->own = own;
+    mf_arena_init(&a->tables, FACE_TABLE_BYTES);
+    mf_arena_init(&a->batch, BATCH_BYTES);
+    return a;
+}
+
+void face_applier_free(struct face_applier *a)
+{
+    if (a) {
+        mf_arena_free(&a->tables);
+        mf_arena_free(&a->batch);
+        free(a);
+    }
+}
+
 int face_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err)
 {
     struct mf_db *own = face_of(db)->own;
-    struct face_applier *a = mf_xcalloc(1, sizeof *a);
-    a->base.db = db;
-    mf_arena_init(&a->tables, FACE_TABLE_BYTES);
-    mf_arena_init(&a->batch, BATCH_BYTES);
-    if (own->connector->target->applier_open(own, pipe, &a->own, err) < 0) {
-        free(a);
+    struct mf_applier *real = NULL;
+    if (own->connector->target->applier_open(own, pipe, &real, err) < 0) {
         return -1;
     }
-    *ret = &a->base;
+    *ret = &face_applier_of(db, real)->base;
     return 0;
 }
 
@@ -49,9 +64,7 @@ void face_applier_close(struct mf_applier *base)
     struct face_applier *a = applier_of(base);
     if (a) {
         own_ops(a)->applier_close(a->own);
-        mf_arena_free(&a->tables);
-        mf_arena_free(&a->batch);
-        free(a);
+        face_applier_free(a);
     }
 }
 
@@ -308,6 +321,42 @@ int face_window_batch(struct mf_applier *base, const struct mf_batch *b, struct 
     }
     give_result(a);
     return 0;
+}
+
+int face_window_mark(struct mf_applier *base, struct mf_error *err)
+{
+    struct face_applier *a = applier_of(base);
+    return own_ops(a)->window_mark(a->own, err);
+}
+
+int face_window_settle(struct mf_applier *base, struct mf_error *err)
+{
+    struct face_applier *a = applier_of(base);
+    return own_ops(a)->window_settle(a->own, err);
+}
+
+int face_window_back(struct mf_applier *base, struct mf_error *err)
+{
+    struct face_applier *a = applier_of(base);
+    return own_ops(a)->window_back(a->own, err);
+}
+
+int face_quarantine_put(struct mf_applier *base, const struct mf_table *t, const struct mf_row *key,
+                        const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err)
+{
+    struct face_applier *a = applier_of(base);
+    struct mf_table own = *t;
+    own.schema = face_own_schema(face_of(base->db), t->schema);
+    return own_ops(a)->quarantine_put(a->own, &own, key, q, result, err);
+}
+
+int face_quarantine_clear(struct mf_applier *base, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
+                          uint64_t *ret_had, struct mf_error *err)
+{
+    struct face_applier *a = applier_of(base);
+    struct mf_table own = *t;
+    own.schema = face_own_schema(face_of(base->db), t->schema);
+    return own_ops(a)->quarantine_clear(a->own, &own, keys, n, ret_had, err);
 }
 
 int face_window_commit(struct mf_applier *base, struct mf_error *err)

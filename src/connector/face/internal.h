@@ -121,6 +121,7 @@ int face_load_begin(struct mf_loader *l, const struct mf_table *t, const struct 
 int face_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
 int face_load_row(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);
 int face_load_rows(struct mf_loader *l, const struct mf_row *rows, size_t n, struct mf_error *err);
+int face_load_applier(struct mf_loader *l, struct mf_applier **ret, struct mf_error *err);
 int face_load_quarantine(struct mf_loader *l, const struct mf_quarantined *q, struct mf_error *err);
 int face_load_commit(struct mf_loader *l, const struct mf_chunk_done *done, struct mf_error *err);
 void face_load_abort(struct mf_loader *l);
@@ -139,6 +140,13 @@ int face_window_batch(struct mf_applier *a, const struct mf_batch *b, struct mf_
 int face_window_cascade(struct mf_applier *a, const struct mf_table *t, const uint16_t *columns, uint16_t n,
                         const struct mf_row *was, size_t nwas, const struct mf_row *now, int64_t stamp,
                         mf_row_sink *emit, void *ctx, bool *ret_more, struct mf_error *err);
+int face_window_mark(struct mf_applier *a, struct mf_error *err);
+int face_window_settle(struct mf_applier *a, struct mf_error *err);
+int face_window_back(struct mf_applier *a, struct mf_error *err);
+int face_quarantine_put(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
+                        const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err);
+int face_quarantine_clear(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
+                          uint64_t *ret_had, struct mf_error *err);
 int face_window_commit(struct mf_applier *a, struct mf_error *err);
 void face_window_abort(struct mf_applier *a);
 int face_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,

@@ -1,5 +1,5 @@
 /* Loading chunks: rows in canonical form, one by one or many at a time, into the real loader. The records of chunks and the quarantine have the real names. */
-#include "connector/face/internal.h"
+#include "connector/face/apply.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -9,9 +9,10 @@
 struct face_loader {
     struct mf_loader base;
     struct mf_loader *own;
-    struct mf_arena tables;     /* of the chunk */
-    struct mf_arena row;        /* of one call */
-    const struct mf_table *via; /* the columns of the rows, each with the target's type where it has the column */
+    struct mf_arena tables;       /* of the chunk */
+    struct mf_arena row;          /* of one call */
+    struct face_applier *applier; /* of the real loader's, made when first asked for */
+    const struct mf_table *via;   /* the columns of the rows, each with the target's type where it has the column */
 };
 
 static struct face_loader *loader_of(struct mf_loader *l)
@@ -43,6 +44,7 @@ void face_loader_close(struct mf_loader *base)
 {
     struct face_loader *l = loader_of(base);
     if (l) {
+        face_applier_free(l->applier);
         own_ops(l)->loader_close(l->own);
         mf_arena_free(&l->tables);
         mf_arena_free(&l->row);
@@ -118,6 +120,21 @@ int face_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, 
         }
     }
     return own_ops(l)->load_rows(l->own, own, n, err);
+}
+
+int face_load_applier(struct mf_loader *base, struct mf_applier **ret, struct mf_error *err)
+{
+    struct face_loader *l = loader_of(base);
+    struct mf_applier *own = NULL;
+    if (own_ops(l)->load_applier(l->own, &own, err) < 0) {
+        return -1;
+    }
+    if (!l->applier) {
+        l->applier = face_applier_of(base->db, own);
+    }
+    l->applier->own = own;
+    *ret = &l->applier->base;
+    return 0;
 }
 
 int face_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, struct mf_error *err)

@@ -14,6 +14,7 @@ struct mem_applier {
     struct mf_position checkpoint;
     struct mf_window_mode mode;
     struct mem_pending pending;
+    size_t mark, mark_pending; /* changes, and entries, that were there when the mark was set */
     bool failed;
     struct mf_error late; /* an error of a batch that surfaces at the commit */
 };

@@ -348,6 +348,13 @@ int mem_window_begin(struct mf_applier *a, const struct mf_position *checkpoint,
                      struct mf_error *err);
 int mem_window_batch(struct mf_applier *a, const struct mf_batch *b, struct mf_window_result *result,
                      struct mf_error *err);
+int mem_window_mark(struct mf_applier *a, struct mf_error *err);
+int mem_window_settle(struct mf_applier *a, struct mf_error *err);
+int mem_window_back(struct mf_applier *a, struct mf_error *err);
+int mem_quarantine_put(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
+                       const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err);
+int mem_quarantine_clear(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
+                         uint64_t *ret_had, struct mf_error *err);
 int mem_window_commit(struct mf_applier *a, struct mf_error *err);
 void mem_window_abort(struct mf_applier *a);
 int mem_repair_rows(struct mf_applier *a, const struct mf_table *t, const struct mf_row *whole, size_t nwhole,
@@ -360,6 +367,7 @@ int mem_load_begin(struct mf_loader *l, const struct mf_table *t, const struct m
 int mem_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
 int mem_load_row(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);
 int mem_load_rows(struct mf_loader *l, const struct mf_row *rows, size_t n, struct mf_error *err);
+int mem_load_applier(struct mf_loader *l, struct mf_applier **ret, struct mf_error *err);
 int mem_load_quarantine(struct mf_loader *l, const struct mf_quarantined *q, struct mf_error *err);
 int mem_load_commit(struct mf_loader *l, const struct mf_chunk_done *done, struct mf_error *err);
 void mem_load_abort(struct mf_loader *l);

@@ -4,6 +4,8 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/defaults.h"
+#include "connector/memory/applier.h"
 #include "connector/memory/stamped.h"
 
 struct mem_loader {
@@ -20,6 +22,7 @@ struct mem_loader {
     bool open; /* where the last write is kept: in a chunk */
     struct mem_writes writes;
     struct mem_pending pending;
+    struct mem_applier applier; /* of the chunk, where one was asked for: its transaction is the chunk's */
 };
 
 /* ---- quarantine rows that wait for their transaction ---- */
@@ -120,7 +123,8 @@ void mem_load_abort(struct mf_loader *base)
     MEM_LOCKED;
     struct mem_loader *l = (struct mem_loader *)base;
     mem_txn_abort(l->txn);
-    l->txn = NULL;
+    l->txn = l->applier.txn = NULL;
+    mem_pending_drop(&l->applier.pending);
     mem_writes_lose(&l->writes, l->conn.server);
     l->open = false;
     mem_pending_drop(&l->pending);
@@ -138,6 +142,7 @@ void mem_loader_close(struct mf_loader *base)
     mf_buf_free(&l->wire);
     mf_arena_free(&l->arena);
     free(l->pending.q);
+    free(l->applier.pending.q);
     free(l->writes.list);
     free(l);
 }
@@ -243,6 +248,34 @@ int mem_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, 
     return 0;
 }
 
+int mem_load_applier(struct mf_loader *base, struct mf_applier **ret, struct mf_error *err)
+{
+    MEM_LOCKED;
+    struct mem_loader *l = (struct mem_loader *)base;
+    if (usable(l, "target.load_applier", err)) {
+        return -1;
+    }
+    if (l->open) {
+        return mf_default_load_applier(base, ret, err);
+    }
+    struct mem_pending pending = l->applier.pending;
+    l->applier = (struct mem_applier){
+        .base = {.db = base->db}, .conn = l->conn, .pipe = l->pipe, .txn = l->txn, .pending = pending};
+    *ret = &l->applier.base;
+    return 0;
+}
+
+/* What the applier put aside goes with the rest. */
+static void take_pending(struct mem_loader *l)
+{
+    struct mem_pending *p = &l->applier.pending;
+    for (size_t i = 0; i < p->n; i++) {
+        mem_pending_add(&l->pending, &p->q[i]);
+    }
+    mem_pending_drop(p);
+    l->applier.txn = NULL;
+}
+
 static int load_wire(struct mem_loader *l, struct mf_error *err)
 {
     struct mf_cursor in;
@@ -298,6 +331,7 @@ int mem_load_commit(struct mf_loader *base, const struct mf_chunk_done *done, st
     struct mem_loader *l = (struct mem_loader *)base;
     struct mf_mem_server *s = l->conn.server;
     bool after;
+    take_pending(l);
     if (mem_enter(&l->conn, "target.load_commit", &after, err)) {
         struct mf_error ignored;
         if (l->open && l->by_wire) {

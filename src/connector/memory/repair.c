@@ -113,6 +113,114 @@ void mem_unquarantine_table(struct mem_applier *a, const struct mf_table *t)
     clear(a, t, NULL);
 }
 
+/* ---- what belongs together ---- */
+
+static int in_window(struct mem_applier *a, const char *op, struct mf_error *err)
+{
+    if (mem_enter(&a->conn, op, NULL, err)) {
+        return -1;
+    }
+    return a->txn ? 0 : mf_fail(err, MF_FATAL, "MFCALL", "%s outside a window", op);
+}
+
+int mem_window_mark(struct mf_applier *base, struct mf_error *err)
+{
+    MEM_LOCKED;
+    struct mem_applier *a = (struct mem_applier *)base;
+    if (in_window(a, "target.window_mark", err)) {
+        return -1;
+    }
+    if (a->failed) {
+        *err = a->late;
+        return -1;
+    }
+    a->mark = a->txn->nchanges;
+    a->mark_pending = a->pending.n;
+    return 0;
+}
+
+int mem_window_settle(struct mf_applier *base, struct mf_error *err)
+{
+    MEM_LOCKED;
+    struct mem_applier *a = (struct mem_applier *)base;
+    if (in_window(a, "target.window_settle", err)) {
+        return -1;
+    }
+    if (a->failed) {
+        *err = a->late;
+        return -1;
+    }
+    return 0;
+}
+
+int mem_window_back(struct mf_applier *base, struct mf_error *err)
+{
+    MEM_LOCKED;
+    struct mem_applier *a = (struct mem_applier *)base;
+    if (in_window(a, "target.window_back", err)) {
+        return -1;
+    }
+    if (a->txn->dead || (a->failed && a->late.cls != MF_ROW && a->late.cls != MF_CONFLICT)) {
+        return mf_fail(err, MF_RETRY, "25P02", "the transaction is over");
+    }
+    mem_txn_rollback_to(a->txn, a->mark);
+    while (a->pending.n > a->mark_pending) {
+        mem_quarantined_free(&a->pending.q[--a->pending.n]);
+    }
+    a->failed = false;
+    return 0;
+}
+
+int mem_quarantine_put(struct mf_applier *base, const struct mf_table *t, const struct mf_row *key,
+                       const struct mf_quarantined *refused, struct mf_window_result *result, struct mf_error *err)
+{
+    MEM_LOCKED;
+    struct mem_applier *a = (struct mem_applier *)base;
+    MF_CLEANUP_BUF struct mf_buf text = {.max = 1u << 20};
+    struct mem_step s = {.a = a, .shape = t};
+    struct mf_quarantined q = *refused;
+    struct mf_error why = {.cls = MF_ROW};
+    if (in_window(a, "target.quarantine_put", err)) {
+        return -1;
+    }
+    mf_put_key_text(&text, t, key);
+    q.key = mf_buf_str(&text);
+    snprintf(q.schema, sizeof q.schema, "%s", t->schema);
+    snprintf(q.table, sizeof q.table, "%s", t->name);
+    bool again = mem_kept(&s, key);
+    mem_pending_add(&a->pending, &q);
+    mf_strlcpy(why.code, q.code, sizeof why.code);
+    mf_strlcpy(why.text, q.reason ? q.reason : "", sizeof why.text);
+    mf_result_refused(result, t, q.key, &why);
+    if (result && !again) {
+        result->quarantined++;
+    }
+    return 0;
+}
+
+int mem_quarantine_clear(struct mf_applier *base, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
+                         uint64_t *ret_had, struct mf_error *err)
+{
+    MEM_LOCKED;
+    struct mem_applier *a = (struct mem_applier *)base;
+    struct mem_step s = {.a = a, .shape = t};
+    if (in_window(a, "target.quarantine_clear", err)) {
+        return -1;
+    }
+    uint64_t had = 0;
+    for (size_t i = 0; keys && i < n; i++) {
+        had += mem_kept(&s, keys[i]);
+        mem_unquarantine(&s, keys[i]);
+    }
+    if (!keys) {
+        mem_unquarantine_table(a, t);
+    }
+    if (ret_had) {
+        *ret_had = had;
+    }
+    return 0;
+}
+
 /* ---- repair ---- */
 
 static int drop_equal(struct mem_step *s, const struct mf_row *row, struct mf_error *err)

@@ -136,6 +136,41 @@ static int rename_entry(struct my_applier *a, const struct mf_table *t, const st
     return by_key(a, mf_buf_str(&sql), t, old, NULL, err);
 }
 
+int my_unquarantine_one(struct my_applier *a, const struct mf_table *t, const struct mf_row *row, uint64_t *ret,
+                        struct mf_error *err)
+{
+    return heal(a, t, row, ret, err);
+}
+
+int my_put_away(struct my_applier *a, const struct mf_table *t, const struct mf_row *row,
+                const struct mf_quarantined *refused, struct mf_window_result *result, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20}, sql = {.max = MY_ROW_SQL_MAX};
+    struct mf_quarantined q = *refused;
+    struct mf_error why = {.cls = MF_ROW};
+    uint64_t before = 0;
+    mf_put_key_text(&key, t, row);
+    q.key = mf_buf_str(&key);
+    mf_strlcpy(q.schema, t->schema, sizeof q.schema);
+    mf_strlcpy(q.table, t->name, sizeof q.table);
+    my_put_quarantine_insert(&sql, &a->pipe, &q);
+    if (heal(a, t, row, &before, err) < 0) {
+        return -1;
+    }
+    if (my_exec_buf(a->conn, err, &sql) < 0) {
+        mf_error_prefix(err, "writing to the quarantine");
+        return my_wire_fail(a, err);
+    }
+    a->has_quarantine = true;
+    mf_strlcpy(why.code, q.code, sizeof why.code);
+    mf_strlcpy(why.text, q.reason ? q.reason : "", sizeof why.text);
+    mf_result_refused(result, t, q.key, &why);
+    if (result && before == 0) { /* else it was in quarantine already */
+        result->quarantined++;
+    }
+    return 0;
+}
+
 /* What a person sees of the row: as much of it as a statement may hold. */
 static void put_shown_row(struct my_applier *a, struct mf_buf *json, const struct mf_table *t, const struct mf_row *row)
 {
@@ -151,9 +186,8 @@ static void put_shown_row(struct my_applier *a, struct mf_buf *json, const struc
 static int reject(struct my_applier *a, const struct mf_table *t, const struct mf_row *row,
                   const struct mf_error *refusal, struct mf_error *err)
 {
-    MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20}, json = {0}, sql = {.max = MY_ROW_SQL_MAX};
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20}, json = {0};
     char column[sizeof a->bad_column];
-    uint64_t before = 0;
     mf_strlcpy(column, a->bad_column, sizeof column);
     mf_put_key_text(&key, t, row);
     if (!a->mode.keep_rejected) {
@@ -162,29 +196,11 @@ static int reject(struct my_applier *a, const struct mf_table *t, const struct m
                         column[0] ? ", column " : "", column);
         return my_wire_failed(a, err);
     }
-    struct mf_quarantined q = {.key = mf_buf_str(&key),
-                               .column = column[0] ? column : NULL,
-                               .reason = refusal->text,
-                               .position = a->checkpoint};
-    mf_strlcpy(q.schema, t->schema, sizeof q.schema);
-    mf_strlcpy(q.table, t->name, sizeof q.table);
+    struct mf_quarantined q = {.column = column[0] ? column : NULL, .reason = refusal->text, .position = a->checkpoint};
     mf_strlcpy(q.code, refusal->code, sizeof q.code);
     put_shown_row(a, &json, t, row);
     q.row = mf_buf_str(&json);
-    my_put_quarantine_insert(&sql, &a->pipe, &q);
-    if (heal(a, t, row, &before, err) < 0) {
-        return -1;
-    }
-    if (my_exec_buf(a->conn, err, &sql) < 0) {
-        mf_error_prefix(err, "writing to the quarantine");
-        return my_wire_fail(a, err);
-    }
-    a->has_quarantine = true;
-    mf_result_refused(a->result, t, mf_buf_str(&key), refusal);
-    if (a->result && before == 0) { /* else it was in quarantine already */
-        a->result->quarantined++;
-    }
-    return 0;
+    return my_put_away(a, t, row, &q, a->result, err);
 }
 
 /* The row is not as it must be: told, and the caller mends it (0), or the end of the window. what: "an update found no row". */

@@ -200,6 +200,18 @@ int my_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, st
     return n == 0 ? 0 : insert(loader_of(base), list, n, err);
 }
 
+int my_load_applier(struct mf_loader *base, struct mf_applier **ret, struct mf_error *err)
+{
+    struct my_loader *l = loader_of(base);
+    if (start(l, LOAD_SLOW, err) < 0) {
+        return -1;
+    }
+    l->a->mode = (struct mf_window_mode){0}; /* what a chunk brings is new */
+    l->a->result = NULL;
+    *ret = &l->a->base;
+    return 0;
+}
+
 int my_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, struct mf_error *err)
 {
     struct my_loader *l = loader_of(base);

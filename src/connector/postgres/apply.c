@@ -130,7 +130,7 @@ int pg_window_begin(struct mf_applier *base, const struct mf_position *checkpoin
     a->mode = *mode;
     a->checkpoint = *checkpoint;
     a->result = NULL;
-    a->counted = false;
+    a->counted = a->marked = false;
     a->in_window = true;
     mf_put_u64be(order, checkpoint->order);
     const char *values[] = {a->pipe.migration, pg_direction(a->pipe.direction), order, checkpoint->token};

@@ -51,6 +51,7 @@ struct pg_applier {
     bool big; /* a very large statement went through: libpq keeps its buffer, so begin the next window anew */
 
     bool counted;             /* a statement of this window is known to be right only by its answer */
+    bool marked;              /* the window has a mark */
     bool in_window, answered; /* answered: the head of the queue has had a result */
     struct mf_window_mode mode;
     struct mf_position checkpoint;
@@ -106,9 +107,9 @@ struct pg_rows {
 int pg_shape_for(struct pg_applier *a, const struct mf_table *t, struct pg_shape **ret, struct mf_error *err);
 int pg_send_rows(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind kind, bool moves_key,
                  const uint8_t *unchanged, const struct pg_rows *rows, struct mf_error *err);
-/* Rows' entries leave the quarantine: they are whole in the target again, or gone. */
-int pg_send_unquarantine(struct pg_applier *a, const struct pg_shape *s, const struct mf_row *const *rows, size_t n,
-                         struct mf_error *err);
+/* Rows' entries leave the quarantine: they are whole in the target again, or gone. rows NULL: all of the table. */
+int pg_unquarantine(struct pg_applier *a, const struct mf_table *t, const struct mf_row *const *rows, size_t n,
+                    struct mf_error *err);
 /* A table whose rows are found by more than its key is gone through once and hashed, unless an index serves; everything else is looked up by
  * index. */
 int pg_send_hashing(struct pg_applier *a, bool on, struct mf_error *err);
@@ -131,6 +132,19 @@ struct pg_attempt {
 /* -1 only when the transaction is lost. MISSING and REFUSED leave it as it was, with the reason in *refusal. */
 int pg_attempt(struct pg_applier *a, const struct pg_attempt *t, enum pg_outcome *ret, struct mf_error *refusal,
                struct mf_error *err);
+
+/* The row's entry, in the place of the one it may have; refused's key is made of the row. */
+int pg_put_away(struct pg_applier *a, const struct mf_table *t, const struct mf_row *row,
+                const struct mf_quarantined *refused, struct mf_window_result *result, struct mf_error *err);
+
+/* ---- apply_mark.c ---- */
+int pg_window_mark(struct mf_applier *a, struct mf_error *err);
+int pg_window_settle(struct mf_applier *a, struct mf_error *err);
+int pg_window_back(struct mf_applier *a, struct mf_error *err);
+int pg_quarantine_put(struct mf_applier *a, const struct mf_table *t, const struct mf_row *key,
+                      const struct mf_quarantined *q, struct mf_window_result *result, struct mf_error *err);
+int pg_quarantine_clear(struct mf_applier *a, const struct mf_table *t, const struct mf_row *const *keys, size_t n,
+                        uint64_t *ret_had, struct mf_error *err);
 
 /* ---- apply_batch.c, apply_careful.c, repair.c ---- */
 int pg_batch_fuzzy(struct pg_applier *a, const struct mf_batch_table *b, struct mf_error *err);

@@ -165,8 +165,8 @@ int pg_batch_fuzzy(struct pg_applier *a, const struct mf_batch_table *b, struct 
     if (!a->has_quarantine) {
         return 0;
     }
-    return pg_send_unquarantine(a, s, gone.olds, gone.n, err) < 0 ||
-                   pg_send_unquarantine(a, s, whole.news, whole.n, err) < 0
+    return pg_unquarantine(a, s->table, gone.olds, gone.n, err) < 0 ||
+                   pg_unquarantine(a, s->table, whole.news, whole.n, err) < 0
                ? -1
                : 0;
 }

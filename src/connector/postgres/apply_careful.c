@@ -122,31 +122,21 @@ static int rename_entry(struct pg_applier *a, const struct mf_table *t, const st
     return by_key(a, "UPDATE midflight.quarantine SET key = $4" ENTRY, t, old, mf_buf_str(&key), err);
 }
 
-/* The refused row goes to quarantine, or the window fails with what a person needs to know. */
-static int reject(struct pg_applier *a, const struct mf_table *t, const struct mf_row *row,
-                  const struct mf_error *refusal, struct mf_error *err)
+int pg_put_away(struct pg_applier *a, const struct mf_table *t, const struct mf_row *row,
+                const struct mf_quarantined *refused, struct mf_window_result *result, struct mf_error *err)
 {
-    MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20}, json = {.max = 256u << 20}, sql = {.max = 600u << 20};
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20}, sql = {.max = 600u << 20};
     struct pg_expect e = {.kind = PG_EXPECT_OK, .doing = "writing to the quarantine"};
-    char column[sizeof(a->bad_column)];
-    mf_strlcpy(column, a->bad_column, sizeof(column));
+    struct mf_quarantined q = *refused;
+    struct mf_error why = {.cls = MF_ROW};
     mf_put_key_text(&key, t, row);
-    if (!a->mode.keep_rejected) {
-        a->failed = *refusal;
-        mf_error_prefix(&a->failed, "the target refuses row %.200s of %s.%s%s%s", mf_buf_str(&key), t->schema, t->name,
-                        column[0] ? ", column " : "", column);
-        return pg_wire_failed(a, err);
-    }
-    struct mf_quarantined q = {.key = mf_buf_str(&key),
-                               .column = column[0] ? column : NULL,
-                               .reason = refusal->text,
-                               .position = a->checkpoint};
+    q.key = mf_buf_str(&key);
     mf_strlcpy(q.schema, t->schema, sizeof(q.schema));
     mf_strlcpy(q.table, t->name, sizeof(q.table));
-    mf_strlcpy(q.code, refusal->code, sizeof(q.code));
-    mf_put_row_json(&json, t, row);
-    q.row = mf_buf_str(&json);
     pg_put_quarantine_insert(&sql, &a->pipe, &q);
+    if (!mf_buf_ok(&sql)) {
+        return mf_fail(err, MF_FATAL, "MFBIG", "a refused row is too big for the quarantine");
+    }
     a->answer = 0;
     if (heal(a, t, row, err) < 0) {
         return -1;
@@ -156,11 +146,34 @@ static int reject(struct pg_applier *a, const struct mf_table *t, const struct m
         return -1;
     }
     a->has_quarantine = true;
-    mf_result_refused(a->result, t, mf_buf_str(&key), refusal);
-    if (a->result && !again) {
-        a->result->quarantined++;
+    mf_strlcpy(why.code, q.code, sizeof(why.code));
+    mf_strlcpy(why.text, q.reason ? q.reason : "", sizeof(why.text));
+    mf_result_refused(result, t, q.key, &why);
+    if (result && !again) {
+        result->quarantined++;
     }
     return 0;
+}
+
+/* The refused row goes to quarantine, or the window fails with what a person needs to know. */
+static int reject(struct pg_applier *a, const struct mf_table *t, const struct mf_row *row,
+                  const struct mf_error *refusal, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20}, json = {.max = 256u << 20};
+    char column[sizeof(a->bad_column)];
+    mf_strlcpy(column, a->bad_column, sizeof(column));
+    mf_put_key_text(&key, t, row);
+    if (!a->mode.keep_rejected) {
+        a->failed = *refusal;
+        mf_error_prefix(&a->failed, "the target refuses row %.200s of %s.%s%s%s", mf_buf_str(&key), t->schema, t->name,
+                        column[0] ? ", column " : "", column);
+        return pg_wire_failed(a, err);
+    }
+    struct mf_quarantined q = {.column = column[0] ? column : NULL, .reason = refusal->text, .position = a->checkpoint};
+    mf_strlcpy(q.code, refusal->code, sizeof(q.code));
+    mf_put_row_json(&json, t, row);
+    q.row = mf_buf_str(&json);
+    return pg_put_away(a, t, row, &q, a->result, err);
 }
 
 /* The row is not as it must be: told, and the caller mends it (0), or the end of the window. what: "an update found no row". */

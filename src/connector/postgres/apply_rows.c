@@ -343,18 +343,25 @@ int pg_send_rows(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind kin
 
 /* ---- what goes beside the rows ---- */
 
-int pg_send_unquarantine(struct pg_applier *a, const struct pg_shape *s, const struct mf_row *const *rows, size_t n,
-                         struct mf_error *err)
+int pg_unquarantine(struct pg_applier *a, const struct mf_table *t, const struct mf_row *const *rows, size_t n,
+                    struct mf_error *err)
 {
     static const char sql[] = "DELETE FROM midflight.quarantine WHERE migration = $1 AND direction = $2"
                               " AND (schema_name || '.' || table_name || ':' || key) = ANY ($3::text[])";
     MF_CLEANUP_BUF struct mf_buf keys = {.max = 1u << 30}, key = {.max = 1u << 20};
-    struct pg_expect e = {.kind = PG_EXPECT_OK, .doing = "clearing the quarantine of", .shape = s};
+    struct pg_expect e = {.kind = PG_EXPECT_COUNT, .doing = "clearing the quarantine"};
+    if (!rows) {
+        const char *of[] = {a->pipe.migration, pg_direction(a->pipe.direction), t->schema, t->name};
+        return pg_wire_params(a,
+                              "DELETE FROM midflight.quarantine WHERE migration = $1 AND direction = $2"
+                              " AND schema_name = $3 AND table_name = $4",
+                              4, of, &e, err);
+    }
     mf_buf_putc(&keys, '{');
     for (size_t i = 0; i < n; i++) {
         mf_buf_reset(&key);
-        mf_buf_printf(&key, "%s.%s:", s->table->schema, s->table->name);
-        mf_put_key_text(&key, s->table, rows[i]);
+        mf_buf_printf(&key, "%s.%s:", t->schema, t->name);
+        mf_put_key_text(&key, t, rows[i]);
         mf_buf_puts(&keys, i ? ",\"" : "\"");
         for (const char *c = mf_buf_str(&key); *c; c++) {
             if (*c == '"' || *c == '\\') {

@@ -38,6 +38,7 @@ int pg_load_begin(struct mf_loader *l, const struct mf_table *t, const struct mf
 int pg_load_data(struct mf_loader *l, const void *data, size_t len, struct mf_error *err);
 int pg_load_row(struct mf_loader *l, const struct mf_row *row, struct mf_error *err);
 int pg_load_rows(struct mf_loader *l, const struct mf_row *rows, size_t n, struct mf_error *err);
+int pg_load_applier(struct mf_loader *l, struct mf_applier **ret, struct mf_error *err);
 int pg_load_quarantine(struct mf_loader *l, const struct mf_quarantined *q, struct mf_error *err);
 int pg_load_commit(struct mf_loader *l, const struct mf_chunk_done *done, struct mf_error *err);
 void pg_load_abort(struct mf_loader *l);

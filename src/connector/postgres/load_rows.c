@@ -78,6 +78,7 @@ static int go_slow(struct pg_loader *l, struct mf_error *err)
     }
     pg_wire_forgive(l->slow);
     l->slow->in_window = true;
+    l->slow->marked = false;
     l->state = PG_LOAD_SLOW;
     return pg_wire_sql(l->slow, "BEGIN", &ok, err);
 }
@@ -115,6 +116,16 @@ int pg_load_rows(struct mf_loader *base, const struct mf_row *rows, size_t n, st
         list[i] = &rows[i];
     }
     return n == 0 ? 0 : insert(pg_loader_of(base), list, n, err);
+}
+
+int pg_load_applier(struct mf_loader *base, struct mf_applier **ret, struct mf_error *err)
+{
+    struct pg_loader *l = pg_loader_of(base);
+    if (go_slow(l, err) < 0) {
+        return -1;
+    }
+    *ret = &l->slow->base; /* its mode is strict: what a chunk brings is new */
+    return 0;
 }
 
 int pg_load_quarantine(struct mf_loader *base, const struct mf_quarantined *q, struct mf_error *err)

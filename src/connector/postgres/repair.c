@@ -25,7 +25,7 @@ static int send(struct pg_applier *a, struct pg_shape *s, enum pg_stmt_kind kind
     }
     struct pg_rows r = {.olds = old ? list : NULL, .news = old ? NULL : list, .counts = counts, .n = n};
     return pg_send_rows(a, s, kind, false, NULL, &r, err) < 0 ||
-                   pg_send_unquarantine(a, s, (const struct mf_row *const *)list, n, err) < 0
+                   pg_unquarantine(a, s->table, (const struct mf_row *const *)list, n, err) < 0
                ? -1
                : 0;
 }

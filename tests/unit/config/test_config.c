@@ -419,7 +419,7 @@ static void a_map_says_what_is_wrong_and_where(void **state)
     refused(MAPPED("{ table: a, to: b, columns: [{ name: x, expr: day(y), value: z }] }"),
             "\"expr\" is a column called");
     refused(MAPPED("x"), "each item is made of keys and values");
-    refused(URLS "map: x\n", "map: it is a list of query tables, which only a file can hold");
+    refused(URLS "map: x\n", "map: it is a list of query tables or collections, which only a file can hold");
     refused(URLS "map: []\n", "the list is empty");
     struct mf_config *c = NULL;
     struct mf_error err = {0};

@@ -1,0 +1,373 @@
+/* The way back: row changes of the tables are told as changes of the documents they belong to.
+ *
+ * Of a change only the document's key is taken, from the old row and the new one: every table of a collection has it in its key. At the transaction's COMMIT each document that was
+ * touched is read and told whole, or as deleted (told.c). What a savepoint undid is read for nothing. A transaction of midflight's own is dropped by whoever reads this, so
+ * nothing is read for it. */
+#include "connector/shred/stream.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "change/bookkeeping.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_SHAPES  200000u /* tables one stream has told of */
+#define SHAPE_BYTES ((size_t)64 << 20)
+#define UNSEEN_US   (2 * MF_US_PER_MS) /* between two looks at whether a commit is shown */
+#define NOTHING_MAX 1000               /* items in a row that are nobody's, before the caller hears that nothing came */
+
+static struct docs_stream *stream_of(struct mf_stream *st)
+{
+    return (struct docs_stream *)st;
+}
+
+static const struct mf_source_ops *own_ops(const struct docs_stream *st)
+{
+    return st->own->db->connector->source;
+}
+
+int docs_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
+                     struct mf_stream **ret, struct mf_error *err)
+{
+    struct docs_db *s = docs_of(db);
+    if (commits_wait) {
+        return mf_fail(err, MF_FATAL, "MFUNSUP", "commits cannot wait for a stream that tells of documents");
+    }
+    struct docs_stream *st = mf_xcalloc(1, sizeof *st);
+    st->base.db = db;
+    st->pipe = *pipe;
+    mf_arena_init(&st->item, DOCS_ROW_BYTES);
+    st->announced = mf_xcalloc(mf_shred_count(s->map) + 1, sizeof *st->announced);
+    if (docs_reals_read(s, DOCS_SHAPES, &st->reals, err) < 0 ||
+        docs_source(s)->stream_open(s->own, pipe, from, false, &st->own, err) < 0) {
+        docs_stream_close(&st->base);
+        return -1;
+    }
+    *ret = &st->base;
+    return 0;
+}
+
+static void rel_free(struct docs_rel *r)
+{
+    if (r) {
+        mf_arena_free(&r->arena);
+        free(r);
+    }
+}
+
+void docs_stream_close(struct mf_stream *base)
+{
+    struct docs_stream *st = stream_of(base);
+    if (!st) {
+        return;
+    }
+    if (st->own) {
+        own_ops(st)->stream_close(st->own);
+    }
+    for (size_t i = 0; i < st->rels.cap; i++) {
+        rel_free(st->rels.slots[i].p);
+    }
+    mf_by_id_free(&st->rels);
+    for (struct docs_txn *t = st->txns, *next; t; t = next) {
+        next = t->next;
+        docs_txn_free(t);
+    }
+    docs_held_free(st->held);
+    docs_reals_free(&st->reals);
+    mf_arena_free(&st->item);
+    free(st->announced);
+    free(st->items);
+    free(st);
+}
+
+int docs_stream_ack(struct mf_stream *st, const struct mf_position *durable, struct mf_error *err)
+{
+    return own_ops(stream_of(st))->stream_ack(stream_of(st)->own, durable, err);
+}
+
+void docs_stream_wake(struct mf_stream *st)
+{
+    own_ops(stream_of(st))->stream_wake(stream_of(st)->own);
+}
+
+int docs_stream_leave(struct mf_stream *st, struct mf_error *err)
+{
+    return own_ops(stream_of(st))->stream_leave(stream_of(st)->own, err);
+}
+
+/* ---- relations ---- */
+
+static int take_key(struct docs_rel *r, const struct mf_table *t, struct mf_error *err)
+{
+    const struct mf_shred_table *of = &r->c->of->tables[r->t];
+    r->at = mf_alloc_array(&r->arena, of->nroot + 1u, sizeof *r->at);
+    if (!r->at) {
+        return docs_no_memory(err, "the shape of a table is too large");
+    }
+    for (uint16_t k = 0; k < of->nroot; k++) {
+        const char *name = of->table->columns[of->table->key[k]].name;
+        int at = mf_table_column(t, name);
+        if (at < 0) {
+            mf_fail(err, MF_FATAL, "MFSHAPE",
+                    "table %s.%s has no column \"%s\" any more, by which its documents are known; nothing is lost, the "
+                    "target keeps its changes from there on",
+                    t->schema, t->name, name);
+            mf_hint(err, "give the table back the column and start midflight again");
+            return -1;
+        }
+        r->at[k] = (uint16_t)at;
+    }
+    return 0;
+}
+
+static void find_collection(const struct docs_stream *st, const struct mf_table *t, struct docs_rel *r)
+{
+    for (size_t i = 0; i < st->reals.n; i++) {
+        const struct docs_real *c = &st->reals.of[i];
+        for (uint16_t k = 0; c->there && k < c->of->ntables; k++) {
+            if (mf_streq(c->full[k]->name, t->name) && mf_streq(c->full[k]->schema, t->schema)) {
+                r->how = DOCS_OURS;
+                r->c = c;
+                r->t = k;
+                return;
+            }
+        }
+    }
+}
+
+static int learn(struct docs_stream *st, const struct mf_table *t, struct docs_rel **ret, struct mf_error *err)
+{
+    if (st->rels.n >= MAX_SHAPES) {
+        return docs_no_memory(err, "the stream tells of too many tables");
+    }
+    struct docs_rel *r = mf_xcalloc(1, sizeof *r);
+    mf_arena_init(&r->arena, SHAPE_BYTES);
+    r->how = mf_bookkeeping(t) != MF_BOOK_NONE ? DOCS_PASSES : DOCS_LEFT_OUT;
+    if (r->how == DOCS_LEFT_OUT) {
+        find_collection(st, t, r);
+    }
+    if (r->how == DOCS_OURS && take_key(r, t, err) < 0) {
+        rel_free(r);
+        return -1;
+    }
+    rel_free(mf_by_id_put(&st->rels, t->id, r));
+    *ret = r;
+    return 0;
+}
+
+static int find(struct docs_stream *st, const struct mf_table *t, struct docs_rel **ret, struct mf_error *err)
+{
+    *ret = mf_by_id_find(&st->rels, t->id);
+    return *ret ? 0 : learn(st, t, ret, err);
+}
+
+/* ---- changes ---- */
+
+struct mf_item *docs_add_item(struct docs_stream *st, const struct mf_item *like)
+{
+    if (st->nitems == st->items_cap) {
+        st->items_cap = st->items_cap ? st->items_cap * 2 : 16;
+        st->items = mf_xreallocarray(st->items, st->items_cap, sizeof *st->items);
+    }
+    st->items[st->nitems] = *like;
+    return &st->items[st->nitems++];
+}
+
+static int note_row(struct docs_stream *st, struct docs_txn *t, const struct docs_rel *r, const struct mf_row *row,
+                    struct mf_error *err)
+{
+    const struct mf_shred_table *of = &r->c->of->tables[r->t];
+    struct mf_value *v = mf_alloc_array(&st->item, of->table->ncolumns + 1u, sizeof *v), id;
+    if (!v) {
+        return docs_no_memory(err, "a row is larger than the memory for it");
+    }
+    for (uint16_t i = 0; i < of->table->ncolumns; i++) {
+        v[i].kind = MF_UNCHANGED;
+    }
+    for (uint16_t k = 0; k < of->nroot; k++) {
+        const struct mf_value *is = r->at[k] < row->n ? &row->values[r->at[k]] : NULL;
+        if (!is || is->kind == MF_UNCHANGED) {
+            return mf_fail(err, MF_FATAL, "MFIMAGE", "a change of table %s does not say which row it is of",
+                           of->table->name);
+        }
+        v[of->table->key[k]] = *is;
+    }
+    struct mf_row key = {.n = of->table->ncolumns, .values = v};
+    if (mf_shred_row_id(r->c->of, &st->item, r->t, &key, &id, err) < 0) {
+        if (err->cls != MF_ROW) {
+            return -1;
+        }
+        mf_error_clear(err); /* no document of the source has such an id: verify names the row */
+        return 0;
+    }
+    return docs_note(t, r->c, &id, err);
+}
+
+static bool by_us(const struct docs_stream *st, const struct mf_change *c)
+{
+    char migration[64];
+    return mf_bookkeeping(c->table) == MF_BOOK_CHECKPOINT &&
+           (mf_book_text(c, "migration", migration, sizeof migration) < 0 || mf_streq(migration, st->pipe.migration));
+}
+
+/* A child table that was emptied alone: which documents had rows there nobody knows any more. */
+static int cannot_tell(const struct docs_rel *r, struct mf_error *err)
+{
+    mf_fail(err, MF_FATAL, "MFTRUNCATE",
+            "table %s was truncated, which the documents of %s.%s go to in part: which of them had rows there is not "
+            "known any more",
+            r->c->full[r->t]->name, r->c->of->database, r->c->of->collection);
+    mf_hint(err, "DELETE in place of TRUNCATE is followed. Nothing else is carried back from there on: midflight "
+                 "complete, or cancel and begin the way back anew");
+    return -1;
+}
+
+static int show_truncate(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
+{
+    const struct mf_change *c = &own->change;
+    struct docs_txn *t = docs_txn_find(st, own->txn, true);
+    const struct mf_table **tables = mf_alloc_array(&st->item, c->ntruncated + 1u, sizeof(struct mf_table *));
+    uint32_t *rels = mf_alloc_array(&st->item, c->ntruncated + 1u, sizeof *rels);
+    uint16_t n = 0;
+    if (!tables || !rels) {
+        return docs_no_memory(err, "a TRUNCATE names too many tables");
+    }
+    for (int children = 0; children < 2; children++) {
+        for (uint16_t i = 0; i < c->ntruncated; i++) {
+            struct docs_rel *r;
+            if (find(st, c->truncated[i], &r, err) < 0) {
+                return -1;
+            }
+            bool emptied = false;
+            for (uint16_t k = 0; r->how == DOCS_OURS && k < n; k++) {
+                emptied = emptied || tables[k] == r->c->shown;
+            }
+            if (children && r->how == DOCS_OURS && r->t && !emptied) {
+                return cannot_tell(r, err);
+            }
+            if (!children && r->how == DOCS_OURS && r->t == 0) {
+                docs_note_emptied(t, r->c);
+                tables[n++] = r->c->shown;
+            }
+        }
+    }
+    if (n) {
+        struct mf_change *out = &docs_add_item(st, own)->change;
+        out->truncated = tables;
+        out->truncated_rels = rels;
+        out->ntruncated = n;
+        out->table = tables[0];
+    }
+    return 0;
+}
+
+static int show_change(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
+{
+    const struct mf_change *c = &own->change;
+    struct docs_rel *r;
+    if (c->op == MF_TRUNCATE) {
+        return show_truncate(st, own, err);
+    }
+    if (find(st, c->table, &r, err) < 0) {
+        return -1;
+    }
+    if (r->how == DOCS_PASSES) {
+        docs_add_item(st, own);
+        if (by_us(st, c)) {
+            docs_txn_find(st, own->txn, true)->ours = true;
+        }
+    }
+    if (r->how != DOCS_OURS) {
+        return 0;
+    }
+    struct docs_txn *t = docs_txn_find(st, own->txn, true);
+    if (t->ours) {
+        return 0;
+    }
+    return (c->has_old && note_row(st, t, r, &c->old_row, err) < 0) ||
+                   (c->op != MF_DELETE && note_row(st, t, r, &c->new_row, err) < 0)
+               ? -1
+               : 0;
+}
+
+static void show_commit(struct docs_stream *st, const struct mf_item *own)
+{
+    struct docs_txn *t = docs_txn_take(st, own->txn);
+    if (!t || t->ours || t->n == 0) {
+        docs_txn_free(t);
+        docs_add_item(st, own);
+        return;
+    }
+    st->held = mf_xcalloc(1, sizeof *st->held);
+    *st->held = (struct docs_held){.commit = *own, .txn = t, .since_us = mf_now_us()};
+}
+
+static int show(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
+{
+    struct docs_rel *r;
+    switch (own->kind) {
+    case MF_ITEM_RELATION:
+        if (learn(st, own->table, &r, err) < 0) {
+            return -1;
+        }
+        if (r->how == DOCS_PASSES) {
+            docs_add_item(st, own);
+        }
+        return 0;
+    case MF_ITEM_CHANGE:
+        return show_change(st, own, err);
+    case MF_ITEM_COMMIT:
+        show_commit(st, own);
+        return 0;
+    case MF_ITEM_ABORT:
+        if (own->subtxn == own->txn) {
+            docs_txn_free(docs_txn_take(st, own->txn));
+        }
+        break;
+    case MF_ITEM_NONE:
+    case MF_ITEM_BEGIN:
+    case MF_ITEM_PROGRESS:
+        break;
+    }
+    docs_add_item(st, own);
+    return 0;
+}
+
+/* ---- the stream ---- */
+
+/* Of what is held back, or else of what comes. *ret_none: nothing came, for now. */
+static int fill(struct docs_stream *st, int timeout_ms, bool *ret_none, struct mf_error *err)
+{
+    struct mf_item own = {0};
+    *ret_none = false;
+    if (st->held) {
+        int rc = docs_told_step(st, ret_none, err);
+        if (rc == 0 && *ret_none && timeout_ms > 0) {
+            mf_sleep_us(UNSEEN_US);
+        }
+        return rc;
+    }
+    return own_ops(st)->stream_next(st->own, timeout_ms, &own, err) < 0 ? -1 : show(st, &own, err);
+}
+
+int docs_stream_next(struct mf_stream *base, int timeout_ms, struct mf_item *ret, struct mf_error *err)
+{
+    struct docs_stream *st = stream_of(base);
+    bool none = false;
+    for (int nothing = 0; st->at == st->nitems; nothing++) {
+        st->at = st->nitems = 0;
+        mf_arena_reset(&st->item);
+        if (nothing == NOTHING_MAX || none) {
+            *ret = (struct mf_item){.kind = MF_ITEM_NONE};
+            return 0;
+        }
+        if (fill(st, timeout_ms, &none, err) < 0) {
+            st->nitems = 0;
+            return -1;
+        }
+    }
+    *ret = st->items[st->at++];
+    return 0;
+}

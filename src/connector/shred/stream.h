@@ -1,0 +1,72 @@
+/* The inside of the stream of the way back: stream.c, notes.c and told.c. Everything here is the stream's thread's alone. */
+#ifndef MF_CONNECTOR_SHRED_STREAM_H
+#define MF_CONNECTOR_SHRED_STREAM_H
+
+#include "base/by_id.h"
+#include "connector/shred/internal.h"
+
+/* A table as the stream told of it last. */
+struct docs_rel {
+    struct mf_arena arena;
+    enum { DOCS_PASSES, DOCS_LEFT_OUT, DOCS_OURS } how;
+    const struct docs_real *c; /* OURS: of this collection, */
+    uint16_t t;                /* this table */
+    uint16_t *at;              /* where the stream's version has each column of the document's key */
+};
+
+/* The documents that a transaction touched, each once, in the order of its first change. */
+struct docs_note {
+    const struct docs_real *c;
+    struct mf_value id;
+};
+struct docs_txn {
+    struct docs_txn *next;
+    uint64_t id;
+    bool ours; /* midflight's own: whoever reads this stream drops it */
+    struct mf_arena arena;
+    struct docs_note *notes;
+    size_t n, cap;
+    uint32_t *slots; /* by hash; number of the note plus one */
+    size_t nslots;
+};
+
+/* A COMMIT that is held back until its documents are told. */
+struct docs_held {
+    struct mf_item commit;
+    struct docs_txn *txn;
+    int64_t since_us;
+    bool seen; /* readers see it */
+    size_t at; /* the note that is told next */
+};
+
+struct docs_stream {
+    struct mf_stream base;
+    struct mf_stream *own;
+    struct mf_pipe_id pipe;
+    struct docs_reals reals;
+    bool *announced;        /* of a collection of the map */
+    struct mf_by_id rels;   /* struct docs_rel, by table id */
+    struct docs_txn *txns;  /* that are open */
+    struct docs_held *held; /* NULL: none */
+    struct mf_arena item;   /* of what is handed out */
+    struct mf_item *items;
+    size_t nitems, at, items_cap;
+};
+
+/* ---- stream.c ---- */
+struct mf_item *docs_add_item(struct docs_stream *st, const struct mf_item *like);
+
+/* ---- notes.c ---- */
+struct docs_txn *docs_txn_find(struct docs_stream *st, uint64_t id, bool make);
+struct docs_txn *docs_txn_take(struct docs_stream *st, uint64_t id); /* out of the open ones; NULL: there is none */
+void docs_txn_free(struct docs_txn *t);
+int docs_note(struct docs_txn *t, const struct docs_real *c, const struct mf_value *id, struct mf_error *err);
+/* What it did to the collection before means nothing any more. */
+void docs_note_emptied(struct docs_txn *t, const struct docs_real *c);
+
+/* ---- told.c ---- */
+/* A bounded piece: adds items, or nothing. *ret_wait: nothing can be done before the server shows more. */
+int docs_told_step(struct docs_stream *st, bool *ret_wait, struct mf_error *err);
+void docs_held_free(struct docs_held *h);
+
+#endif
