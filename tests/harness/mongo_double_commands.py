@@ -12,6 +12,7 @@ from bson import Int64
 from bson.raw_bson import RawBSONDocument
 
 from harness.mongo_double_changes import Stream
+from harness.mongo_double_indexes import check
 from harness.mongo_double_store import Blocked, Collection, Entry, Op, Store, stamp, time_of
 from harness.mongo_double_updates import updated, upserted, with_id
 from harness.mongo_double_values import (EMPTY, NULL, BRACKET, Refused, at, bad, document, encode, evaluate, exact, field, intervals, join, join_array, key_of, matches,
@@ -481,6 +482,8 @@ class Commands:
 
     def _give(self, c: Context, collection: Collection, key: tuple, op: Op, result: dict, stmt: int | None) -> Entry | None:
         """An operation that is decided: into the transaction, else an entry to commit."""
+        if op.post is not None and collection.unique:
+            check(collection, key, op.post, c.transaction)
         op.images = collection.images
         if c.transaction:
             self.store.written(c.transaction, collection, key, op)
@@ -582,6 +585,9 @@ class Commands:
             try:
                 def once(raw=raw, index=index):
                     collection = self.ensure(c, c.target)
+                    if collection.unique:
+                        self._commit(entries)
+                        entries.clear()
                     try:
                         entry = self._inserted(c, collection, raw, index, {"n": 1})
                     except Blocked:  # others may write while we wait
@@ -625,7 +631,10 @@ class Commands:
         for raw in list(found):
             n += 1
             entry, _, different = self._changed(c, collection, raw, update, None if multi else stmt, {"n": 1, "nModified": 1})
-            entries.append(entry)
+            if collection.unique:
+                self._commit([entry])
+            else:
+                entries.append(entry)
             changed += different
         if n == 0 and truth(field(statement, b"upsert")):
             raw = upserted(filter_, update)

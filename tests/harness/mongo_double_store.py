@@ -20,6 +20,7 @@ from pathlib import Path
 import bson
 from bson import Binary, Int64, Timestamp
 
+from harness.mongo_double_indexes import refused_since, uniques
 from harness.mongo_double_values import HIGHEST, LOWEST, RAW, Refused, document, field, join, now_ms, order, raw_of, value
 
 HISTORY_S = 300  # minSnapshotHistoryWindowInSeconds
@@ -76,6 +77,7 @@ class Collection:
         self.records: dict = {}  # by order of _id; in the order of insertion
         self.keys: list = []  # sorted
         self.indexes: list = [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]
+        self.unique: list = []  # what of them forbids something, besides that of _id
         self.count = self.bytes = 0
 
     @property
@@ -321,6 +323,8 @@ class Store:
                 record.versions.append((entry.ts, op.post))
                 if op.post is None:
                     self.superseded.append((time.monotonic(), collection, key))
+                for index in collection.unique:
+                    index.take(key, op.pre, op.post)
                 collection.count += (op.post is not None) - (op.pre is not None)
                 collection.bytes += len(op.post or b"") - len(op.pre or b"")
             elif op.kind == "c":
@@ -347,10 +351,16 @@ class Store:
             self.collections[(op.db, name)].options.update({k: v for k, v in said.items() if k != "collMod"})
         elif what in ("createIndexes", "commitIndexBuild"):
             made = said["indexes"] if what == "commitIndexBuild" else [{k: v for k, v in said.items() if k != "createIndexes"}]
-            self.collections[(op.db, name)].indexes += made
+            of = self.collections[(op.db, name)]
+            of.indexes += made
+            new = uniques(made)
+            for index in new:
+                index.fill(of.ns, of.records)
+            of.unique += new
         elif what == "dropIndexes":
             of = self.collections[(op.db, name)]
             of.indexes = [i for i in of.indexes if i["name"] != said["index"]]
+            of.unique = [i for i in of.unique if i.spec["name"] != said["index"]]
 
     def _cut(self, until: int) -> None:
         n = bisect_right(self.oplog, until, key=lambda e: e.ts)
@@ -451,6 +461,10 @@ class Store:
     def finish(self, transaction: Transaction) -> None:
         for where in transaction.collections:
             if where in self.collections:
+                self._conflict(transaction)
+        for ui in {ui for ui, _ in transaction.writes}:
+            of = next((c for c in self.collections.values() if c.ui == ui), None)
+            if of and of.unique and refused_since(of, transaction):
                 self._conflict(transaction)
         if transaction.ops:
             self.commit([Entry(transaction.ops, transaction.session.lsid, transaction.number, transaction=True)])

@@ -92,7 +92,7 @@ def lost(client):
 
 
 def test_accounts(own_mongo):
-    server = own_mongo("double", settings={"auth": "mover:p:ä/ss"})
+    server = own_mongo("double", settings={"auth": "mover:p:ä/ss", "reader": "eye:glass"})
     with server.connect() as client:
         client.a.x.insert_one({})
         assert client.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"] == [{"user": "mover", "db": "admin"}]
@@ -101,6 +101,9 @@ def test_accounts(own_mongo):
         fails(13, lambda: client.a.x.find_one())
     with driver().MongoClient(plain, directConnection=True, username="mover", password="no") as client:
         fails(18, lambda: client.a.x.find_one())
+    with driver().MongoClient(plain, directConnection=True, username="eye", password="glass") as client, watching(client) as stream:
+        assert client.a.x.count_documents({}) == 1 and stream.try_next() is None
+        fails(13, lambda: client.a.x.insert_one({}))
 
 
 def test_every_answer_has_a_time(shop):
@@ -150,6 +153,37 @@ def test_updates(shop):
     with pytest.raises(errors().BulkWriteError):
         shop.y.insert_many([{"_id": 5}, {"_id": 5}, {"_id": 6}])
     assert shop.y.distinct("_id") == [1, 2, 3, 4, 5]
+
+
+def test_unique_indexes(shop):
+    x = shop.x
+    x.create_index("mail", unique=True)
+    x.create_index([("a", 1), ("l", 1)], unique=True, sparse=True)
+    x.insert_many([{"_id": 1, "mail": "a"}, {"_id": 2, "mail": "b", "a": 1, "l": [1, 2]}])
+    assert fails(11000, lambda: x.insert_one({"mail": "a"})).details["keyPattern"] == {"mail": 1}
+    fails(11000, lambda: x.update_one({"_id": 2}, {"$set": {"mail": "a"}}))
+    fails(11000, lambda: x.replace_one({"_id": 3}, {"mail": "c", "a": 1.0, "l": 2}, upsert=True))
+    with pytest.raises(errors().BulkWriteError) as raised:
+        x.insert_many([{"_id": 5, "mail": "e"}, {"_id": 6, "mail": "e"}])
+    assert raised.value.details["nInserted"] == 1
+    x.insert_one({"_id": 7})
+    fails(11000, lambda: x.insert_one({"_id": 8}))  # no mail is null
+    x.delete_one({"_id": 1})
+    with shop.client.start_session() as session:
+        with session.start_transaction():
+            x.update_one({"_id": 5}, {"$set": {"mail": "a"}}, session=session)
+            x.insert_one({"_id": 9, "mail": "e"}, session=session)
+        session.start_transaction()
+        x.insert_one({"_id": 10, "mail": "f"}, session=session)
+        fails(11000, lambda: x.insert_one({"_id": 11, "mail": "f"}, session=session))
+        session.abort_transaction()
+        session.start_transaction()
+        x.insert_one({"_id": 10, "mail": "f"}, session=session)
+        x.insert_one({"_id": 11, "mail": "f"})
+        fails(112, session.commit_transaction)
+    fails(11000, lambda: shop.y.insert_many([{"v": 1}, {"v": 1}]) and shop.y.create_index("v", unique=True))
+    x.drop_index("mail_1")
+    x.insert_one({"mail": "a"})
 
 
 def all_ids() -> list:
@@ -580,21 +614,19 @@ def test_a_write_that_was_not_answered_is_done_once(own_mongo):
         x.insert_one({"_id": 1, "n": 0})
         for command, do in (("insert", lambda: x.insert_one({"_id": 2})), ("update", lambda: x.update_one({"_id": 1}, {"$inc": {"n": 1}})),
                             ("delete", lambda: x.delete_one({"_id": 2})), ("findAndModify", lambda: x.find_one_and_update({"_id": 1}, {"$inc": {"n": 1}}))):
-            for what in ("close-unanswered", "close-unread", "not-primary"):
-                server.fault(command=command, do=what)
-                if command == "insert":
-                    x.delete_one({"_id": 2})
-                if command == "delete":
-                    x.replace_one({"_id": 2}, {"a": 1}, upsert=True)
-                done = do()
-                assert command != "delete" or done.deleted_count == 1
-        assert x.find_one({"_id": 1})["n"] == 6 and x.count_documents({}) == 1
+            server.fault(command=command, do="close-unanswered")
+            done = do()
+            assert command != "delete" or done.deleted_count == 1
+        for n, what in enumerate(("close-unread", "not-primary")):
+            server.fault(command="insert", do=what)
+            x.insert_one({"_id": 5 + n})
+        assert x.find_one({"_id": 1})["n"] == 2 and x.count_documents({}) == 3
         session = client.start_session()
         for what in ("close-unanswered", "not-primary"):
             with session.start_transaction():
                 x.update_one({"_id": 1}, {"$inc": {"n": 1}}, session=session)
                 server.fault(command="commitTransaction", do=what)
-        assert x.find_one({"_id": 1})["n"] == 8
+        assert x.find_one({"_id": 1})["n"] == 4
         session.end_session()
     with server.connect(retryWrites=False) as client:
         server.fault(command="insert", do="close-unanswered")
