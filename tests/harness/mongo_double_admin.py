@@ -250,6 +250,8 @@ class Admin(Commands):
     do_dbstats = do_dbStats
 
     async def do_collStats(self, c: Context) -> dict:
+        if (c.db, c.target) == ("local", "oplog.rs"):
+            return {"ns": "local.oplog.rs"} | self.oplog_statistics()
         return {"ns": f"{c.db}.{c.target}"} | self.statistics(self.store.find(c.db, c.target))
 
     do_collstats = do_collStats

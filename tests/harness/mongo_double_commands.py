@@ -13,7 +13,7 @@ from bson.raw_bson import RawBSONDocument
 
 from harness.mongo_double_changes import Stream
 from harness.mongo_double_indexes import check
-from harness.mongo_double_store import Blocked, Collection, Entry, Op, Store, stamp, time_of
+from harness.mongo_double_store import HISTORY_S, Blocked, Collection, Entry, Op, Store, stamp, time_of
 from harness.mongo_double_updates import updated, upserted, with_id
 from harness.mongo_double_values import (EMPTY, NULL, BRACKET, Refused, at, bad, document, encode, evaluate, exact, field, intervals, join, join_array, key_of, matches,
                                          new_id, now_ms, number, order, project, python, raw_of, sorted_by, split, text, truth, value)
@@ -52,7 +52,7 @@ class Context:
             self.at = store.ts
         if self.at is not None and self.at > store.ts:
             raise bad(f"Requested read timestamp {self.at >> 32} is later than the latest cluster time", 2)
-        if self.at is not None and time.time() - (self.at >> 32) > 300:
+        if self.at is not None and (self.at < store.floor or time.time() - (self.at >> 32) > HISTORY_S):
             raise Refused(239, "SnapshotTooOld", "Read timestamp is older than the oldest available timestamp.")
         after = time_of(concern["afterClusterTime"]) if "afterClusterTime" in concern else 0
         if after > store.ts:  # the server writes a no-operation to get there
@@ -363,8 +363,12 @@ class Commands:
                 raise Refused(26, "NamespaceNotFound", f"Unable to retrieve count in $collStats stage :: caused by :: Collection [{c.db}.{name}] not found.")
             found["count"] = collection.count
         if field(v, b"storageStats"):
-            found["storageStats"] = self.statistics(collection)
+            found["storageStats"] = self.statistics(collection) if found["ns"] != "local.oplog.rs" else self.oplog_statistics()
         return [encode(found)]
+
+    def oplog_statistics(self) -> dict:
+        store = self.store
+        return {"size": store.oplog_bytes, "count": len(store.oplog), "storageSize": store.oplog_bytes, "capped": True, "maxSize": store.oplog_max, "nindexes": 0}
 
     @staticmethod
     def statistics(of) -> dict:

@@ -24,6 +24,7 @@ from harness.mongo_double_indexes import refused_since, uniques
 from harness.mongo_double_values import HIGHEST, LOWEST, RAW, Refused, document, field, join, now_ms, order, raw_of, value
 
 HISTORY_S = 300  # minSnapshotHistoryWindowInSeconds
+VERSIONS_MAX = 500_000  # that are kept for snapshots, sooner than that
 TRANSACTION_S = 60  # transactionLifetimeLimitSeconds
 TRANSACTION_BYTES = 16 << 20  # of operations in one entry of the oplog
 
@@ -230,7 +231,8 @@ class Store:
         self.oplog_bytes, self.oplog_max = 0, oplog_bytes
         self.ts = 0
         self.lost = 0  # everything up to this time is no longer in the oplog
-        self.superseded: deque = deque()  # (when, collection, key): older versions that can go in time
+        self.superseded: deque = deque()  # (time, collection, key): the versions before that time can go when it is long ago
+        self.floor = 0  # what was there before this time is no longer known
         self.waiting: list = []
         self.file = os.open(folder / "log", os.O_RDWR | os.O_CREAT, 0o600)
         self._replay()
@@ -319,10 +321,10 @@ class Store:
                 record = collection.record(key)
                 op.pre = record.now()
                 if record.versions:
-                    self.superseded.append((time.monotonic(), collection, key))
+                    self.superseded.append((entry.ts, collection, key))
                 record.versions.append((entry.ts, op.post))
                 if op.post is None:
-                    self.superseded.append((time.monotonic(), collection, key))
+                    self.superseded.append((entry.ts, collection, key))
                 for index in collection.unique:
                     index.take(key, op.pre, op.post)
                 collection.count += (op.post is not None) - (op.pre is not None)
@@ -377,9 +379,9 @@ class Store:
         self.wake()
 
     def _tidy(self) -> None:
-        before = time.monotonic() - HISTORY_S
-        while self.superseded and self.superseded[0][0] < before:
-            _, collection, key = self.superseded.popleft()
+        before = int(time.time()) - HISTORY_S << 32
+        while self.superseded and (self.superseded[0][0] < before or len(self.superseded) > VERSIONS_MAX):
+            self.floor, collection, key = self.superseded.popleft()
             record = collection.records.get(key)
             if record and len(record.versions) > 1:
                 del record.versions[0]
@@ -400,6 +402,9 @@ class Store:
             if mine:
                 return mine[1]
             at = transaction.read
+        if at is not None and at < self.floor:
+            raise Refused(239, "SnapshotTooOld", "Read timestamp is older than the oldest available timestamp.",
+                          labels=("TransientTransactionError",) if transaction else ())
         record = collection.records.get(key)
         return None if record is None else record.now() if at is None else record.at(at)
 

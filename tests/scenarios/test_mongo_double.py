@@ -550,6 +550,7 @@ def test_entries_of_the_oplog(shop):
         ("u", {"_id": 1, "z": 1}, {"_id": 1}), ("d", {"_id": 1}, None),
         ("c", {"renameCollection": f"{shop.name}.x", "to": f"{shop.name}.y", "stayTemp": False}, None), ("c", {"drop": "y"}, {"numRecords": 0})]
     assert told[0]["op"] == "c" and told[0]["o"]["create"] == "x" and all({"ts", "t", "v", "wall"} <= set(e) for e in told)
+    assert shop.client.local.command("collStats", "oplog.rs")["maxSize"] == 256 << 20
     last = oplog.find().sort("$natural", -1).limit(1).next()
     cursor = oplog.find({"ts": {"$gt": told[-1]["ts"]}, "ns": f"{shop.name}.w"}, cursor_type=driver().CursorType.TAILABLE_AWAIT)
     assert next(cursor, None) is None and cursor.alive and last["ts"] >= told[-1]["ts"]
