@@ -35,6 +35,7 @@ void mf_config_free(struct mf_config *c)
     for (size_t i = 0; i < mf_option_count; i++) {
         mf_option_free_value(c, &mf_options[i]);
     }
+    mf_shred_free(c->shred);
     free(c->path);
     free(c);
 }
@@ -344,6 +345,11 @@ static int check_all(struct mf_config *c, struct mf_error *err)
 
 int mf_config_finish(struct mf_config *c, struct mf_error *err)
 {
+    mf_shred_free(c->shred);
+    c->shred = NULL;
+    if (c->documents && mf_shred_compile(c->documents, &c->shred, err) < 0) {
+        return -1; /* it names the file */
+    }
     if (check_all(c, err) < 0) {
         if (c->path) {
             mf_error_prefix(err, "%s", c->path);

@@ -9,12 +9,14 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "bson/shred.h"
 #include "model/doc_map.h"
 #include "model/query_map.h"
 
 enum mf_mode { MF_MODE_STREAM, MF_MODE_NATIVE };
 enum mf_on_ddl { MF_DDL_STOP, MF_DDL_ADDITIVE, MF_DDL_IGNORE };
 enum mf_on_reject { MF_REJECT_KEEP, MF_REJECT_STOP };
+enum mf_old_rows { MF_OLD_DELETE, MF_OLD_KEEP };
 enum mf_on_divergence { MF_DIVERGENCE_REPAIR, MF_DIVERGENCE_STOP };
 enum mf_accounts { MF_ACCOUNTS_LEAVE, MF_ACCOUNTS_COPY };
 enum mf_dual_writes { MF_DUAL_WRITES_OFF, MF_DUAL_WRITES_ON };
@@ -33,6 +35,7 @@ struct mf_config {
     /* `map:`, of one kind or the other. NULL: none */
     struct mf_query_map *map;
     struct mf_doc_map *documents;
+    struct mf_shred *shred; /* `documents`, compiled when the configuration is finished */
     bool map_only;
     struct {
         int64_t jobs;
@@ -54,6 +57,7 @@ struct mf_config {
     int64_t dual_standstill_ms;
     struct {
         enum mf_on_reject on_reject;
+        enum mf_old_rows old_rows;
         int64_t max_rows;
     } quarantine;
     struct {

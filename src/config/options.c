@@ -22,6 +22,7 @@ static const char *const ddl_words[] = {"stop", "additive", "ignore", NULL};
 static const char *const dual_words[] = {"off", "on", NULL};
 static const char *const account_words[] = {"leave", "copy", NULL};
 static const char *const reject_words[] = {"keep", "stop", NULL};
+static const char *const old_words[] = {"delete", "keep", NULL};
 static const char *const divergence_words[] = {"repair", "stop", NULL};
 static const char *const long_words[] = {"wait", "abandon", "end", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
@@ -111,6 +112,10 @@ const struct mf_option mf_options[] = {
      "`on_sick_target` says."},
     {"quarantine.on_reject", MF_OPT_WORD, AT(quarantine.on_reject), "keep", 0, 0, reject_words,
      "What a row that the target refuses does: `keep` it in quarantine and go on, or `stop` the run."},
+    {"quarantine.old_rows", MF_OPT_WORD, AT(quarantine.old_rows), "delete", 0, 0, old_words,
+     "Documents: what becomes of the rows that a document had before it changed into one that the map or the target "
+     "refuses: `delete` them, or `keep` them as they are, older than the source's document. Either way it is in "
+     "quarantine and counts as a difference."},
     {"quarantine.max_rows", MF_OPT_COUNT, AT(quarantine.max_rows), "1000", 0, 1000000000, NULL,
      "The run stops when more rows than this are in quarantine; it does not on the way back by passes, where a pass "
      "that refuses more is given up, which status tells."},

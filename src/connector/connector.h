@@ -397,7 +397,9 @@ struct mf_connector {
     bool streams; /* it tells of its changes (stream_*): it can be followed. A target that cannot has no stream back */
     bool
         soft_hold; /* its hold keeps nobody out: writers are asked to stay away, and are given time to hear of it (cutover.flag_delay) */
-    bool spreads;         /* rows are spread over its nodes by a part of their key (mf_table.npartition) */
+    bool
+        documents; /* its tables are collections: rows of an id and a document (bson/shred.h). As a source it needs a map, as a target it is only that source again */
+    bool spreads;  /* rows are spread over its nodes by a part of their key (mf_table.npartition) */
     bool last_write_wins; /* as a target it takes rows by their stamps: see window_begin */
     bool
         reads_unordered; /* its rows come in an order that nobody else knows (by token): the bounds of its chunks are its own, also behind a face, and

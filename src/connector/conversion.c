@@ -167,7 +167,7 @@ static int compare(const void *a, const void *b)
     return d ? d : strcmp(x->name, y->name);
 }
 
-static int name_tables(const struct mf_schema *s, const struct mf_catalog *own, struct mf_catalog *ret,
+static int name_tables(const struct mf_schema *s, const struct mf_catalog *own, bool documents, struct mf_catalog *ret,
                        struct mf_error *err)
 {
     struct mf_catalog c = {0};
@@ -175,12 +175,14 @@ static int name_tables(const struct mf_schema *s, const struct mf_catalog *own, 
     c.tables = mf_alloc_array(&c.arena, s->ntables + 1, sizeof *c.tables);
     for (size_t i = 0; c.tables && i < s->ntables; i++) {
         struct mf_table *t = &c.tables[c.n++];
-        *t = (struct mf_table){.id = own->tables[i].id,
+        /* Collections are described as the tables that they become: those are nobody's yet. */
+        const struct mf_table *is = s->ntables == own->n && !documents ? &own->tables[i] : NULL;
+        *t = (struct mf_table){.id = is ? is->id : (uint32_t)i + 1,
                                .schema = mf_strdup_a(&c.arena, s->tables[i].schema),
                                .name = mf_strdup_a(&c.arena, s->tables[i].name),
-                               .identity = own->tables[i].identity,
-                               .bytes = own->tables[i].bytes,
-                               .rows_estimate = own->tables[i].rows_estimate};
+                               .identity = is ? is->identity : MF_IDENTITY_KEY,
+                               .bytes = is ? is->bytes : 0,
+                               .rows_estimate = is ? is->rows_estimate : -1};
         if (!t->schema || !t->name) {
             c.tables = NULL;
         }
@@ -211,7 +213,7 @@ int mf_conversion_read(struct mf_db *target, struct mf_db *source, const struct 
                                          : from->describe(source, &own, &s, err);
     if (rc == 0) { /* what a source shows has its own names */
         mf_schema_rename(&s, from->default_schema(mf_db_behind(source)), to->default_schema(target));
-        rc = name_tables(&s, &own, ret_tables, err);
+        rc = name_tables(&s, &own, source->connector->documents, ret_tables, err);
     }
     mf_catalog_free(&own);
     if (rc < 0) {

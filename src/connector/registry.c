@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "connector/face/face.h"
+#include "connector/shred/shred.h"
 #include "connector/view/view.h"
 
 #include <string.h>
@@ -55,7 +56,12 @@ int mf_connector_pair(const char *source_url, const char *target_url, bool *ret_
         mf_hint(err, "it tells nobody of its changes: only where rows go to can it stand");
         return -1;
     }
-    *ret_face = s != t;
+    if (t->documents && !s->documents) {
+        mf_fail(err, MF_USAGE, "MFPAIR", "tables of a %s database cannot become documents", s->name);
+        mf_hint(err, "documents go into tables; what goes back is those documents");
+        return -1;
+    }
+    *ret_face = s != t || s->documents;
     if (s == t || (s->canon && t->canon)) {
         return 0;
     }
@@ -64,18 +70,37 @@ int mf_connector_pair(const char *source_url, const char *target_url, bool *ret_
     return -1;
 }
 
+/* Documents need a map, and only documents have such a one. */
+static int documents_mapped(const struct mf_db_options *o, const char *source_url, struct mf_error *err)
+{
+    const struct mf_connector *s = mf_connector_for_url(source_url, err);
+    if (s && s->documents && !o->shred) {
+        mf_fail(err, MF_USAGE, "MFMAP", "documents go into tables by a map, and the configuration has none");
+        mf_hint(err, "midflight plan looks at the collections and writes one to begin with");
+        return -1;
+    }
+    if (s && !s->documents && o->shred) {
+        return mf_fail(err, MF_USAGE, "MFMAP", "the map is one of collections, and a %s source has none", s->name);
+    }
+    return s ? 0 : -1;
+}
+
 int mf_connector_open(const struct mf_db_options *o, const char *source_url, const char *target_url,
                       struct mf_db *source, struct mf_db **ret, struct mf_error *err)
 {
     const struct mf_connector *c = mf_connector_for_url(o->url, err);
     struct mf_db *db = NULL;
     bool face = false;
-    if (!c || mf_connector_pair(source_url, target_url, &face, err) < 0 || c->open(o, &db, err) < 0 ||
-        ((face || o->map) && mf_face_open(db, source, &db, err) < 0)) {
+    if (!c || mf_connector_pair(source_url, target_url, &face, err) < 0 || documents_mapped(o, source_url, err) < 0 ||
+        c->open(o, &db, err) < 0 || ((face || o->map) && mf_face_open(db, source, &db, err) < 0)) {
         return -1;
     }
     if (o->map && o->side == MF_SOURCE) {
         return mf_view_open(db, o->map, mf_connector_for_url(target_url, err), ret, err);
+    }
+    if (o->shred) {
+        return o->side == MF_SOURCE ? mf_norm_open(db, o->shred, ret, err)
+                                    : mf_shred_open(db, o->shred, source, o->refused_stay, ret, err);
     }
     if (o->map) {
         mf_face_apart(db);

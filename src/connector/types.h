@@ -90,6 +90,7 @@ struct mf_db_options {
         *replication; /* mode: native, given to both sides; NULL: the target never follows by its server's own means */
     const struct mf_query_map *map; /* query tables, given to both sides; lives as long as the database. NULL: none */
     const struct mf_shred *shred;   /* the map of documents (bson/shred.h), the same */
+    bool refused_stay;              /* the rows that a document had stay when its next version is refused */
 };
 
 struct mf_db_facts {

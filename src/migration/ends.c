@@ -12,6 +12,8 @@ int mf_end_open(const struct mf_config *c, enum mf_side side, const char *state_
                               .state_dir = state_dir,
                               .migration = c->migration,
                               .map = c->map,
+                              .shred = c->shred,
+                              .refused_stay = c->quarantine.old_rows == MF_OLD_KEEP,
                               .replication = mf_native_options(c, &replication)};
     struct mf_db *db = NULL;
     if (mf_connector_open(&o, c->source, c->target, source, &db, err) < 0) {

@@ -420,6 +420,7 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .shows_newer = c->shows_newer,
                                          .puts_whole = c->puts_whole,
                                          .spreads = c->spreads,
+                                         .documents = c->documents,
                                          .reads_unordered = c->reads_unordered,
                                          .confirms_acknowledge = c->confirms_acknowledge,
                                          .open = c->open,

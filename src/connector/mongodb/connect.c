@@ -4,7 +4,7 @@
  * libmongoc watches the servers by threads of its own and follows a change of primaries. What it is asked waits at most serverSelectionTimeoutMS for a
  * server, connectTimeoutMS for a connection and socketTimeoutMS for an answer: where the URL does not say them they are ours, so that nothing hangs.
  */
-#include "connector/mongodb/mongo_room.h"
+#include "connector/mongodb/catalog.h"
 #include "connector/mongodb/url.h"
 
 #include "base/clock.h"
@@ -165,12 +165,23 @@ static void take_id(struct mongo_db *db, const bson_t *hello)
 
 /* ---- how it tells of changes ---- */
 
-static bool answers(struct mongo_db *db, const char *database, const char *collection, bool cluster)
+/* What was asked failed: -1 where it may pass and nothing is known yet, else 0: it is refused. */
+static int refused(struct mf_error *err)
+{
+    if (err->cls == MF_RETRY) {
+        return -1;
+    }
+    mf_error_clear(err);
+    return 0;
+}
+
+/* 1: a change stream is opened. */
+static int answers(struct mongo_db *db, const char *database, const char *collection, bool cluster,
+                   struct mf_error *err)
 {
     MONGO_BSON(c);
     bson_t pipeline, stage, what, cursor;
     struct mongo_look l;
-    struct mf_error ignored = {0};
     if (collection) {
         BSON_APPEND_UTF8(&c, "aggregate", collection);
     } else {
@@ -187,54 +198,63 @@ static bool answers(struct mongo_db *db, const char *database, const char *colle
     bson_append_array_end(&c, &pipeline);
     BSON_APPEND_DOCUMENT_BEGIN(&c, "cursor", &cursor);
     bson_append_document_end(&c, &cursor);
-    if (mongo_look_open(db, MONGO_PRIMARY, database, &c, &l, &ignored) < 0) {
-        return false;
+    if (mongo_look_open(db, MONGO_PRIMARY, database, &c, &l, err) < 0) {
+        return refused(err);
     }
     mongo_look_close(&l);
-    return true;
+    return 1;
 }
 
-static bool has_oplog(struct mongo_db *db)
+/* A server that keeps none answers a find all the same. */
+static int has_oplog(struct mongo_db *db, struct mf_error *err)
 {
     MONGO_BSON(c);
-    bson_t reply, filter;
-    struct mf_error ignored = {0};
+    struct mongo_found found;
+    bool there = false;
     BSON_APPEND_UTF8(&c, "find", "oplog.rs");
-    BSON_APPEND_DOCUMENT_BEGIN(&c, "filter", &filter);
-    bson_append_document_end(&c, &filter);
     BSON_APPEND_INT32(&c, "limit", 1);
     BSON_APPEND_BOOL(&c, "singleBatch", true);
-    return mongo_command(db, NULL, MONGO_PRIMARY, "local", &c, &reply, &ignored) == 0 && (bson_destroy(&reply), true);
+    if (mongo_collection(db, "local", "oplog.rs", &found, &there, err) < 0 ||
+        mongo_command(db, NULL, MONGO_PRIMARY, "local", &c, NULL, err) < 0) {
+        return refused(err);
+    }
+    return there;
 }
 
 /* Asked, not concluded from versions: others than MongoDB have some of it. */
-static enum mongo_tells how_it_tells(struct mongo_db *db)
+static int how_it_tells(struct mongo_db *db, enum mongo_tells *ret, struct mf_error *err)
 {
     const char *own = db->database[0] ? db->database : MONGO_BOOK;
-    if (db->can.wire >= 7 && answers(db, "admin", NULL, true)) {
-        return MONGO_TELLS_ALL;
+    int rc = db->can.wire >= 7 ? answers(db, "admin", NULL, true, err) : 0;
+    *ret = MONGO_TELLS_ALL;
+    if (rc == 0) {
+        *ret = MONGO_TELLS_DATABASES;
+        rc = db->can.wire >= 7 ? answers(db, own, NULL, false, err) : 0;
     }
-    if (db->can.wire >= 7 && answers(db, own, NULL, false)) {
-        return MONGO_TELLS_DATABASES;
+    if (rc == 0) {
+        *ret = MONGO_TELLS_COLLECTIONS;
+        rc = answers(db, own, "heartbeat", false, err);
     }
-    return answers(db, own, "heartbeat", false) ? MONGO_TELLS_COLLECTIONS
-           : has_oplog(db)                      ? MONGO_TELLS_OPLOG
-                                                : MONGO_TELLS_NOTHING;
+    if (rc == 0) {
+        rc = has_oplog(db, err);
+        *ret = rc > 0 ? MONGO_TELLS_OPLOG : MONGO_TELLS_NOTHING;
+    }
+    return rc < 0 ? -1 : 0;
 }
 
-/* Something that is read with it is answered. */
-static bool reads_majority(struct mongo_db *db)
+/* Something is answered that is read with it; a right that we lack says nothing about it. */
+static int reads_majority(struct mongo_db *db, bool *ret, struct mf_error *err)
 {
     MONGO_BSON(c);
-    bson_t reply, concern;
-    struct mf_error ignored = {0};
+    bson_t concern;
     BSON_APPEND_UTF8(&c, "find", "heartbeat");
     BSON_APPEND_INT32(&c, "limit", 1);
+    BSON_APPEND_BOOL(&c, "singleBatch", true);
     BSON_APPEND_DOCUMENT_BEGIN(&c, "readConcern", &concern);
     BSON_APPEND_UTF8(&concern, "level", "majority");
     bson_append_document_end(&c, &concern);
-    return mongo_command(db, NULL, MONGO_PRIMARY, MONGO_BOOK, &c, &reply, &ignored) == 0 &&
-           (bson_destroy(&reply), true);
+    *ret = mongo_command(db, NULL, MONGO_PRIMARY, MONGO_BOOK, &c, NULL, err) == 0 || mongo_is_error(err, 13);
+    return *ret ? (mf_error_clear(err), 0) : refused(err);
 }
 
 static int learn(struct mongo_db *db, struct mf_error *err)
@@ -247,8 +267,8 @@ static int learn(struct mongo_db *db, struct mf_error *err)
     int rc = take_build(db, err);
     if (rc == 0) {
         take_id(db, &hello);
-        db->can.majority = (db->can.replica_set || db->can.sharded) && reads_majority(db);
-        db->can.tells = how_it_tells(db);
+        rc = db->can.replica_set || db->can.sharded ? reads_majority(db, &db->can.majority, err) : 0;
+        rc = rc < 0 ? -1 : how_it_tells(db, &db->can.tells, err);
     }
     bson_destroy(&hello);
     return rc;

@@ -147,17 +147,19 @@ struct my_attempt {
 int my_attempt(struct my_applier *a, const struct my_attempt *t, enum my_outcome *ret, struct mf_error *refusal,
                struct mf_error *err);
 
+/* ---- quarantine.c: what a refused row leaves behind ---- */
+/* Rows' entries leave the quarantine: they are whole in the target again, or gone. Queued. */
+int my_unquarantine(struct my_applier *a, const struct mf_table *t, const struct mf_row *const *rows, size_t n,
+                    struct mf_error *err);
 /* At once. row NULL: all of the table's. *ret: how many there were. */
 int my_unquarantine_one(struct my_applier *a, const struct mf_table *t, const struct mf_row *row, uint64_t *ret,
                         struct mf_error *err);
 /* The row's entry, in the place of the one it may have; refused's key is made of the row. Nothing may be waiting to be sent. */
 int my_put_away(struct my_applier *a, const struct mf_table *t, const struct mf_row *row,
                 const struct mf_quarantined *refused, struct mf_window_result *result, struct mf_error *err);
-
-/* ---- quarantine.c: what a refused row leaves behind ---- */
-/* Rows' entries leave the quarantine: they are whole in the target again, or gone. Queued. */
-int my_unquarantine(struct my_applier *a, const struct mf_table *t, const struct mf_row *const *rows, size_t n,
-                    struct mf_error *err);
+/* verb, the entry of this row, at once; ret (may be NULL): how many there were. */
+int my_quarantine_of(struct my_applier *a, const char *verb, const struct mf_table *t, const struct mf_row *row,
+                     uint64_t *ret, struct mf_error *err);
 /* " WHERE migration = … AND direction = … AND it is this row's" */
 void my_put_quarantine_where(struct mf_buf *b, const struct mf_pipe_id *pipe, const struct mf_table *t,
                              const struct mf_row *row);

@@ -92,28 +92,12 @@ int my_attempt(struct my_applier *a, const struct my_attempt *t, enum my_outcome
 
 /* ---- the quarantine, inside the window's transaction ---- */
 
-/* verb, the rows of this key, and how many there were. */
-static int by_key(struct my_applier *a, const char *verb, const struct mf_table *t, const struct mf_row *row,
-                  uint64_t *ret, struct mf_error *err)
-{
-    MF_CLEANUP_BUF struct mf_buf sql = {.max = MY_ROW_SQL_MAX};
-    mf_buf_puts(&sql, verb);
-    my_put_quarantine_where(&sql, &a->pipe, t, row);
-    if (my_exec_buf(a->conn, err, &sql) < 0) {
-        return my_wire_fail(a, err);
-    }
-    if (ret) {
-        *ret = mysql_affected_rows(a->conn);
-    }
-    return 0;
-}
-
 static int quarantined(struct my_applier *a, const struct mf_table *t, const struct mf_row *row, bool *ret,
                        struct mf_error *err)
 {
     uint64_t n = 0;
     *ret = false;
-    if (a->has_quarantine && by_key(a, "SELECT id FROM midflight.quarantine", t, row, &n, err) < 0) {
+    if (a->has_quarantine && my_quarantine_of(a, "SELECT id FROM midflight.quarantine", t, row, &n, err) < 0) {
         return -1;
     }
     *ret = n > 0;
@@ -123,7 +107,7 @@ static int quarantined(struct my_applier *a, const struct mf_table *t, const str
 static int heal(struct my_applier *a, const struct mf_table *t, const struct mf_row *row, uint64_t *ret,
                 struct mf_error *err)
 {
-    return a->has_quarantine ? by_key(a, "DELETE FROM midflight.quarantine", t, row, ret, err) : 0;
+    return a->has_quarantine ? my_quarantine_of(a, "DELETE FROM midflight.quarantine", t, row, ret, err) : 0;
 }
 
 static int rename_entry(struct my_applier *a, const struct mf_table *t, const struct mf_row *old,
@@ -133,42 +117,7 @@ static int rename_entry(struct my_applier *a, const struct mf_table *t, const st
     mf_put_key_text(&key, t, now);
     mf_buf_puts(&sql, "UPDATE midflight.quarantine SET `key` = ");
     my_put_literal_n(&sql, mf_buf_str(&key), key.len);
-    return by_key(a, mf_buf_str(&sql), t, old, NULL, err);
-}
-
-int my_unquarantine_one(struct my_applier *a, const struct mf_table *t, const struct mf_row *row, uint64_t *ret,
-                        struct mf_error *err)
-{
-    return heal(a, t, row, ret, err);
-}
-
-int my_put_away(struct my_applier *a, const struct mf_table *t, const struct mf_row *row,
-                const struct mf_quarantined *refused, struct mf_window_result *result, struct mf_error *err)
-{
-    MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20}, sql = {.max = MY_ROW_SQL_MAX};
-    struct mf_quarantined q = *refused;
-    struct mf_error why = {.cls = MF_ROW};
-    uint64_t before = 0;
-    mf_put_key_text(&key, t, row);
-    q.key = mf_buf_str(&key);
-    mf_strlcpy(q.schema, t->schema, sizeof q.schema);
-    mf_strlcpy(q.table, t->name, sizeof q.table);
-    my_put_quarantine_insert(&sql, &a->pipe, &q);
-    if (heal(a, t, row, &before, err) < 0) {
-        return -1;
-    }
-    if (my_exec_buf(a->conn, err, &sql) < 0) {
-        mf_error_prefix(err, "writing to the quarantine");
-        return my_wire_fail(a, err);
-    }
-    a->has_quarantine = true;
-    mf_strlcpy(why.code, q.code, sizeof why.code);
-    mf_strlcpy(why.text, q.reason ? q.reason : "", sizeof why.text);
-    mf_result_refused(result, t, q.key, &why);
-    if (result && before == 0) { /* else it was in quarantine already */
-        result->quarantined++;
-    }
-    return 0;
+    return my_quarantine_of(a, mf_buf_str(&sql), t, old, NULL, err);
 }
 
 /* What a person sees of the row: as much of it as a statement may hold. */

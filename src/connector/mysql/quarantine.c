@@ -1,6 +1,8 @@
 /* Entries of the quarantine by the key of their row. */
 #include "connector/mysql/apply.h"
 
+#include "base/str.h"
+
 #define KEYS_AT_ONCE 100u
 
 void my_put_quarantine_where(struct mf_buf *b, const struct mf_pipe_id *pipe, const struct mf_table *t,
@@ -41,6 +43,57 @@ int my_unquarantine(struct my_applier *a, const struct mf_table *t, const struct
         if (my_wire_end(a, &e, err) < 0) {
             return -1;
         }
+    }
+    return 0;
+}
+
+int my_quarantine_of(struct my_applier *a, const char *verb, const struct mf_table *t, const struct mf_row *row,
+                     uint64_t *ret, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf sql = {.max = MY_ROW_SQL_MAX};
+    mf_buf_puts(&sql, verb);
+    my_put_quarantine_where(&sql, &a->pipe, t, row);
+    if (my_exec_buf(a->conn, err, &sql) < 0) {
+        return my_wire_fail(a, err);
+    }
+    if (ret) {
+        *ret = mysql_affected_rows(a->conn);
+    }
+    return 0;
+}
+
+int my_unquarantine_one(struct my_applier *a, const struct mf_table *t, const struct mf_row *row, uint64_t *ret,
+                        struct mf_error *err)
+{
+    *ret = 0;
+    return a->has_quarantine ? my_quarantine_of(a, "DELETE FROM midflight.quarantine", t, row, ret, err) : 0;
+}
+
+int my_put_away(struct my_applier *a, const struct mf_table *t, const struct mf_row *row,
+                const struct mf_quarantined *refused, struct mf_window_result *result, struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf key = {.max = 16u << 20}, sql = {.max = MY_ROW_SQL_MAX};
+    struct mf_quarantined q = *refused;
+    struct mf_error why = {.cls = MF_ROW};
+    uint64_t before = 0;
+    mf_put_key_text(&key, t, row);
+    q.key = mf_buf_str(&key);
+    mf_strlcpy(q.schema, t->schema, sizeof q.schema);
+    mf_strlcpy(q.table, t->name, sizeof q.table);
+    my_put_quarantine_insert(&sql, &a->pipe, &q);
+    if (my_unquarantine_one(a, t, row, &before, err) < 0) {
+        return -1;
+    }
+    if (my_exec_buf(a->conn, err, &sql) < 0) {
+        mf_error_prefix(err, "writing to the quarantine");
+        return my_wire_fail(a, err);
+    }
+    a->has_quarantine = true;
+    mf_strlcpy(why.code, q.code, sizeof why.code);
+    mf_strlcpy(why.text, q.reason ? q.reason : "", sizeof why.text);
+    mf_result_refused(result, t, q.key, &why);
+    if (result && before == 0) { /* else it was in quarantine already */
+        result->quarantined++;
     }
     return 0;
 }
