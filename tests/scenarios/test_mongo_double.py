@@ -20,7 +20,6 @@ def shop(mongo_database):
     """A database of the shared double."""
     database = mongo_database("double")
     db = database.connect()
-    db.server = None
     yield db
     db.client.close()
 
