@@ -248,7 +248,7 @@ def into_own(own_cassandra):
 
 
 class MongoServers(Servers):
-    """The same for what speaks MongoDB's protocol: the kind is "ferretdb", "java" or "nx"."""
+    """The same for what speaks MongoDB's protocol: the kind is "ferretdb", "java", "nx" or "double"."""
 
     def get(self, kind: str, role: str = "mongo", **settings) -> MongoServer:
         key = (kind, role, tuple(sorted(settings.items())))

@@ -5,12 +5,13 @@ It is no MongoDB, and shares no code with it. It does what MongoDB's manual (7.0
 the part that tests here need; what the manual leaves open is read from the server's public sources, and each file says where. Where it and a real server
 differ, the real one is right.
 
-It does not have: other indexes than that of _id (they are listed, and used for nothing, unique ones neither), capped collections' limits, time to live, views,
+It does not have: other indexes than that of _id (they are listed; unique ones forbid, and nothing is found by them), capped collections' limits, time to live, views,
 time series, collations, $lookup and most of the other stages and expressions, positional and filtered array updates, compression, TLS, roles, other members,
 elections, rollback. What it does not know it refuses by an error. A cursor reads the documents that were there when it was opened, each as it is when its
 turn comes. All is in memory; the file grows for ever.
 
-    PYTHONPATH=tests python3 -m harness.mongo_double PORT DATADIR [--replset rs0] [--auth USER:PASSWORD] [--oplog-mb 256] [--noop-seconds 10]
+    PYTHONPATH=tests python3 -m harness.mongo_double PORT DATADIR [--replset rs0] [--auth USER:PASSWORD] [--reader USER:PASSWORD]
+        [--oplog-mb 256] [--noop-seconds 10]
 
 It prints "Listening on PORT" when it answers. DATADIR/log has every write before it is answered (kill -9 loses nothing).
 
@@ -49,7 +50,7 @@ except ImportError:
 from bson import Binary, Int64, Timestamp
 from bson.raw_bson import RawBSONDocument
 
-from harness.mongo_double_admin import OPEN, Admin, Fault
+from harness.mongo_double_admin import OPEN, WRITING, Admin, Fault
 from harness.mongo_double_commands import WRITES, Context
 from harness.mongo_double_store import Entry, Op, Store, stamp
 from harness.mongo_double_values import Refused, encode, raw_of
@@ -156,8 +157,10 @@ class Connection:
             handler = getattr(server.commands, "do_" + name, None)
             if handler is None or name == "nothing":
                 raise Refused(59, "CommandNotFound", f"no such command: '{name}'")
-            if server.account and not self.user and name not in OPEN:
+            if server.accounts and not self.user and name not in OPEN:
                 raise Refused(13, "Unauthorized", f"Command {name} requires authentication")
+            if self.user and not server.writes(self.user) and name in WRITING:
+                raise Refused(13, "Unauthorized", f"not authorized on {c.db} to execute command {{ {name}: {c.target!r} }}")
             if name == "saslStart":
                 self.short = bool((said.get("options") or {}).get("skipEmptyExchange"))
             c.open()
@@ -175,17 +178,19 @@ class Connection:
         return {"ok": 1.0, "$clusterTime": {"clusterTime": now, "signature": SIGNATURE}, "operationTime": now}
 
     def _failed(self, said: dict, error: Refused) -> dict:
-        """With the labels that a 7.0 gives (retryable-writes and change-streams specifications)."""
+        """With the labels that a 7.0 gives (retryable-writes and change-streams specifications; the server's error_labels.cpp)."""
         labels, name = list(error.labels), next(iter(said))
         inside = said.get("autocommit") is False
         if error.code in RETRYABLE and "txnNumber" in said and (not inside or name in ("commitTransaction", "abortTransaction")):
             labels.append("RetryableWriteError")
         if error.code in RETRYABLE and inside and name != "commitTransaction":
             labels.append("TransientTransactionError")
-        if name == "getMore" and error.code in RESUMABLE:
-            cursor = self.server.commands.cursors.get(int(said["getMore"]))
-            if cursor and cursor.stream:
-                labels.append("ResumableChangeStreamError")
+        cursor = self.server.commands.cursors.get(int(said["getMore"])) if name == "getMore" else None
+        opens = name == "aggregate" and any(b"$changeStream" in raw_of(stage) for stage in said.get("pipeline", [])[:1])
+        if error.code in RESUMABLE and (opens or (cursor and cursor.stream)):
+            labels.append("ResumableChangeStreamError")
+        if error.code in (280, 286):
+            labels.append("NonResumableChangeStreamError")
         told = {"ok": 0.0, "errmsg": error.message, "code": error.code, "codeName": error.name} | error.more
         return told | ({"errorLabels": labels} if labels else {}) | {k: v for k, v in self._times().items() if k != "ok"}
 
@@ -194,12 +199,16 @@ class Server:
     def __init__(self, arguments):
         self.port, self.set_name, self.noop_s = arguments.port, arguments.replset, arguments.noop_seconds
         self.host = f"127.0.0.1:{arguments.port}"
-        self.account = tuple(arguments.auth.split(":", 1)) if arguments.auth else None
+        self.accounts = dict(one.split(":", 1) for one in (arguments.auth, arguments.reader) if one)
+        self.reader = arguments.reader.split(":", 1)[0] if arguments.reader else None
         self.salt = b"the salt of a double, 28 byte"[:28]
         self.began, self.connections, self.counters, self._numbers = time.monotonic(), 0, Counter(), 0
         self.set_id = self._its_id(Path(arguments.datadir) / "set")
         self.store = Store(Path(arguments.datadir), arguments.oplog_mb << 20)
         self.commands = Admin(self.store, self)
+
+    def writes(self, user: str) -> bool:
+        return user != self.reader
 
     @staticmethod
     def _its_id(kept: Path) -> bson.ObjectId:
@@ -227,6 +236,7 @@ class Server:
         while True:
             await asyncio.sleep(min(self.noop_s, 1))
             self.store.expire()
+            self.commands.expire()
             if time.time() - (self.store.ts >> 32) >= self.noop_s:
                 self.store.commit([Entry([Op("n", "", "", None, raw_of({"msg": "periodic noop"}))])])
 
@@ -246,7 +256,8 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("datadir")
     parser.add_argument("--replset", default="rs0")
-    parser.add_argument("--auth", help="USER:PASSWORD")
+    parser.add_argument("--auth", help="USER:PASSWORD of who may do everything")
+    parser.add_argument("--reader", help="USER:PASSWORD of who may only read")
     parser.add_argument("--oplog-mb", type=int, default=256)
     parser.add_argument("--noop-seconds", type=float, default=10)
     asyncio.run(Server(parser.parse_args()).run())

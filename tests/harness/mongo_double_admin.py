@@ -12,10 +12,13 @@ import bson
 from bson import Binary, Int64, Timestamp
 
 from harness.mongo_double_commands import Commands, Context
+from harness.mongo_double_indexes import uniques
 from harness.mongo_double_store import Entry, stamp, time_of
 from harness.mongo_double_values import Refused, bad, encode, field, now_ms, raw_of, join
 
 VERSION = "7.0.14"
+WRITING = {"insert", "update", "delete", "findAndModify", "findandmodify", "create", "drop", "dropDatabase", "renameCollection", "collMod", "createIndexes",
+           "dropIndexes", "appendOplogNote", "setParameter", "replSetResizeOplog"}
 OPEN = {"hello", "ismaster", "isMaster", "saslStart", "saslContinue", "ping", "buildInfo", "buildinfo", "endSessions", "logout", "connectionStatus"}
 ITERATIONS = 4096
 
@@ -63,7 +66,7 @@ class Admin(Commands):
                  "maxBsonObjectSize": 16777216, "maxMessageSizeBytes": 48000000, "maxWriteBatchSize": 100000, "localTime": bson.DatetimeMS(now_ms()),
                  "logicalSessionTimeoutMinutes": 30, "connectionId": c.connection.number, "minWireVersion": 0, "maxWireVersion": 21, "readOnly": False}
         if "saslSupportedMechs" in c.body:
-            said["saslSupportedMechs"] = ["SCRAM-SHA-256"] if self.server.account else []
+            said["saslSupportedMechs"] = ["SCRAM-SHA-256"] if self.server.accounts else []
         return said
 
     do_isMaster = do_ismaster = do_hello
@@ -91,9 +94,10 @@ class Admin(Commands):
     do_setParameter = do_fsync = do_logout = do_replSetResizeOplog = do_killOp = do_nothing
 
     async def do_connectionStatus(self, c: Context) -> dict:
-        users = [{"user": self.server.account[0], "db": "admin"}] if c.connection.user else []
-        return {"authInfo": {"authenticatedUsers": users, "authenticatedUserRoles": [{"role": "root", "db": "admin"}] if users else [],
-                             "authenticatedUserPrivileges": []}}
+        user = c.connection.user
+        role = "root" if user and self.server.writes(user) else "readAnyDatabase"
+        return {"authInfo": {"authenticatedUsers": [{"user": user, "db": "admin"}] if user else [],
+                             "authenticatedUserRoles": [{"role": role, "db": "admin"}] if user else []}}
 
     async def do_serverStatus(self, c: Context) -> dict:
         return {"host": self.server.host, "version": VERSION, "process": "mongod", "pid": Int64(os.getpid()), "uptime": time.monotonic() - self.server.began,
@@ -213,6 +217,8 @@ class Admin(Commands):
                 raise Refused(86, "IndexKeySpecsConflict", f"An existing index has the same name as the requested index: {spec['name']}")
             if not there and spec["key"] != {"_id": 1}:
                 new.append(spec)
+        for index in uniques(new):
+            index.fill(of.ns, of.records)  # refuses what the documents do not allow
         if new and of.count:
             self._commit([Entry([self.store.of(c.db, {"commitIndexBuild": c.target, "indexes": new}, of.ui)])])
         else:
@@ -244,6 +250,8 @@ class Admin(Commands):
     do_dbstats = do_dbStats
 
     async def do_collStats(self, c: Context) -> dict:
+        if (c.db, c.target) == ("local", "oplog.rs"):
+            return {"ns": "local.oplog.rs"} | self.oplog_statistics()
         return {"ns": f"{c.db}.{c.target}"} | self.statistics(self.store.find(c.db, c.target))
 
     do_collstats = do_collStats
@@ -272,12 +280,12 @@ class Admin(Commands):
             return {"conversationId": 1, "done": True, "payload": b""}
         final = bytes(c.body["payload"]).decode()
         without, _, proof = final.rpartition(",p=")
-        salted = hashlib.pbkdf2_hmac("sha256", (self.server.account or ("", ""))[1].encode(), self.server.salt, ITERATIONS)
+        salted = hashlib.pbkdf2_hmac("sha256", self.server.accounts.get(user, "").encode(), self.server.salt, ITERATIONS)
         client = hmac.digest(salted, b"Client Key", "sha256")
         message = f"{so_far},{without}".encode()
         signature = hmac.digest(hashlib.sha256(client).digest(), message, "sha256")
         right = base64.b64encode(bytes(a ^ b for a, b in zip(client, signature))).decode()
-        if not self.server.account or user != self.server.account[0] or not hmac.compare_digest(proof, right) or f"r={nonce}" not in without:
+        if user not in self.server.accounts or not hmac.compare_digest(proof, right) or f"r={nonce}" not in without:
             c.connection.scram = None
             raise Refused(18, "AuthenticationFailed", "Authentication failed.")
         c.connection.user = user

@@ -157,8 +157,7 @@ class Stream:
                     if piece[0] == wanted.data:
                         self.last, self.queue, self.water = wanted.ts, pieces[n + 1:] + events[at + 1:], piece[0]
                         return
-        raise Refused(280, "ChangeStreamFatalError", "cannot resume stream; the resume token was not found. {_data: \"" + wanted.data + "\"}",
-                      labels=("NonResumableChangeStreamError",))
+        raise Refused(280, "ChangeStreamFatalError", "cannot resume stream; the resume token was not found. {_data: \"" + wanted.data + "\"}")
 
     # -- which ---------------------------------------------------------------------------------------------------
     def _sees(self, db: str, name: str) -> bool:
@@ -263,8 +262,7 @@ class Stream:
         return 10, b""
 
     def _missing(self, which: str):
-        raise Refused(47, "NoMatchingDocument", f"Change stream was configured to require a {which} for all update events, but it was not found for this event",
-                      labels=("NonResumableChangeStreamError",))
+        raise Refused(47, "NoMatchingDocument", f"Change stream was configured to require a {which} for all update events, but it was not found for this event")
 
     def _piped(self, raw: bytes):
         """Through the pipeline; None: it is not asked for."""
@@ -280,8 +278,7 @@ class Stream:
             elif name in (b"$set", b"$addFields"):
                 raise bad("$set of change events is not known here")
         if field(raw, b"_id") is None:
-            raise Refused(280, "ChangeStreamFatalError", "Encountered an event whose _id field, which contains the resume token, was modified by the pipeline.",
-                          labels=("NonResumableChangeStreamError",))
+            raise Refused(280, "ChangeStreamFatalError", "Encountered an event whose _id field, which contains the resume token, was modified by the pipeline.")
         return raw
 
     def _split(self, data: str, made: tuple, ts: int) -> list:
@@ -306,7 +303,7 @@ class Stream:
 
     def _too_large(self, size: int, data: str):
         raise Refused(10334, "BSONObjectTooLarge", f"BSONObj size: {size} (0x{size:X}) is invalid. Size must be between 0 and 16793600(16MB) First element: "
-                      "_id: { _data: \"" + data + "\" }", labels=("NonResumableChangeStreamError",))
+                      "_id: { _data: \"" + data + "\" }")
 
     # -- reading -------------------------------------------------------------------------------------------------
     def take(self, most: int) -> list:
@@ -340,7 +337,7 @@ class Stream:
     def _advance(self) -> bool:
         """The next entry that has something for the stream; False: nothing more is there."""
         if self.last < self.store.lost:
-            raise Refused(286, "ChangeStreamHistoryLost", LOST, labels=("NonResumableChangeStreamError",))
+            raise Refused(286, "ChangeStreamHistoryLost", LOST)
         n = bisect_right(self.store.oplog, self.last, key=lambda e: e.ts)
         for entry in self.store.oplog[n:n + 10000]:
             self.last = entry.ts

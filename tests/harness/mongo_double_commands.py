@@ -12,9 +12,10 @@ from bson import Int64
 from bson.raw_bson import RawBSONDocument
 
 from harness.mongo_double_changes import Stream
-from harness.mongo_double_store import Blocked, Collection, Entry, Op, Store, stamp, time_of
+from harness.mongo_double_indexes import check
+from harness.mongo_double_store import HISTORY_S, Blocked, Collection, Entry, Op, Store, stamp, time_of
 from harness.mongo_double_updates import updated, upserted, with_id
-from harness.mongo_double_values import (EMPTY, NULL, BRACKET, Refused, at, bad, document, encode, evaluate, field, intervals, join, join_array, key_of, matches,
+from harness.mongo_double_values import (EMPTY, NULL, BRACKET, Refused, at, bad, document, encode, evaluate, exact, field, intervals, join, join_array, key_of, matches,
                                          new_id, now_ms, number, order, project, python, raw_of, sorted_by, split, text, truth, value)
 
 REPLY_MAX = 16 << 20
@@ -40,6 +41,9 @@ class Context:
         body, store = self.body, self.store
         if "lsid" in body:
             self.session = store.session(body["lsid"].raw)
+        collation = body.get("collation")
+        if collation and collation.get("locale") != "simple":
+            raise Refused(238, "NotImplemented", "collations are not known here")
         concern = body.get("readConcern") or {}
         level = concern.get("level", "local")
         if "atClusterTime" in concern:
@@ -48,10 +52,14 @@ class Context:
             self.at = store.ts
         if self.at is not None and self.at > store.ts:
             raise bad(f"Requested read timestamp {self.at >> 32} is later than the latest cluster time", 2)
-        if self.at is not None and time.time() - (self.at >> 32) > 300:
+        if self.at is not None and (self.at < store.floor or time.time() - (self.at >> 32) > HISTORY_S):
             raise Refused(239, "SnapshotTooOld", "Read timestamp is older than the oldest available timestamp.")
-        if "afterClusterTime" in concern:
-            store.ts = max(store.ts, min(time_of(concern["afterClusterTime"]), (int(time.time()) + 86400) << 32))
+        after = time_of(concern["afterClusterTime"]) if "afterClusterTime" in concern else 0
+        if after > store.ts:  # the server writes a no-operation to get there
+            if after >> 32 > time.time() + 86400:
+                raise bad("afterClusterTime is too far in the future")
+            store.ts = after - 1
+            store.commit([Entry([Op("n", "", "", None, encode({"msg": "noop write for afterClusterTime"}))])])
         if self.number is None or self.session is None:
             return
         session = self.session
@@ -90,13 +98,14 @@ def scan(c: Context, collection: Collection | None, filter_: bytes, spans=None):
     """(key, document) of what matches, by _id where the filter is about it, else in the order of insertion."""
     if collection is None:
         return
+    mine = spans is None
     spans = spans if spans is not None else intervals(filter_)
     keys = collection.between(spans)
     if c.transaction:
         known = set(keys)
         own = [k for ui, k in c.transaction.writes if ui == collection.ui and k not in known]
         keys = sorted([*keys, *own]) if spans is not None else [*keys, *own]
-    plain = filter_ == EMPTY
+    plain = filter_ == EMPTY or (mine and not c.transaction and exact(filter_))
     for key in keys:
         raw = c.store.read(collection, key, c.at, c.transaction)
         if raw is not None and (plain or matches(filter_, raw)):
@@ -125,6 +134,7 @@ class Cursor:
     def __init__(self, ns: str, docs, stream: Stream | None = None, tail=None):
         self.ns, self.docs, self.stream, self.tail = ns, iter(docs), stream, tail
         self.ahead = None
+        self.used = time.monotonic()
 
     def batch(self, most: int) -> tuple:
         found, size = [], 0
@@ -210,25 +220,25 @@ class Commands:
 
     def _found(self, c: Context, collection, filter_: bytes, sort: bytes):
         """Documents as they are when their turn comes, as a cursor of the real one reads them, but for a snapshot or a transaction."""
-        spans = intervals(filter_)
+        spans, plain = intervals(filter_), exact(filter_)
         low, high = c.body.get("min"), c.body.get("max")
         if low is not None or high is not None:
             if "hint" not in c.body:
                 raise Refused(51173, "Location51173", "When using min()/max() a hint of which index to use must be provided")
             ends = [(key_of(field(raw_of(b), b"_id")) if b is not None else d) for b, d in ((low, (-1,)), (high, (99,)))]
-            spans = [(ends[0], True, ends[1], False)]
+            spans, plain = [(ends[0], True, ends[1], False)], False
         order_ = split(sort)
         hinted = c.body.get("hint") is not None and (c.body["hint"] == "_id_" or "_id" in c.body["hint"])
         if collection is not None and hinted and spans is None:
             spans = [((-1,), True, (99,), True)]
         if len(order_) >= 1 and order_[0][0] == b"_id":
-            found = self._lazily(c, collection, filter_, spans or [((-1,), True, (99,), True)], number(*order_[0][1:]) < 0)
-            return found
+            everything = [((-1,), True, (99,), True)]
+            return self._lazily(c, collection, filter_, everything if spans is None else spans, number(*order_[0][1:]) < 0, plain)
         if order_ and order_[0][0] != b"$natural":
             return sorted_by(sort, [raw for _, raw in scan(c, collection, filter_, spans)])
-        return self._lazily(c, collection, filter_, spans, bool(order_) and number(*order_[0][1:]) < 0)
+        return self._lazily(c, collection, filter_, spans, bool(order_) and number(*order_[0][1:]) < 0, plain)
 
-    def _lazily(self, c: Context, collection, filter_: bytes, spans, backwards: bool):
+    def _lazily(self, c: Context, collection, filter_: bytes, spans, backwards: bool, plain: bool = False):
         if collection is None:
             return []
         if c.transaction:
@@ -237,7 +247,7 @@ class Commands:
         keys = collection.between(spans)
         if backwards:
             keys.reverse()
-        read, plain = self.store.read, filter_ == EMPTY
+        read, plain = self.store.read, plain or filter_ == EMPTY
         return (raw for raw in (read(collection, k, c.at) for k in keys) if raw is not None and (plain or matches(filter_, raw)))
 
     def _find_oplog(self, c: Context, filter_: bytes, projection: bytes, limit: int, sort: bytes) -> dict:
@@ -259,6 +269,7 @@ class Commands:
         cursor = self.cursors.get(int(c.target))
         if cursor is None:
             raise Refused(43, "CursorNotFound", f"cursor id {c.target} not found")
+        cursor.used = time.monotonic()
         most = c.body.get("batchSize") or 1 << 30
         if not (cursor.stream or cursor.tail):
             batch, done = cursor.batch(most)
@@ -282,6 +293,11 @@ class Commands:
             await self.store.news(left)
             if int(c.target) not in self.cursors:
                 raise Refused(237, "CursorKilled", "cursor was killed")
+
+    def expire(self) -> None:
+        """Cursors that nobody has read for ten minutes (cursorTimeoutMillis)."""
+        for n in [n for n, cursor in self.cursors.items() if time.monotonic() - cursor.used > 600]:
+            del self.cursors[n]
 
     async def do_killCursors(self, c: Context) -> dict:
         killed = [n for n in c.body["cursors"] if self.cursors.pop(int(n), None)]
@@ -326,7 +342,7 @@ class Commands:
                     docs = self._about(c, op, v, name)
                     continue
                 if op == b"$match":
-                    docs = oplog(self.store, v) if ns == "local.oplog.rs" else self._lazily(c, c.collection(), v, intervals(v), False)
+                    docs = oplog(self.store, v) if ns == "local.oplog.rs" else self._lazily(c, c.collection(), v, intervals(v), False, exact(v))
                     continue
                 if op == b"$sort" and split(v)[0][0] == b"_id":
                     docs = self._found(c, c.collection(), EMPTY, v)
@@ -347,8 +363,12 @@ class Commands:
                 raise Refused(26, "NamespaceNotFound", f"Unable to retrieve count in $collStats stage :: caused by :: Collection [{c.db}.{name}] not found.")
             found["count"] = collection.count
         if field(v, b"storageStats"):
-            found["storageStats"] = self.statistics(collection)
+            found["storageStats"] = self.statistics(collection) if found["ns"] != "local.oplog.rs" else self.oplog_statistics()
         return [encode(found)]
+
+    def oplog_statistics(self) -> dict:
+        store = self.store
+        return {"size": store.oplog_bytes, "count": len(store.oplog), "storageSize": store.oplog_bytes, "capped": True, "maxSize": store.oplog_max, "nindexes": 0}
 
     @staticmethod
     def statistics(of) -> dict:
@@ -466,6 +486,8 @@ class Commands:
 
     def _give(self, c: Context, collection: Collection, key: tuple, op: Op, result: dict, stmt: int | None) -> Entry | None:
         """An operation that is decided: into the transaction, else an entry to commit."""
+        if op.post is not None and collection.unique:
+            check(collection, key, op.post, c.transaction)
         op.images = collection.images
         if c.transaction:
             self.store.written(c.transaction, collection, key, op)
@@ -567,6 +589,9 @@ class Commands:
             try:
                 def once(raw=raw, index=index):
                     collection = self.ensure(c, c.target)
+                    if collection.unique:
+                        self._commit(entries)
+                        entries.clear()
                     try:
                         entry = self._inserted(c, collection, raw, index, {"n": 1})
                     except Blocked:  # others may write while we wait
@@ -580,7 +605,10 @@ class Commands:
                         return self._inserted(c, collection, raw, index, {"n": 1})
                     fresh.add(key)
                     return entry
-                entries.append(await self._whenever(c, once))
+                try:
+                    entries.append(once())
+                except Blocked:
+                    entries.append(await self._whenever(c, once))
             except Refused as error:
                 errors.append({"index": index, "code": error.code, "errmsg": error.message} | error.more)
                 if c.body.get("ordered", True):
@@ -593,6 +621,8 @@ class Commands:
         return await self._statements(c, c.lines("updates"), lambda s, stmt: self._update(c, s, stmt))
 
     def _update(self, c: Context, statement: bytes, stmt: int) -> dict:
+        if field(statement, b"arrayFilters") or field(statement, b"collation"):
+            raise Refused(238, "NotImplemented", "arrayFilters and collations are not known here")
         filter_, (ut, uv) = field(statement, b"q")[1], field(statement, b"u")
         update = [e[2] for e in split(uv)] if ut == 4 else uv
         multi = truth(field(statement, b"multi"))
@@ -605,7 +635,10 @@ class Commands:
         for raw in list(found):
             n += 1
             entry, _, different = self._changed(c, collection, raw, update, None if multi else stmt, {"n": 1, "nModified": 1})
-            entries.append(entry)
+            if collection.unique:
+                self._commit([entry])
+            else:
+                entries.append(entry)
             changed += different
         if n == 0 and truth(field(statement, b"upsert")):
             raw = upserted(filter_, update)

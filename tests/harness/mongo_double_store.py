@@ -20,9 +20,11 @@ from pathlib import Path
 import bson
 from bson import Binary, Int64, Timestamp
 
+from harness.mongo_double_indexes import refused_since, uniques
 from harness.mongo_double_values import HIGHEST, LOWEST, RAW, Refused, document, field, join, now_ms, order, raw_of, value
 
 HISTORY_S = 300  # minSnapshotHistoryWindowInSeconds
+VERSIONS_MAX = 500_000  # that are kept for snapshots, sooner than that
 TRANSACTION_S = 60  # transactionLifetimeLimitSeconds
 TRANSACTION_BYTES = 16 << 20  # of operations in one entry of the oplog
 
@@ -33,6 +35,14 @@ def stamp(ts: int) -> Timestamp:
 
 def time_of(t) -> int:
     return t.time << 32 | t.inc
+
+
+_heads: dict = {}  # of operations as they are kept: most share one
+_long = struct.Struct("<q").pack
+
+
+def _document(body: bytes) -> bytes:
+    return struct.pack("<i", len(body) + 5) + body + b"\0"
 
 
 NOBODY = hashlib.sha256(b"").digest()  # whose a session is, where nobody has to say who he is
@@ -68,6 +78,7 @@ class Collection:
         self.records: dict = {}  # by order of _id; in the order of insertion
         self.keys: list = []  # sorted
         self.indexes: list = [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]
+        self.unique: list = []  # what of them forbids something, besides that of _id
         self.count = self.bytes = 0
 
     @property
@@ -123,15 +134,19 @@ class Op:
         said = {"op": self.kind, "ns": ns} | ({"ui": Binary(self.ui, 4)} if self.ui else {}) | {"o": o}
         return said | ({"o2": document(self.o2)} if self.o2 and self.kind != "d" else {})
 
-    def kept(self) -> dict:
-        said = {"k": self.kind, "d": self.db, "n": self.name, "u": self.ui, "o": document(self.o)}
+    def kept(self) -> bytes:
+        head = _heads.get((self.kind, self.db, self.name, self.ui))
+        if head is None:
+            head = bson.encode({"k": self.kind, "d": self.db, "n": self.name, "u": self.ui})[4:-1]
+            _heads[(self.kind, self.db, self.name, self.ui)] = head
+        body = [head, b"\3o\0", self.o]
         if self.o2:
-            said["i"] = document(self.o2)
+            body += [b"\3i\0", self.o2]
         if self.post is not None and self.post is not self.o:
-            said["p"] = document(self.post)
+            body += [b"\3p\0", self.post]
         if self.images:
-            said["m"] = True
-        return said
+            body.append(b"\x08m\0\1")
+        return _document(b"".join(body))
 
 
 class Entry:
@@ -164,14 +179,16 @@ class Entry:
         return 200 + sum(len(op.o) + len(op.post or b"") * (op.post is not op.o) for op in self.ops)
 
     def kept(self) -> bytes:
-        said = {"t": Int64(self.ts), "w": Int64(self.wall), "o": [op.kept() for op in self.ops]}
+        body = [b"\x12t\0", _long(self.ts), b"\x12w\0", _long(self.wall)]
+        ops = [b"\3%d\0" % n + op.kept() for n, op in enumerate(self.ops)]
+        body += [b"\4o\0", _document(b"".join(ops))]
         if self.lsid:
-            said |= {"l": document(self.lsid), "n": Int64(self.number)}
+            body += [b"\3l\0", self.lsid, b"\x12n\0", _long(self.number)]
         if self.stmt is not None:
-            said |= {"s": self.stmt, "r": document(self.result)}
+            body += [b"\x10s\0", struct.pack("<i", self.stmt), b"\3r\0", self.result]
         if self.transaction:
-            said |= {"x": True, "parts": [Int64(p) for p in self.parts]}
-        return bson.encode(said)
+            body.append(bson.encode({"x": True, "parts": [Int64(p) for p in self.parts]})[4:-1])
+        return _document(b"".join(body))
 
 
 def chunks(ops: list) -> list:
@@ -214,7 +231,8 @@ class Store:
         self.oplog_bytes, self.oplog_max = 0, oplog_bytes
         self.ts = 0
         self.lost = 0  # everything up to this time is no longer in the oplog
-        self.superseded: deque = deque()  # (when, collection, key): older versions that can go in time
+        self.superseded: deque = deque()  # (time, collection, key): the versions before that time can go when it is long ago
+        self.floor = 0  # what was there before this time is no longer known
         self.waiting: list = []
         self.file = os.open(folder / "log", os.O_RDWR | os.O_CREAT, 0o600)
         self._replay()
@@ -303,10 +321,12 @@ class Store:
                 record = collection.record(key)
                 op.pre = record.now()
                 if record.versions:
-                    self.superseded.append((time.monotonic(), collection, key))
+                    self.superseded.append((entry.ts, collection, key))
                 record.versions.append((entry.ts, op.post))
                 if op.post is None:
-                    self.superseded.append((time.monotonic(), collection, key))
+                    self.superseded.append((entry.ts, collection, key))
+                for index in collection.unique:
+                    index.take(key, op.pre, op.post)
                 collection.count += (op.post is not None) - (op.pre is not None)
                 collection.bytes += len(op.post or b"") - len(op.pre or b"")
             elif op.kind == "c":
@@ -333,10 +353,16 @@ class Store:
             self.collections[(op.db, name)].options.update({k: v for k, v in said.items() if k != "collMod"})
         elif what in ("createIndexes", "commitIndexBuild"):
             made = said["indexes"] if what == "commitIndexBuild" else [{k: v for k, v in said.items() if k != "createIndexes"}]
-            self.collections[(op.db, name)].indexes += made
+            of = self.collections[(op.db, name)]
+            of.indexes += made
+            new = uniques(made)
+            for index in new:
+                index.fill(of.ns, of.records)
+            of.unique += new
         elif what == "dropIndexes":
             of = self.collections[(op.db, name)]
             of.indexes = [i for i in of.indexes if i["name"] != said["index"]]
+            of.unique = [i for i in of.unique if i.spec["name"] != said["index"]]
 
     def _cut(self, until: int) -> None:
         n = bisect_right(self.oplog, until, key=lambda e: e.ts)
@@ -353,9 +379,9 @@ class Store:
         self.wake()
 
     def _tidy(self) -> None:
-        before = time.monotonic() - HISTORY_S
-        while self.superseded and self.superseded[0][0] < before:
-            _, collection, key = self.superseded.popleft()
+        before = int(time.time()) - HISTORY_S << 32
+        while self.superseded and (self.superseded[0][0] < before or len(self.superseded) > VERSIONS_MAX):
+            self.floor, collection, key = self.superseded.popleft()
             record = collection.records.get(key)
             if record and len(record.versions) > 1:
                 del record.versions[0]
@@ -376,6 +402,9 @@ class Store:
             if mine:
                 return mine[1]
             at = transaction.read
+        if at is not None and at < self.floor:
+            raise Refused(239, "SnapshotTooOld", "Read timestamp is older than the oldest available timestamp.",
+                          labels=("TransientTransactionError",) if transaction else ())
         record = collection.records.get(key)
         return None if record is None else record.now() if at is None else record.at(at)
 
@@ -437,6 +466,10 @@ class Store:
     def finish(self, transaction: Transaction) -> None:
         for where in transaction.collections:
             if where in self.collections:
+                self._conflict(transaction)
+        for ui in {ui for ui, _ in transaction.writes}:
+            of = next((c for c in self.collections.values() if c.ui == ui), None)
+            if of and of.unique and refused_since(of, transaction):
                 self._conflict(transaction)
         if transaction.ops:
             self.commit([Entry(transaction.ops, transaction.session.lsid, transaction.number, transaction=True)])

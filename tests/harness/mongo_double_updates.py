@@ -182,6 +182,8 @@ def modified(doc: bytes, update: bytes, inserting: bool = False):
             raise Refused(9, "FailedToParse", f"Modifiers operate on fields but we found type {t} instead")
         for name, at_, av in split(v):
             path = name.split(b".")
+            if any(part[:1] == b"$" for part in path):
+                raise Refused(238, "NotImplemented", "positional updates are not known here")
             if any(path[:len(p)] == p or p[:len(path)] == path for p in seen):
                 raise Refused(*PATH_CONFLICT, f"Updating the path '{name.decode()}' would create a conflict at '{name.decode()}'")
             seen.append(path)

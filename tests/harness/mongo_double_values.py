@@ -349,7 +349,7 @@ def _of_condition(t: int, v: bytes):
                 high = min(high, ((k[0] + 1,), False)) if bracketed else high
             else:
                 high = min(high, (k, op == b"$lte"))
-                low = max(low, ((k[0],), True)) if bracketed else low
+                low = max(low, ((2, 1) if k[0] == 2 and k != NAN else (k[0],), True)) if bracketed else low  # NaN is not less
     if lists is not None:
         return lists
     return None if (low[0], high[0]) == (LOWEST, HIGHEST) else [(*low, *high)]
@@ -388,6 +388,20 @@ def intervals(filter_: bytes):
         if found is not None:
             return found
     return None
+
+
+def exact(filter_: bytes) -> bool:
+    """All that is in the filter's intervals matches it: no look at the documents is needed."""
+    conditions = split(filter_)
+    if len(conditions) != 1 or conditions[0][0] != b"_id":
+        return False
+    _, t, v = conditions[0]
+    if not is_operators(t, v):
+        return t != 11
+    ops = split(v)
+    if len(ops) == 1 and ops[0][0] == b"$in":
+        return all(et != 11 for _, et, _ in split(ops[0][2]))
+    return all(op in (b"$gt", b"$gte", b"$lt", b"$lte") and order(ot, ov) != NAN for op, ot, ov in ops)
 
 
 # ---- expressions ---------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """Throw-away servers that speak MongoDB's protocol. None of them is MongoDB, which cannot be had from the registries the others come from: each
-has a part of it, and its class says which (README.md, "What speaks MongoDB's protocol", has the whole table).
+has a part of it, and its class says which (README.md, "What speaks MongoDB's protocol", has the whole table). What none of them has, a double of our own has.
 
 FerretDB is built once from its Go module, mongo-java-server comes from Maven, nx-27017 from PyPI; all are kept in one ignored folder.
 
 A server runs as a user who is not root, in a directory of its own (in memory where there is plenty), on a free port of the loopback address. It is
-stopped by its pid, and when this process ends in whatever way. None has accounts.
+stopped by its pid, and when this process ends in whatever way. None but the double has accounts.
 """
 from __future__ import annotations
 
@@ -164,10 +164,10 @@ class MongoServer:
     keeps_data = True  # a stopped or killed server has its data when it is started again
     hello = True  # else isMaster only
     sessions = True  # takes a session's id; none gives operationTime or $clusterTime back
-    transactions = "none"  # "undone": they can be rolled back, but everybody sees them before they are committed
+    transactions = "none"  # "undone": they can be rolled back, but everybody sees them before they are committed; "whole": as MongoDB's
     # What it says of changes.
     oplog = False  # local.oplog.rs has every insert, update and delete, and is to be polled by ts
-    oplog_updates = ""  # what "o" of an update is: "operators" as the client sent them, or all of the document as "$set"
+    oplog_updates = ""  # what "o" of an update is: "operators" as the client sent them, all of the document as "$set", "difference" of version 2
     oplog_ordered = False  # ts rises as entries appear, whoever writes; else a poll misses entries when several connections write at once
     oplog_drops = False  # has an entry for a dropped collection
     finds_and_modifies_logged = True
@@ -176,7 +176,7 @@ class MongoServer:
     start_at_operation_time = False
     cluster_time = ""  # the BSON type of an event's clusterTime
     full_document = "none"  # of an update: "looked up" when the event is read, "recorded" when it was written, asked for or not
-    document_key = ""  # of an update: "update": what the client sent and not the key; "text": the key as a string
+    document_key = ""  # of an update: "update": what the client sent and not the key; "text": the key as a string; "key"
     # What it makes of documents: by the names that the tests give values.
     refuses: frozenset = frozenset()  # an error, for some a closed connection
     changes: frozenset = frozenset()  # what is read is not what was written
@@ -404,7 +404,7 @@ class Double(MongoServer):
     replica_set = "rs0"
     transactions = "whole"
     oplog, oplog_updates, oplog_ordered, oplog_drops = True, "difference", True, True
-    streams, stream_drops, resumes_after_restart, start_at_operation_time, cluster_time = "deployment", True, True, True, "timestamp"
+    streams, stream_drops, start_at_operation_time, cluster_time = "deployment", True, True, "timestamp"
     full_document, document_key = "looked up", "key"
 
     def _command(self) -> list[str]:

@@ -1,7 +1,9 @@
 """The double of a MongoDB replica set (harness/mongo_double.py). Its judges are PyMongo, libmongoc, and the histories that the tests write themselves."""
+import subprocess
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +20,6 @@ def shop(mongo_database):
     """A database of the shared double."""
     database = mongo_database("double")
     db = database.connect()
-    db.server = None
     yield db
     db.client.close()
 
@@ -90,7 +91,7 @@ def lost(client):
 
 
 def test_accounts(own_mongo):
-    server = own_mongo("double", settings={"auth": "mover:p:ä/ss"})
+    server = own_mongo("double", settings={"auth": "mover:p:ä/ss", "reader": "eye:glass"})
     with server.connect() as client:
         client.a.x.insert_one({})
         assert client.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"] == [{"user": "mover", "db": "admin"}]
@@ -99,6 +100,9 @@ def test_accounts(own_mongo):
         fails(13, lambda: client.a.x.find_one())
     with driver().MongoClient(plain, directConnection=True, username="mover", password="no") as client:
         fails(18, lambda: client.a.x.find_one())
+    with driver().MongoClient(plain, directConnection=True, username="eye", password="glass") as client, watching(client) as stream:
+        assert client.a.x.count_documents({}) == 1 and stream.try_next() is None
+        fails(13, lambda: client.a.x.insert_one({}))
 
 
 def test_every_answer_has_a_time(shop):
@@ -150,6 +154,37 @@ def test_updates(shop):
     assert shop.y.distinct("_id") == [1, 2, 3, 4, 5]
 
 
+def test_unique_indexes(shop):
+    x = shop.x
+    x.create_index("mail", unique=True)
+    x.create_index([("a", 1), ("l", 1)], unique=True, sparse=True)
+    x.insert_many([{"_id": 1, "mail": "a"}, {"_id": 2, "mail": "b", "a": 1, "l": [1, 2]}])
+    assert fails(11000, lambda: x.insert_one({"mail": "a"})).details["keyPattern"] == {"mail": 1}
+    fails(11000, lambda: x.update_one({"_id": 2}, {"$set": {"mail": "a"}}))
+    fails(11000, lambda: x.replace_one({"_id": 3}, {"mail": "c", "a": 1.0, "l": 2}, upsert=True))
+    with pytest.raises(errors().BulkWriteError) as raised:
+        x.insert_many([{"_id": 5, "mail": "e"}, {"_id": 6, "mail": "e"}])
+    assert raised.value.details["nInserted"] == 1
+    x.insert_one({"_id": 7})
+    fails(11000, lambda: x.insert_one({"_id": 8}))  # no mail is null
+    x.delete_one({"_id": 1})
+    with shop.client.start_session() as session:
+        with session.start_transaction():
+            x.update_one({"_id": 5}, {"$set": {"mail": "a"}}, session=session)
+            x.insert_one({"_id": 9, "mail": "e"}, session=session)
+        session.start_transaction()
+        x.insert_one({"_id": 10, "mail": "f"}, session=session)
+        fails(11000, lambda: x.insert_one({"_id": 11, "mail": "f"}, session=session))
+        session.abort_transaction()
+        session.start_transaction()
+        x.insert_one({"_id": 10, "mail": "f"}, session=session)
+        x.insert_one({"_id": 11, "mail": "f"})
+        fails(112, session.commit_transaction)
+    fails(11000, lambda: shop.y.insert_many([{"v": 1}, {"v": 1}]) and shop.y.create_index("v", unique=True))
+    x.drop_index("mail_1")
+    x.insert_one({"mail": "a"})
+
+
 def all_ids() -> list:
     """In the manual's order of types."""
     from bson import Binary, DatetimeMS, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
@@ -177,6 +212,7 @@ def test_the_order_of_ids_and_ranges_of_them(shop):
             assert len(found) == n
     assert as_bytes(x.find({"_id": {"$gte": -1, "$lt": 2**50}})) == [wanted[n] for n in numbers[1:6]]
     assert as_bytes(x.find({"_id": {"$lt": 5}})) == wanted[3:8]  # not NaN
+    assert as_bytes(x.find({"_id": {"$lte": float("nan")}})) == as_bytes(x.find({"_id": {"$gte": float("nan")}})) == [wanted[2]]
     assert as_bytes(x.find({"_id": {"$gt": "a"}})) == wanted[12:15]
     assert as_bytes(x.find({"$or": [{"_id": {"$gte": "b"}}, {"_id": {"$type": ["object", "bool"]}}, {"_id": {"$lte": False}}]})) == [
         *wanted[13:19], *wanted[24:26]]
@@ -513,6 +549,7 @@ def test_entries_of_the_oplog(shop):
         ("u", {"_id": 1, "z": 1}, {"_id": 1}), ("d", {"_id": 1}, None),
         ("c", {"renameCollection": f"{shop.name}.x", "to": f"{shop.name}.y", "stayTemp": False}, None), ("c", {"drop": "y"}, {"numRecords": 0})]
     assert told[0]["op"] == "c" and told[0]["o"]["create"] == "x" and all({"ts", "t", "v", "wall"} <= set(e) for e in told)
+    assert shop.client.local.command("collStats", "oplog.rs")["maxSize"] == 256 << 20
     last = oplog.find().sort("$natural", -1).limit(1).next()
     cursor = oplog.find({"ts": {"$gt": told[-1]["ts"]}, "ns": f"{shop.name}.w"}, cursor_type=driver().CursorType.TAILABLE_AWAIT)
     assert next(cursor, None) is None and cursor.alive and last["ts"] >= told[-1]["ts"]
@@ -577,21 +614,19 @@ def test_a_write_that_was_not_answered_is_done_once(own_mongo):
         x.insert_one({"_id": 1, "n": 0})
         for command, do in (("insert", lambda: x.insert_one({"_id": 2})), ("update", lambda: x.update_one({"_id": 1}, {"$inc": {"n": 1}})),
                             ("delete", lambda: x.delete_one({"_id": 2})), ("findAndModify", lambda: x.find_one_and_update({"_id": 1}, {"$inc": {"n": 1}}))):
-            for what in ("close-unanswered", "close-unread", "not-primary"):
-                server.fault(command=command, do=what)
-                if command == "insert":
-                    x.delete_one({"_id": 2})
-                if command == "delete":
-                    x.replace_one({"_id": 2}, {"a": 1}, upsert=True)
-                done = do()
-                assert command != "delete" or done.deleted_count == 1
-        assert x.find_one({"_id": 1})["n"] == 6 and x.count_documents({}) == 1
+            server.fault(command=command, do="close-unanswered")
+            done = do()
+            assert command != "delete" or done.deleted_count == 1
+        for n, what in enumerate(("close-unread", "not-primary")):
+            server.fault(command="insert", do=what)
+            x.insert_one({"_id": 5 + n})
+        assert x.find_one({"_id": 1})["n"] == 2 and x.count_documents({}) == 3
         session = client.start_session()
         for what in ("close-unanswered", "not-primary"):
             with session.start_transaction():
                 x.update_one({"_id": 1}, {"$inc": {"n": 1}}, session=session)
                 server.fault(command="commitTransaction", do=what)
-        assert x.find_one({"_id": 1})["n"] == 8
+        assert x.find_one({"_id": 1})["n"] == 4
         session.end_session()
     with server.connect(retryWrites=False) as client:
         server.fault(command="insert", do="close-unanswered")
@@ -638,6 +673,20 @@ def test_many_connections(own_mongo):
         assert len({e["documentKey"]["_id"] for e in told}) == 2000
         times = [e["clusterTime"] for e in told]
         assert times == sorted(set(times))
+
+
+def test_libmongoc_takes_it_for_a_replica_set(own_mongo, tmp_path):
+    """What the C driver's program does by itself: a pool, a stream of the deployment, writes, a transaction, a resume (tests/drive/mongoprobe.c)."""
+    program = tmp_path / "probe"
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libmongoc-1.0"], capture_output=True, text=True, check=True).stdout.split()
+    source = Path(__file__).resolve().parents[1] / "drive" / "mongoprobe.c"
+    subprocess.run(["cc", "-std=gnu17", "-Wall", "-Werror", "-o", str(program), str(source), *flags], check=True)
+    server = own_mongo("double", settings={"auth": "mover:p:/ss"})
+    done = subprocess.run([str(program), server.url(replicaSet="rs0")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["insert", "1"], ["insert", "2"], ["update", "1"], ["insert", "10"], ["insert", "11"], ["delete", "2"], ["resumed"], ["insert", "10"], ["insert", "11"],
+        ["delete", "2"]]
 
 
 def test_an_idle_deployment_tells_the_time(own_mongo):

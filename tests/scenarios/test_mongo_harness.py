@@ -9,6 +9,7 @@ from harness.servers import wait_for
 
 STREAMS = [k for k in KINDS if SERVERS[k].streams != "none"]
 OPLOGS = [k for k in KINDS if SERVERS[k].oplog]
+EVERY = [*KINDS, "double"]  # where the double fits; test_mongo_double.py has the rest of it
 LEVELS = ["collection", "database", "deployment"]
 
 
@@ -57,7 +58,7 @@ def test_every_kind_is_known():
     assert KINDS == ("ferretdb", "java", "nx")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_a_server_survives_what_it_should(own_mongo, kind):
     server = own_mongo(kind)
     with server.connect() as client:
@@ -126,7 +127,7 @@ def test_a_transaction_is_seen_at_once_and_can_be_rolled_back(mongo_database, ki
     db.client.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_values(mongo_database, kind):
     database = mongo_database(kind)
     refused, changed = set(), set()
@@ -147,7 +148,7 @@ def test_values(mongo_database, kind):
     assert changed == database.server.changes
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_order_and_ranges_of_ids(mongo_database, kind):
     database = mongo_database(kind)
     with database.server.connect() as client:
@@ -167,7 +168,7 @@ def test_order_and_ranges_of_ids(mongo_database, kind):
         assert asked(numbers, {"$gt": 2, "$lt": 11}) == [2.5, 10]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.parametrize("level", LEVELS)
 def test_levels_of_streams(mongo_database, kind, level):
     database = mongo_database(kind)
@@ -229,7 +230,7 @@ def test_what_a_stream_tells(mongo_database, kind):
     db.client.close()
 
 
-@pytest.mark.parametrize("kind", [k for k in STREAMS if SERVERS[k].keeps_data])
+@pytest.mark.parametrize("kind", [k for k in EVERY if SERVERS[k].streams != "none" and SERVERS[k].keeps_data])
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_a_resume_token_outlives_the_server(own_mongo, kind, end):
     server = own_mongo(kind)
@@ -278,7 +279,7 @@ def test_what_an_oplog_has(mongo_database, kind):
         client.drop_database(book.name)
 
 
-@pytest.mark.parametrize("kind", OPLOGS)
+@pytest.mark.parametrize("kind", [*OPLOGS, "double"])
 def test_polls_of_an_oplog_see_everything(own_mongo, kind):
     """Of several connections that write at once where the class says that ts is in order then, of one alone else."""
     server = own_mongo(kind)
