@@ -143,6 +143,22 @@ def test_a_quiet_stream_moves(stream, kind):
 
 
 @pytest.mark.parametrize("kind", WAYS)
+def test_a_collection_that_is_added_while_it_is_read(stream, kind):
+    """What is written after stream_add_tables has returned comes, also when the stream has not been read since."""
+    s = stream(kind).open()
+    assert s.changes_until_now() == []
+    for n in range(2):
+        s.shop[f"more{n}"].insert_one({"_id": "first"})
+        s.read.catalog()
+        s.read.add_tables()
+        s.shop[f"more{n}"].insert_one({"_id": 1})
+        s.shop.users.insert_one({"_id": n})
+        s.shop[f"more{n}"].delete_one({"_id": 1})
+        got = [told(i)[:3] for i in s.items() if i["kind"] == "change" and i["table"] != "heartbeat"]
+        assert got[-3:] == [("insert", f"more{n}", "1"), ("insert", "users", str(n)), ("delete", f"more{n}", "1")] and len(got) == 3
+
+
+@pytest.mark.parametrize("kind", WAYS)
 def test_a_position_is_not_before_what_has_returned(stream, kind):
     s = stream(kind).open()
     for i in range(5):

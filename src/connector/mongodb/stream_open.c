@@ -164,31 +164,51 @@ static int too_many(struct mf_error *err)
     return mf_fail(err, MF_FATAL, "MFMEM", "the stream has too many collections");
 }
 
-static int add_table(void *ctx, const bson_t *doc, struct mf_error *err)
+static int by_name(const void *a, const void *b)
 {
-    struct mongo_stream *st = ctx;
-    char name[2 * MONGO_NAME];
+    const struct mongo_table *x = a, *y = b;
+    int c = strcmp(x->database, y->database);
+    return c ? c : strcmp(x->collection, y->collection);
+}
+
+int mongo_stream_widen(struct mongo_stream *st, const bson_t *doc, bool *ret_new, struct mf_error *err)
+{
+    char name[2 * MONGO_NAME], kind[32], said[32], migration[64];
+    kind_of("table", &st->pipe, kind, sizeof kind);
+    mongo_text(doc, "kind", said, sizeof said);
+    mongo_text(doc, "migration", migration, sizeof migration);
     mongo_text(doc, "object", name, sizeof name);
     char *dot = strchr(name, '.');
-    if (!dot) {
+    *ret_new = false;
+    if (!dot || !mf_streq(said, kind) || !mf_streq(migration, st->pipe.migration)) {
         return 0;
     }
     *dot = '\0';
+    struct mongo_table wanted = {.database = name, .collection = dot + 1};
+    if (st->ntables && bsearch(&wanted, st->tables, st->ntables, sizeof *st->tables, by_name)) {
+        return 0;
+    }
     char *database = mf_strdup_a(&st->shape, name), *collection = mf_strdup_a(&st->shape, dot + 1);
     const struct mf_table *t = database && collection ? mf_bson_table(&st->shape, database, collection) : NULL;
     if (!t || st->ntables >= TABLES_MAX) {
         return too_many(err);
     }
     st->tables = mf_xreallocarray(st->tables, st->ntables + 1, sizeof *st->tables);
-    st->tables[st->ntables++] = (struct mongo_table){.database = database, .collection = collection, .table = t};
+    size_t at = st->ntables++;
+    while (at && by_name(&wanted, &st->tables[at - 1]) < 0) {
+        st->tables[at] = st->tables[at - 1];
+        at--;
+    }
+    st->tables[at] = (struct mongo_table){.database = database, .collection = collection, .table = t};
+    mf_arena_init(&st->tables[at].found, FOUND_BYTES);
+    *ret_new = true;
     return 0;
 }
 
-static int by_name(const void *a, const void *b)
+static int add_table(void *ctx, const bson_t *doc, struct mf_error *err)
 {
-    const struct mongo_table *x = a, *y = b;
-    int c = strcmp(x->database, y->database);
-    return c ? c : strcmp(x->collection, y->collection);
+    bool fresh;
+    return mongo_stream_widen(ctx, doc, &fresh, err);
 }
 
 /* As capture knows them (change/bookkeeping.h). */
@@ -230,10 +250,6 @@ static int read_tables(struct mongo_stream *st, struct mf_error *err)
     if (!st->ntables) {
         return mongo_stream_lost(
             err, "the change stream was never made, or was dropped: midflight.settings has no collection of it");
-    }
-    qsort(st->tables, st->ntables, sizeof *st->tables, by_name);
-    for (size_t i = 0; i < st->ntables; i++) {
-        mf_arena_init(&st->tables[i].found, FOUND_BYTES);
     }
     st->heartbeat = book_table(st, 1, "heartbeat", heartbeat, MF_ARRAY_LEN(heartbeat));
     st->epoch = book_table(st, 2, "epoch", epoch, MF_ARRAY_LEN(epoch));
