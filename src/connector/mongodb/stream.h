@@ -46,7 +46,8 @@ struct mongo_stream {
     struct mongo_table *tables;
     size_t ntables;
     const struct mf_table *heartbeat, *epoch;
-    bool widened; /* a collection was added: a way that asks for ours only has to ask again, from behind what was read */
+    bool
+        widened; /* a collection was added: a way that asks for ours only has to ask again, from behind what was read */
     struct mongo_intents intents;
 
     struct mf_arena batch; /* what was read at once; emptied when all of it was given */
