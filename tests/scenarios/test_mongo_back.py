@@ -136,9 +136,10 @@ def test_rows_are_repaired_and_collections_emptied(back, kind):
         assert [c[:3] for t in s.changes_until_now() for c in t] == []
 
 
-def test_many_documents_at_once(back):
+@pytest.mark.parametrize("kind", ["java", "double"])
+def test_many_documents_at_once(back, kind):
     """FerretDB takes too long for an update."""
-    s = back("double").open()
+    s = back(kind).open()
     with way_back(s) as d:
         window(d, 10, *({"_id": i, "v": "x" * 100} for i in range(1300)))
         window(d, 11, *({"_id": i, "v": "y"} for i in range(0, 1300, 2)), deletes=range(1, 1300, 2))

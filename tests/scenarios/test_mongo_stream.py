@@ -89,14 +89,17 @@ def test_it_goes_on_after_it_was_closed(stream, kind):
 def test_from_every_position_the_rest_comes(stream, kind):
     """A reader that is killed goes on from the last position it has kept."""
     s = stream(kind).open()
-    start = s.at
+    places, ours = [s.at], False
     for i in range(6):
         s.shop.users.insert_one({"_id": i})
     items = s.items()
-    places = [start] + [(i["position"], i["position_token"]) for i in items if i["kind"] == "commit"]
+    for i in items:
+        ours |= i["kind"] == "change" and i["table"] == "users"
+        if i["kind"] == "commit" and ours:
+            places, ours = [*places, (i["position"], i["position_token"])], False
     inserts = [i for i in items if i["kind"] == "change" and i["table"] == "users"]
     assert len(inserts) == 6
-    for n, at in enumerate(places[:7]):
+    for n, at in enumerate(places):
         s.read.process.kill()
         s.read.process.wait()
         s.read = Read(s.server.url("shop"))
@@ -130,12 +133,29 @@ def test_a_server_that_was_killed(stream, kind):
 @pytest.mark.parametrize("kind", WAYS)
 def test_a_quiet_stream_moves(stream, kind):
     s = stream(kind).open()
+    assert s.changes_until_now() == []
     before = s.at[0]
     s.client.elsewhere.things.insert_one({"_id": 1})  # nothing of ours
     reached = s.read.heartbeat()["position"]
     got = s.read.read(until=reached, wait_ms=30000)
     assert got["reached"] >= reached > before
     assert [i["table"] for i in got["items"] if i["kind"] == "change"] == ["heartbeat"]
+
+
+@pytest.mark.parametrize("kind", WAYS)
+def test_a_collection_that_is_added_while_it_is_read(stream, kind):
+    """What is written after stream_add_tables has returned comes, also when the stream has not been read since."""
+    s = stream(kind).open()
+    assert s.changes_until_now() == []
+    for n in range(2):
+        s.shop[f"more{n}"].insert_one({"_id": "first"})
+        s.read.catalog()
+        s.read.add_tables()
+        s.shop[f"more{n}"].insert_one({"_id": 1})
+        s.shop.users.insert_one({"_id": n})
+        s.shop[f"more{n}"].delete_one({"_id": 1})
+        got = [told(i)[:3] for i in s.items() if i["kind"] == "change" and i["table"] != "heartbeat"]
+        assert got[-3:] == [("insert", f"more{n}", "1"), ("insert", "users", str(n)), ("delete", f"more{n}", "1")] and len(got) == 3
 
 
 @pytest.mark.parametrize("kind", WAYS)
@@ -175,6 +195,21 @@ def test_what_becomes_of_a_collection_ends_it(stream, kind, what):
         if what == "rename":
             assert "renamed to shop.people" in e.value.text and "new name" in e.value.hint
         s.again()
+
+
+def test_a_stream_that_tells_nothing_is_not_built_on(own_mongo):
+    """nx-27017 opens a change stream of a whole deployment, and tells nothing in it."""
+    server = own_mongo("nx")
+    with server.connect() as c:
+        c.shop.users.insert_one({"_id": "x"})
+    r = Read(server.url("shop"))
+    try:
+        r.catalog()
+        with pytest.raises(Refused) as e:
+            r.prepare()
+        assert (e.value.cls, e.value.code) == ("fatal", "MFSTREAM") and "heartbeat" in e.value.text
+    finally:
+        r.close()
 
 
 # ---- change streams alone ----

@@ -247,9 +247,15 @@ static int take_event(struct mongo_stream *st, const bson_t *doc, struct mf_erro
             err, MF_FATAL, "MFEVENT",
             "the server's change events have no clusterTime: nothing else orders what several connections wrote");
     }
-    return mongo_stream_event(st, &e, err);
+    if (mongo_stream_event(st, &e, err) < 0) {
+        return -1;
+    }
+    return st->widened ? mongo_stream_settled(st, e.time, e.token.kind == MF_TEXT ? &e.token : NULL, err) : 0;
 }
 
+static void close_changes(struct mongo_stream *st);
+
+/* 1: a collection was added, and the rest of the batch is not what is asked for. */
 static int take_batch(struct mongo_stream *st, const bson_t *reply, size_t *ret_n, struct mf_error *err)
 {
     bson_iter_t at, list, it;
@@ -276,6 +282,9 @@ static int take_batch(struct mongo_stream *st, const bson_t *reply, size_t *ret_
             n++;
             if (take_event(st, &doc, err) < 0) {
                 return -1;
+            }
+            if (st->widened) { /* what the server has left out behind this is ours now */
+                return 1;
             }
         }
     }
@@ -314,8 +323,14 @@ static int read_changes(struct mongo_stream *st, int timeout_ms, struct mf_error
         bson_init(&reply);
         return -1;
     }
-    if (take_batch(st, &reply, &n, err) < 0) {
+    rc = take_batch(st, &reply, &n, err);
+    if (rc < 0) {
         return -1;
+    }
+    if (rc == 1) { /* asked again, from there on */
+        st->widened = false;
+        close_changes(st);
+        return 0;
     }
     /* What the first command has come to is only where it began. */
     return first ? 0 : settle(st, &reply, n, err);

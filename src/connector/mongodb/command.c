@@ -290,6 +290,9 @@ static int open_cursor(struct mongo_look *l, enum mongo_how how, const char *dat
     }
     l->time = mongo_timestamp(&reply, "operationTime");
     l->whole = mongo_int(&reply, "cursor.id", 0) == 0;
+    if (mongo_int(command, "batchSize", 0) > 0) { /* of the batches that follow, too */
+        BSON_APPEND_INT32(&opts, "batchSize", (int32_t)mongo_int(command, "batchSize", 0));
+    }
     l->cursor = mongoc_cursor_new_from_command_reply_with_opts(l->client, &reply, &opts);
     return mongo_cursor_failed(l->db, l->cursor, err);
 }

@@ -148,6 +148,13 @@ static int bookkeeping(struct mongo_stream *st, const struct mongo_event *e, str
     if (mf_streq(e->collection, "heartbeat") || mf_streq(e->collection, "epoch")) {
         return book_row(st, e, e->collection[0] == 'h' ? st->heartbeat : st->epoch, &doc, err);
     }
+    if (mf_streq(e->collection, "settings")) {
+        /* Whoever adds one reads its rows when the write that says so has returned: what changes them then comes behind this. */
+        bool fresh;
+        int rc = mongo_stream_widen(st, &doc, &fresh, err);
+        st->widened |= rc == 0 && fresh;
+        return rc;
+    }
     if (mf_streq(e->collection, "window")) {
         return mongo_intents_add(&st->intents, &doc, err);
     }

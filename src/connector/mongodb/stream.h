@@ -46,6 +46,8 @@ struct mongo_stream {
     struct mongo_table *tables;
     size_t ntables;
     const struct mf_table *heartbeat, *epoch;
+    bool
+        widened; /* a collection was added: a way that asks for ours only has to ask again, from behind what was read */
     struct mongo_intents intents;
 
     struct mf_arena batch; /* what was read at once; emptied when all of it was given */
@@ -68,6 +70,9 @@ int mongo_stream_settled(struct mongo_stream *st, uint64_t time, const struct mf
 uint64_t mongo_stream_unsettled(const struct mongo_stream *st);
 /* MF_FATAL, code MFSLOT: what the stream needs is gone. Always -1. */
 int mongo_stream_lost(struct mf_error *err, const char *why);
+
+/* stream_open.c: a document of midflight.settings came, or was read: a collection that is streamed, from now on, if it is one of ours. *ret_new: it was not known. */
+int mongo_stream_widen(struct mongo_stream *st, const bson_t *doc, bool *ret_new, struct mf_error *err);
 
 /* lookup.c: looks for the document of pending[next], and for some of those behind it. */
 int mongo_look_up(struct mongo_stream *st, struct mf_error *err);

@@ -10,6 +10,7 @@
  */
 #include "connector/mongodb/stream.h"
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -18,10 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHAPE_BYTES ((size_t)256 << 20)
-#define BATCH_BYTES ((size_t)1 << 30)
-#define FOUND_BYTES ((size_t)256 << 20)
-#define TABLES_MAX  100000
+#define SHAPE_BYTES   ((size_t)256 << 20)
+#define BATCH_BYTES   ((size_t)1 << 30)
+#define FOUND_BYTES   ((size_t)256 << 20)
+#define TABLES_MAX    100000
+#define PROVE_US      (30 * MF_US_PER_SEC)
+#define PROVE_STEP_MS 200
 
 static void kind_of(const char *word, const struct mf_pipe_id *pipe, char *ret, size_t n)
 {
@@ -63,6 +66,37 @@ int mongo_stream_add_tables(struct mf_db *base, const struct mf_pipe_id *pipe, c
     return MF_FAULT(err, "mongodb.stream_prepare");
 }
 
+/*
+ * A beat comes through before anything is built on the stream: a server may answer to a change stream and tell nothing (nx-27017 does, of a whole deployment), and an account may open one
+ * and not be allowed to see our database.
+ */
+static int prove(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_error *err)
+{
+    struct mf_position now;
+    struct mf_stream *st = NULL;
+    int64_t until = mf_now_us() + PROVE_US;
+    bool seen = false;
+    if (mongo_position(base, &now, err) < 0 || mongo_stream_open(base, pipe, &now, false, &st, err) < 0) {
+        return -1;
+    }
+    int rc = mongo_heartbeat(base, pipe, NULL, NULL, err);
+    while (rc == 0 && !seen && mf_now_us() < until) {
+        struct mf_item item;
+        rc = mongo_stream_next(st, PROVE_STEP_MS, &item, err);
+        seen = rc == 0 && item.kind == MF_ITEM_CHANGE && mf_streq(item.change.table->schema, MONGO_BOOK);
+    }
+    mongo_stream_close(st);
+    if (rc == 0 && !seen) {
+        mf_fail(err, MF_FATAL, "MFSTREAM",
+                "the change stream of %s does not tell of a write to midflight.heartbeat within %d s",
+                mongo_db_of(base)->facts.host, (int)(PROVE_US / MF_US_PER_SEC));
+        mf_hint(err, "check that the account may read changes of every database (changeStream and find on any "
+                     "resource), and that the set has a majority of its members");
+        rc = -1;
+    }
+    return rc;
+}
+
 static bool can_stream(const struct mongo_db *db)
 {
     return db->can.tells == MONGO_TELLS_ALL || db->can.tells == MONGO_TELLS_OPLOG || db->can.speaks != MONGO_GENUINE;
@@ -91,9 +125,12 @@ int mongo_stream_prepare(struct mf_db *base, const struct mf_pipe_id *pipe, cons
         }
         mf_strlcpy(token, start.token, sizeof token);
     }
-    return position_of(token, &start, err) < 0 || mongo_stream_add_tables(base, pipe, tables, err) < 0
-               ? -1
-               : (*ret_start = start, 0);
+    if (position_of(token, &start, err) < 0 || mongo_stream_add_tables(base, pipe, tables, err) < 0 ||
+        (tables->n && prove(base, pipe, err) < 0)) {
+        return -1;
+    }
+    *ret_start = start;
+    return 0;
 }
 
 int mongo_stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
@@ -127,31 +164,51 @@ static int too_many(struct mf_error *err)
     return mf_fail(err, MF_FATAL, "MFMEM", "the stream has too many collections");
 }
 
-static int add_table(void *ctx, const bson_t *doc, struct mf_error *err)
+static int by_name(const void *a, const void *b)
 {
-    struct mongo_stream *st = ctx;
-    char name[2 * MONGO_NAME];
+    const struct mongo_table *x = a, *y = b;
+    int c = strcmp(x->database, y->database);
+    return c ? c : strcmp(x->collection, y->collection);
+}
+
+int mongo_stream_widen(struct mongo_stream *st, const bson_t *doc, bool *ret_new, struct mf_error *err)
+{
+    char name[2 * MONGO_NAME], kind[32], said[32], migration[64];
+    kind_of("table", &st->pipe, kind, sizeof kind);
+    mongo_text(doc, "kind", said, sizeof said);
+    mongo_text(doc, "migration", migration, sizeof migration);
     mongo_text(doc, "object", name, sizeof name);
     char *dot = strchr(name, '.');
-    if (!dot) {
+    *ret_new = false;
+    if (!dot || !mf_streq(said, kind) || !mf_streq(migration, st->pipe.migration)) {
         return 0;
     }
     *dot = '\0';
+    struct mongo_table wanted = {.database = name, .collection = dot + 1};
+    if (st->ntables && bsearch(&wanted, st->tables, st->ntables, sizeof *st->tables, by_name)) {
+        return 0;
+    }
     char *database = mf_strdup_a(&st->shape, name), *collection = mf_strdup_a(&st->shape, dot + 1);
     const struct mf_table *t = database && collection ? mf_bson_table(&st->shape, database, collection) : NULL;
     if (!t || st->ntables >= TABLES_MAX) {
         return too_many(err);
     }
     st->tables = mf_xreallocarray(st->tables, st->ntables + 1, sizeof *st->tables);
-    st->tables[st->ntables++] = (struct mongo_table){.database = database, .collection = collection, .table = t};
+    size_t at = st->ntables++;
+    while (at && by_name(&wanted, &st->tables[at - 1]) < 0) {
+        st->tables[at] = st->tables[at - 1];
+        at--;
+    }
+    st->tables[at] = (struct mongo_table){.database = database, .collection = collection, .table = t};
+    mf_arena_init(&st->tables[at].found, FOUND_BYTES);
+    *ret_new = true;
     return 0;
 }
 
-static int by_name(const void *a, const void *b)
+static int add_table(void *ctx, const bson_t *doc, struct mf_error *err)
 {
-    const struct mongo_table *x = a, *y = b;
-    int c = strcmp(x->database, y->database);
-    return c ? c : strcmp(x->collection, y->collection);
+    bool fresh;
+    return mongo_stream_widen(ctx, doc, &fresh, err);
 }
 
 /* As capture knows them (change/bookkeeping.h). */
@@ -193,10 +250,6 @@ static int read_tables(struct mongo_stream *st, struct mf_error *err)
     if (!st->ntables) {
         return mongo_stream_lost(
             err, "the change stream was never made, or was dropped: midflight.settings has no collection of it");
-    }
-    qsort(st->tables, st->ntables, sizeof *st->tables, by_name);
-    for (size_t i = 0; i < st->ntables; i++) {
-        mf_arena_init(&st->tables[i].found, FOUND_BYTES);
     }
     st->heartbeat = book_table(st, 1, "heartbeat", heartbeat, MF_ARRAY_LEN(heartbeat));
     st->epoch = book_table(st, 2, "epoch", epoch, MF_ARRAY_LEN(epoch));
