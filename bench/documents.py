@@ -7,7 +7,8 @@ judged by the same code after their time is taken.
 
 Then, with midflight in step: how long after the acknowledgement of its write a document's row is seen in MySQL, at 500 documents a second.
 
-The source is mongo-java-server, for want of a MongoDB: it keeps all in memory, and is asked the same by all.
+The source is our own double of a replica set (tests/harness/mongo_double.py), for want of a MongoDB: it keeps all in memory, answers ranges of _id from an index, has
+change streams of the whole deployment, and is asked by all contenders. What a MongoDB would make of it was never measured.
 """
 from __future__ import annotations
 

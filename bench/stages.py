@@ -13,7 +13,7 @@ from pathlib import Path
 import common  # noqa: F401  (the harness's path)
 from harness.cassandra import Cassandra
 from harness.midflight import Midflight
-from harness.mongo_servers import JavaServer
+from harness.mongo_servers import Double
 from harness.mysql_servers import APP, MysqlDatabase, MysqlServer
 from harness.servers import PASSWORD, Database, Server, wait_for
 
@@ -207,20 +207,20 @@ class CassandraStage(PostgresStage):
 
 
 class DocumentStage(MysqlStage):
-    """A source that speaks MongoDB's protocol, all in memory, and a MySQL 8.0."""
+    """The double of a MongoDB replica set, all in memory, and a MySQL 8.0."""
 
     default_versions = "8.0"
 
     def __init__(self, arguments, **settings):
         Stage.__init__(self, arguments)
         self.settings = settings
-        self.source = JavaServer(directory=self.dir)
+        self.source = Double(directory=self.dir)
         self.servers.append(self.source)
         self.source.start()
         self.target = self.server(self.target_version, "target")
 
     def versions(self) -> dict:
-        return {"source": "mongo-java-server 1.47.0", "target": "MySQL " + self.target.version_text()}
+        return {"source": "the double of a replica set (tests/harness/mongo_double.py)", "target": "MySQL " + self.target.version_text()}
 
     def settle(self) -> None:
         self.servers, kept = self.servers[1:], self.servers  # the source has nothing on a disk
