@@ -145,7 +145,7 @@ json_t *mf_documents_paths(const struct mf_infer *f)
 
 static void put_keys(json_t *list, const struct mf_infer_collection *c, const struct mf_infer_path *p)
 {
-    bool whole = p->above && p->there == c->documents && !p->types[NULL_TYPE];
+    bool whole = p->above && p->there == c->documents && !p->types[NULL_TYPE] && !p->numbers.doubles;
     if (whole && c->documents > 1 && mf_infer_unique(p) == MF_INFER_UNIQUE) {
         json_array_append_new(
             list, json_pack("{s:o, s:o}", "collection", name_json(c->database, c->name), "path", path_json(p)));
