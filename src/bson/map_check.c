@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "bson/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,12 +90,25 @@ static uint64_t characters(const char *s, uint32_t n)
     return chars;
 }
 
-static void add_reason(struct mf_map_check *c, const struct mf_value *bson, const char *path, const struct elem *e,
-                       const char *why)
+/* NULL: it is one of those that are only counted. */
+static struct mf_map_reason *count_reason(struct mf_map_check *c, const char *path, const char *why)
 {
     struct mf_map_reason *r = reason_of(c, path, why);
     if (!r) {
         c->others++;
+        return NULL;
+    }
+    r->values++;
+    r->documents += r->last != c->documents;
+    r->last = c->documents;
+    return r;
+}
+
+static void add_reason(struct mf_map_check *c, const struct mf_value *bson, const char *path, const struct elem *e,
+                       const char *why)
+{
+    struct mf_map_reason *r = count_reason(c, path, why);
+    if (!r) {
         return;
     }
     if (!r->id) {
@@ -111,9 +125,6 @@ static void add_reason(struct mf_map_check *c, const struct mf_value *bson, cons
         uint64_t chars = characters(text, n);
         r->chars = r->chars > chars ? r->chars : chars;
     }
-    r->values++;
-    r->documents += r->last != c->documents;
-    r->last = c->documents;
 }
 
 static void each(void *ctx, const struct reasons_at *at, size_t depth, const struct elem *e, const char *why)
@@ -122,6 +133,41 @@ static void each(void *ctx, const struct reasons_at *at, size_t depth, const str
     MF_CLEANUP_BUF struct mf_buf path = {.max = 1 << 13};
     reasons_put_folded(&path, at, depth);
     add_reason(r->c, r->bson, mf_buf_str(&path), e, why);
+}
+
+/* ---- what the target refuses ---- */
+
+static void add_unfit(struct mf_map_check *c, const struct mf_value *bson, const struct mf_table *t, uint16_t column,
+                      const struct mf_error *why)
+{
+    char path[240];
+    snprintf(path, sizeof path, "%s.%s", t->name, t->columns[column].name);
+    struct mf_map_reason *r = count_reason(c, path, "the target has no such value in this column");
+    if (r && !r->id) {
+        r->id = id_of(c, bson);
+        r->value = mf_xstrdup(why->text);
+    }
+}
+
+/* Whether the target takes all of the rows. */
+static bool fit(struct mf_map_check *c, const struct mf_value *bson, const struct mf_shred_rows *rows)
+{
+    bool all = true;
+    for (uint16_t t = 0; c->fits && t < rows->ntables; t++) {
+        const struct mf_table *table = c->of->tables[t].table;
+        for (size_t i = 0; i < rows->of[t].n; i++) {
+            for (uint16_t k = 0; k < rows->of[t].rows[i].n; k++) {
+                const struct mf_value *v = &rows->of[t].rows[i].values[k];
+                struct mf_error why = {0};
+                if (mf_value_has_bytes(v) &&
+                    c->fits(c->fits_ctx, &table->columns[k].foreign->type, &c->arena, v, &why) < 0) {
+                    add_unfit(c, bson, table, k, &why);
+                    all = false;
+                }
+            }
+        }
+    }
+    return all;
 }
 
 /* ---- what is filled ---- */
@@ -195,7 +241,11 @@ int mf_map_check_add(struct mf_map_check *c, const struct mf_value *bson, struct
     }
     struct mf_error refused = {0};
     if (shred_checked(c->of, &c->arena, &e, &rows, &out, &refused) == 0) {
-        count_rows(c, &rows);
+        if (fit(c, bson, &rows)) {
+            count_rows(c, &rows);
+        } else {
+            c->refused++;
+        }
         return 0;
     }
     if (refused.cls != MF_ROW) {

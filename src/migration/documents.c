@@ -25,6 +25,7 @@ struct sight {
 struct looking {
     const struct mf_config *config;
     const struct mf_plan_options *options;
+    const struct mf_connector *target;
     struct mf_db *db;
     struct mf_catalog tables;
     int jobs;
@@ -81,6 +82,15 @@ static void keep_mapped(struct looking *l)
     c->n = m ? n : c->n;
 }
 
+/* The target's own translation, which refuses what it has no form for. */
+static int fits(const void *ctx, const struct mf_type *t, struct mf_arena *arena, const struct mf_value *v,
+                struct mf_error *err)
+{
+    const struct mf_canon_ops *canon = ctx;
+    struct mf_value own;
+    return canon->from_canon(t, arena, v, &own, err);
+}
+
 static struct sight *new_sight(const struct looking *l)
 {
     struct sight *s = mf_xcalloc(1, sizeof *s);
@@ -95,6 +105,8 @@ static struct sight *new_sight(const struct looking *l)
         if (l->config->shred) {
             s->checks[i] = mf_map_check_new(mf_shred_find(l->config->shred, t->schema, t->name),
                                             asked_of(l->config->documents, t));
+            s->checks[i]->fits = l->target->canon ? fits : NULL;
+            s->checks[i]->fits_ctx = l->target->canon;
         }
     }
     return s;
@@ -308,6 +320,9 @@ int mf_documents_plan(const struct mf_config *c, const struct mf_plan_options *o
     *ret = (struct mf_documents){0};
     if (!source || !source->documents) {
         return source ? 0 : -1;
+    }
+    if (!(l.target = mf_connector_for_url(c->target, err))) {
+        return -1;
     }
     if (mf_source_open(c, &l.db, err) < 0) {
         return -1;

@@ -171,6 +171,22 @@ def test_an_edited_maps_faults_are_named(target, messy, migration, tmp_path):
     assert [(i["path"], i["documents"]) for i in facts["documents"]["ignored"]] == [("userName", USERS)]
 
 
+@pairs
+def test_what_only_the_target_refuses_is_told(kind, target, mongo_database, migration, tmp_path):
+    """MySQL has no NaN, PostgreSQL no NUL in a text; the map takes both. (mongo-java-server keeps a NaN; FerretDB does not.)"""
+    source = mongo_database("java")
+    db = source.connect()
+    db.odd.insert_many([{"_id": 1, "ratio": 0.5, "text": "plain"}, {"_id": 2, "ratio": float("nan"), "text": "plain"},
+                        {"_id": 3, "ratio": 1.5, "text": "a\0b"}])
+    db.client.close()
+    of = f"{source.name}.odd"
+    columns = [{"path": "_id", "column": "id", "type": "int"}, {"path": "ratio", "type": "double"}, {"path": "text", "type": "string(10)"}]
+    facts = migration(source, target, config={**QUICK, "map": [{"collection": of, "columns": columns}]}).call("plan", "--json").json
+    (one,) = facts["documents"]["refused"]
+    assert (one["path"], one["first"]) == (("odd.ratio", "2") if kind == "ferretdb" else ("odd.text", "3"))
+    assert one["why"] == "the target has no such value in this column" and one["documents"] == 1
+
+
 @pytest.mark.parametrize("target", ["postgres"], indirect=True)
 def test_a_sample_is_from_all_over_and_full_is_all(target, mongo_database, migration):
     source = mongo_database("ferretdb")

@@ -112,6 +112,35 @@ static void test_merged(void **state)
     doc_close(&d);
 }
 
+static int no_three(const void *ctx, const struct mf_type *t, struct mf_arena *arena, const struct mf_value *v,
+                    struct mf_error *err)
+{
+    (void)ctx, (void)arena;
+    return t->kind == MF_KIND_INT && v->len == 1 && v->data[0] == '3' ? mf_fail(err, MF_ROW, "MFVALUE", "3 is odd") : 0;
+}
+
+/* What the map takes and the target has no place for. */
+static void test_what_the_target_refuses(void **state)
+{
+    (void)state;
+    struct doc d;
+    doc_open(&d, map);
+    struct mf_map_check *c = mf_map_check_new(d.c, d.config->documents->collections);
+    c->fits = no_three;
+    give(&d, c, "{\"_id\":1,\"name\":\"a\",\"age\":3}");
+    give(&d, c, "{\"_id\":2,\"name\":\"a\",\"age\":4,\"settings\":{\"a\":3,\"b\":3}}");
+    give(&d, c, "{\"_id\":4,\"name\":\"3\",\"age\":4}");
+    assert_int_equal(c->refused, 2);
+    assert_int_equal(c->rows[0], 1);
+    assert_int_equal(reason(c, "users.age")->documents, 1);
+    assert_string_equal(reason(c, "users.age")->id, "1");
+    assert_string_equal(reason(c, "users.age")->value, "3 is odd");
+    assert_int_equal(reason(c, "users_settings.value")->documents, 1);
+    assert_int_equal(reason(c, "users_settings.value")->values, 2);
+    mf_map_check_free(c);
+    doc_close(&d);
+}
+
 /* Reasons have a bound. */
 static void test_bounded(void **state)
 {
@@ -136,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),
         cmocka_unit_test(test_merged),
+        cmocka_unit_test(test_what_the_target_refuses),
         cmocka_unit_test(test_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
