@@ -121,7 +121,7 @@ static void run(const char *what, bson_t *(*make)(unsigned))
     struct mf_buf b = {.max = MF_PROPOSE_BYTES};
     int64_t start = bench_cpu_us();
     mf_infer_finish(f);
-    bench_ok(mf_doc_propose(f, NULL, &p, &err), &err);
+    bench_ok(mf_doc_propose(f, NULL, NULL, &p, &err), &err);
     mf_doc_proposal_put_yaml(&b, p);
     bench_rate(what, DOCUMENTS, "M documents", us);
     printf("    %.2f us a document of %.0f bytes; %zu paths; the map has %zu bytes and took %.1f ms; peak %ld kB, before %ld kB\n",

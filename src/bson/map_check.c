@@ -153,14 +153,14 @@ static void add_unfit(struct mf_map_check *c, const struct mf_value *bson, const
 static bool fit(struct mf_map_check *c, const struct mf_value *bson, const struct mf_shred_rows *rows)
 {
     bool all = true;
-    for (uint16_t t = 0; c->fits && t < rows->ntables; t++) {
+    for (uint16_t t = 0; c->target.fits && t < rows->ntables; t++) {
         const struct mf_table *table = c->of->tables[t].table;
         for (size_t i = 0; i < rows->of[t].n; i++) {
             for (uint16_t k = 0; k < rows->of[t].rows[i].n; k++) {
                 const struct mf_value *v = &rows->of[t].rows[i].values[k];
                 struct mf_error why = {0};
                 if (mf_value_has_bytes(v) &&
-                    c->fits(c->fits_ctx, &table->columns[k].foreign->type, &c->arena, v, &why) < 0) {
+                    c->target.fits(c->target.ctx, &table->columns[k].foreign->type, &c->arena, v, &why) < 0) {
                     add_unfit(c, bson, table, k, &why);
                     all = false;
                 }

@@ -23,15 +23,18 @@ struct mf_map_column {
     uint64_t chars;  /* of texts: the most */
 };
 
-/* Whether a column of the target's has room for the value (canonical, model/type.h): 0, or -1 with why (MF_ROW). Pure. */
-typedef int mf_map_fits(const void *ctx, const struct mf_type *t, struct mf_arena *arena, const struct mf_value *v,
-                        struct mf_error *err);
+/* The target, as far as values go. */
+struct mf_map_target {
+    /* Whether a column of it has room for the value (canonical, model/type.h): 0, or -1 with why (MF_ROW). Pure. NULL: it is not asked. */
+    int (*fits)(const void *ctx, const struct mf_type *t, struct mf_arena *arena, const struct mf_value *v,
+                struct mf_error *err);
+    const void *ctx;
+};
 
 struct mf_map_check {
     const struct mf_shred_collection *of;
     const struct mf_doc_collection *asked;
-    mf_map_fits *fits; /* set before the first document; NULL: the target is not asked */
-    const void *fits_ctx;
+    struct mf_map_target target; /* set before the first document */
     uint64_t documents, refused;
     size_t nreasons;
     uint64_t others;                /* values refused for reasons past MF_MAP_REASONS */

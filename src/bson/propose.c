@@ -367,13 +367,14 @@ static void build_collection(struct mf_doc_proposal *p, struct prop_collection *
     }
 }
 
-int mf_doc_propose(const struct mf_infer *f, const struct mf_infer_references *references, struct mf_doc_proposal **ret,
-                   struct mf_error *err)
+int mf_doc_propose(const struct mf_infer *f, const struct mf_infer_references *references,
+                   const struct mf_map_target *target, struct mf_doc_proposal **ret, struct mf_error *err)
 {
     struct mf_doc_proposal *p = mf_xcalloc(1, sizeof *p);
     mf_arena_init(&p->arena, MF_PROPOSE_BYTES);
     p->infer = f;
     p->references = references;
+    p->target = target ? *target : (struct mf_map_target){0};
     p->last_note = &p->notes;
     p->collections = mf_xcalloc(mf_infer_count(f) + 1, sizeof *p->collections);
     for (size_t i = 0; i < mf_infer_count(f) && !p->full; i++) {

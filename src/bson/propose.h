@@ -12,14 +12,15 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "bson/infer.h"
+#include "bson/map_check.h"
 
 #define MF_PROPOSE_BYTES ((size_t)256 << 20) /* of one proposal */
 
 struct mf_doc_proposal;
 
-/* f was finished and must live as long; references may be NULL. MF_FATAL MFMEM when it would be too large. */
-int mf_doc_propose(const struct mf_infer *f, const struct mf_infer_references *references, struct mf_doc_proposal **ret,
-                   struct mf_error *err);
+/* f was finished and must live as long; references and target may be NULL: then a column may have what a target does not take. MF_FATAL MFMEM when it would be too large. */
+int mf_doc_propose(const struct mf_infer *f, const struct mf_infer_references *references,
+                   const struct mf_map_target *target, struct mf_doc_proposal **ret, struct mf_error *err);
 void mf_doc_proposal_free(struct mf_doc_proposal *p); /* NULL is allowed */
 
 /* The items of a list `map:` in YAML, with comments. What config reads. */

@@ -50,6 +50,7 @@ struct mf_doc_proposal {
     struct mf_arena arena;
     const struct mf_infer *infer;
     const struct mf_infer_references *references;
+    struct mf_map_target target;
     size_t n;
     struct prop_collection *collections;
     struct prop_note *notes, **last_note;

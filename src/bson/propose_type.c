@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "bson/elem.h"
+#include "bson/types.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,6 +28,29 @@ unsigned prop_length(uint64_t seen)
         }
     }
     return 0;
+}
+
+/* The target has a column of this kind with that value. */
+static bool has(struct mf_doc_proposal *p, enum mf_kind kind, const char *text, size_t n)
+{
+    const struct mf_type t = {
+        .kind = kind, .bits = kind == MF_KIND_FLOAT ? 64 : 0, .scale = kind == MF_KIND_INSTANT ? 3 : 0};
+    const struct mf_value v = {MF_TEXT, (uint32_t)n, text};
+    struct mf_error why = {0};
+    return !p->target.fits || p->target.fits(p->target.ctx, &t, &p->arena, &v, &why) == 0;
+}
+
+static bool has_words(struct mf_doc_proposal *p, enum mf_kind kind, bool nan, bool infinite)
+{
+    return (!nan || has(p, kind, "NaN", 3)) &&
+           (!infinite || (has(p, kind, "Infinity", 8) && has(p, kind, "-Infinity", 9)));
+}
+
+static bool has_moment(struct mf_doc_proposal *p, int64_t ms)
+{
+    char text[32];
+    size_t n;
+    return shred_instant_put(ms, text, &n) && has(p, MF_KIND_INSTANT, text, n);
 }
 
 /* ---- numbers ---- */
@@ -62,6 +85,9 @@ static struct prop_choice decimal(struct mf_doc_proposal *p, const struct mf_inf
         before = most(before, most(digits_of(s->int_min), digits_of(s->int_max)));
     }
     struct prop_choice c = {.shape = PROP_COLUMN, .type = "decimal", .coerce = !only};
+    if (s->odd_decimals && !has_words(p, MF_KIND_DECIMAL, true, true)) {
+        return json("NaN or an infinity, which the target has not in a decimal");
+    }
     if (s->odd_decimals) {
         c.why = "NaN or an infinity: MySQL has none in a decimal";
         return c;
@@ -88,6 +114,9 @@ static struct prop_choice number(struct mf_doc_proposal *p, const struct mf_infe
         return c;
     }
     c.type = "double";
+    if (!has_words(p, MF_KIND_FLOAT, s->nans > 0, s->infinities > 0)) {
+        return json("NaN or an infinity, which the target has not in a double");
+    }
     if (!s->ints) {
         c.why = s->whole == s->doubles     ? "whole numbers only: {type: int, wrong: coerce} would do"
                 : s->nans || s->infinities ? "NaN or an infinity: MySQL has none in a double"
@@ -112,6 +141,9 @@ static struct prop_choice number(struct mf_doc_proposal *p, const struct mf_infe
 static struct prop_choice string(struct mf_doc_proposal *p, const struct mf_infer_path *of, int64_t *room)
 {
     struct prop_choice c = {.shape = PROP_COLUMN, .type = "string"};
+    if (of->texts.nul && !has(p, MF_KIND_TEXT, "\0", 1) && has(p, MF_KIND_JSON, "\"\\u0000\"", 8)) {
+        return json("a NUL, which the target has not in a text");
+    }
     unsigned n = prop_length(of->texts.chars);
     if (n > ROW_LONG && *room < (int64_t)n) {
         c.why = "a row has no room for more texts of a bounded length (MySQL: 65,535 bytes)";
@@ -173,7 +205,9 @@ static struct prop_choice scalar(struct mf_doc_proposal *p, const struct mf_infe
         return c;
     case BSON_TYPE_DATE_TIME:
         c.type = "date";
-        return of->dates.beyond ? json("dates before the year 1 or after 9999, which SQL has not") : c;
+        return of->dates.beyond ? json("dates before the year 1 or after 9999, which SQL has not")
+               : has_moment(p, of->dates.min) && has_moment(p, of->dates.max) ? c
+                                                                              : json("dates that the target has not");
     default:
         return json("a type that SQL has not");
     }

@@ -25,7 +25,7 @@ struct sight {
 struct looking {
     const struct mf_config *config;
     const struct mf_plan_options *options;
-    const struct mf_connector *target;
+    struct mf_map_target target;
     struct mf_db *db;
     struct mf_catalog tables;
     int jobs;
@@ -105,8 +105,7 @@ static struct sight *new_sight(const struct looking *l)
         if (l->config->shred) {
             s->checks[i] = mf_map_check_new(mf_shred_find(l->config->shred, t->schema, t->name),
                                             asked_of(l->config->documents, t));
-            s->checks[i]->fits = l->target->canon ? fits : NULL;
-            s->checks[i]->fits_ctx = l->target->canon;
+            s->checks[i]->target = l->target;
         }
     }
     return s;
@@ -240,7 +239,7 @@ static int propose(struct looking *l, const struct sight *s, const struct mf_inf
     if (l->tables.n == 0) {
         return mf_fail(err, MF_USAGE, "MFNONE", "the source has no collection that would migrate");
     }
-    if (mf_doc_propose(s->infer, refs, &p, err) < 0) {
+    if (mf_doc_propose(s->infer, refs, &l->target, &p, err) < 0) {
         return -1;
     }
     mf_buf_printf(
@@ -321,9 +320,11 @@ int mf_documents_plan(const struct mf_config *c, const struct mf_plan_options *o
     if (!source || !source->documents) {
         return source ? 0 : -1;
     }
-    if (!(l.target = mf_connector_for_url(c->target, err))) {
+    const struct mf_connector *target = mf_connector_for_url(c->target, err);
+    if (!target) {
         return -1;
     }
+    l.target = (struct mf_map_target){target->canon ? fits : NULL, target->canon};
     if (mf_source_open(c, &l.db, err) < 0) {
         return -1;
     }

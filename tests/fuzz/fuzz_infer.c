@@ -88,7 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MF_FUZZ_CHECK(mf_infer_at(parts[0], 0)->documents == mf_infer_at(whole, 0)->documents);
         MF_FUZZ_CHECK(mf_infer_at(parts[0], 0)->refused == mf_infer_at(whole, 0)->refused);
     }
-    MF_FUZZ_CHECK(mf_doc_propose(whole, NULL, &p, &err) == 0);
+    MF_FUZZ_CHECK(mf_doc_propose(whole, NULL, NULL, &p, &err) == 0);
     mf_buf_puts(&b, "map:\n");
     mf_doc_proposal_put_yaml(&b, p);
     MF_FUZZ_CHECK(mf_buf_ok(&b));

@@ -185,6 +185,13 @@ def test_what_only_the_target_refuses_is_told(kind, target, mongo_database, migr
     (one,) = facts["documents"]["refused"]
     assert (one["path"], one["first"]) == (("odd.ratio", "2") if kind == "ferretdb" else ("odd.text", "3"))
     assert one["why"] == "the target has no such value in this column" and one["documents"] == 1
+    _, mapped = proposed(migration(source, target, config=QUICK), tmp_path)
+    at = {c["path"]: c["type"] for c in mapped["map"][0]["columns"]}
+    again = migration(source, target, config={**QUICK, **mapped}).call("plan", "--json").json["documents"]["refused"]
+    if kind == "ferretdb":  # a column of JSON takes it
+        assert at["ratio"] == "json" and at["text"] == "string(10)" and again == []
+    else:  # PostgreSQL's jsonb has no NUL either: no column would take it
+        assert at["ratio"] == "double" and at["text"] == "string(10)" and [r["path"] for r in again] == ["odd.text"]
 
 
 @pytest.mark.parametrize("target", ["postgres"], indirect=True)

@@ -126,7 +126,7 @@ static void test_what_the_target_refuses(void **state)
     struct doc d;
     doc_open(&d, map);
     struct mf_map_check *c = mf_map_check_new(d.c, d.config->documents->collections);
-    c->fits = no_three;
+    c->target.fits = no_three;
     give(&d, c, "{\"_id\":1,\"name\":\"a\",\"age\":3}");
     give(&d, c, "{\"_id\":2,\"name\":\"a\",\"age\":4,\"settings\":{\"a\":3,\"b\":3}}");
     give(&d, c, "{\"_id\":4,\"name\":\"3\",\"age\":4}");

@@ -6,6 +6,9 @@
 
 #include <math.h>
 
+/* Of which target; NULL: any. */
+static const struct mf_map_target *target;
+
 /* The proposal as a whole configuration; the caller frees. */
 static char *propose(struct mf_infer *f)
 {
@@ -13,7 +16,7 @@ static char *propose(struct mf_infer *f)
     struct mf_error err;
     struct mf_buf b = {.max = MF_PROPOSE_BYTES};
     mf_infer_finish(f);
-    assert_mf_ok(mf_doc_propose(f, NULL, &p, &err), &err);
+    assert_mf_ok(mf_doc_propose(f, NULL, target, &p, &err), &err);
     mf_buf_puts(&b, "map:\n");
     mf_doc_proposal_put_yaml(&b, p);
     mf_doc_proposal_free(p);
@@ -83,6 +86,32 @@ static void test_types(void **state)
          "{\"_id\":1,\"v\":{\"$regularExpression\":{\"pattern\":\"a\",\"options\":\"\"}}}");
     LINE("{path: v, column: v, type: json}", "{\"_id\":1,\"v\":1}", "{\"_id\":2,\"v\":\"1\"}");
     LINE("{path: v, column: v, type: json}", "{\"_id\":1,\"v\":null}");
+}
+
+static int poor(const void *ctx, const struct mf_type *t, struct mf_arena *arena, const struct mf_value *v,
+                struct mf_error *err)
+{
+    (void)ctx, (void)arena;
+    bool json = t->kind == MF_KIND_JSON, old = t->kind == MF_KIND_INSTANT && memcmp(v->data, "0", 1) == 0;
+    bool word = v->len == 3 && memcmp(v->data, "NaN", 3) == 0, nul = memchr(v->data, 0, v->len);
+    return !json && (word || nul || old) ? mf_fail(err, MF_ROW, "MFVALUE", "it has none") : 0;
+}
+
+/* What the target has no value for goes to a column that takes it. */
+static void test_a_poor_target(void **state)
+{
+    (void)state;
+    const struct mf_map_target one = {poor, NULL};
+    static const char *const nul[] = {"{\"_id\":1,\"v\":\"a\\u0000b\"}", NULL};
+    line_is("{path: v, column: v, type: string(10)}", nul);
+    target = &one;
+    line_is("{path: v, column: v, type: json}", nul);
+    LINE("{path: v, column: v, type: json}", "{\"_id\":1,\"v\":{\"$numberDouble\":\"NaN\"}}", "{\"_id\":1,\"v\":5.5}");
+    LINE("{path: v, column: v, type: double}", "{\"_id\":1,\"v\":{\"$numberDouble\":\"Infinity\"}}");
+    LINE("{path: v, column: v, type: json}", "{\"_id\":1,\"v\":{\"$numberDecimal\":\"NaN\"}}");
+    LINE("{path: v, column: v, type: date}", "{\"_id\":1,\"v\":{\"$date\":\"2020-01-01T00:00:00Z\"}}");
+    LINE("{path: v, column: v, type: json}", "{\"_id\":1,\"v\":{\"$date\":\"0700-01-01T00:00:00Z\"}}");
+    target = NULL;
 }
 
 static void test_rules(void **state)
@@ -414,11 +443,8 @@ static void test_every_document_comes_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_every_document_comes_back),
+        cmocka_unit_test(test_types), cmocka_unit_test(test_rules), cmocka_unit_test(test_a_poor_target),
+        cmocka_unit_test(test_ids),   cmocka_unit_test(test_names), cmocka_unit_test(test_every_document_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
