@@ -5,6 +5,7 @@
 #ifndef MF_BSON_INTERNAL_H
 #define MF_BSON_INTERNAL_H
 
+#include "bson/reasons.h"
 #include "bson/shred.h"
 #include "bson/types.h"
 
@@ -101,7 +102,7 @@ int compile_settle(struct compile *c, struct plan_node *n, unsigned depth);
 /* ---- shred.c ---- */
 /* As mf_shred_document of a checked document. reasons NULL: they are in the error alone. */
 int shred_checked(const struct mf_shred_collection *c, struct mf_arena *arena, const struct elem *document,
-                  struct mf_shred_rows *ret, struct mf_buf *reasons, struct mf_error *err);
+                  struct mf_shred_rows *ret, const struct reasons_out *reasons, struct mf_error *err);
 /* The values of the document's key: from the element `_id` into the row of tables[0]. */
 int shred_id(const struct mf_shred_collection *c, struct mf_arena *arena, const struct elem *document,
              struct mf_value *values, struct mf_error *err);

@@ -144,7 +144,7 @@ static bool visit_no_fields(struct walk *w, const struct plan_node *n, struct mf
     for (uint16_t i = 0; i < n->nchildren; i++) {
         const struct plan_node *k = n->children[i];
         if (!k->ignored) {
-            w->at[w->depth++] = (struct reasons_at){k->name, k->len, 0};
+            w->at[w->depth++] = (struct reasons_at){.name = k->name, .len = k->len};
             there = visit(w, k, NULL, values, absent) || there;
             w->depth--;
         }
@@ -170,7 +170,7 @@ static bool visit_fields(struct walk *w, const struct plan_node *n, const struct
         if (k && k->ignored) {
             continue;
         }
-        w->at[w->depth++] = (struct reasons_at){field.key, field.nkey, 0};
+        w->at[w->depth++] = (struct reasons_at){.name = field.key, .len = field.nkey};
         w->hollow = false;
         if (!k && n->open) {
             w->rest = there = true;
@@ -190,7 +190,7 @@ static bool visit_fields(struct walk *w, const struct plan_node *n, const struct
     for (uint16_t i = 0; i < n->nchildren; i++) {
         const struct plan_node *k = n->children[i];
         if (!seen[i] && !k->ignored) {
-            w->at[w->depth++] = (struct reasons_at){k->name, k->len, 0};
+            w->at[w->depth++] = (struct reasons_at){.name = k->name, .len = k->len};
             there = visit(w, k, NULL, values, false) || there;
             w->depth--;
         }
@@ -295,8 +295,8 @@ static void visit_element(struct walk *w, const struct plan_list *l, const struc
         visit(w, l->element, e, values, false);
         return;
     }
-    w->at[w->depth++] =
-        l->kind == MF_DOC_ARRAY ? (struct reasons_at){NULL, 0, i} : (struct reasons_at){e->key, e->nkey, 0};
+    w->at[w->depth++] = l->kind == MF_DOC_ARRAY ? (struct reasons_at){.index = i}
+                                                : (struct reasons_at){.name = e->key, .len = e->nkey, .data = true};
     if (own_key(w, l, e, i, &values[l->nparent])) {
         visit(w, l->element, e, values, false);
     } else {
@@ -423,7 +423,7 @@ int shred_not_document(struct mf_error *err, const struct mf_value *bson)
 }
 
 int shred_checked(const struct mf_shred_collection *c, struct mf_arena *arena, const struct elem *document,
-                  struct mf_shred_rows *ret, struct mf_buf *reasons, struct mf_error *err)
+                  struct mf_shred_rows *ret, const struct reasons_out *reasons, struct mf_error *err)
 {
     struct mf_shred_rows rows = {c->ntables, mf_alloc_array(arena, c->ntables, sizeof *rows.of)};
     struct walk w = {.of = c, .arena = arena, .rows = &rows, .document = document};
@@ -465,7 +465,8 @@ void mf_shred_reasons(const struct mf_shred_collection *c, struct mf_arena *aren
         return;
     }
     const struct elem e = elem_document(bson->data, bson->len);
-    shred_checked(c, arena, &e, &rows, ret, &err);
+    const struct reasons_out out = {.all = ret};
+    shred_checked(c, arena, &e, &rows, &out, &err);
 }
 
 int shred_id(const struct mf_shred_collection *c, struct mf_arena *arena, const struct elem *document,
@@ -477,7 +478,7 @@ int shred_id(const struct mf_shred_collection *c, struct mf_arena *arena, const 
     elem_begin(&inner, document->value);
     bool found = elem_next(&inner, &e);
     reasons_begin(&w.why, NULL, err);
-    w.at[w.depth++] = (struct reasons_at){"_id", 3, 0};
+    w.at[w.depth++] = (struct reasons_at){.name = "_id", .len = 3};
     visit(&w, c->plan->id, found ? &e : NULL, values, false);
     return w.full ? shred_no_memory(err) : w.why.n ? reasons_end(&w.why) : 0;
 }

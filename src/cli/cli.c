@@ -32,6 +32,7 @@ static const struct mf_cli_option check_options[] = {
     END,
 };
 static const struct mf_cli_option plan_options[] = {
+    {"full", NULL, "of a source of documents, look at all of them and not at a sample (plan.documents)"},
     {"write-map", "FILE", "also write the proposed `map:` there, for you to change; never over a file that exists"},
     END,
 };
@@ -98,7 +99,11 @@ const struct mf_command mf_commands[] = {
     {"plan", "", 0, 0, "what would be made, how long it would take, and the runbook; changes nothing",
      "Where the target spreads rows by a part of their key, it proposes keys and query tables for the source's tables "
      "(a\n"
-     "`map:`), says why, and measures how large their partitions would be; with a `map:` it measures that one's.",
+     "`map:`), says why, and measures how large their partitions would be; with a `map:` it measures that one's.\n"
+     "Where the source has documents, it looks at them, says what is at each path, and proposes tables (a `map:`); "
+     "with "
+     "a\n"
+     "`map:` it says what that one refuses and leaves empty.",
      plan_options, plain_exits, false, mf_cmd_plan},
     {"run", "", 0, 0, "the migration: schema, copy, stream, and on until `complete`; stop and start it at any moment",
      "Runs in the foreground until the migration is completed or cancelled. SIGINT or SIGTERM stops it so that the "

@@ -1,6 +1,7 @@
 #include "cli/command.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "cli/document.h"
 #include "migration/migration.h"
@@ -23,14 +24,22 @@ static int write_all(int fd, const char *p, size_t n)
     return fsync(fd);
 }
 
+/* The map that is proposed; NULL: none is. */
+static const char *proposed(const json_t *doc)
+{
+    const char *map = json_string_value(json_object_get(json_object_get(doc, "modelling"), "map"));
+    return map ? map : json_string_value(json_object_get(json_object_get(doc, "documents"), "map"));
+}
+
 /* Into a file that is not there yet: what somebody has changed in an older one is not lost. */
 static int write_map(const json_t *doc, const char *path, struct mf_error *err)
 {
-    const char *map = json_string_value(json_object_get(json_object_get(doc, "modelling"), "map"));
+    const char *map = proposed(doc);
     if (!map) {
         return mf_fail(err, MF_USAGE, "MFUSAGE",
-                       json_object_get(doc, "modelling") ? "--write-map: the configuration has a map already"
-                                                         : "--write-map: no keys are proposed for this target");
+                       json_object_get(doc, "modelling") || json_object_get(doc, "documents")
+                           ? "--write-map: the configuration has a map already"
+                           : "--write-map: no keys are proposed for this target");
     }
     MF_CLEANUP_FD int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) {
@@ -44,6 +53,31 @@ static int write_map(const json_t *doc, const char *path, struct mf_error *err)
     return 0;
 }
 
+/* On a terminal a line that is written over; elsewhere one now and then. */
+struct told {
+    bool terminal;
+    int64_t at; /* microseconds */
+};
+
+#define TELL_EVERY_US 10000000
+
+static void tell(void *ctx, int64_t done, int64_t total)
+{
+    struct told *t = ctx;
+    char n[32], all[32];
+    int64_t now = mf_now_us();
+    if (!t->terminal && now - t->at < TELL_EVERY_US) {
+        return;
+    }
+    t->at = now;
+    mf_format_count(done, n, sizeof n);
+    fprintf(stderr, "%s%s documents read", t->terminal ? "\r\033[K" : "", n);
+    if (total >= 0) {
+        fprintf(stderr, " of about %s", mf_format_count(total, all, sizeof all));
+    }
+    fputs(t->terminal ? "" : "\n", stderr);
+}
+
 int mf_cmd_plan(const struct mf_args *a)
 {
     struct mf_error err = {0};
@@ -53,8 +87,14 @@ int mf_cmd_plan(const struct mf_args *a)
     if (mf_cli_config(a, &c, &err) < 0) {
         return mf_cli_fail(a, &err);
     }
-    if (mf_migration_plan(c, &doc, &err) < 0 ||
-        (mf_arg(a, "write-map") && write_map(doc, mf_arg(a, "write-map"), &err) < 0)) {
+    struct told told = {.terminal = isatty(STDERR_FILENO), .at = mf_now_us()};
+    const bool full = mf_arg(a, "full") != NULL;
+    const struct mf_plan_options o = {.full = full, .progress = full ? tell : NULL, .ctx = &told};
+    int rc = mf_migration_plan(c, &o, &doc, &err);
+    if (full && told.terminal) {
+        fputs("\r\033[K", stderr);
+    }
+    if (rc < 0 || (mf_arg(a, "write-map") && write_map(doc, mf_arg(a, "write-map"), &err) < 0)) {
         mf_cli_blame(c, &err);
         json_decref(doc);
         mf_config_free(c);

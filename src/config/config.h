@@ -89,7 +89,8 @@ struct mf_config {
     } queries; /* check --queries */
     struct {
         int64_t sample_bytes, timeout_ms, partition_rows, partition_bytes;
-    } plan; /* partitions of a target that spreads rows by key */
+        int64_t documents; /* of each collection that are looked at */
+    } plan;                /* partitions of a target that spreads rows by key; what documents look like */
     int64_t rollback_window_ms;
     struct {
         char *on_before_cutover, *on_cutover, *on_rollback, *on_complete;

@@ -203,6 +203,9 @@ const struct mf_option mf_options[] = {
      "A plan is worse when it examines more than so many times the rows of the source's."},
     {"plan.sample", MF_OPT_SIZE, AT(plan.sample_bytes), "64MB", 1 << 20, INT64_C(1) << 40, NULL,
      "To measure how many rows have the same partition key, `plan` reads so much of a table; a smaller one whole."},
+    {"plan.documents", MF_OPT_COUNT, AT(plan.documents), "10000", 1, 1000000000, NULL,
+     "Of a source of documents `plan` looks at about so many of each collection, from all over it; at all of them with "
+     "`--full`."},
     {"plan.timeout", MF_OPT_TIME, AT(plan.timeout_ms), "30s", 100, 60 * MINUTE, NULL,
      "The longest that one such measurement may take on the source."},
     {"plan.partition_rows", MF_OPT_COUNT, AT(plan.partition_rows), "100000", 1, INT64_C(1) << 50, NULL,

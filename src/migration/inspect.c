@@ -52,10 +52,15 @@ static int open_end(const struct mf_config *c, enum mf_side side, struct mf_db *
     return 0;
 }
 
+static struct mf_filter filter_of(const struct mf_config *c)
+{
+    return (struct mf_filter){(const char *const *)c->include.items, c->include.n,
+                              (const char *const *)c->exclude.items, c->exclude.n};
+}
+
 static int open_ends(const struct mf_config *c, struct ends *e, struct mf_findings *out, struct mf_error *err)
 {
-    *e = (struct ends){.filter = {(const char *const *)c->include.items, c->include.n,
-                                  (const char *const *)c->exclude.items, c->exclude.n}};
+    *e = (struct ends){.filter = filter_of(c)};
     bool face;
     return mf_connector_pair(c->source, c->target, &face, err) < 0 ||
                    open_end(c, MF_SOURCE, NULL, &e->source, &e->source_facts, out, err) < 0 ||
@@ -158,7 +163,7 @@ struct sample {
     struct mf_reader *reader;
     const struct mf_table *table;
     struct mf_chunk chunk; /* the first of its plan */
-    int64_t bytes, rows, us;
+    int64_t bytes, rows, start, us;
 };
 
 static int first_chunk(void *ctx, const struct mf_chunk *c, struct mf_error *err)
@@ -169,6 +174,43 @@ static int first_chunk(void *ctx, const struct mf_chunk *c, struct mf_error *err
         s->chunk = *c;
     }
     return 0;
+}
+
+static int count_row(void *ctx, const struct mf_row *row, struct mf_error *err)
+{
+    struct sample *s = ctx;
+    for (uint16_t i = 0; i < row->n; i++) {
+        s->bytes += mf_value_has_bytes(&row->values[i]) ? row->values[i].len : 0;
+    }
+    s->rows++;
+    return mf_now_us() - s->start > SAMPLE_US ? mf_fail(err, MF_ABANDONED, "MFENOUGH", "enough was read") : 0;
+}
+
+/* A database without a wire form of its own (mf_connector.wire) gives rows alone. */
+static int measure_rows(const struct mf_source_ops *ops, struct sample *s, struct mf_error *err)
+{
+    struct mf_position after;
+    int rc = ops->chunk_rows(s->reader, s->table, &s->chunk, count_row, s, &after, err);
+    if (rc < 0 && mf_streq(err->code, "MFENOUGH")) {
+        mf_error_clear(err);
+        rc = 0;
+    }
+    return rc;
+}
+
+static int measure_bytes(const struct mf_source_ops *ops, struct sample *s, struct mf_error *err)
+{
+    struct mf_position after;
+    const void *data;
+    size_t len = 1;
+    int rc = ops->chunk_open(s->reader, s->table, &s->chunk, err);
+    while (rc == 0 && (rc = ops->chunk_read(s->reader, &data, &len, err)) == 0 && len > 0) {
+        s->bytes += (int64_t)len;
+        if (mf_now_us() - s->start > SAMPLE_US) {
+            break;
+        }
+    }
+    return rc == 0 && len == 0 ? ops->chunk_close(s->reader, &after, &s->rows, err) : rc;
 }
 
 /* Reads up to SAMPLE_BYTES of the largest table, for at most SAMPLE_US: bytes a second that one reader gets here and now. */
@@ -182,26 +224,15 @@ static int measure(struct ends *e, const struct mf_catalog *tables, struct sampl
     if (!s->table) {
         return 0;
     }
-    struct mf_position after;
     int rc = ops->reader_open(e->source, NULL, &s->reader, err);
     if (rc == 0) {
         rc = ops->chunk_plan(s->reader, s->table, 200000, SAMPLE_BYTES, first_chunk, s, err);
     }
-    int64_t start = mf_now_us();
-    if (rc == 0 && (rc = ops->chunk_open(s->reader, s->table, &s->chunk, err)) == 0) {
-        const void *data;
-        size_t len = 1;
-        while ((rc = ops->chunk_read(s->reader, &data, &len, err)) == 0 && len > 0) {
-            s->bytes += (int64_t)len;
-            if (mf_now_us() - start > SAMPLE_US) {
-                break;
-            }
-        }
-        if (rc == 0 && len == 0) {
-            rc = ops->chunk_close(s->reader, &after, &s->rows, err);
-        }
+    s->start = mf_now_us();
+    if (rc == 0) {
+        rc = mf_db_behind(e->source)->connector->wire ? measure_bytes(ops, s, err) : measure_rows(ops, s, err);
     }
-    s->us = mf_now_us() - start;
+    s->us = mf_now_us() - s->start;
     ops->reader_close(s->reader);
     return rc;
 }
@@ -251,38 +282,28 @@ static int ddl_json(struct ends *e, const struct mf_config *c, const struct mf_c
     return 0;
 }
 
-int mf_migration_plan(const struct mf_config *config, json_t **ret, struct mf_error *err)
+static int plan(const struct mf_config *config, struct ends *e, json_t **ret, struct mf_error *err)
 {
-    struct ends e;
     struct mf_catalog tables = {0};
     struct sample s = {0};
     int64_t bytes = 0;
     json_t *ddl = json_object(), *modelling = NULL;
-    int rc = open_ends(config, &e, NULL, err);
-    if (rc == 0) {
-        rc = e.source->connector->source->catalog(e.source, &e.filter, &tables, err);
-    }
-    if (rc == 0) {
-        rc = measure(&e, &tables, &s, err);
-    }
-    if (rc == 0) {
-        rc = ddl_json(&e, config, &tables, ddl, err);
-    }
-    if (rc == 0) {
-        rc = mf_modelling(config, e.source, e.target, &tables, &modelling, err);
-    }
+    int rc = e->source->connector->source->catalog(e->source, &e->filter, &tables, err);
+    rc = rc == 0 ? measure(e, &tables, &s, err) : rc;
+    rc = rc == 0 ? ddl_json(e, config, &tables, ddl, err) : rc;
+    rc = rc == 0 ? mf_modelling(config, e->source, e->target, &tables, &modelling, err) : rc;
     if (rc == 0) {
         json_t *list = tables_json(&tables, &bytes);
         double rate = s.us > 0 ? (double)s.bytes * 1e6 / (double)s.us : 0;
         /* One reader was measured without a writer; jobs share one server's cores, so no more than two readers' worth is promised. */
         double together = rate * (config->copy.jobs > 1 ? 2 : 1) / 2;
         *ret = json_pack("{s:s, s:o, s:o, s:o, s:O, s:{s:I, s:f, s:f}, s:o, s:I}", "migration", config->migration,
-                         "source", facts_json(&e.source_facts), "target", facts_json(&e.target_facts), "tables", list,
+                         "source", facts_json(&e->source_facts), "target", facts_json(&e->target_facts), "tables", list,
                          "ddl", ddl, "estimate", "bytes", (json_int_t)bytes, "measured_bytes_per_second", rate,
                          "copy_seconds", together > 0 ? (double)bytes / together : 0.0, "runbook",
-                         mf_runbook(config, e.source, e.target), "expected_pause_ms_at_most",
+                         mf_runbook(config, e->source, e->target), "expected_pause_ms_at_most",
                          (json_int_t)config->cutover.max_pause_ms);
-        if (mf_way_back_between(config, e.source, e.target) == MF_BACK_BY_PASSES) {
+        if (mf_way_back_between(config, e->source, e->target) == MF_BACK_BY_PASSES) {
             json_object_set_new(*ret, "rollback_pause_ms_at_most", json_integer(config->reverse.max_pause_ms));
         }
         if (modelling) {
@@ -291,6 +312,30 @@ int mf_migration_plan(const struct mf_config *config, json_t **ret, struct mf_er
     }
     json_decref(ddl);
     mf_catalog_free(&tables);
+    return rc;
+}
+
+int mf_migration_plan(const struct mf_config *config, const struct mf_plan_options *o, json_t **ret,
+                      struct mf_error *err)
+{
+    const struct mf_plan_options none = {0};
+    const struct mf_filter filter = filter_of(config);
+    struct mf_documents documents;
+    struct ends e;
+    if (mf_documents_plan(config, o ? o : &none, &filter, &documents, err) < 0) {
+        return -1;
+    }
+    struct mf_config planned = *config; /* nothing in it is freed: it is config's, or the proposal's */
+    if (documents.proposed) {
+        planned.documents = documents.proposed->documents;
+        planned.shred = documents.proposed->shred;
+    }
+    int rc = open_ends(&planned, &e, NULL, err);
+    rc = rc == 0 ? plan(&planned, &e, ret, err) : rc;
+    if (rc == 0 && documents.facts) {
+        json_object_set(*ret, "documents", documents.facts);
+    }
     close_ends(&e);
+    mf_documents_free(&documents);
     return rc;
 }

@@ -322,9 +322,51 @@ void mf_stop_streams(struct mf_migration *m);
 void mf_emit(struct mf_migration *m, const char *event, json_t *facts); /* steals facts */
 void mf_set_error(struct mf_migration *m, const struct mf_error *err);
 
+/* ---- ends.c ---- */
+/* The source as it is: without a face, and without the map. */
+int mf_source_open(const struct mf_config *c, struct mf_db **ret, struct mf_error *err);
+
 /* ---- modelling.c ---- */
 /* What a plan says of keys on a target that spreads rows by them; *ret NULL: it does not. */
 int mf_modelling(const struct mf_config *c, struct mf_db *source, struct mf_db *target, const struct mf_catalog *tables,
                  json_t **ret, struct mf_error *err);
+
+/* ---- documents_read.c ---- */
+/* One document, on the thread of this worker. */
+typedef int mf_document_take(void *worker, size_t table, const struct mf_value *bson, struct mf_error *err);
+struct mf_documents_job {
+    struct mf_db *db; /* as it is, without a face */
+    const struct mf_catalog *tables;
+    int64_t sample; /* documents of each table, from all over it; 0: all */
+    int jobs;       /* threads */
+    mf_document_take *take;
+    void **workers; /* one for each */
+    const struct mf_plan_options *options;
+};
+int mf_documents_read(const struct mf_documents_job *job, struct mf_error *err);
+
+/* ---- documents.c ---- */
+/* What a plan has for a source of documents. */
+struct mf_documents {
+    json_t *facts; /* NULL: the source is none */
+    struct mf_config
+        *proposed; /* a configuration with nothing in it but the map that is proposed; NULL: config has one */
+};
+int mf_documents_plan(const struct mf_config *c, const struct mf_plan_options *o, const struct mf_filter *filter,
+                      struct mf_documents *ret, struct mf_error *err);
+void mf_documents_free(struct mf_documents *d);
+
+/* ---- documents_report.c ---- */
+struct mf_infer;
+struct mf_infer_references;
+struct mf_doc_proposal;
+struct mf_map_check;
+json_t *mf_documents_paths(const struct mf_infer *f);
+json_t *mf_documents_keys(const struct mf_infer *f);
+json_t *mf_documents_references(const struct mf_infer_references *r);
+json_t *mf_documents_refused(const struct mf_map_check *const *checks, size_t n);
+json_t *mf_documents_unfilled(const struct mf_map_check *const *checks, size_t n);
+json_t *mf_documents_ignored(const struct mf_map_check *const *checks, size_t n);
+json_t *mf_documents_tables(const struct mf_map_check *const *checks, size_t n);
 
 #endif

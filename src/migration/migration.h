@@ -85,6 +85,14 @@ int mf_migration_quarantine(struct mf_migration *m, json_t **ret, struct mf_erro
 /* check and plan: no state needed, change nothing. queries: statements that the source has seen are looked at, too. */
 int mf_migration_check(const struct mf_config *config, bool queries, struct mf_findings *out, json_t **ret_facts,
                        struct mf_error *err);
-int mf_migration_plan(const struct mf_config *config, json_t **ret, struct mf_error *err);
+
+struct mf_plan_options {
+    bool full; /* documents: all of them are looked at, and not a sample */
+    /* Every second or so while documents are read, on the caller's thread: how many, of about how many (-1: not known). May be NULL. */
+    void (*progress)(void *ctx, int64_t done, int64_t total);
+    void *ctx;
+};
+int mf_migration_plan(const struct mf_config *config, const struct mf_plan_options *o, json_t **ret,
+                      struct mf_error *err);
 
 #endif
