@@ -91,6 +91,8 @@ int mf_shred_row_id(const struct mf_shred_collection *c, struct mf_arena *arena,
                     struct mf_value *ret, struct mf_error *err);
 
 /* ---- for people ---- */
+/* The paths at which two documents differ, with commas between, of `most` bytes at most: "name, orders.0.total". Nothing where one of them is no document. */
+void mf_bson_put_differences(struct mf_buf *b, const struct mf_value *one, const struct mf_value *other, size_t most);
 /* Relaxed extended JSON, cut at `most` bytes. */
 void mf_bson_put_json(struct mf_buf *b, const struct mf_value *bson, size_t most);
 

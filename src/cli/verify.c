@@ -36,18 +36,19 @@ static int body_of(const struct mf_args *a, json_t **ret, struct mf_error *err)
 static void print_differences(const json_t *list)
 {
     struct mf_text_table t = {0};
-    const char *head[] = {"table", "key", "what"};
+    const char *head[] = {"table", "key", "what", "where"};
     json_t *item;
     size_t i;
     if (json_array_size(list) == 0) {
         return;
     }
     putchar('\n');
-    mf_table_add(&t, 3, head);
+    mf_table_add(&t, 4, head);
     json_array_foreach((json_t *)list, i, item)
     {
-        const char *cells[] = {mf_json_str(item, "table"), mf_json_str(item, "key"), mf_json_str(item, "kind")};
-        mf_table_add(&t, 3, cells);
+        const char *cells[] = {mf_json_str(item, "table"), mf_json_str(item, "key"), mf_json_str(item, "kind"),
+                               mf_json_str(item, "where")};
+        mf_table_add(&t, 4, cells);
     }
     mf_table_print(&t, stdout, 0);
     mf_text_table_free(&t);

@@ -392,7 +392,8 @@ struct mf_connector {
     bool in_memory;             /* for tests: no user is told of it */
     const char *wire; /* chunks pass through unread between connectors with the same wire form; NULL: rows only */
     bool can_source, can_target; /* both: the pipe can turn round */
-    bool order_is_bytes;         /* positions count bytes of the log; else commits */
+    bool order_is_bytes;         /* positions count bytes of the log; else commits, or */
+    bool order_is_time;          /* they are moments, and a difference of two is no amount of anything */
     bool commits_can_wait;       /* as a source it can let commits wait for a stream */
     bool streams; /* it tells of its changes (stream_*): it can be followed. A target that cannot has no stream back */
     bool

@@ -251,9 +251,10 @@ static enum mf_step verify_worker(struct mf_migration *m, int worker, struct mf_
     return mf_verify_step(m->verify, worker, err);
 }
 
-static int difference_json(void *ctx, const char *table, const char *key, const char *kind)
+static int difference_json(void *ctx, const char *table, const char *key, const char *kind, const char *where)
 {
-    return json_array_append_new(ctx, json_pack("{s:s, s:s?, s:s}", "table", table, "key", key, "kind", kind));
+    return json_array_append_new(
+        ctx, json_pack("{s:s, s:s?, s:s, s:s?}", "table", table, "key", key, "kind", kind, "where", where));
 }
 
 static json_t *verify_reply(struct mf_migration *m, const struct mf_verify_stats *s)

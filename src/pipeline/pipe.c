@@ -106,6 +106,9 @@ uint64_t mf_pipe_behind(struct mf_pipe *p, uint64_t order)
     if (a.reached == 0 || p->by_pass) { /* its positions are moments */
         return s.bytes_on_disk;
     }
+    if (p->origin->connector->order_is_time) {
+        return a.reached >= c.received.order ? 0 : s.bytes_on_disk;
+    }
     uint64_t behind = order > a.reached ? order - a.reached : 0;
     if (p->origin->connector->order_is_bytes) {
         return behind;

@@ -38,7 +38,7 @@ static const char schema_sql[] =
     " differing INTEGER);"
     "CREATE TABLE verify_table(run INTEGER, schema TEXT, name TEXT, rows INTEGER, differing INTEGER, finished INTEGER,"
     " chunks INTEGER, PRIMARY KEY(run, schema, name)) WITHOUT ROWID;"
-    "CREATE TABLE verify_difference(seq INTEGER PRIMARY KEY, run INTEGER, tab TEXT, row TEXT, kind TEXT);"
+    "CREATE TABLE verify_difference(seq INTEGER PRIMARY KEY, run INTEGER, tab TEXT, row TEXT, kind TEXT, place TEXT);"
     "PRAGMA user_version=1;";
 
 static int damaged(const struct mf_state *s, const char *doing, const char *what, struct mf_error *err)
@@ -190,6 +190,14 @@ static int run_patiently(struct mf_state *s, const char *sql)
     }
 }
 
+/* A layout from before differences had it. */
+static bool add_place(struct mf_state *s)
+{
+    return sqlite3_table_column_metadata(s->db, NULL, "verify_difference", "place", NULL, NULL, NULL, NULL, NULL) ==
+               SQLITE_OK ||
+           run_patiently(s, "ALTER TABLE verify_difference ADD COLUMN place TEXT") == SQLITE_OK;
+}
+
 static int prepare_file(struct mf_state *s, struct mf_error *err)
 {
     /* The patience first: the switch to WAL already needs the file for itself, and a `status` may be reading it. */
@@ -210,7 +218,7 @@ static int prepare_file(struct mf_state *s, struct mf_error *err)
         return -1;
     }
     if (version == SCHEMA_VERSION) {
-        return run_patiently(s, DIVERGED_SQL) == SQLITE_OK ? 0 : mf_state_fail(s, err, "laying out");
+        return run_patiently(s, DIVERGED_SQL) == SQLITE_OK && add_place(s) ? 0 : mf_state_fail(s, err, "laying out");
     }
     if (run_patiently(s, "BEGIN IMMEDIATE") != SQLITE_OK) {
         return mf_state_fail(s, err, "laying out");

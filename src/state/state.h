@@ -115,8 +115,9 @@ int mf_state_verify_put(struct mf_state *s, int64_t run, const struct mf_verify_
 int mf_state_verify_get(struct mf_state *s, int64_t run, const char *schema, const char *name,
                         struct mf_verify_table *ret, bool *found, struct mf_error *err);
 int mf_state_verify_difference(
-    struct mf_state *s, int64_t run, const char *table, const char *key, const char *kind,
-    struct mf_error *err); /* kind: missing | extra | differs | quarantined | repaired; 10,000 kept */
+    struct mf_state *s, int64_t run, const char *table, const char *key, const char *kind, const char *where,
+    struct mf_error *
+        err); /* kind: missing | extra | differs | quarantined | repaired; where: in which columns or paths, NULL; 10,000 kept */
 /* What was told of that table in this run: it is compared again. */
 /* How many of a kind are listed. */
 int mf_state_verify_listed(struct mf_state *s, int64_t run, const char *table, const char *kind, int64_t *ret,
@@ -124,7 +125,7 @@ int mf_state_verify_listed(struct mf_state *s, int64_t run, const char *table, c
 int mf_state_verify_forget(struct mf_state *s, int64_t run, const char *table, struct mf_error *err);
 /* A full run that found (or made) both sides equal settles the writes on the wrong side that were seen before it began. */
 int mf_state_verify_end(struct mf_state *s, int64_t run, int64_t rows, int64_t differing, struct mf_error *err);
-typedef int mf_difference_sink(void *ctx, const char *table, const char *key, const char *kind);
+typedef int mf_difference_sink(void *ctx, const char *table, const char *key, const char *kind, const char *where);
 int mf_state_verify_differences(struct mf_state *s, int64_t run, mf_difference_sink *emit, void *ctx,
                                 struct mf_error *err);
 struct mf_verify_summary {

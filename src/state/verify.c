@@ -89,13 +89,13 @@ int mf_state_verify_get(struct mf_state *s, int64_t run, const char *schema, con
 }
 
 int mf_state_verify_difference(struct mf_state *s, int64_t run, const char *table, const char *key, const char *kind,
-                               struct mf_error *err)
+                               const char *where, struct mf_error *err)
 {
     MF_LOCK_SCOPE(&s->lock);
     return mf_state_run(s, err,
-                        "INSERT INTO verify_difference(run,tab,row,kind) SELECT ?1,?2,?3,?4 WHERE"
+                        "INSERT INTO verify_difference(run,tab,row,kind,place) SELECT ?1,?2,?3,?4,?5 WHERE"
                         " (SELECT count(*) FROM verify_difference WHERE run=?1) < 10000",
-                        "isss", run, table, key, kind);
+                        "issss", run, table, key, kind, where);
 }
 
 int mf_state_verify_listed(struct mf_state *s, int64_t run, const char *table, const char *kind, int64_t *ret,
@@ -130,11 +130,11 @@ int mf_state_verify_differences(struct mf_state *s, int64_t run, mf_difference_s
 {
     MF_LOCK_SCOPE(&s->lock);
     sqlite3_stmt *st =
-        mf_state_query(s, err, "SELECT tab,row,kind FROM verify_difference WHERE run=? ORDER BY seq", "i", run);
+        mf_state_query(s, err, "SELECT tab,row,kind,place FROM verify_difference WHERE run=? ORDER BY seq", "i", run);
     int rc = st ? 0 : -1;
     while (st && (rc = mf_state_next(s, st, err)) == 1) {
         if (emit(ctx, (const char *)sqlite3_column_text(st, 0), (const char *)sqlite3_column_text(st, 1),
-                 (const char *)sqlite3_column_text(st, 2)) < 0) {
+                 (const char *)sqlite3_column_text(st, 2), (const char *)sqlite3_column_text(st, 3)) < 0) {
             sqlite3_reset(st);
             return -1;
         }

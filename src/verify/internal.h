@@ -161,7 +161,7 @@ uint64_t vf_row_hash(const struct mf_row *row);
 int vf_join_again(struct mf_verify *v, const struct vf_table *t, const struct mf_row *key, const struct mf_row *a,
                   const struct mf_row *b, uint64_t was, bool *ret_differs, struct mf_error *err);
 int vf_difference(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, const char *key_text,
-                  const char *kind, struct mf_error *err);
+                  const char *kind, const char *where, struct mf_error *err);
 
 /* A row without a key of which one side has `count` copies more (the origin) or less. */
 int vf_difference_full(struct mf_verify *v, struct vf_table *t, const struct mf_digest *d, int64_t count,

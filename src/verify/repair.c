@@ -240,7 +240,7 @@ static int note(struct vf_repair *p, struct mf_error *err)
     for (size_t i = 0; !v->o.pass && i < p->whole.n + p->ngone; i++) {
         const struct mf_row *row = i < p->whole.n ? &p->whole.rows[i] : &p->gone[i - p->whole.n];
         if (mf_state_verify_difference(v->o.state, v->run, label, vf_key_text(t->ot, row, key, sizeof(key)), "repaired",
-                                       err) < 0) {
+                                       NULL, err) < 0) {
             return -1;
         }
     }

@@ -2,6 +2,7 @@
 #include "verify/internal.h"
 
 #include "base/str.h"
+#include "bson/shred.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #define AT_ONCE     500
 #define ROWS_MEMORY ((size_t)1 << 30)
 #define FAULT_BYTES ((size_t)64 << 20)
+#define WHERE_MOST  300 /* bytes of the names of what differs */
 
 int vf_copy_row(struct mf_arena *arena, struct mf_row *out, const struct mf_row *in, struct mf_error *err)
 {
@@ -100,7 +102,7 @@ static void name_first(struct mf_verify *v, const struct vf_table *t, const char
 
 /* key NULL: without one (identity FULL, or known from the quarantine alone). */
 int vf_difference(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, const char *key_text,
-                  const char *kind, struct mf_error *err)
+                  const char *kind, const char *where, struct mf_error *err)
 {
     char label[300];
     pthread_mutex_lock(&v->mu);
@@ -120,7 +122,7 @@ int vf_difference(struct mf_verify *v, struct vf_table *t, const struct mf_row *
     pthread_mutex_unlock(&v->mu);
     return v->o.pass ? 0
                      : mf_state_verify_difference(v->o.state, v->run, mf_table_label(t->named, label, sizeof(label)),
-                                                  key_text, kind, err);
+                                                  key_text, kind, where, err);
 }
 
 int vf_difference_full(struct mf_verify *v, struct vf_table *t, const struct mf_digest *d, int64_t count,
@@ -136,7 +138,7 @@ int vf_difference_full(struct mf_verify *v, struct vf_table *t, const struct mf_
     v->stats.rows_differing += n - 1; /* the difference itself counts one */
     pthread_mutex_unlock(&v->mu);
     *ret_differing += n;
-    return vf_difference(v, t, NULL, text, count > 0 ? "missing" : "extra", err);
+    return vf_difference(v, t, NULL, text, count > 0 ? "missing" : "extra", NULL, err);
 }
 
 /* ---- confirming ---- */
@@ -149,6 +151,28 @@ uint64_t vf_row_hash(const struct mf_row *row)
         h = XXH3_64bits_withSeed(x->data, mf_value_has_bytes(x) ? x->len : 0, h * 31 + (uint64_t)x->kind);
     }
     return h ? h : 1;
+}
+
+/* The columns that differ; of a document its paths. */
+static void put_where(struct mf_buf *b, const struct mf_verify *v, const struct vf_table *t, const struct mf_row *one,
+                      const struct mf_row *other)
+{
+    bool documents =
+        mf_db_behind(v->o.pipe->origin)->connector->documents || mf_db_behind(v->o.pipe->replica)->connector->documents;
+    for (uint16_t i = 0; i < t->ot->ncolumns && i < one->n && i < other->n && b->len < WHERE_MOST; i++) {
+        const struct mf_value *x = &one->values[i], *y = &other->values[i];
+        if (mf_value_equal(x, y)) {
+            continue;
+        }
+        mf_buf_puts(b, b->len ? ", " : "");
+        size_t before = b->len;
+        if (documents && x->kind == MF_BINARY && y->kind == MF_BINARY) {
+            mf_bson_put_differences(b, x, y, WHERE_MOST);
+        }
+        if (b->len == before) {
+            mf_buf_puts(b, t->ot->columns[i].name);
+        }
+    }
 }
 
 static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *key, uint64_t was,
@@ -169,12 +193,18 @@ static int judge(struct mf_verify *v, struct vf_table *t, const struct mf_row *k
         return 0;
     }
     char text[VF_KEY_TEXT];
+    struct mf_buf where = {.max = 4096};
     ++*ret_differing;
-    return vf_difference(v, t, key, vf_key_text(t->ot, key, text, sizeof(text)),
-                         !b   ? "missing"
-                         : !a ? "extra"
-                              : "differs",
-                         err);
+    if (a && b) {
+        put_where(&where, v, t, a, b);
+    }
+    int rc = vf_difference(v, t, key, vf_key_text(t->ot, key, text, sizeof(text)),
+                           !b   ? "missing"
+                           : !a ? "extra"
+                                : "differs",
+                           where.len ? mf_buf_str(&where) : NULL, err);
+    mf_buf_free(&where);
+    return rc;
 }
 
 static int confirm_some(struct mf_verify *v, struct vf_slot *s, struct vf_table *t, const struct mf_row *keys,

@@ -188,6 +188,7 @@ def test_corruption_is_found_named_and_repaired(mysql_pair, migration):
         UPDATE t SET b = x'00FE' WHERE id = 5; UPDATE t SET v = NULL WHERE id = 6; DELETE FROM t WHERE id = 7; INSERT INTO t VALUES (5000, 'extra', 1, 1, NULL)""")
     found = m.call("verify", "--json", expect=DIFFERENT).json
     assert {d["key"] for d in found["differences"]} == {f"id={i}" for i in (2, 3, 4, 5, 6, 7, 5000)}
+    assert {d["key"]: d["where"] for d in found["differences"] if d["kind"] == "differs"} == {"id=2": "v", "id=3": "d", "id=4": "n", "id=5": "b", "id=6": "v"}
     m.call("verify", "--repair")
     assert m.call("verify", "--json").json["rows_differing"] == 0
     equal_at_last(m, source, target)

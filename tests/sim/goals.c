@@ -122,8 +122,9 @@ static int verify(struct engine *e, bool repair, struct mf_verify_stats *ret, st
     return 0;
 }
 
-static int judge_difference(void *ctx, const char *table, const char *key, const char *kind)
+static int judge_difference(void *ctx, const char *table, const char *key, const char *kind, const char *where)
 {
+    (void)where;
     struct engine *e = ctx;
     if (!mf_streq(kind, "quarantined") &&
         !mf_streq(kind, "missing")) { /* missing: it was refused after the look began */

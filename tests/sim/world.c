@@ -216,7 +216,8 @@ void world_start(struct world *w, uint64_t seed, bool verbose, const char *broke
     }
     mf_mem_knobs(w->server[MF_TARGET])->stamped = w->stamped ? 1 + sim_below(w, 1000000) : 0;
     w->unordered = sim_chance(w, 250) || w->silent;
-    if (seed % 11 == 5 && !w->faces && !w->stamped && !broken) { /* rows that are read may be newer than they should be */
+    if (seed % 11 == 5 && !w->faces && !w->stamped &&
+        !broken) { /* rows that are read may be newer than they should be */
         w->unordered = mf_mem_knobs(w->server[MF_SOURCE])->newer = true;
     }
     mf_mem_knobs(w->server[MF_TARGET])->silent = w->silent;

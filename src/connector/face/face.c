@@ -413,6 +413,7 @@ int mf_face_open(struct mf_db *own, struct mf_db *peer, struct mf_db **ret, stru
                                          .can_source = c->can_source,
                                          .can_target = c->can_target,
                                          .order_is_bytes = c->order_is_bytes,
+                                         .order_is_time = c->order_is_time,
                                          .last_write_wins = c->last_write_wins,
                                          .commits_can_wait = c->commits_can_wait,
                                          .streams = c->streams,

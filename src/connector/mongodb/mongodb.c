@@ -248,6 +248,7 @@ const struct mf_connector mf_connector_mongodb = {
     .can_source = true,
     .can_target = true,
     .streams = true,
+    .order_is_time = true,
     .soft_hold = true,
     .reads_unordered = true,
     .retells = true,

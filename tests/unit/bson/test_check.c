@@ -365,10 +365,34 @@ static void of_another_writer(void **state)
     }
 }
 
+static void differ(struct doc *d, const char *one, const char *other, size_t most, const char *wanted)
+{
+    MF_CLEANUP_BUF struct mf_buf b = {.max = 1 << 20};
+    struct mf_value x = doc_of(d, one), y = doc_of(d, other);
+    mf_bson_put_differences(&b, &x, &y, most);
+    assert_string_equal(mf_buf_str(&b), wanted);
+}
+
+static void where_two_differ(void **state)
+{
+    (void)state;
+    struct doc d;
+    doc_open(&d, any_map);
+    differ(&d, "{\"a\": 1, \"b\": [1, {\"c\": 2}]}", "{\"a\": 1, \"b\": [1, {\"c\": 2}]}", 300, "");
+    differ(&d, "{\"a\": 1, \"b\": [1, {\"c\": 2}]}", "{\"a\": 2, \"b\": [1, {\"c\": 3}]}", 300, "a, b.1.c");
+    differ(&d, "{\"a\": 1}", "{\"a\": {\"$numberLong\": \"1\"}}", 300, "a");
+    differ(&d, "{\"a\": 1, \"b\": 2}", "{\"b\": 2, \"c\": 1}", 300, "a, c");
+    differ(&d, "{\"a\": [1, 2]}", "{\"a\": [1]}", 300, "a.1");
+    differ(&d, "{\"a\": {\"b\": 1}}", "{\"a\": [1]}", 300, "a");
+    differ(&d, "{\"aaaaaaaaaa\": 1, \"bbbbbbbbbb\": 1}", "{}", 20, "aaaaaaaaaa, …");
+    doc_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_bytes),
+        cmocka_unit_test(where_two_differ),
         cmocka_unit_test(deep),
         cmocka_unit_test(large),
         cmocka_unit_test(many_reasons),

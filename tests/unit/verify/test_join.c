@@ -55,8 +55,9 @@ static void test_an_origin_that_shows_newer_rows_gives_no_difference_under_load(
     clean(begin_newer, 5); /* a key that is touched between two looks and is what it was is rare */
 }
 
-static int name_of(void *ctx, const char *table, const char *key, const char *kind)
+static int name_of(void *ctx, const char *table, const char *key, const char *kind, const char *where)
 {
+    (void)where;
     snprintf(ctx, 200, "%s|%s|%s", table, key, kind);
     return 0;
 }
@@ -196,9 +197,9 @@ static void rows_more(struct mf_mem_server *s, const char *table, int from, int 
     assert_mf_ok(mf_mem_commit(t, NULL, &err), &err);
 }
 
-static int count_extra(void *ctx, const char *table, const char *key, const char *kind)
+static int count_extra(void *ctx, const char *table, const char *key, const char *kind, const char *where)
 {
-    (void)table, (void)key;
+    (void)table, (void)key, (void)where;
     *(int *)ctx += strcmp(kind, "extra") == 0;
     return 0;
 }
