@@ -109,11 +109,11 @@ class MongoDemo(Demo):
         visits = {"collection": "shop.visit", "to": "visit", "columns": [{"path": f"_id.{f}", "column": f, "type": "int32"} for f in ("customer", "number")]}
         self.midflight = m = Midflight(
             self.source.url(), self.target.url().replace(PASSWORD, "${DEMO_PASSWORD}"), self.dir / "migration",
-            config={"migration": "demo", "copy": {"jobs": 2, "max_load": 0}, "cutover": {"max_pause": "10s", "flag_delay": "300ms"}, "on_ddl": "stop", "heartbeat": "500ms",
+            config={"migration": "demo", "copy": {"jobs": 2, "max_load": 0}, "cutover": {"max_pause": "60s", "flag_delay": "300ms"}, "on_ddl": "stop", "heartbeat": "500ms",
                     "api": {"listen": f"127.0.0.1:{self.port}", "token": self.token}, "map": [*shop_map("shop"), mess_map("shop"), visits]},
             environment={"DEMO_PASSWORD": PASSWORD})
         self.call("check")
-        #self.call("plan")
+        self.call("plan")
         begun = time.monotonic()
         say("$ midflight run &")
         m.start()
