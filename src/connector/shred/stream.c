@@ -303,7 +303,8 @@ static void show_commit(struct docs_stream *st, const struct mf_item *own)
         return;
     }
     st->held = mf_xcalloc(1, sizeof *st->held);
-    *st->held = (struct docs_held){.commit = *own, .txn = t, .since_us = mf_now_us(), .whole = t->handed_out};
+    *st->held = (struct docs_held){.txn = t, .since_us = mf_now_us(), .whole = t->handed_out};
+    docs_held_add(st->held, own);
 }
 
 static int show(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
@@ -353,7 +354,7 @@ static int take_over(struct docs_stream *st, const struct mf_item *commit, struc
     struct mf_item *over = docs_add_item(st, &h->commit);
     over->kind = MF_ITEM_ABORT;
     over->subtxn = over->txn;
-    h->commit = *commit;
+    docs_held_add(h, commit);
     h->whole = h->txn->n >= TOGETHER;
     return 0;
 }

@@ -36,9 +36,11 @@ struct docs_held {
     struct mf_item commit;
     struct docs_txn *txn;
     int64_t since_us;
-    bool whole; /* no other transaction is told with it */
-    bool seen;  /* readers see it */
-    size_t at;  /* the note that is told next */
+    bool whole;      /* no other transaction is told with it */
+    bool seen;       /* readers see them */
+    uint64_t *asked; /* about each transaction (mf_source_ops.visible): a later one may be seen before an earlier one */
+    size_t nasked;
+    size_t at; /* the note that is told next */
 };
 
 struct docs_stream {
@@ -71,6 +73,7 @@ void docs_note_emptied(struct docs_txn *t, const struct docs_real *c);
 /* ---- told.c ---- */
 /* A bounded piece: adds items, or nothing. *ret_wait: nothing can be done before the server shows more. */
 int docs_told_step(struct docs_stream *st, bool *ret_wait, struct mf_error *err);
+void docs_held_add(struct docs_held *h, const struct mf_item *commit); /* the last one from here on */
 void docs_held_free(struct docs_held *h);
 
 #endif
