@@ -8,6 +8,7 @@
 #   make demo     a migration of a busy database, judged from outside
 #   make demo-mysql-upgrade   the same from MySQL 5.7 to 8.0
 #   make demo-cassandra       PostgreSQL into Cassandra
+#   make demo-mongodb         documents into MySQL or PostgreSQL
 #   make bench    speed, beside others on the same data
 #   make NODEPS=1 never touches packages
 
@@ -15,7 +16,7 @@ BUILD ?= build
 FUZZ_SECONDS ?= 300
 NINJA ?= ninja
 
-.PHONY: all deps test test-deps unit scenarios soak demo demo-mysql-upgrade demo-cassandra bench lint format fuzz docs clean install
+.PHONY: all deps test test-deps unit scenarios soak demo demo-mysql-upgrade demo-cassandra demo-mongodb bench lint format fuzz docs clean install
 
 all: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) midflight
@@ -53,6 +54,9 @@ demo-mysql-upgrade: test-deps all
 
 demo-cassandra: test-deps all
 	@scripts/demo.sh cassandra $(ARGS)
+
+demo-mongodb: test-deps all
+	@scripts/demo.sh mongodb $(ARGS)
 
 bench: all
 ifndef NODEPS

@@ -86,7 +86,68 @@ class CassandraSide:
         self._run("insert", (customer, number))
 
 
-SIDES = {"postgresql": PostgresSide, "postgres": PostgresSide, "cassandra": CassandraSide}
+class MysqlSide:
+    """mysql://user:password@host:port/database. The driver (mysqlclient) is loaded where such a side is used."""
+
+    SCHEMA = """CREATE TABLE IF NOT EXISTS visit (customer int, number int, PRIMARY KEY (customer, number))"""
+
+    def __init__(self, url: str, timeout: float):
+        self.url, self.timeout = url, timeout
+        self.connection = None
+
+    def _run(self, statement: str, parameters: tuple):
+        import MySQLdb
+        try:
+            if self.connection is None:
+                parts, bound = urlsplit(self.url), max(1, int(self.timeout))
+                self.connection = MySQLdb.connect(host=parts.hostname, port=parts.port or 3306, user=unquote(parts.username or ""),
+                                                  passwd=unquote(parts.password or ""), db=unquote(parts.path.lstrip("/")), autocommit=True,
+                                                  connect_timeout=bound, read_timeout=bound, write_timeout=bound)
+            cursor = self.connection.cursor()
+            cursor.execute(statement, parameters)
+            return cursor.fetchone()
+        except MySQLdb.Error as error:
+            if self.connection is not None:
+                self.connection.close()
+            self.connection = None
+            raise Refused(str(error)) from error
+
+    def visits(self, customer: int) -> int:
+        return self._run("SELECT count(*) FROM visit WHERE customer = %s", (customer,))[0]
+
+    def visit(self, customer: int, number: int) -> None:
+        self._run("INSERT INTO visit VALUES (%s, %s) ON DUPLICATE KEY UPDATE number = number", (customer, number))
+
+
+class MongoSide:
+    """mongodb://user:password@host:port/database. The driver is loaded where such a side is used. A visit is a document without anything but its _id, so
+    that a map makes the same table of it that the others have: columns of `_id.customer` and `_id.number`."""
+
+    def __init__(self, url: str, timeout: float):
+        self.url, self.timeout = url, timeout
+        self.collection = None
+
+    def _run(self, what):
+        from pymongo import MongoClient
+        from pymongo.errors import PyMongoError
+        try:
+            if self.collection is None:
+                bound = int(self.timeout * 1000)
+                self.collection = MongoClient(self.url, serverSelectionTimeoutMS=bound, socketTimeoutMS=bound, w="majority").get_default_database().visit
+            return what(self.collection)
+        except PyMongoError as error:
+            raise Refused(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+
+    def visits(self, customer: int) -> int:
+        return self._run(lambda c: c.count_documents({"_id.customer": customer}))
+
+    def visit(self, customer: int, number: int) -> None:
+        one = {"_id": {"customer": customer, "number": number}}
+        self._run(lambda c: c.replace_one(one, one, upsert=True))
+
+
+SIDES = {"postgresql": PostgresSide, "postgres": PostgresSide, "cassandra": CassandraSide, "mysql": MysqlSide, "mongodb": MongoSide,
+         "mongodb+srv": MongoSide}
 
 
 def open_side(url: str, timeout: float):

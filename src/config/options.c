@@ -34,9 +34,12 @@ const struct mf_option mf_options[] = {
      "database carries it. Without it the source's database name is used."},
     {"source", MF_OPT_URL, AT(source), NULL, 0, 0, NULL,
      "The database to move from, as a URL: `postgresql://user@host:port/database?sslmode=verify-full`, "
-     "`mysql://user@host:port/database?ssl-mode=verify-identity` or `mariadb://` the same."},
+     "`mysql://user@host:port/database?ssl-mode=verify-identity` or `mariadb://` the same, or "
+     "`mongodb://user@host,host/database?replicaSet=name` (also `mongodb+srv://`) with the options that MongoDB's URLs "
+     "have."},
     {"target", MF_OPT_URL, AT(target), NULL, 0, 0, NULL,
-     "The database to move to, as a URL: one like those of `source`, or `cassandra://user@host:port,host/keyspace`."},
+     "The database to move to, as a URL: one like those of `source` but MongoDB's, or "
+     "`cassandra://user@host:port,host/keyspace`."},
     {"source_password", MF_OPT_SECRET, AT(source_password), NULL, 0, 0, NULL,
      "The password for the source, when it is not in the URL or in the places the database's own client looks."},
     {"target_password", MF_OPT_SECRET, AT(target_password), NULL, 0, 0, NULL, "The same for the target."},

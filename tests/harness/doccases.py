@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import datetime, timedelta, timezone
 
+from harness.docsides import MongoSide
 from harness.mongo_servers import driver
 from harness.servers import wait_for
 
@@ -175,10 +176,12 @@ class Documents:
 
 class Shop:
     """The application: `clients` threads, each with documents of its own. Users are replaced, set in part, deleted and made anew; the ledger's
-    entries count up. What was acknowledged is remembered. After an error nobody knows whether it was done, so the client looks."""
+    entries count up. What was acknowledged is remembered. longest_wait: of one write, with all its attempts."""
 
-    def __init__(self, database, *, clients: int = 2, users: int = 60, rate: float = 60.0, seed: int = 1):
+    def __init__(self, database, *, clients: int = 2, users: int = 60, rate: float = 60.0, seed: int = 1, side=None):
+        """side: makes what a client writes by (harness/docsides.py); unless said, the documents' own database."""
         self.database, self.clients, self.rate, self.seed, self.users_each = database, clients, rate, seed, users
+        self.side, self.longest_wait = side or (lambda: MongoSide(database)), 0.0
         self.stopping, self.held = threading.Event(), threading.Event()
         self.users: list[dict] = [{} for _ in range(clients)]
         self.ledger: list[dict] = [{} for _ in range(clients)]
@@ -217,6 +220,9 @@ class Shop:
         self.held.set()
         wait_for(lambda: self.failure or all(e.is_set() for e in self.idle), 60, "the clients to stand still")
 
+    def go_on(self) -> None:
+        self.held.clear()
+
     def writes(self, n: int = 30, timeout: float = 90) -> None:
         before = self.acknowledged
         wait_for(lambda: self.failure or self.acknowledged >= before + n, timeout, f"{n} more writes")
@@ -239,7 +245,7 @@ class Shop:
     # ---- a client ----
     def _work(self, client: int) -> None:
         make = Documents(self.seed * 7919 + client)
-        db = self.database.connect(serverSelectionTimeoutMS=2000, socketTimeoutMS=5000, retryWrites=False)
+        side = self.side()
         try:
             while not self.stopping.is_set():
                 if self.held.is_set():
@@ -247,51 +253,49 @@ class Shop:
                     time.sleep(0.01)
                     continue
                 self.idle[client].clear()
-                self._once(db, client, make)
+                begun = time.monotonic()
+                self._once(side, client, make)
+                self.longest_wait = max(self.longest_wait, time.monotonic() - begun)
                 self.acknowledged += 1
                 self.stopping.wait(self.clients / self.rate * make.random.random() * 2)
         except BaseException as error:
             self.failure = error
         finally:
             self.idle[client].set()
-            db.client.close()
+            side.close()
 
-    def _once(self, db, client: int, make: Documents) -> None:
+    def _once(self, side, client: int, make: Documents) -> None:
         r, mine = make.random, self.users[client]
         what = r.random()
         if what < 0.3:
             entry = dict(r.choice(list(self.ledger[client].values())))
             entry |= {"version": entry["version"] + 1, "value": make.word(30)}
-            self._sure(db.ledger, entry["_id"], entry, lambda: db.ledger.update_one({"_id": entry["_id"]}, {"$set": {"version": entry["version"], "value": entry["value"]}}))
+            self._sure(side, lambda: side.count(entry))
             self.ledger[client][entry["_id"]] = entry
         elif what < 0.5 or not mine:
             d = make.user()
-            self._sure(db.users, d["_id"], d, lambda: db.users.insert_one(d))
+            self._sure(side, lambda: side.insert(d))
             mine[d["_id"]] = d
         elif what < 0.65:
             id_ = r.choice(list(mine))
-            self._sure(db.users, id_, None, lambda: db.users.delete_one({"_id": id_}))
+            self._sure(side, lambda: side.delete(id_))
             del mine[id_]
         else:
             d = make.changed(mine[r.choice(list(mine))])
-            self._sure(db.users, d["_id"], d, lambda: db.users.replace_one({"_id": d["_id"]}, d))
+            self._sure(side, lambda: side.replace(d))
             mine[d["_id"]] = d
 
-    def _sure(self, collection, id_, wanted, action) -> None:
-        from pymongo.errors import DuplicateKeyError, PyMongoError
+    def _sure(self, side, action) -> None:
+        """Until it is acknowledged: after an error nobody knows whether it was done, and all of it may be done again."""
         end = time.monotonic() + 120
         while True:
             try:
                 action()
                 return
-            except DuplicateKeyError:
-                return  # an earlier try did it
-            except PyMongoError as error:
+            except side.errors:
                 if time.monotonic() > end or self.stopping.is_set():
                     raise
-                last = error
-            time.sleep(0.1)
-            del last
+            time.sleep(0.02)
 
 
 def arrived(shop: Shop, target, timeout: float = 90) -> None:

@@ -391,6 +391,29 @@ def test_the_stream_tells_of_documents(shown):
     assert shown.drive("told")["transactions"] == [[["checkpoint"]]]
 
 
+def test_transactions_that_have_come_are_told_together(shown):
+    """Each document once for many transactions, as it is at their end; one of midflight's own stays by itself, and what is around it is told before and after."""
+    shown.load(ANN, BEA, CID)
+    shown.drive("follow")
+    connection = shown.database.connect()
+    cursor = connection.cursor()
+    for i in range(40):
+        cursor.execute(f"UPDATE users SET name = '{i}' WHERE id = '{1 + i % 2:024x}'")
+    if shown.mysql:
+        shown.database.execute("SET FOREIGN_KEY_CHECKS = 0")
+    shown.apply(updates=[user(3, "Cidon")])
+    for i in range(40):
+        cursor.execute(f"UPDATE users SET name = 'now {i}' WHERE id = '{1 + i % 2:024x}'")
+    connection.close()
+    told = shown.drive("told")["transactions"]
+    ours = told.index([["checkpoint"]])
+    assert told.count([["checkpoint"]]) == 1
+    wanted = [["update", "users", n["id"], n["document"]] for n in (shown.normal({**ANN, "name": "now 38"}), shown.normal({**BEA, "name": "now 39"}))]
+    for some in (told[:ours], told[ours + 1:]):
+        changes = [change for transaction in some for change in transaction]
+        assert 2 <= len(changes) < 40 and all(change in wanted for change in changes) and all(one in changes for one in wanted), told
+
+
 def test_a_child_table_that_is_truncated_cannot_be_told(shown):
     shown.load(ANN, BEA)
     shown.drive("follow")

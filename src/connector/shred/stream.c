@@ -16,6 +16,7 @@
 #define MAX_SHAPES  200000u /* tables one stream has told of */
 #define SHAPE_BYTES ((size_t)64 << 20)
 #define UNSEEN_US   (2 * MF_US_PER_MS) /* between two looks at whether a commit is shown */
+#define TOGETHER    1000               /* documents, after which no other transaction is told with them */
 #define NOTHING_MAX 1000               /* items in a row that are nobody's, before the caller hears that nothing came */
 
 static struct docs_stream *stream_of(struct mf_stream *st)
@@ -255,6 +256,7 @@ static int show_truncate(struct docs_stream *st, const struct mf_item *own, stru
     }
     if (n) {
         struct mf_change *out = &docs_add_item(st, own)->change;
+        t->handed_out = true;
         out->truncated = tables;
         out->truncated_rels = rels;
         out->ntruncated = n;
@@ -301,7 +303,8 @@ static void show_commit(struct docs_stream *st, const struct mf_item *own)
         return;
     }
     st->held = mf_xcalloc(1, sizeof *st->held);
-    *st->held = (struct docs_held){.commit = *own, .txn = t, .since_us = mf_now_us()};
+    *st->held = (struct docs_held){.txn = t, .since_us = mf_now_us(), .whole = t->handed_out};
+    docs_held_add(st->held, own);
 }
 
 static int show(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
@@ -337,17 +340,114 @@ static int show(struct docs_stream *st, const struct mf_item *own, struct mf_err
 
 /* ---- the stream ---- */
 
+/* ---- transactions told as one ---- */
+
+/* One that comes behind the one that is held takes over its documents, and ends as one. The position is then that of the last: whoever begins again before it gets them all again. */
+static int take_over(struct docs_stream *st, const struct mf_item *commit, struct docs_txn *t, struct mf_error *err)
+{
+    struct docs_held *h = st->held;
+    for (size_t i = 0; i < t->n; i++) {
+        if (docs_note(h->txn, t->notes[i].c, &t->notes[i].id, err) < 0) {
+            return -1;
+        }
+    }
+    struct mf_item *over = docs_add_item(st, &h->commit);
+    over->kind = MF_ITEM_ABORT;
+    over->subtxn = over->txn;
+    docs_held_add(h, commit);
+    h->whole = h->txn->n >= TOGETHER;
+    return 0;
+}
+
+/* Documents of one collection are read together. Where each transaction stays by itself its order stays, too. */
+static void by_collection(struct docs_stream *st)
+{
+    struct docs_txn *t = st->held->txn;
+    struct docs_note *sorted = mf_xcalloc(t->n, sizeof *sorted);
+    size_t n = 0;
+    for (size_t c = 0; c < st->reals.n; c++) {
+        for (size_t i = 0; i < t->n; i++) {
+            if (t->notes[i].c == &st->reals.of[c]) {
+                sorted[n++] = t->notes[i];
+            }
+        }
+    }
+    memcpy(t->notes, sorted, n * sizeof *sorted);
+    free(sorted);
+}
+
+/* *ret: it is done with. Else it has to wait until what is held is told. */
+static int join(struct docs_stream *st, const struct mf_item *own, bool *ret, struct mf_error *err)
+{
+    struct docs_rel *r;
+    *ret = false;
+    if (own->kind == MF_ITEM_BEGIN) {
+        docs_add_item(st, own);
+        *ret = true;
+        return 0;
+    }
+    if (own->kind == MF_ITEM_CHANGE && own->change.op != MF_TRUNCATE) {
+        if (find(st, own->change.table, &r, err) < 0) {
+            return -1;
+        }
+        *ret = r->how != DOCS_PASSES;
+        return *ret ? show_change(st, own, err) : 0;
+    }
+    if (own->kind == MF_ITEM_RELATION && mf_bookkeeping(own->table) == MF_BOOK_NONE) {
+        *ret = true;
+        return learn(st, own->table, &r, err);
+    }
+    struct docs_txn *t = own->kind == MF_ITEM_COMMIT ? docs_txn_find(st, own->txn, false) : NULL;
+    if (!t || t->ours || t->handed_out || t->n == 0) {
+        return 0;
+    }
+    *ret = true;
+    int rc = take_over(st, own, docs_txn_take(st, own->txn), err);
+    docs_txn_free(t);
+    return rc;
+}
+
+/* Where transactions follow each other closely, looking at the tables for each would cost more than all else. What has come is taken, and nothing waited for. */
+static int gather(struct docs_stream *st, struct mf_error *err)
+{
+    struct docs_held *h = st->held;
+    uint64_t first = h->commit.txn;
+    for (int i = 0; !h->whole; i++) {
+        struct mf_item own = {0};
+        bool done = false;
+        if (own_ops(st)->stream_next(st->own, 0, &own, err) < 0 || join(st, &own, &done, err) < 0) {
+            return -1;
+        }
+        mf_arena_reset(&st->item); /* what was added has nothing in it */
+        st->has_after = !done && own.kind != MF_ITEM_NONE;
+        st->after = own;
+        h->whole = h->whole || !done || i == NOTHING_MAX;
+    }
+    if (h->commit.txn != first) {
+        by_collection(st);
+    }
+    return 0;
+}
+
 /* Of what is held back, or else of what comes. *ret_none: nothing came, for now. */
 static int fill(struct docs_stream *st, int timeout_ms, bool *ret_none, struct mf_error *err)
 {
     struct mf_item own = {0};
     *ret_none = false;
+    if (st->held && !st->held->whole) {
+        return gather(st, err);
+    }
     if (st->held) {
         int rc = docs_told_step(st, ret_none, err);
         if (rc == 0 && *ret_none && timeout_ms > 0) {
             mf_sleep_us(UNSEEN_US);
         }
         return rc;
+    }
+    if (st->has_after) {
+        own = st->after;
+        st->has_after = false;
+        return show(st, &own, err);
     }
     return own_ops(st)->stream_next(st->own, timeout_ms, &own, err) < 0 ? -1 : show(st, &own, err);
 }

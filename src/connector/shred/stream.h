@@ -22,7 +22,8 @@ struct docs_note {
 struct docs_txn {
     struct docs_txn *next;
     uint64_t id;
-    bool ours; /* midflight's own: whoever reads this stream drops it */
+    bool ours;       /* midflight's own: whoever reads this stream drops it */
+    bool handed_out; /* something of it already */
     struct mf_arena arena;
     struct docs_note *notes;
     size_t n, cap;
@@ -30,12 +31,15 @@ struct docs_txn {
     size_t nslots;
 };
 
-/* A COMMIT that is held back until its documents are told. */
+/* A COMMIT that is held back until its documents are told, and those of the transactions before it that are told with it. */
 struct docs_held {
     struct mf_item commit;
     struct docs_txn *txn;
     int64_t since_us;
-    bool seen; /* readers see it */
+    bool whole;      /* no other transaction is told with it */
+    bool seen;       /* readers see them */
+    uint64_t *asked; /* about each transaction (mf_source_ops.visible): a later one may be seen before an earlier one */
+    size_t nasked;
     size_t at; /* the note that is told next */
 };
 
@@ -48,7 +52,9 @@ struct docs_stream {
     struct mf_by_id rels;   /* struct docs_rel, by table id */
     struct docs_txn *txns;  /* that are open */
     struct docs_held *held; /* NULL: none */
-    struct mf_arena item;   /* of what is handed out */
+    struct mf_item after;   /* what came while it was held, to be looked at after it */
+    bool has_after;
+    struct mf_arena item; /* of what is handed out */
     struct mf_item *items;
     size_t nitems, at, items_cap;
 };
@@ -67,6 +73,7 @@ void docs_note_emptied(struct docs_txn *t, const struct docs_real *c);
 /* ---- told.c ---- */
 /* A bounded piece: adds items, or nothing. *ret_wait: nothing can be done before the server shows more. */
 int docs_told_step(struct docs_stream *st, bool *ret_wait, struct mf_error *err);
+void docs_held_add(struct docs_held *h, const struct mf_item *commit); /* the last one from here on */
 void docs_held_free(struct docs_held *h);
 
 #endif

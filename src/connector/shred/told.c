@@ -19,15 +19,22 @@ void docs_held_free(struct docs_held *h)
 {
     if (h) {
         docs_txn_free(h->txn);
+        free(h->asked);
         free(h);
     }
+}
+
+void docs_held_add(struct docs_held *h, const struct mf_item *commit)
+{
+    h->commit = *commit;
+    h->asked = mf_xreallocarray(h->asked, h->nasked + 1, sizeof *h->asked);
+    h->asked[h->nasked++] = commit->shown ? commit->shown : commit->txn;
 }
 
 static int await(struct docs_stream *st, struct docs_held *h, bool *ret_wait, struct mf_error *err)
 {
     struct docs_db *s = docs_of(st->base.db);
-    uint64_t id = h->commit.shown ? h->commit.shown : h->commit.txn;
-    if (docs_source(s)->visible(s->own, &id, 1, &h->seen, err) < 0) {
+    if (docs_source(s)->visible(s->own, h->asked, h->nasked, &h->seen, err) < 0) {
         return -1;
     }
     *ret_wait = !h->seen;
