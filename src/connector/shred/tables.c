@@ -59,6 +59,7 @@ static int take_column(struct mf_arena *arena, const struct mf_table *is, const 
     }
     *ret = *c;
     ret->in_key = says->in_key;
+    ret->by_bytes = c->equality != 0; /* documents are told apart by bytes, whatever the column takes for equal */
     if (c->foreign->type.kind == MF_KIND_TEXT && mf_respells(&says->foreign->type)) {
         ret->stands_for = mf_type_copy(arena, &says->foreign->type);
         return ret->stands_for ? 0 : full(err);
