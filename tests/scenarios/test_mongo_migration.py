@@ -179,3 +179,34 @@ def test_writes_move_and_come_back(kind, target, mongo_database, migration):
         assert "midflight" not in db.client.list_database_names()
     finally:
         db.client.close()
+
+
+@pytest.mark.parametrize("kind,target", PAIRS[:1], ids=["double-mysql"], indirect=["target"])
+def test_rows_that_are_no_document_cost_the_source_nothing(kind, target, mongo_database, migration):
+    """A gap in the positions: the source's document stays as it was, with what only it has, until the rows are a document again."""
+    source = mongo_database(kind)
+    shop = Shop(source, rate=20).fill()
+    m = begin(migration, source, target)
+    db = source.connect()
+    try:
+        m.start()
+        m.wait_phase("synced")
+        arrived(shop, target)
+        m.call("verify")
+        m.call("cutover")
+        before = next(d for d in db.users.find() if "_class" in d and len(d.get("tags", [])) > 1)
+        id_, rows = before["_id"], lambda: m.call("quarantine", "list", "--json").json["rows"]
+        target.execute(f"DELETE FROM user_tags WHERE users_id = '{id_}' AND position = 0")
+        wait_for(lambda: rows(), 60, "the document in quarantine")
+        assert [q["key"] for q in rows()] == [f'_id=ObjectId("{id_}")'] and "position" in rows()[0]["reason"], rows()
+        assert db.users.find_one({"_id": id_}) == before
+        assert "in quarantine" in str(m.call("rollback", expect=None))
+        target.execute(f"UPDATE user_tags SET position = position - 1 WHERE users_id = '{id_}' ORDER BY position")
+        wait_for(lambda: not rows(), 60, "an empty quarantine")
+        assert db.users.find_one({"_id": id_}) == {**before, "tags": before["tags"][1:]}
+        m.call("verify")
+        m.call("rollback")
+        m.call("cancel")
+        assert m.wait_exit() == 0
+    finally:
+        db.client.close()
