@@ -210,3 +210,21 @@ def test_rows_that_are_no_document_cost_the_source_nothing(kind, target, mongo_d
         assert m.wait_exit() == 0
     finally:
         db.client.close()
+
+
+@pytest.mark.parametrize("target", ["mysql", "postgres"], indirect=True)
+def test_tables_are_named_with_their_schema(target, mongo_database, migration):
+    """`to: schema.table`, where that is the schema that a name alone would be in, and another name than the source's database."""
+    source = mongo_database("double")
+    shop = Shop(source, rate=20).fill()
+    schema = "public" if target.url().startswith("postgres") else target.name
+    documents_map = [{**c, "to": f"{schema}.{c['to']}"} for c in shop_map(source.name)]
+    m = begin(migration, source, target, map=[*documents_map, {**documents_map[1], "collection": "other.things", "to": "ledger"}])
+    assert f"table {schema}.ledger is made twice" in str(m.call("check", expect=None))
+    m.configure(map=documents_map)
+    m.start()
+    m.wait_phase("synced")
+    arrived(shop, target)
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    m.call("cancel")
+    assert m.wait_exit() == 0

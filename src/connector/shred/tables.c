@@ -134,9 +134,12 @@ static struct mf_table *keys_alone(struct mf_arena *arena, const struct mf_table
 
 /* ---- a collection ---- */
 
+/* The map has the target's own names; what is behind may show two of them as each other. */
 static const struct mf_table *find(const struct docs_db *s, const struct mf_catalog *all, const struct mf_table *says)
 {
-    return mf_catalog_find(all, says->schema && *says->schema ? says->schema : s->schema, says->name);
+    const char *schema = says->schema && *says->schema ? says->schema : s->own_schema;
+    schema = mf_streq(schema, s->own_schema) ? s->schema : mf_streq(schema, s->schema) ? s->own_schema : schema;
+    return mf_catalog_find(all, schema, says->name);
 }
 
 static int take_collection(const struct docs_db *s, struct mf_arena *arena, const struct mf_catalog *all,
