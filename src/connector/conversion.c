@@ -211,8 +211,10 @@ int mf_conversion_read(struct mf_db *target, struct mf_db *source, const struct 
     }
     int rc = source->connector->describe ? source->connector->describe(source, &own, &s, err)
                                          : from->describe(source, &own, &s, err);
-    if (rc == 0) { /* what a source shows has its own names */
-        mf_schema_rename(&s, from->default_schema(mf_db_behind(source)), to->default_schema(target));
+    if (rc ==
+        0) { /* what a source shows has its own names; the tables of documents have those of the map, which may be without a schema */
+        mf_schema_rename(&s, source->connector->documents ? "" : from->default_schema(mf_db_behind(source)),
+                         to->default_schema(target));
         rc = name_tables(&s, &own, source->connector->documents, ret_tables, err);
     }
     mf_catalog_free(&own);

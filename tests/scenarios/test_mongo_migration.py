@@ -198,3 +198,88 @@ def test_writes_move_and_come_back(kind, target, mongo_database, migration):
         assert not [(c, d) for c in book.list_collection_names() for d in book[c].find() if m.config["migration"] in str(d)]
     finally:
         db.client.close()
+
+
+@pytest.mark.parametrize("kind,target", PAIRS[:1], ids=["double-mysql"], indirect=["target"])
+def test_rows_that_are_no_document_cost_the_source_nothing(kind, target, mongo_database, migration):
+    """A gap in the positions: the source's document stays as it was, with what only it has, until the rows are a document again."""
+    source = mongo_database(kind)
+    shop = Shop(source, rate=20).fill()
+    m = begin(migration, source, target)
+    db = source.connect()
+    try:
+        m.start()
+        m.wait_phase("synced")
+        arrived(shop, target)
+        m.call("verify")
+        m.call("cutover")
+        before = next(d for d in db.users.find() if "_class" in d and len(d.get("tags", [])) > 1)
+        id_, rows = before["_id"], lambda: m.call("quarantine", "list", "--json").json["rows"]
+        target.execute(f"DELETE FROM user_tags WHERE users_id = '{id_}' AND position = 0")
+        wait_for(lambda: rows(), 60, "the document in quarantine")
+        assert [q["key"] for q in rows()] == [f'_id=ObjectId("{id_}")'] and "position" in rows()[0]["reason"], rows()
+        assert db.users.find_one({"_id": id_}) == before
+        assert "in quarantine" in str(m.call("rollback", expect=None))
+        target.execute(f"UPDATE user_tags SET position = position - 1 WHERE users_id = '{id_}' ORDER BY position")
+        wait_for(lambda: not rows(), 60, "an empty quarantine")
+        assert db.users.find_one({"_id": id_}) == {**before, "tags": before["tags"][1:]}
+        m.call("verify")
+        m.call("rollback")
+        m.call("cancel")
+        assert m.wait_exit() == 0
+    finally:
+        db.client.close()
+
+
+@pytest.mark.parametrize("target", ["mysql", "postgres"], indirect=True)
+def test_tables_are_named_with_their_schema(target, mongo_database, migration):
+    """`to: schema.table`, where that is the schema that a name alone would be in, and another name than the source's database."""
+    source = mongo_database("double")
+    shop = Shop(source, rate=20).fill()
+    schema = "public" if target.url().startswith("postgres") else target.name
+    documents_map = [{**c, "to": f"{schema}.{c['to']}"} for c in shop_map(source.name)]
+    m = begin(migration, source, target, map=[*documents_map, {**documents_map[1], "collection": "other.things", "to": "ledger"}])
+    assert f"table {schema}.ledger is made twice" in str(m.call("check", expect=None))
+    m.configure(map=documents_map)
+    m.start()
+    m.wait_phase("synced")
+    arrived(shop, target)
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    m.call("cancel")
+    assert m.wait_exit() == 0
+
+
+@pytest.mark.parametrize("kind,target", PAIRS[:1], ids=["double-mysql"], indirect=["target"])
+def test_a_map_that_was_changed_leaves_nothing_behind_unseen(kind, target, mongo_database, migration):
+    """Between two runs. What it has no more must not stand there as if it followed; what it says otherwise is found by verification, and no cutover comes before one."""
+    source = mongo_database(kind)
+    shop = Shop(source, rate=20).fill()
+    m = begin(migration, source, target)
+    m.start()
+    m.wait_phase("synced")
+    arrived(shop, target)
+    m.call("verify")
+    users, ledger = shop_map(source.name)
+    m.stop()
+    m.configure(map=[ledger, {"ignore": users["ignore"], **users}])  # the same in other places
+    m.start()
+    m.wait_phase("synced")
+    tried = lambda: m.call("cutover", "--dry-run", expect=None)
+    wait_for(lambda: tried().exit == 0, 60, "a cutover that could be")
+    m.stop()
+    less = {**users, "ignore": ["_class", "settings"], "tables": [t for t in users["tables"] if t["path"] != "settings"]}
+    other = {**less, "columns": [{**c, **({"missing": "default", "default": "7"} if c["path"] == "age" else {})} for c in less["columns"]]}
+    m.configure(map=[other, ledger])
+    m.start()
+    m.wait(lambda s: s["phase"] == "failed", 60, "an end", may_exit=True)
+    assert f"the map does not have table {target.name}.user_settings any more" in m.status()["last_error"], m.status()["last_error"]
+    m.wait_exit()
+    target.execute("DROP TABLE user_settings")
+    m.start()
+    m.wait(lambda s: s["running"] and s["streams_open"] and s["phase"] == "synced", 60, "a run that is synced")
+    wait_for(lambda: "the last verification was before" in str(tried()), 60, "a cutover that wants a verification")
+    without = sum("age" not in d for mine in shop.users for d in mine.values())
+    assert without and m.call("verify", "--json", "--repair", expect=None).json["rows_differing"] == without
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    m.call("cancel")
+    assert m.wait_exit() == 0

@@ -46,11 +46,11 @@ def server(request):
 class Shown:
     """A target that is shown as the collection shop.users."""
 
-    def __init__(self, server, path, **environment):
+    def __init__(self, server, path, text=MAP, **environment):
         self.database = server.create_database(f"shred_{random.getrandbits(40):x}")
         self.mysql = isinstance(server, MysqlServer)
         self.path, self.environment, self.order = path, environment, 1000
-        path.write_text(MAP % self.database.url())
+        path.write_text(text % self.database.url())
         self.open()
         self.drive("prepare")
         self.drive("make")
@@ -62,6 +62,10 @@ class Shown:
         finally:
             for name in ["MIDFLIGHT_TEST_MAP", *self.environment]:
                 del os.environ[name]
+
+    def reopen(self) -> None:
+        self.drive.close()
+        self.open()
 
     def close(self) -> None:
         self.drive.close()

@@ -31,14 +31,16 @@ int face_describe(struct mf_db *db, const struct mf_catalog *shown, struct mf_sc
     return rc;
 }
 
-/* The tables of `shown`, a catalogue of src, as they are to be here. */
+/* The tables of `shown`, a catalogue of src, as they are to be here. Those of documents have names of here already, some without a schema. */
 static int describe(const struct face_db *f, struct mf_db *src, const struct mf_catalog *shown, struct mf_schema *ret,
                     struct mf_error *err)
 {
     if (names_usable(f, shown, err) < 0 || src->connector->describe(src, shown, ret, err) < 0) {
         return -1;
     }
-    if (f->own_schema[0]) {
+    if (src->connector->documents) {
+        mf_schema_rename(ret, "", f->canon->default_schema(f->own));
+    } else if (f->own_schema[0]) {
         mf_schema_rename(ret, f->shown_schema, f->own_schema);
     }
     return 0;

@@ -170,23 +170,14 @@ static int forget(struct mongo_applier *a, const struct mf_table *t, const struc
 
 /* ---- documents that are refused ---- */
 
-/* What was there before would pass for a good one. */
-static int take_away(struct mongo_applier *a, const struct mf_table *t, const struct mf_row *row, struct mf_error *err)
-{
-    if (a->mode.refused_stays) {
-        return 0;
-    }
-    return remove_row(a, t, row, err) < 0 || mongo_put_group(a, t, err) < 0 ? -1 : 0;
-}
-
+/* What is there stays: it has ignored fields that the new side's rows do not have, and nobody could bring them back. The entry says that it is older. */
 static int leave_out(struct mongo_applier *a, const struct mf_table *t, const struct mf_rowchange *c,
                      const struct mf_error *why, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf key = {.max = KEY_TEXT_MAX}, json = {.max = ROW_JSON_MAX};
     const struct mf_row *row = c->op == MF_ROW_DELETE ? &c->old_row : &c->new_row;
     bool new_entry = false;
-    if (take_away(a, t, row, err) < 0 || (moves(t, c) && take_away(a, t, &c->old_row, err) < 0) ||
-        MF_FAULT(err, "mongodb.quarantine")) {
+    if (MF_FAULT(err, "mongodb.quarantine")) {
         return -1;
     }
     mf_put_key_text(&key, t, row);

@@ -21,7 +21,8 @@ struct docs_db {
     struct mf_traffic_ops traffic;
     struct mf_db *own;
     const struct mf_shred *map;
-    const char *schema; /* as it is shown, the one that a name without one means here; "": none */
+    char *schema,
+        *own_schema; /* the one that a name without one means here: as it is shown, as the map calls it; "": none */
     bool keep_old;
 };
 

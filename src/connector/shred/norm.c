@@ -193,12 +193,10 @@ static int digest_rows(struct mf_reader *r, const struct mf_table *t, const stru
 
 /* ---- the schema ---- */
 
-/* Tables whose schema the map does not say are in the target's default one, which goes by the source's own default here. */
+/* Under the target's names; a table whose schema the map does not say has none here. */
 static int norm_describe(struct mf_db *db, const struct mf_catalog *shown, struct mf_schema *ret, struct mf_error *err)
 {
     struct docs_db *s = docs_of(db);
-    struct mf_db *real = mf_db_behind(db);
-    const char *schema = real->connector->canon ? real->connector->canon->default_schema(real) : NULL;
     struct mf_schema d = {0};
     mf_arena_init(&d.arena, DOCS_TABLE_BYTES);
     for (size_t i = 0; i < shown->n; i++) {
@@ -208,7 +206,6 @@ static int norm_describe(struct mf_db *db, const struct mf_catalog *shown, struc
             return -1;
         }
     }
-    mf_schema_rename(&d, "", schema ? mf_strdup_a(&d.arena, schema) : NULL);
     *ret = d;
     return 0;
 }

@@ -2,6 +2,7 @@
 #include "connector/shred/internal.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <stdlib.h>
 
@@ -10,7 +11,8 @@ static void close_shown(struct mf_db *db)
     struct docs_db *s = docs_of(db);
     if (s) {
         s->own->connector->close(s->own);
-        free((void *)s->schema);
+        free(s->schema);
+        free(s->own_schema);
         free(s);
     }
 }
@@ -48,12 +50,52 @@ static struct docs_db *show(struct mf_db *own, const struct mf_shred *map)
 }
 
 /* A face shows the target's default schema as the source's. */
-static const char *default_schema(struct mf_db *own, struct mf_db *source)
+static void take_schemas(struct docs_db *s, struct mf_db *source)
 {
-    struct mf_db *here = mf_db_behind(own), *there = mf_db_behind(source);
+    struct mf_db *here = mf_db_behind(s->own), *there = mf_db_behind(source);
     const char *is = here->connector->canon ? here->connector->canon->default_schema(here) : NULL;
     const char *shown = is && there && there->connector->canon ? there->connector->canon->default_schema(there) : NULL;
-    return shown ? shown : is ? is : "";
+    s->own_schema = mf_xstrdup(is ? is : "");
+    s->schema = mf_xstrdup(shown ? shown : s->own_schema);
+}
+
+struct named {
+    const struct mf_shred_collection *of;
+    const struct mf_table *table;
+};
+
+/* The next table of the map in that schema; *i and *t: where to look from. */
+static bool next_in(const struct mf_shred *map, const char *schema, size_t *i, uint16_t *t, struct named *ret)
+{
+    for (; *i < mf_shred_count(map); ++*i, *t = 0) {
+        ret->of = mf_shred_at(map, *i);
+        while (*t < ret->of->ntables) {
+            ret->table = ret->of->tables[(*t)++].table;
+            if (mf_streq(ret->table->schema, schema)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* One that is named with the schema and one that is named without may be the same: the map alone cannot tell. */
+static int check_twice(const struct docs_db *s, struct mf_error *err)
+{
+    struct named a, b;
+    size_t i = 0;
+    for (uint16_t t = 0; *s->own_schema && next_in(s->map, s->own_schema, &i, &t, &a);) {
+        size_t k = 0;
+        for (uint16_t u = 0; next_in(s->map, "", &k, &u, &b);) {
+            if (mf_streq(a.table->name, b.table->name)) {
+                return mf_fail(err, MF_USAGE, "MFMAP",
+                               "table %s.%s is made twice by the map: of %s.%s, and without its schema of %s.%s",
+                               s->own_schema, a.table->name, a.of->database, a.of->collection, b.of->database,
+                               b.of->collection);
+            }
+        }
+    }
+    return 0;
 }
 
 int mf_shred_open(struct mf_db *own, const struct mf_shred *map, struct mf_db *source, bool keep_old,
@@ -64,8 +106,12 @@ int mf_shred_open(struct mf_db *own, const struct mf_shred *map, struct mf_db *s
         return mf_fail(err, MF_FATAL, "MFBUG", "documents are made of what is behind a face");
     }
     struct docs_db *s = show(own, map);
-    s->schema = mf_xstrdup(default_schema(own, source));
+    take_schemas(s, source);
     s->keep_old = keep_old;
+    if (check_twice(s, err) < 0) {
+        close_shown(&s->base);
+        return -1;
+    }
     s->connector.shows_newer = true;     /* the stream reads documents after their COMMIT */
     s->connector.reads_unordered = true; /* its chunks are cut by its own tables' keys */
     s->connector.describe = NULL;

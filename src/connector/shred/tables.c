@@ -59,6 +59,7 @@ static int take_column(struct mf_arena *arena, const struct mf_table *is, const 
     }
     *ret = *c;
     ret->in_key = says->in_key;
+    ret->by_bytes = c->equality != 0; /* documents are told apart by bytes, whatever the column takes for equal */
     if (c->foreign->type.kind == MF_KIND_TEXT && mf_respells(&says->foreign->type)) {
         ret->stands_for = mf_type_copy(arena, &says->foreign->type);
         return ret->stands_for ? 0 : full(err);
@@ -133,9 +134,12 @@ static struct mf_table *keys_alone(struct mf_arena *arena, const struct mf_table
 
 /* ---- a collection ---- */
 
+/* The map has the target's own names; what is behind may show two of them as each other. */
 static const struct mf_table *find(const struct docs_db *s, const struct mf_catalog *all, const struct mf_table *says)
 {
-    return mf_catalog_find(all, says->schema && *says->schema ? says->schema : s->schema, says->name);
+    const char *schema = says->schema && *says->schema ? says->schema : s->own_schema;
+    schema = mf_streq(schema, s->own_schema) ? s->schema : mf_streq(schema, s->schema) ? s->own_schema : schema;
+    return mf_catalog_find(all, schema, says->name);
 }
 
 static int take_collection(const struct docs_db *s, struct mf_arena *arena, const struct mf_catalog *all,
