@@ -442,8 +442,7 @@ static int ensure(struct mf_migration *m, const struct phase_row *row, struct mf
         return 0; /* the pipe is closed */
     }
     if (row->needs >= NEEDS_FORWARD && !m->forward_runs) {
-        if (!m->forward &&
-            (mf_documents_kept(m, err) < 0 || mf_open_tables(m, true, err) < 0 || mf_open_forward(m, err) < 0)) {
+        if (!m->forward && (mf_open_tables(m, true, err) < 0 || mf_open_forward(m, err) < 0)) {
             return -1;
         }
         if (row->standing) {

@@ -94,6 +94,10 @@ static int look_at_cascades(struct mf_migration *m, const struct mf_catalog *c, 
 int mf_open_tables(struct mf_migration *m, bool with_target, struct mf_error *err)
 {
     bool back = mf_writes_on_target(m);
+    if (with_target &&
+        mf_documents_kept(m, err) < 0) { /* a table that the map has lost would be missed below, with other words */
+        return -1;
+    }
     if ((!m->have_tables && replace_catalog(m, &m->source_tables, m->source, err) < 0) ||
         (with_target && replace_catalog(m, &m->target_tables, m->target, err) < 0)) {
         return -1;
