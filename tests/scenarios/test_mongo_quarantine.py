@@ -103,7 +103,8 @@ def test_a_document_is_refused_whole_with_every_reason(shop):
     for text in ("a name of 20 letters", '"lines":[{"sku":"ok","n":1},{"sku":7,"n":1},{"n":2}]', "lines[2].sku: it is missing"):
         assert text in shown, shown
     assert s.rows(9) == NOTHING
-    assert s.differing() == 1 and s.m.status()["quarantine"]["rows"] == 1
+    assert s.differing() == 1
+    s.m.wait(lambda status: status["quarantine"]["rows"] == 1, 60, "the status to have counted it")
     s.things.replace_one({"_id": 9}, thing(9))  # the next version heals it
     s.healed()
     s.is_there(9)
