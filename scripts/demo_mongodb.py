@@ -323,12 +323,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="documents to MySQL or PostgreSQL, live, on throw-away servers")
     parser.add_argument("--source", choices=tuple(STANDS_IN), default="double", help="what stands in for MongoDB (double)")
     parser.add_argument("--target", choices=("mysql", "postgres"), default="mysql")
-    parser.add_argument("--users", type=int, default=6000, help="users with orders (6,000)")
-    parser.add_argument("--messy", type=int, default=2000, help="messy documents (2,000)")
+    parser.add_argument("--users", type=int, help="users with orders (6,000; mongo-java-server, which finds ranges slowly, 1,000)")
+    parser.add_argument("--messy", type=int, help="messy documents (a third of the users)")
     parser.add_argument("--rate", type=float, default=90, help="the application's writes a second (90); messy documents change a third as often")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="keep the directory with the logs")
-    return play(MongoDemo(parser.parse_args()))
+    arguments = parser.parse_args()
+    arguments.users = arguments.users or (6000 if arguments.source == "double" else 1000)
+    arguments.messy = arguments.messy or arguments.users // 3
+    return play(MongoDemo(arguments))
 
 
 if __name__ == "__main__":

@@ -98,10 +98,13 @@ def found(target) -> dict[str, set[tuple]]:
     try:
         cursor = connection.cursor()
         for name, columns in TABLES.items():
+            if "MySQLdb" not in type(connection).__module__:  # psycopg gives JSON as what it stands for, a null as NULL
+                columns = columns.replace("value", "value::text").replace("extra", "extra::text")
             cursor.execute(f"SELECT {columns} FROM {name}")
-            rows[name] = {tuple(row) for row in cursor.fetchall()}
-        document = lambda v: None if v is None else spelled(json.loads(v) if isinstance(v, (str, bytes)) else v)
-        rows["mess"] = {(i, amount, document(value), note, bool(has), document(extra)) for i, amount, value, note, has, extra in rows["mess"]}
+            rows[name] = cursor.fetchall()
+        document = lambda v: None if v is None else spelled(json.loads(v))
+        rows["mess"] = [(i, amount, document(value), note, bool(has), document(extra)) for i, amount, value, note, has, extra in rows["mess"]]
+        rows = {name: {tuple(row) for row in some} for name, some in rows.items()}
     finally:
         connection.close()
     return rows
