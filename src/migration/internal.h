@@ -355,6 +355,8 @@ struct mf_documents {
 int mf_documents_plan(const struct mf_config *c, const struct mf_plan_options *o, const struct mf_filter *filter,
                       struct mf_documents *ret, struct mf_error *err);
 void mf_documents_free(struct mf_documents *d);
+/* documents_kept.c: before a pipe is opened. MF_FATAL MFMAP: what the map had in the run before, and has no more, stands on the target. */
+int mf_documents_kept(struct mf_migration *m, struct mf_error *err);
 
 /* ---- documents_report.c ---- */
 struct mf_infer;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Names of fields from the document, or from the element of the table's array or map, down; n 0: it itself ("."). */
 struct mf_doc_path {
@@ -71,5 +72,7 @@ struct mf_doc_map {
     const struct mf_doc_collection *collections;
 };
 void mf_doc_map_free(struct mf_doc_map *m); /* NULL is allowed; frees m too */
+/* Of all that it says, whatever line it says it on. */
+uint64_t mf_doc_map_hash(const struct mf_doc_map *m);
 
 #endif

@@ -228,3 +228,39 @@ def test_tables_are_named_with_their_schema(target, mongo_database, migration):
     assert m.call("verify", "--json").json["rows_differing"] == 0
     m.call("cancel")
     assert m.wait_exit() == 0
+
+
+@pytest.mark.parametrize("kind,target", PAIRS[:1], ids=["double-mysql"], indirect=["target"])
+def test_a_map_that_was_changed_leaves_nothing_behind_unseen(kind, target, mongo_database, migration):
+    """Between two runs. What it has no more must not stand there as if it followed; what it says otherwise is found by verification, and no cutover comes before one."""
+    source = mongo_database(kind)
+    shop = Shop(source, rate=20).fill()
+    m = begin(migration, source, target)
+    m.start()
+    m.wait_phase("synced")
+    arrived(shop, target)
+    m.call("verify")
+    users, ledger = shop_map(source.name)
+    m.stop()
+    m.configure(map=[ledger, {"ignore": users["ignore"], **users}])  # the same in other places
+    m.start()
+    m.wait_phase("synced")
+    tried = lambda: m.call("cutover", "--dry-run", expect=None)
+    wait_for(lambda: tried().exit == 0, 60, "a cutover that could be")
+    m.stop()
+    less = {**users, "ignore": ["_class", "settings"], "tables": [t for t in users["tables"] if t["path"] != "settings"]}
+    other = {**less, "columns": [{**c, **({"missing": "default", "default": "7"} if c["path"] == "age" else {})} for c in less["columns"]]}
+    m.configure(map=[other, ledger])
+    m.start()
+    m.wait(lambda s: s["phase"] == "failed", 60, "an end", may_exit=True)
+    assert f"the map does not have table {target.name}.user_settings any more" in m.status()["last_error"], m.status()["last_error"]
+    m.wait_exit()
+    target.execute("DROP TABLE user_settings")
+    m.start()
+    m.wait(lambda s: s["running"] and s["streams_open"] and s["phase"] == "synced", 60, "a run that is synced")
+    wait_for(lambda: "the last verification was before" in str(tried()), 60, "a cutover that wants a verification")
+    without = sum("age" not in d for mine in shop.users for d in mine.values())
+    assert without and m.call("verify", "--json", "--repair", expect=None).json["rows_differing"] == without
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    m.call("cancel")
+    assert m.wait_exit() == 0
