@@ -15,6 +15,11 @@ int64_t mf_now_us(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t mf_lease_us(void)
+{
+    return read_clock(CLOCK_BOOTTIME);
+}
+
 int64_t mf_wall_us(void)
 {
     return read_clock(CLOCK_REALTIME);

@@ -10,6 +10,8 @@
 
 /* Monotonic: for durations and deadlines. Its zero is arbitrary and differs between runs. */
 int64_t mf_now_us(void);
+/* The same, but it goes on while the machine sleeps: for what others take from us when we are silent. */
+int64_t mf_lease_us(void);
 /* Since 1970-01-01 UTC: for what people read and what is stored. May jump. */
 int64_t mf_wall_us(void);
 /* Sleeps; returns early on a signal. Only for bounded back-off, never to wait for something to happen. */

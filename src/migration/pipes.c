@@ -176,7 +176,7 @@ static int open_one(struct mf_migration *m, enum mf_direction d, struct mf_map *
 
 int mf_open_forward(struct mf_migration *m, struct mf_error *err)
 {
-    return open_one(m, MF_FORWARD, &m->forward_map, &m->forward, err);
+    return mf_documents_kept(m, err) < 0 ? -1 : open_one(m, MF_FORWARD, &m->forward_map, &m->forward, err);
 }
 
 int mf_open_reverse(struct mf_migration *m, struct mf_error *err)

@@ -172,6 +172,18 @@ def test_what_is_refused_goes_to_quarantine(back):
         assert [c[:3] for t in s.changes_until_now() for c in t] == [("delete", "users", '"first"')]
 
 
+def test_one_that_was_asleep_writes_nothing_over_what_another_wrote(back):
+    s = back("double").open()
+    with way_back(s) as d, way_back(s) as other:
+        window(d, 10, {"_id": 1, "v": 1})
+        window(other, 11, {"_id": 1, "v": 2})
+        with pytest.raises(Refused) as e:
+            window(d, 11, {"_id": 1, "v": "old"})
+        assert (e.value.cls, e.value.code) == ("fatal", "MFTWICE")
+        window(other, 12, {"_id": 2, "v": 2})
+        assert [x["v"] for x in s.shop.users.find({"_id": {"$in": [1, 2]}})] == [2, 2]
+
+
 # ---- whose it is, and who writes ----
 
 def test_the_right_to_run(back):

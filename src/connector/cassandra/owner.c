@@ -85,7 +85,7 @@ static int take(struct cass_db *db, struct cass_run_lock *l, bool renew, char *r
     MF_CLEANUP_CQL_ANSWER struct mf_cql_answer *a = NULL;
     const struct cql_bytes *cells;
     const char *fresh[] = {l->migration, l->holder, l->host}, *again[] = {l->holder, l->host, l->migration, l->holder};
-    int64_t asked = mf_now_us();
+    int64_t asked = mf_lease_us();
     int rc = renew
                  ? cass_ask(db, CASS_IF,
                             "UPDATE midflight.run_lock USING TTL " NUMBER(LEASE_S) " SET holder = ?, host = ?"
@@ -139,7 +139,7 @@ static void *renew(void *arg)
         struct mf_error err = {0};
         int rc = take(db, l, true, who, sizeof who, &err);
         pthread_mutex_lock(&l->lock);
-        l->lost = (rc == 0 && who[0]) || mf_now_us() > l->good_until_us;
+        l->lost = (rc == 0 && who[0]) || mf_lease_us() > l->good_until_us;
     }
     pthread_mutex_unlock(&l->lock);
     return NULL;
@@ -222,7 +222,7 @@ int cass_run_lock_check(struct mf_run_lock *base, struct mf_error *err)
         return mf_fail(err, MF_RETRY, "MFLOST", "the right to run this migration is not held");
     }
     MF_LOCK_SCOPE(&l->lock);
-    if (!l->lost && mf_now_us() <= l->good_until_us) {
+    if (!l->lost && mf_lease_us() <= l->good_until_us) {
         return 0;
     }
     return mf_fail(

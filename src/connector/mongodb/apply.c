@@ -77,15 +77,30 @@ static void next_window(struct mongo_applier *a)
     mf_arena_reset(&a->arena);
 }
 
+/* Another process has applied this stream since: what it wrote is newer than what this window would put over it. One whose answer was lost is our own. */
+static int check_alone(struct mongo_applier *a, const struct mf_position *checkpoint, struct mf_error *err)
+{
+    struct mf_position at;
+    int64_t window;
+    if (mongo_checkpoint_read(mongo_db_of(a->base.db), &a->pipe, &at, &window, err) < 0) {
+        return -1;
+    }
+    bool others = window > a->window || (at.order > a->last.order && window != a->window);
+    if (!others && checkpoint->order >= a->last.order) {
+        return 0;
+    }
+    return mf_fail(err, MF_FATAL, "MFTWICE",
+                   "the checkpoint in the deployment (%" PRIu64 ") is not where this window (%" PRIu64
+                   ") goes on: another process has applied this stream",
+                   at.order, checkpoint->order);
+}
+
 int mongo_window_begin(struct mf_applier *base, const struct mf_position *checkpoint, const struct mf_window_mode *mode,
                        struct mf_error *err)
 {
     struct mongo_applier *a = (struct mongo_applier *)base;
-    if (checkpoint->order < a->last.order) {
-        return mf_fail(err, MF_FATAL, "MFTWICE",
-                       "the checkpoint in the deployment (%" PRIu64 ") is further than this window's (%" PRIu64
-                       "): another process has applied this stream",
-                       a->last.order, checkpoint->order);
+    if (check_alone(a, checkpoint, err) < 0) {
+        return -1;
     }
     next_window(a);
     a->checkpoint = *checkpoint;

@@ -106,7 +106,7 @@ static int take(struct mongo_db *db, struct mongo_run_lock *l, bool renew, char 
     bool there, done = false;
     char holder[64] = "", host[128] = "?";
     bson_iter_t at;
-    int64_t asked = mf_now_us(), now;
+    int64_t asked = mf_lease_us(), now;
     if (mongo_clock_us(db, &now, err) < 0 || mongo_book_get(db, "run_lock", l->migration, &was, &there, err) < 0) {
         return -1;
     }
@@ -156,7 +156,7 @@ static void *renew(void *arg)
         struct mf_error err = {0};
         int rc = take(db, l, true, who, sizeof who, &err);
         pthread_mutex_lock(&l->lock);
-        l->lost = (rc == 0 && who[0]) || mf_now_us() > l->good_until_us;
+        l->lost = (rc == 0 && who[0]) || mf_lease_us() > l->good_until_us;
     }
     pthread_mutex_unlock(&l->lock);
     return NULL;
@@ -235,7 +235,7 @@ static int run_lock_check(struct mf_run_lock *base, struct mf_error *err)
         return mf_fail(err, MF_RETRY, "MFLOST", "the right to run this migration is not held");
     }
     MF_LOCK_SCOPE(&l->lock);
-    if (!l->lost && mf_now_us() <= l->good_until_us) {
+    if (!l->lost && mf_lease_us() <= l->good_until_us) {
         return 0;
     }
     return mf_fail(
