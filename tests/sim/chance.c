@@ -29,6 +29,11 @@ int64_t mf_now_us(void)
     return the_world ? ++the_world->now_us : 0;
 }
 
+int64_t mf_lease_us(void)
+{
+    return mf_now_us();
+}
+
 int64_t mf_wall_us(void)
 {
     return INT64_C(1700000000000000) + mf_now_us();
