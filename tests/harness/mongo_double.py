@@ -11,6 +11,7 @@ elections, rollback. What it does not know it refuses by an error. A cursor read
 turn comes. All is in memory; the file grows for ever.
 
     PYTHONPATH=tests python3 -m harness.mongo_double PORT DATADIR [--replset rs0] [--auth USER:PASSWORD] [--reader USER:PASSWORD]
+        [--narrow USER:PASSWORD]
         [--oplog-mb 256] [--noop-seconds 10]
 
 It prints "Listening on PORT" when it answers. DATADIR/log has every write before it is answered (kill -9 loses nothing).
@@ -161,6 +162,8 @@ class Connection:
                 raise Refused(13, "Unauthorized", f"Command {name} requires authentication")
             if self.user and not server.writes(self.user) and name in WRITING:
                 raise Refused(13, "Unauthorized", f"not authorized on {c.db} to execute command {{ {name}: {c.target!r} }}")
+            if self.user and self.user == server.narrow and c.db in ("admin", "local") and name in ("aggregate", "find"):
+                raise Refused(13, "Unauthorized", f"not authorized on {c.db} to execute command {{ {name}: {c.target!r} }}")
             if name == "saslStart":
                 self.short = bool((said.get("options") or {}).get("skipEmptyExchange"))
             c.open()
@@ -199,7 +202,8 @@ class Server:
     def __init__(self, arguments):
         self.port, self.set_name, self.noop_s = arguments.port, arguments.replset, arguments.noop_seconds
         self.host = f"127.0.0.1:{arguments.port}"
-        self.accounts = dict(one.split(":", 1) for one in (arguments.auth, arguments.reader) if one)
+        self.accounts = dict(one.split(":", 1) for one in (arguments.auth, arguments.reader, arguments.narrow) if one)
+        self.narrow = arguments.narrow.split(":", 1)[0] if arguments.narrow else None
         self.reader = arguments.reader.split(":", 1)[0] if arguments.reader else None
         self.salt = b"the salt of a double, 28 byte"[:28]
         self.began, self.connections, self.counters, self._numbers = time.monotonic(), 0, Counter(), 0
@@ -258,6 +262,7 @@ def main() -> None:
     parser.add_argument("--replset", default="rs0")
     parser.add_argument("--auth", help="USER:PASSWORD of who may do everything")
     parser.add_argument("--reader", help="USER:PASSWORD of who may only read")
+    parser.add_argument("--narrow", help="USER:PASSWORD of who may do everything in databases, and see nothing of the deployment")
     parser.add_argument("--oplog-mb", type=int, default=256)
     parser.add_argument("--noop-seconds", type=float, default=10)
     asyncio.run(Server(parser.parse_args()).run())

@@ -212,6 +212,23 @@ def test_a_stream_that_tells_nothing_is_not_built_on(own_mongo):
         r.close()
 
 
+def test_an_account_that_sees_one_database_alone_is_told_so(own_mongo):
+    """It may open a change stream of its database, and none of the deployment, and not read the oplog: check says it before a run does."""
+    server = own_mongo("double", settings={"auth": "root:secret", "narrow": "app:secret"})
+    with server.connect() as c:
+        c.shop.users.insert_one({"_id": "x"})
+    url = server.url("shop").replace("root:secret@", "app:secret@")
+    r = Read(url)
+    try:
+        r.catalog()
+        with pytest.raises(Refused) as e:
+            r.prepare()
+        assert (e.value.cls, e.value.code) == ("fatal", "MFSTREAM") and "to this account" in e.value.text and "readAnyDatabase" in e.value.hint
+        assert "stream-of-all" in {f["code"] for f in r.check()["findings"] if f["severity"] == 2}
+    finally:
+        r.close()
+
+
 # ---- change streams alone ----
 
 def test_a_transaction_is_one(stream):

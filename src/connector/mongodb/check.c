@@ -115,11 +115,21 @@ static void check_stream(struct mongo_check *k)
                   "collections");
         break;
     case MONGO_TELLS_COLLECTIONS:
-        mongo_say(k, MF_WARNING, "stream-per-collection", host,
-                  "grant the account changeStream and find on the database, or use servers of version 4.0 or later",
-                  "change streams are of one collection each: what changes collections together is not told together");
-        break;
     case MONGO_TELLS_DATABASES:
+        if (k->db->can.speaks == MONGO_GENUINE) {
+            mongo_say(
+                k, MF_BLOCKER, "stream-of-all", host,
+                "db.getSiblingDB(\"admin\").grantRolesToUser(…, [{role: \"readAnyDatabase\", db: \"admin\"}]); on "
+                "servers before 4.0 `read` on local, for the oplog",
+                "the account may not open a change stream of the whole deployment, nor read the oplog: streams of "
+                "single databases or collections have no order between them, and are not followed");
+        } else if (k->db->can.tells == MONGO_TELLS_COLLECTIONS) {
+            mongo_say(
+                k, MF_WARNING, "stream-per-collection", host,
+                "grant the account changeStream and find on the database, or use servers of version 4.0 or later",
+                "change streams are of one collection each: what changes collections together is not told together");
+        }
+        break;
     case MONGO_TELLS_ALL:
         break;
     }

@@ -227,6 +227,11 @@ static int how_it_tells(struct mongo_db *db, enum mongo_tells *ret, struct mf_er
     const char *own = db->database[0] ? db->database : MONGO_BOOK;
     int rc = db->can.wire >= 7 ? answers(db, "admin", NULL, true, err) : 0;
     *ret = MONGO_TELLS_ALL;
+    if (rc == 0 &&
+        db->can.speaks == MONGO_GENUINE) { /* before streams of less than all, which are not followed (stream_open.c) */
+        rc = has_oplog(db, err);
+        *ret = MONGO_TELLS_OPLOG;
+    }
     if (rc == 0) {
         *ret = MONGO_TELLS_DATABASES;
         rc = db->can.wire >= 7 ? answers(db, own, NULL, false, err) : 0;

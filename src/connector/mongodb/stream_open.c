@@ -109,6 +109,16 @@ int mongo_stream_prepare(struct mf_db *base, const struct mf_pipe_id *pipe, cons
     char kind[32], token[MF_POSITION_TOKEN];
     struct mf_position start;
     kind_of("stream", pipe, kind, sizeof kind);
+    if (!can_stream(db) && db->can.tells != MONGO_TELLS_NOTHING) {
+        mf_fail(err, MF_FATAL, "MFSTREAM",
+                "%s opens a change stream of single databases or collections to this account, and none of the whole "
+                "deployment: between those there is no order",
+                db->facts.host);
+        mf_hint(err,
+                "grant it readAnyDatabase on admin (or, before MongoDB 4.0, read on local); `midflight check` says "
+                "what else is missing");
+        return -1;
+    }
     if (!can_stream(db)) {
         mf_fail(err, MF_FATAL, "MFSTREAM", "%s tells nobody of its changes: it is no replica set", db->facts.host);
         mf_hint(err, "make it a replica set of one member (replication.replSetName, then rs.initiate())");
