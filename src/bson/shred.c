@@ -105,12 +105,13 @@ static bool visit_value(struct walk *w, const struct plan_node *n, const struct 
     const struct plan_column *c = n->column;
     struct mf_value *v = &values[c->at];
     const char *why = "it is null";
-    bool there = true, is_json = c->type.type == DOC_JSON;
+    /* null is a value like others in a column of JSON, and as an _id. */
+    bool there = true, takes_null = c->type.type == DOC_JSON || (c->type.type == DOC_ID && n->in_id);
     enum mf_doc_rule rule = c->null;
     if (n->told) {
         set(&values[n->present], "1");
     }
-    if (e->type != BSON_TYPE_NULL || (is_json && c->null == MF_DOC_REJECT)) {
+    if (e->type != BSON_TYPE_NULL || (takes_null && c->null == MF_DOC_REJECT)) {
         enum shred_how how = n->in_id ? SHRED_NUMBERS : c->wrong == MF_DOC_COERCE ? SHRED_COERCE : SHRED_EXACT;
         enum shred_fit fit = shred_from_bson(&c->type, w->arena, e, how, v, &why);
         if (fit == SHRED_FITS) {

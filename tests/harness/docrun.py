@@ -9,7 +9,7 @@ from harness.doccases import TABLES, Documents, difference, expected, found, row
 from harness.servers import wait_for
 
 QUICK = {"copy": {"jobs": 2, "chunk_rows": 40, "max_load": 0}, "heartbeat": "500ms", "schema_check": "500ms",
-         "cutover": {"max_pause": "60s", "max_lag": "10GB", "flag_delay": "100ms"}}
+         "cutover": {"max_pause": "60s", "max_lag": "16MB", "flag_delay": "100ms"}}
 
 
 def begin(migration, source, target, map_=None, **config):
@@ -46,12 +46,12 @@ def level(source, target, timeout: float = 90) -> None:
 
 def raw_documents(source, collection: str) -> dict:
     """Their bytes, by _id."""
-    from bson.codec_options import CodecOptions
+    from bson.codec_options import CodecOptions, DatetimeConversion
     from bson.raw_bson import RawBSONDocument
     db = source.connect()
     try:
-        some = db.get_collection(collection, codec_options=CodecOptions(document_class=RawBSONDocument))
-        return {d["_id"]: bytes(d.raw) for d in some.find()}
+        some = db.get_collection(collection, codec_options=CodecOptions(document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS))
+        return {repr(d["_id"]) if d["_id"].__hash__ is None or isinstance(d["_id"], RawBSONDocument) else d["_id"]: bytes(d.raw) for d in some.find()}
     finally:
         db.client.close()
 

@@ -179,6 +179,7 @@ static int add_writes(struct mongo_applier *a, mongoc_bulk_operation_t *bulk, si
     MONGO_BSON(upsert);
     bson_error_t e = {0};
     BSON_APPEND_BOOL(&upsert, "upsert", true);
+    BSON_APPEND_BOOL(&upsert, "validate", false); /* libmongoc refuses empty names; the deployment has such documents */
     for (size_t i = 0; i < a->nputs; i++) {
         struct mongo_put *p = &a->puts[i];
         bson_t selector, doc;
@@ -187,6 +188,10 @@ static int add_writes(struct mongo_applier *a, mongoc_bulk_operation_t *bulk, si
         }
         if (id_selector(a, &p->id, &selector, err) < 0) {
             return -1;
+        }
+        /* The server would take it for operators ($set …), not for a document. */
+        if (p->wanted.kind != MF_NULL && p->whole.len > 5 && ((const char *)p->whole.data)[5] == '$') {
+            return mf_fail(err, MF_ROW, "MFDOC", "the document cannot be sent: its first field begins with $");
         }
         bool ok = p->wanted.kind == MF_NULL
                       ? mongoc_bulk_operation_remove_one_with_opts(bulk, &selector, NULL, &e)

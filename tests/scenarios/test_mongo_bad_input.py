@@ -1,0 +1,154 @@
+"""What is wrong with a map, a deployment, a target or a document: the message says it, and nothing is lost."""
+import pytest
+
+from harness.docrun import begin
+from harness.midflight import FAILED, USAGE
+from harness.mongo_servers import driver
+from harness.servers import free_port, wait_for
+
+driver()
+import bson  # noqa: E402
+from bson.raw_bson import RawBSONDocument  # noqa: E402
+
+
+def entry(database: str, columns=(), **more) -> dict:
+    return {"collection": f"{database}.things", "to": "things", "columns": [{"path": "_id", "column": "id", "type": "int32"}, *columns], **more}
+
+
+@pytest.fixture
+def target(mysql_database):
+    return mysql_database("target", "8.0")
+
+
+def refused(m, *words: str, status=(FAILED, USAGE)) -> None:
+    m.start()
+    ended = m.wait_exit(90)
+    assert ended in status, m.tail()
+    for word in words:
+        assert word in m.log_text(), f"{word!r} is not in the log:\n{m.log_text()[-3000:]}"
+
+
+BAD_MAPS = {
+    "a path twice": (lambda db: [entry(db, [{"path": "a", "type": "int32"}, {"path": "a", "column": "b", "type": "int32"}])], ["a", "things"]),
+    "a table twice": (lambda db: [entry(db), entry(db) | {"collection": f"{db}.others"}], ["things"]),
+    "names that fold to one": (lambda db: [entry(db, [{"path": "Name", "type": "int32"}, {"path": "name", "type": "int32"}])], ["ame"]),
+    "an unknown type": (lambda db: [entry(db, [{"path": "a", "type": "number"}])], ["number"]),
+    "an unknown rule": (lambda db: [entry(db, [{"path": "a", "type": "int32", "missing": "skip"}])], ["missing"]),
+    "no key": (lambda db: [{"collection": f"{db}.things", "to": "things", "columns": [{"path": "a", "type": "int32"}]}], ["_id"]),
+}
+
+
+@pytest.mark.parametrize("what", BAD_MAPS)
+def test_a_map_that_cannot_be(what, mongo_database, target, migration):
+    source = mongo_database("double")
+    db = source.connect()
+    db.things.insert_one({"_id": 1})
+    make, words = BAD_MAPS[what]
+    refused(begin(migration, source, target, make(source.name)), *words)
+    assert db.things.count_documents({}) == 1 and "midflight" not in db.client.list_database_names()
+    db.client.close()
+
+
+def test_no_map(mongo_database, target, migration):
+    source = mongo_database("double")
+    with source.server.connect() as client:
+        client[source.name].things.insert_one({"_id": 1})
+        m = begin(migration, source, target)
+        del m.config["map"]
+        m.configure()
+        refused(m, "map")
+
+
+def test_deployments_that_cannot_be_followed_or_reached(own_mongo, target, migration):
+    nx = own_mongo("nx").create_database("shop")
+    with nx.server.connect() as client:
+        client.shop.things.insert_one({"_id": 1})
+    refused(begin(migration, nx, target, [entry("shop")]), "MFSTREAM")
+    double = own_mongo("double", settings={"auth": "root:right"})
+    m = begin(migration, double.create_database("shop"), target, [entry("shop")])
+    m.configure(source=double.url("shop").replace("right", "wr0ng"))
+    refused(m, "uthentication failed")
+    assert "wr0ng" not in m.log_text()
+    m = begin(migration, nx, target, [entry("shop")])
+    m.configure(source=f"mongodb://127.0.0.1:{free_port()}/shop")
+    refused(m, "127.0.0.1")
+
+
+def test_a_table_that_is_there_with_other_columns(mongo_database, target, migration):
+    source = mongo_database("double")
+    db = source.connect()
+    db.things.insert_one({"_id": 1, "a": 1})
+    target.execute("CREATE TABLE things (id int PRIMARY KEY, other int)")
+    refused(begin(migration, source, target, [entry(source.name, [{"path": "a", "type": "int32"}])]), "things")
+    assert target.value("SELECT count(*) FROM things") == 0
+    db.client.close()
+
+
+@pytest.mark.parametrize("how", ["drop", "rename"])
+def test_a_collection_goes_while_it_runs(how, mongo_database, target, migration):
+    """What came before is there; the run ends when its turn comes."""
+    source = mongo_database("double")
+    db = source.connect()
+    db.things.insert_one({"_id": 1})
+    m = begin(migration, source, target, [entry(source.name)])
+    m.start()
+    m.wait_phase("synced")
+    db.things.insert_one({"_id": 2})
+    db.things.drop() if how == "drop" else db.things.rename("moved")
+    assert m.wait_exit() == FAILED and "MFDDL" in m.log_text() and "things" in m.log_text(), m.tail()
+    assert target.value("SELECT count(*) FROM things") == 2
+    db.client.close()
+
+
+def raw(id_: int, field: bytes) -> RawBSONDocument:
+    body = b"\x10_id\0" + id_.to_bytes(4, "little") + field
+    return RawBSONDocument((len(body) + 5).to_bytes(4, "little") + body + b"\0")
+
+
+def deep(levels: int) -> dict:
+    d: dict = {}
+    for _ in range(levels):
+        d = {"d": d}
+    return d
+
+
+def test_awkward_documents(mongo_database, target, migration):
+    """Into a column of JSON what fits there; the others in quarantine with the reason, and everything else goes on."""
+    source = mongo_database("double")
+    db = source.connect()
+    good = [{"_id": 1, "any": {"": 1, "a.b": 2, "$c": 3}}, {"_id": 2, "any": deep(90)}, {"_id": 3, "any": "x" * (3 << 20)}, {"_id": 4, "any": "a\0b"}]
+    bad = {11: (raw(11, b"\x10twice\0\1\0\0\0\x10twice\0\2\0\0\0"), "twice"), 12: (raw(12, b"\x02any\0\3\0\0\0\xff\xfe\0"), "UTF-8"), 13: ({"_id": 13, "any": deep(180)}, "any")}
+    db.things.insert_many(good[:2])
+    db.things.insert_one(bad[12][0])
+    columns = [{"path": "any", "type": "json", "missing": "null"}]
+    m = begin(migration, source, target, [entry(source.name, columns)], copy={"jobs": 1})
+    m.start()
+    m.wait_phase("synced")
+    for d in (good[2], good[3], bad[11][0], bad[13][0]):
+        db.things.insert_one(d)
+    wait_for(lambda: target.value("SELECT count(*) FROM things") == 4, 60, "the good ones")
+    wait_for(lambda: len(m.call("quarantine", "--json").json["rows"]) == 3, 60, "the bad ones")
+    told = {q["key"]: q["reason"] for q in m.call("quarantine", "--json").json["rows"]}
+    for id_, (_, word) in bad.items():
+        assert any(word in reason for key, reason in told.items() if key == f"_id={id_}" or "?" in key), told
+    assert m.call("verify", "--json", expect=4).json["rows_differing"] == 3
+    db.things.delete_many({"_id": {"$gt": 10}})
+    wait_for(lambda: len(m.call("quarantine", "--json").json["rows"]) <= 1, 60, "those whose _id could be read gone")
+    m.call("quarantine", "drop", "all", expect=None)  # nobody knows which document the other was
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    db.client.close()
+
+
+def test_empty_collections_and_two_runs(mongo_database, target, migration):
+    source = mongo_database("double")
+    db = source.connect()
+    db.create_collection("things")
+    m, other = (begin(migration, source, target, [entry(source.name)]) for _ in range(2))
+    m.start()
+    m.wait_phase("synced")
+    refused(other, "MFTWICE")
+    db.things.insert_one({"_id": 1})
+    wait_for(lambda: target.value("SELECT count(*) FROM things") == 1, 60, "the row")
+    status, answer = m.http("/v1/fence?timeout=30s")
+    assert status == 200, answer
+    db.client.close()
