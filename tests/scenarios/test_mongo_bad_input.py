@@ -31,6 +31,7 @@ def refused(m, *words: str, status=(FAILED, USAGE)) -> None:
 BAD_MAPS = {
     "a path twice": (lambda db: [entry(db, [{"path": "a", "type": "int32"}, {"path": "a", "column": "b", "type": "int32"}])], ["a", "things"]),
     "a table twice": (lambda db: [entry(db), entry(db) | {"collection": f"{db}.others"}], ["things"]),
+    "a collection that is not there": (lambda db: [entry(db), entry(db) | {"collection": f"{db}.thing", "to": "other"}], [".thing, which is not on the source", "did you mean"]),
     "names that fold to one": (lambda db: [entry(db, [{"path": "Name", "type": "int32"}, {"path": "name", "type": "int32"}])], ["ame"]),
     "an unknown type": (lambda db: [entry(db, [{"path": "a", "type": "number"}])], ["number"]),
     "an unknown rule": (lambda db: [entry(db, [{"path": "a", "type": "int32", "missing": "skip"}])], ["missing"]),

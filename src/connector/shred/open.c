@@ -1,6 +1,7 @@
 /* Opening both sides. Their tables of operations are those of what is behind, with the ones that get a database or a table of it turned (ends.c, norm.c). */
 #include "connector/shred/internal.h"
 
+#include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -120,12 +121,41 @@ int mf_shred_open(struct mf_db *own, const struct mf_shred *map, struct mf_db *s
     return 0;
 }
 
+/* A name that is not there would migrate nothing, and nobody would be told. Those of other databases are looked for by whoever names them (tables.include). */
+static int check_there(const struct docs_db *s, struct mf_error *err)
+{
+    static const struct mf_filter everything;
+    struct mf_db *real = mf_db_behind(s->own);
+    const char *database = real->connector->canon->default_schema(real);
+    struct mf_catalog all = {0};
+    int rc = s->own->connector->source->shapes(s->own, &everything, &all, err);
+    for (size_t i = 0; rc == 0 && i < mf_shred_count(s->map); i++) {
+        const struct mf_shred_collection *c = mf_shred_at(s->map, i);
+        if (!mf_streq(c->database, database) || mf_catalog_find(&all, c->database, c->collection)) {
+            continue;
+        }
+        MF_CLEANUP_FREE char *name = mf_xasprintf("%s.%s", c->database, c->collection);
+        char label[300];
+        const struct mf_table *near = mf_catalog_nearest(&all, name);
+        rc = mf_fail(err, MF_USAGE, "MFMAP", "the map has a collection %s, which is not on the source%s%s%s", name,
+                     near ? "; did you mean " : "", near ? mf_table_label(near, label, sizeof label) : "",
+                     near ? "?" : "");
+        mf_hint(err, "mend its name, or take it out of the map; one that is still to come must be made first "
+                     "(db.createCollection)");
+    }
+    mf_catalog_free(&all);
+    return rc;
+}
+
 int mf_norm_open(struct mf_db *own, const struct mf_shred *map, struct mf_db **ret, struct mf_error *err)
 {
-    (void)err;
     struct docs_db *s = show(own, map);
     s->connector.commits_can_wait = own->connector->commits_can_wait;
     docs_norm_ops(s);
+    if (check_there(s, err) < 0) {
+        close_shown(&s->base);
+        return -1;
+    }
     *ret = &s->base;
     return 0;
 }
