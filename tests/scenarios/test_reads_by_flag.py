@@ -10,6 +10,7 @@ import pytest
 from harness.cassandra import driver
 from harness.flagapp import App as SampleApp
 from harness.midflight import OK, REFUSED
+from harness.mongo_servers import driver as pymongo_driver
 from harness.servers import free_port, wait_for
 
 TOKEN = "a token for the tests, 0123456789"
@@ -426,3 +427,42 @@ def test_the_sample_application_moves_to_cassandra(source, keyspace, migration, 
     there = list(server.cql(f"SELECT count(*) FROM {name}.visit"))[0][0]
     assert there >= written > source.value("SELECT count(*) FROM visit")
     assert all(line["stale"].get("target", 0) == 0 for line in app.lines if line["writes"] == {"target": CUSTOMERS})
+
+
+def test_the_sample_application_moves_from_documents_to_tables_and_back(own_mongo, mysql_database, migration, tmp_path):
+    """Visits that are documents become rows: a fifth of the customers' reads, then everybody, then back; a freeze keeps the writers away, the fence waits for the target."""
+    source, target, port = own_mongo("double").create_database("shop"), mysql_database("target", "8.0"), free_port()
+    db = source.connect()
+    db.create_collection("visit")
+    visits = {"collection": f"{source.name}.visit", "to": "visit",
+              "columns": [{"path": ["_id", k], "column": k, "type": "int32"} for k in ("customer", "number")]}
+    m = migration(source, target, config={"map": [visits], "cutover": {"flag_delay": "500ms", "max_pause": "60s", "max_lag": "10GB"}})
+    m.configure(api={"listen": f"127.0.0.1:{port}", "token": TOKEN})
+    m.start()
+    m.wait_phase("synced")
+    app = SampleApp(port, source.url(), target.url(), tmp_path, TOKEN, CUSTOMERS, modules=[Path(pymongo_driver().__file__).parents[1]])
+    try:
+        assert app.next_round()["reads"] == {"source": CUSTOMERS, "target": 0}
+        m.call("verify")
+        m.call("reads", "20")
+        assert app.next_round()["from_target"] == expected(20)
+        m.call("freeze")
+        wait_for(lambda: m.status()["frozen"], 60, "the freeze")
+        status, _ = m.http("/v1/fence?timeout=30s")
+        assert status == 200 and db.visit.count_documents({}) == target.value("SELECT count(*) FROM visit")
+        m.call("thaw")
+        app.next_round()
+        m.call("verify")
+        m.call("cutover")
+        moved = app.next_round()
+        assert moved["writes"] == {"target": CUSTOMERS} and moved["reads"] == {"source": 0, "target": CUSTOMERS}, moved
+        m.call("rollback", "--max-pause", "60s")
+        back = app.next_round()
+        assert back["writes"] == {"source": CUSTOMERS} and back["reads"]["target"] == 0, back
+        written = app.stop()
+    finally:
+        if app.process.poll() is None:
+            app.process.kill()
+    assert db.visit.count_documents({}) >= written > 0
+    assert all(line["stale"].get("source", 0) == 0 for line in app.lines if line["writes"] == {"source": CUSTOMERS})
+    db.client.close()
