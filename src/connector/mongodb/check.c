@@ -165,7 +165,7 @@ static void check_window(struct mongo_check *k)
         return;
     }
     int64_t first = oplog_end(k->db, 1), last = oplog_end(k->db, -1);
-    int64_t copies = k->bytes / COPY_BYTES_S;
+    int64_t copies = k->bytes / COPY_BYTES_S + 1;
     if (first == 0 || last <= first) {
         mongo_say(k, MF_NOTE, "oplog-window", "local.oplog.rs",
                   "grant read on local, or look at rs.printReplicationInfo(): the window must be longer than any "
