@@ -130,7 +130,7 @@ def test_proposed_by_keys_alone_and_warned_of(source, there, migration):
     warned = "\n".join(by_customer["warnings"])
     assert "10 of the 3000 rows read have NULL" in warned and "rows, more than 1000 (plan.partition_rows)" in warned and "(plan.partition_bytes)" in warned
     assert entry(plan, "lines")["warnings"] == []
-    assert '  - table: "public.Odd"\n    to: "Odd"\n    partition: ["The Key"]\n' in plan["modelling"]["map"]
+    assert '  - table: public.Odd\n    to: Odd\n    partition: ["The Key"]\n' in plan["modelling"]["map"]
     shown = m.call("plan").out
     assert "modelling" in shown and "# WARNING: 10 of the 3000 rows read have NULL" in shown
     source.execute("CREATE EXTENSION pg_stat_statements")  # made, and not loaded by the server
