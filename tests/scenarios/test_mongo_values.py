@@ -114,6 +114,7 @@ def test_what_has_no_place_is_refused_with_its_reason(target, mongo_database, mi
     }
     documents = [{"_id": ObjectId(), "touch": 0, c: v} for c, some in wrong.items() for v in some]
     db.all.insert_many(documents)
+    db.create_collection("ids")
     m = begin(migration, source, target, values_map(source.name), quarantine={"max_rows": 1000})
     try:
         m.start()
