@@ -120,8 +120,16 @@ struct mf_touched *mf_apply_watch(struct mf_apply *a)
 {
     pthread_mutex_lock(&a->mu);
     a->touched = a->touched ? a->touched : mf_touched_new();
+    a->watched = true;
     pthread_mutex_unlock(&a->mu);
     return a->touched;
+}
+
+void mf_apply_watch_end(struct mf_apply *a)
+{
+    pthread_mutex_lock(&a->mu);
+    a->watched = false;
+    pthread_mutex_unlock(&a->mu);
 }
 
 void mf_apply_submit(struct mf_apply *a, struct mf_apply_job *job)

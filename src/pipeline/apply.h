@@ -119,5 +119,6 @@ void mf_apply_stats(struct mf_apply *a, struct mf_apply_stats *ret);
 struct mf_touched;
 /* Keys of changes are remembered in what this gives, of every window begun after the call: verify's, one at a time. It lives as long as apply. */
 struct mf_touched *mf_apply_watch(struct mf_apply *a);
+void mf_apply_watch_end(struct mf_apply *a); /* nobody looks any more */
 
 #endif

@@ -108,7 +108,8 @@ struct mf_apply {
     bool job_running;
     struct mf_apply_stats stats;
 
-    struct mf_touched *touched; /* NULL until somebody watches; lives as long as apply */
+    struct mf_touched *touched; /* NULL until somebody has watched; lives as long as apply */
+    bool watched;
 
     int64_t pass_began_us; /* by_pass: the last whole one, by our clock; 0: there was none */
 

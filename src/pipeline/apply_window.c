@@ -283,7 +283,7 @@ enum ap_end mf_apply_gather(struct mf_apply *a, int timeout_ms, struct mf_error 
     a->w.consistency = a->consistency.order;
     a->w.fuzzy = never_strict(a); /* also one with nothing but its checkpoint */
     a->w.lenient = a->lenient || a->w.fuzzy;
-    a->w.touched = a->touched;
+    a->w.touched = a->watched ? a->touched : NULL;
     if (a->want_checkpoint) {
         timeout_ms = timeout_ms < 10 ? timeout_ms : 10;
     }

@@ -116,6 +116,13 @@ static inline bool vf_as_it_stands(const struct mf_verify *v)
     return v->o.writers_held || v->o.pass;
 }
 
+/* One of the sides has documents. */
+static inline bool vf_documents(const struct mf_verify *v)
+{
+    return mf_db_behind(v->o.pipe->origin)->connector->documents ||
+           mf_db_behind(v->o.pipe->replica)->connector->documents;
+}
+
 /* round.c */
 /* In VF_OPENING; leaves VF_WAITING, or VF_READY when writers are held and the barrier is not asked for. */
 int vf_round_open(struct mf_verify *v, bool barrier, struct mf_error *err);

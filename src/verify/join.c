@@ -69,6 +69,9 @@ void vf_join_new(struct mf_verify *v)
 void vf_join_free(struct mf_verify *v)
 {
     if (v->join) {
+        if (v->join->touched) {
+            mf_apply_watch_end(v->o.pipe->apply);
+        }
         vf_store_free(v->join->store);
         mf_buf_free(&v->join->candidates);
         mf_buf_free(&v->join->ahead);

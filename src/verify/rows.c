@@ -157,8 +157,6 @@ uint64_t vf_row_hash(const struct mf_row *row)
 static void put_where(struct mf_buf *b, const struct mf_verify *v, const struct vf_table *t, const struct mf_row *one,
                       const struct mf_row *other)
 {
-    bool documents =
-        mf_db_behind(v->o.pipe->origin)->connector->documents || mf_db_behind(v->o.pipe->replica)->connector->documents;
     for (uint16_t i = 0; i < t->ot->ncolumns && i < one->n && i < other->n && b->len < WHERE_MOST; i++) {
         const struct mf_value *x = &one->values[i], *y = &other->values[i];
         if (mf_value_equal(x, y)) {
@@ -166,7 +164,7 @@ static void put_where(struct mf_buf *b, const struct mf_verify *v, const struct 
         }
         mf_buf_puts(b, b->len ? ", " : "");
         size_t before = b->len;
-        if (documents && x->kind == MF_BINARY && y->kind == MF_BINARY) {
+        if (vf_documents(v) && x->kind == MF_BINARY && y->kind == MF_BINARY) {
             mf_bson_put_differences(b, x, y, WHERE_MOST);
         }
         if (b->len == before) {

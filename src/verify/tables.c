@@ -275,11 +275,8 @@ static int no_strays(struct mf_verify *v, struct vf_table *t, int64_t *ret_found
 {
     struct mf_db *sides[] = {v->o.pipe->origin, v->o.pipe->replica};
     struct mf_error why = {0};
-    bool documents = false;
-    for (size_t i = 0; i < MF_ARRAY_LEN(sides); i++) {
-        documents |= mf_db_behind(sides[i])->connector->documents;
-    }
-    for (size_t i = 0; i < MF_ARRAY_LEN(sides) && documents && !v->o.writers_held; i++) {
+    bool looked_for = vf_documents(v) && !v->o.writers_held;
+    for (size_t i = 0; i < MF_ARRAY_LEN(sides) && looked_for; i++) {
         struct mf_table *mine = sides[i] == v->o.pipe->origin ? t->ot : t->rt;
         const struct mf_catalog one = {.tables = mine, .n = 1};
         if (sides[i]->connector->target->references_whole(sides[i], &one, &why) == 0) {
