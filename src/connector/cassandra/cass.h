@@ -110,8 +110,6 @@ int cass_owner(struct mf_db *db, const struct mf_pipe_id *pipe, const char *clai
                struct mf_error *err);
 int cass_run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_run_lock **ret,
                   struct mf_error *err);
-int cass_run_lock_check(struct mf_run_lock *l, struct mf_error *err);
-void cass_run_lock_release(struct mf_run_lock *l);
 int cass_epoch_read(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_epoch *ret, struct mf_error *err);
 int cass_epoch_write(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_epoch *e, struct mf_error *err);
 int cass_settle(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_error *err);

@@ -3,6 +3,7 @@
 #include "connector/cassandra/catalog.h"
 #include "connector/cassandra/read.h"
 #include "connector/defaults.h"
+#include "connector/lease.h"
 
 /* ---- what a cluster cannot do: it has no stream, no snapshots, no log with positions ---- */
 
@@ -195,8 +196,8 @@ const struct mf_target_ops cass_target_ops = {
 static const struct mf_traffic_ops traffic_ops = {
     .owner = cass_owner,
     .run_lock = cass_run_lock,
-    .run_lock_check = cass_run_lock_check,
-    .run_lock_release = cass_run_lock_release,
+    .run_lock_check = mf_lease_check,
+    .run_lock_release = mf_lease_release,
     .gate_install = cass_gate_install,
     .gate_remove = cass_gate_remove,
     .hold = cass_hold,

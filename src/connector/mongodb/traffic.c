@@ -1,15 +1,15 @@
 /*
  * Whose a migration is, the right to run it, and who may write.
  *
- * A deployment has no locks of sessions. The right to run is a document with the moment at which it ends, LEASE_S after it was written, by the primary's clock:
- * what is told of that clock before a write is earlier than the write, so an end that has passed by it has passed. It is renewed by a thread of its own, so that a control thread that is busy does not
- * lose it. Who has not been able to renew it for as long as it lasts has lost it, and is told so.
+ * A deployment has no locks of sessions. The right to run is a document with the moment at which it ends, MF_LEASE_S after it was written, by the primary's clock:
+ * what is told of that clock before a write is earlier than the write, so an end that has passed by it has passed.
  *
  * Epoch, owner and right are changed by conditions on what was read (mongo_book_swap): of two that want to, one has done it first.
  *
  * Nothing here can hold writers or refuse them. The application's writes follow the flag (docs/guide), and a hold waits until it must have heard of it; what is
  * written on the wrong side comes in the stream and is told.
  */
+#include "connector/lease.h"
 #include "connector/mongodb/book.h"
 
 #include "base/clock.h"
@@ -21,16 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
-#include <unistd.h>
 
-#define LEASE_S   8 /* a run that was killed keeps the next one away so long */
-#define RENEW_US  (1 * MF_US_PER_SEC)
-#define RETRY_US  (250 * MF_US_PER_MS)
-#define TRIES     10
-#define TEXT(n)   #n
-#define NUMBER(n) TEXT(n)
+#define TRIES 10
 
 /* ---- owner ---- */
 
@@ -75,19 +67,9 @@ static int owner(struct mf_db *base, const struct mf_pipe_id *pipe, const char *
                    pipe->migration);
 }
 
-/* ---- the right to run ---- */
+/* ---- the right to run: a lease (connector/lease.h) ---- */
 
-struct mongo_run_lock {
-    struct mf_run_lock base;
-    char migration[41], holder[33], host[128];
-    pthread_t thread;     /* renews: nothing else */
-    pthread_mutex_t lock; /* guards the rest; changed is signalled when it is to end */
-    pthread_cond_t changed;
-    bool end, lost;
-    int64_t good_until_us; /* our clock: when it ends by itself, at the earliest */
-};
-
-static void put_lock(bson_t *doc, const struct mongo_run_lock *l, int64_t until_us)
+static void put_lock(bson_t *doc, const struct mf_lease *l, int64_t until_us)
 {
     BSON_APPEND_UTF8(doc, "_id", l->migration);
     BSON_APPEND_UTF8(doc, "migration", l->migration);
@@ -96,17 +78,16 @@ static void put_lock(bson_t *doc, const struct mongo_run_lock *l, int64_t until_
     BSON_APPEND_DATE_TIME(doc, "until", until_us / MF_US_PER_MS);
 }
 
-/* *ret_who: who has it instead, "" when we have. */
-static int take(struct mongo_db *db, struct mongo_run_lock *l, bool renew, char *ret_who, size_t n,
-                struct mf_error *err)
+static int take(struct mf_lease *l, bool renew, char *ret_who, size_t n, struct mf_error *err)
 {
     MONGO_BSON(if_);
     MONGO_BSON(doc);
+    struct mongo_db *db = mongo_db_of(l->base.db);
     bson_t was;
     bool there, done = false;
     char holder[64] = "", host[128] = "?";
     bson_iter_t at;
-    int64_t asked = mf_lease_us(), now;
+    int64_t now;
     if (mongo_clock_us(db, &now, err) < 0 || mongo_book_get(db, "run_lock", l->migration, &was, &there, err) < 0) {
         return -1;
     }
@@ -126,141 +107,41 @@ static int take(struct mongo_db *db, struct mongo_run_lock *l, bool renew, char 
     BSON_APPEND_UTF8(&if_, "_id", l->migration);
     BSON_APPEND_UTF8(&if_, "holder", holder);
     BSON_APPEND_DATE_TIME(&if_, "until", until);
-    put_lock(&doc, l, now + LEASE_S * MF_US_PER_SEC);
+    put_lock(&doc, l, now + MF_LEASE_S * MF_US_PER_SEC);
     if (mongo_book_swap(db, "run_lock", &if_, there, &doc, &done, err) < 0) {
         return -1;
     }
     mf_strlcpy(ret_who, done ? "" : "another one that came first", n);
-    if (done) {
-        MF_LOCK_SCOPE(&l->lock);
-        l->good_until_us = asked + LEASE_S * MF_US_PER_SEC;
-    }
     return 0;
 }
 
-static void *renew(void *arg)
-{
-    struct mongo_run_lock *l = arg;
-    struct mongo_db *db = mongo_db_of(l->base.db);
-    pthread_mutex_lock(&l->lock);
-    while (!l->end && !l->lost) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += RENEW_US / MF_US_PER_SEC;
-        pthread_cond_timedwait(&l->changed, &l->lock, &until);
-        if (l->end) {
-            break;
-        }
-        pthread_mutex_unlock(&l->lock);
-        char who[160] = "";
-        struct mf_error err = {0};
-        int rc = take(db, l, true, who, sizeof who, &err);
-        pthread_mutex_lock(&l->lock);
-        l->lost = (rc == 0 && who[0]) || mf_lease_us() > l->good_until_us;
-    }
-    pthread_mutex_unlock(&l->lock);
-    return NULL;
-}
-
-static void free_lock(struct mongo_run_lock *l)
-{
-    pthread_cond_destroy(&l->changed);
-    pthread_mutex_destroy(&l->lock);
-    free(l);
-}
-
-static struct mongo_run_lock *new_lock(struct mf_db *db, const struct mf_pipe_id *pipe)
-{
-    struct mongo_run_lock *l = mf_xcalloc(1, sizeof *l);
-    unsigned char random[16] = {0};
-    char host[64] = "?";
-    l->base.db = db;
-    pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->changed, NULL);
-    mf_strlcpy(l->migration, pipe->migration, sizeof l->migration);
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-        int64_t now = mf_wall_us();
-        memcpy(random, &now, sizeof now);
-    }
-    for (size_t i = 0; i < sizeof random; i++) {
-        snprintf(l->holder + 2 * i, 3, "%02x", random[i]);
-    }
-    gethostname(host, sizeof host - 1);
-    snprintf(l->host, sizeof l->host, "process %d on %s", (int)getpid(), host);
-    return l;
-}
-
-static int run_lock(struct mf_db *base, const struct mf_pipe_id *pipe, int wait_ms, struct mf_run_lock **ret,
-                    struct mf_error *err)
-{
-    struct mongo_db *db = mongo_db_of(base);
-    struct mongo_run_lock *l = new_lock(base, pipe);
-    int64_t until = mf_now_us() + wait_ms * MF_US_PER_MS;
-    char who[160] = "?";
-    for (;;) {
-        if (take(db, l, false, who, sizeof who, err) < 0) {
-            free_lock(l);
-            return -1;
-        }
-        if (!who[0]) {
-            break;
-        }
-        if (mf_now_us() >= until) {
-            free_lock(l);
-            mf_fail(err, MF_FATAL, "MFTWICE",
-                    "another midflight runs this migration (%s) with the deployment of %s: %s", pipe->migration,
-                    db->facts.host, who);
-            mf_hint(err, "one run at a time: use the commands of that one, or stop it first; what one that was killed "
-                         "left ends by itself within " NUMBER(LEASE_S) " s");
-            return -1;
-        }
-        mf_sleep_us(RETRY_US);
-    }
-    if (MF_FAULT(err, "mongodb.running")) {
-        free_lock(l);
-        return -1;
-    }
-    if (pthread_create(&l->thread, NULL, renew, l) != 0) {
-        free_lock(l);
-        return mf_fail(err, MF_FATAL, "MFOS", "a thread could not be started");
-    }
-    *ret = &l->base;
-    return 0;
-}
-
-static int run_lock_check(struct mf_run_lock *base, struct mf_error *err)
-{
-    struct mongo_run_lock *l = (struct mongo_run_lock *)base;
-    if (!l) {
-        return mf_fail(err, MF_RETRY, "MFLOST", "the right to run this migration is not held");
-    }
-    MF_LOCK_SCOPE(&l->lock);
-    if (!l->lost && mf_lease_us() <= l->good_until_us) {
-        return 0;
-    }
-    return mf_fail(
-        err, MF_RETRY, "MFLOST",
-        "the right to run this migration could not be renewed in the deployment of %s within " NUMBER(LEASE_S) " s",
-        mongo_db_of(base->db)->facts.host);
-}
-
-static void run_lock_release(struct mf_run_lock *base)
+static void drop(struct mf_lease *l)
 {
     MONGO_BSON(filter);
-    struct mongo_run_lock *l = (struct mongo_run_lock *)base;
     struct mf_error ignored = {0};
-    if (!l) {
-        return;
-    }
-    pthread_mutex_lock(&l->lock);
-    l->end = true;
-    pthread_cond_signal(&l->changed);
-    pthread_mutex_unlock(&l->lock);
-    pthread_join(l->thread, NULL);
     BSON_APPEND_UTF8(&filter, "_id", l->migration);
     BSON_APPEND_UTF8(&filter, "holder", l->holder);
-    mongo_book_delete(mongo_db_of(base->db), "run_lock", &filter, &ignored); /* or it ends by itself */
-    free_lock(l);
+    mongo_book_delete(mongo_db_of(l->base.db), "run_lock", &filter, &ignored);
+}
+
+static const char *host_of(struct mf_db *db)
+{
+    return mongo_db_of(db)->facts.host;
+}
+
+static const struct mf_lease_how how = {
+    .fault = "mongodb.running",
+    .where = "the deployment of",
+    .into = "with the deployment of",
+    .take = take,
+    .drop = drop,
+    .host = host_of,
+};
+
+static int run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_run_lock **ret,
+                    struct mf_error *err)
+{
+    return mf_lease_take(db, pipe, &how, wait_ms, ret, err);
 }
 
 /* ---- the epoch ---- */
@@ -413,8 +294,8 @@ static void hold_release(struct mf_hold *h)
 const struct mf_traffic_ops mongo_traffic_ops = {
     .owner = owner,
     .run_lock = run_lock,
-    .run_lock_check = run_lock_check,
-    .run_lock_release = run_lock_release,
+    .run_lock_check = mf_lease_check,
+    .run_lock_release = mf_lease_release,
     .gate_install = gate_install,
     .gate_remove = gate_remove,
     .hold = hold,
