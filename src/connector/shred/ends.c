@@ -1,5 +1,6 @@
 /* Operations on the database: most are those of what is behind, given it; in some, collections are turned into their tables. */
 #include "connector/defaults.h"
+#include "connector/passing.h"
 #include "connector/shred/internal.h"
 
 #include "base/mem.h"
@@ -65,95 +66,6 @@ static int stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, co
     WITH_TABLES(SOURCE_OP->stream_add_tables(own, pipe, turned, err));
 }
 
-static int check(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err)
-{
-    OWN;
-    (void)filter; /* of collections */
-    return SOURCE_OP->check(own, NULL, out, err);
-}
-
-static int stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
-                       struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->stream_skip(own, pipe, to, err);
-}
-
-static int waits_end(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_said, size_t n, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->waits_end(own, pipe, ret_said, n, err);
-}
-
-static int stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->stream_drop(own, pipe, err);
-}
-
-static int heartbeat(struct mf_db *db, const struct mf_pipe_id *pipe, const char *marker, struct mf_position *ret_after,
-                     struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->heartbeat(own, pipe, marker, ret_after, err);
-}
-
-static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->position(own, ret, err);
-}
-
-static int server_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->clock(own, ret_us, ret_latest_us, err);
-}
-
-static int waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->waits_for(own, ret, n, err);
-}
-
-static int load(struct mf_db *db, double *ret, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->load(own, ret, err);
-}
-
-static int visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->visible(own, txns, n, ret, err);
-}
-
-static int snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
-                         struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->snapshot_open(own, pipe, readers, ret, err);
-}
-
-static int snapshot_now(struct mf_db *db, int readers, struct mf_snapshot **ret, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->snapshot_now(own, readers, ret, err);
-}
-
-static int statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->statements(own, most, emit, ctx, err);
-}
-
-static int key_sizes(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret,
-                     struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->key_sizes(own, job, ret, err);
-}
-
 /* ---- as a target ---- */
 
 static int check_target(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, struct mf_findings *out,
@@ -161,26 +73,6 @@ static int check_target(struct mf_db *db, struct mf_db *src, const struct mf_fil
 {
     OWN;
     return TARGET_OP->check(own, src, filter, out, err);
-}
-
-static int check_queries(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter,
-                         const struct mf_query_options *o, struct mf_findings *out, struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->check_queries(own, src, filter, o, out, err);
-}
-
-static int check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->check_durable(own, out, err);
-}
-
-static int check_accounts(struct mf_db *db, struct mf_db *src, const struct mf_filter *filter, bool copy,
-                          struct mf_findings *out, struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->check_accounts(own, src, filter, copy, out, err);
 }
 
 /* The source describes the tables of its collections (norm.c). */
@@ -198,30 +90,11 @@ static int schema_plan(struct mf_db *db, struct mf_db *src, const struct mf_sche
     return TARGET_OP->schema_plan(own, src, job, out, err);
 }
 
-static int chunks_done(struct mf_db *db, const struct mf_pipe_id *pipe, mf_chunk_done_sink *emit, void *ctx,
-                       struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->chunks_done(own, pipe, emit, ctx, err);
-}
-
 /* Only a table without a key, or one that is taken in while the migration runs, is begun again: no collection is either. */
 static int table_reset(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_table *t, struct mf_error *err)
 {
     (void)db, (void)pipe;
     return mf_fail(err, MF_FATAL, "MFUNSUP", "the copy of %s.%s cannot be begun again", t->schema, t->name);
-}
-
-static int prepare(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->prepare(own, pipe, err);
-}
-
-static int checkpoint(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->checkpoint(own, pipe, ret, err);
 }
 
 static int references_whole(struct mf_db *db, const struct mf_catalog *tables, struct mf_error *err)
@@ -236,41 +109,7 @@ static int triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_p
     WITH_TABLES(TARGET_OP->triggers_learn(own, src, pipe, turned, o, out, err));
 }
 
-static int triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
-                       struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->triggers_up(own, pipe, o, err);
-}
-
-static int quarantine_list(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,
-                           struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->quarantine_list(own, pipe, emit, ctx, err);
-}
-
-static int quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int64_t id, struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->quarantine_drop(own, pipe, id, err);
-}
-
 /* ---- who may write ---- */
-
-static int owner(struct mf_db *db, const struct mf_pipe_id *pipe, const char *claim, char *ret, size_t n,
-                 struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->owner(own, pipe, claim, ret, n, err);
-}
-
-static int run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_run_lock **ret,
-                    struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->run_lock(own, pipe, wait_ms, ret, err);
-}
 
 static int gate_install(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                         const struct mf_gate_options *o, struct mf_error *err)
@@ -278,90 +117,7 @@ static int gate_install(struct mf_db *db, const struct mf_pipe_id *pipe, const s
     WITH_TABLES(GATE_OP->gate_install(own, pipe, turned, o, err));
 }
 
-static int gate_remove(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
-                       struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->gate_remove(own, pipe, o, err);
-}
-
-static int hold(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o, struct mf_hold **ret,
-                struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->hold(own, pipe, o, ret, err);
-}
-
-static int epoch_read(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_epoch *ret, struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->epoch_read(own, pipe, ret, err);
-}
-
-static int settle(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->settle(own, pipe, wait_ms, err);
-}
-
-static int epoch_write(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_epoch *e, struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->epoch_write(own, pipe, e, err);
-}
-
-static void hurry(struct mf_db *db, int within_ms)
-{
-    OWN;
-    GATE_OP->hurry(own, within_ms);
-}
-
-static int cleanup(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->cleanup(own, pipe, err);
-}
-
 /* ---- the tables: what is not named here works on objects that know their own database (snapshots, holds, run locks) ---- */
-
-void docs_fill_passing(struct docs_db *s)
-{
-    struct mf_source_ops *o = &s->source;
-    struct mf_target_ops *t = &s->target;
-    struct mf_traffic_ops *g = &s->traffic;
-    o->check = check;
-    o->stream_skip = stream_skip;
-    o->stream_drop = stream_drop;
-    o->waits_end = waits_end;
-    o->heartbeat = heartbeat;
-    o->position = position;
-    o->clock = server_clock;
-    o->waits_for = waits_for;
-    o->load = load;
-    o->visible = visible;
-    o->snapshot_open = snapshot_open;
-    o->snapshot_now = snapshot_now;
-    o->statements = statements;
-    o->key_sizes = key_sizes;
-    t->check_queries = check_queries;
-    t->check_durable = check_durable;
-    t->check_accounts = check_accounts;
-    t->chunks_done = chunks_done;
-    t->prepare = prepare;
-    t->checkpoint = checkpoint;
-    t->triggers_up = triggers_up;
-    t->quarantine_list = quarantine_list;
-    t->quarantine_drop = quarantine_drop;
-    g->owner = owner;
-    g->run_lock = run_lock;
-    g->gate_remove = gate_remove;
-    g->hold = hold;
-    g->epoch_read = epoch_read;
-    g->settle = settle;
-    g->epoch_write = epoch_write;
-    g->hurry = hurry;
-    g->cleanup = cleanup;
-}
 
 static void fill_source(struct mf_source_ops *s)
 {
@@ -431,7 +187,7 @@ static void fill_target(struct mf_target_ops *t)
 
 void docs_fill_ops(struct docs_db *s)
 {
-    docs_fill_passing(s);
+    mf_pass_ops(&s->source, &s->target, &s->traffic);
     fill_source(&s->source);
     fill_target(&s->target);
     s->traffic.gate_install = gate_install;

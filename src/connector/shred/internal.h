@@ -186,9 +186,8 @@ int docs_stream_leave(struct mf_stream *st, struct mf_error *err);
 void docs_stream_close(struct mf_stream *st);
 
 /* ---- ends.c ---- */
-/* Every operation on a database in own's tables, turned to s; and those alone that know of no table. */
+/* Every operation on a database in own's tables, turned to s. */
 void docs_fill_ops(struct docs_db *s);
-void docs_fill_passing(struct docs_db *s);
 
 /* ---- norm.c, norm_ends.c: the source's side ---- */
 void docs_norm_ops(struct docs_db *s);

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "connector/passing.h"
 #include "connector/row_digest.h"
 
 #include <stdlib.h>
@@ -240,7 +241,7 @@ static int shapes(struct mf_db *db, const struct mf_filter *filter, struct mf_ca
 void docs_norm_ops(struct docs_db *s)
 {
     struct mf_source_ops *o = &s->source;
-    docs_fill_passing(s);
+    mf_pass_ops(&s->source, &s->target, &s->traffic);
     docs_norm_ends(s);
     o->catalog = catalog;
     o->shapes = shapes;

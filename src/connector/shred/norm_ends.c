@@ -40,20 +40,6 @@ static int stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const st
     return SOURCE_OP->stream_open(own, pipe, from, commits_wait, ret, err);
 }
 
-static int commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
-                        struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->commits_wait(own, pipe, ret, err);
-}
-
-static int check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
-                         struct mf_findings *out, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->check_waiting(own, pipe, p, out, err);
-}
-
 static int sequences(struct mf_db *db, const struct mf_filter *filter, mf_sequence_sink *emit, void *ctx,
                      struct mf_error *err)
 {
@@ -157,8 +143,6 @@ void docs_norm_ends(struct docs_db *s)
     o->stream_prepare = stream_prepare;
     o->stream_add_tables = stream_add_tables;
     o->stream_open = stream_open;
-    o->commits_wait = commits_wait;
-    o->check_waiting = check_waiting;
     o->sequences = sequences;
     t->check = check_target;
     t->schema_apply = schema_apply;

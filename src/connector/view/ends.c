@@ -3,6 +3,7 @@
  * As a target it has only what belongs to a migration's source too (bookkeeping, quarantine): rows of query tables do not go back to the tables they were made
  * of, so nobody gets a loader or an applier, and the operations on those stay what is behind's, never called. */
 #include "connector/defaults.h"
+#include "connector/passing.h"
 #include "connector/view/internal.h"
 
 #include "base/mem.h"
@@ -63,64 +64,6 @@ static int stream_add_tables(struct mf_db *db, const struct mf_pipe_id *pipe, co
     int rc = SOURCE_OP->stream_add_tables(own, pipe, &real, err);
     mf_catalog_free(&real);
     return rc;
-}
-
-static int stream_skip(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *to,
-                       struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->stream_skip(own, pipe, to, err);
-}
-
-static int commits_wait(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_commit_wait *ret,
-                        struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->commits_wait(own, pipe, ret, err);
-}
-
-static int check_waiting(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_wait_policy *p,
-                         struct mf_findings *out, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->check_waiting(own, pipe, p, out, err);
-}
-
-static int stream_drop(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->stream_drop(own, pipe, err);
-}
-
-static int heartbeat(struct mf_db *db, const struct mf_pipe_id *pipe, const char *marker, struct mf_position *ret_after,
-                     struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->heartbeat(own, pipe, marker, ret_after, err);
-}
-
-static int position(struct mf_db *db, struct mf_position *ret, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->position(own, ret, err);
-}
-
-static int waits_for(struct mf_db *db, char *ret, size_t n, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->waits_for(own, ret, n, err);
-}
-
-static int load(struct mf_db *db, double *ret, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->load(own, ret, err);
-}
-
-static int visible(struct mf_db *db, const uint64_t *txns, size_t n, bool *ret, struct mf_error *err)
-{
-    OWN;
-    return SOURCE_OP->visible(own, txns, n, ret, err);
 }
 
 static int snapshot_open(struct mf_db *db, const struct mf_pipe_id *pipe, int readers, struct mf_snapshot **ret,
@@ -244,59 +187,7 @@ static int triggers_learn(struct mf_db *db, struct mf_db *src, const struct mf_p
     return no_target(err);
 }
 
-static int check_durable(struct mf_db *db, struct mf_findings *out, struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->check_durable(own, out, err);
-}
-
-static int prepare(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->prepare(own, pipe, err);
-}
-
-static int checkpoint(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->checkpoint(own, pipe, ret, err);
-}
-
-static int triggers_up(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
-                       struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->triggers_up(own, pipe, o, err);
-}
-
-static int quarantine_list(struct mf_db *db, const struct mf_pipe_id *pipe, mf_quarantine_sink *emit, void *ctx,
-                           struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->quarantine_list(own, pipe, emit, ctx, err);
-}
-
-static int quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int64_t id, struct mf_error *err)
-{
-    OWN;
-    return TARGET_OP->quarantine_drop(own, pipe, id, err);
-}
-
 /* ---- who may write ---- */
-
-static int owner(struct mf_db *db, const struct mf_pipe_id *pipe, const char *claim, char *ret, size_t n,
-                 struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->owner(own, pipe, claim, ret, n, err);
-}
-
-static int run_lock(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_run_lock **ret,
-                    struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->run_lock(own, pipe, wait_ms, ret, err);
-}
 
 static int gate_install(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_catalog *tables,
                         const struct mf_gate_options *o, struct mf_error *err)
@@ -311,50 +202,6 @@ static int gate_install(struct mf_db *db, const struct mf_pipe_id *pipe, const s
     return rc;
 }
 
-static int gate_remove(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o,
-                       struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->gate_remove(own, pipe, o, err);
-}
-
-static int hold(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_gate_options *o, struct mf_hold **ret,
-                struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->hold(own, pipe, o, ret, err);
-}
-
-static int epoch_read(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_epoch *ret, struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->epoch_read(own, pipe, ret, err);
-}
-
-static int settle(struct mf_db *db, const struct mf_pipe_id *pipe, int wait_ms, struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->settle(own, pipe, wait_ms, err);
-}
-
-static int epoch_write(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_epoch *e, struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->epoch_write(own, pipe, e, err);
-}
-
-static void hurry(struct mf_db *db, int within_ms)
-{
-    OWN;
-    GATE_OP->hurry(own, within_ms);
-}
-
-static int cleanup(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_error *err)
-{
-    OWN;
-    return GATE_OP->cleanup(own, pipe, err);
-}
-
 /* ---- the tables: what is not named here works on objects that know their own database (snapshots, holds, run locks) ---- */
 
 static void fill_source(struct mf_source_ops *s)
@@ -365,7 +212,6 @@ static void fill_source(struct mf_source_ops *s)
     s->check = view_check;
     s->stream_prepare = stream_prepare;
     s->stream_add_tables = stream_add_tables;
-    s->stream_skip = stream_skip;
     s->stream_open = view_stream_open;
     s->stream_next = view_stream_next;
     s->stream_ack = view_stream_ack;
@@ -373,18 +219,6 @@ static void fill_source(struct mf_source_ops *s)
     s->stream_confirm = view_stream_confirm;
     s->stream_wake = view_stream_wake;
     s->stream_leave = view_stream_leave;
-    s->commits_wait = commits_wait;
-    s->check_waiting = check_waiting;
-    s->stream_drop = stream_drop;
-    s->heartbeat = heartbeat;
-    s->position = position;
-    s->clock = view_clock;
-    s->waits_end = view_waits_end;
-    s->waits_for = waits_for;
-    s->load = load;
-    s->visible = visible;
-    s->statements = view_statements;
-    s->key_sizes = view_key_sizes;
     s->snapshot_open = snapshot_open;
     s->snapshot_now = snapshot_now;
     s->reader_open = view_reader_open;
@@ -405,7 +239,6 @@ static void fill_source(struct mf_source_ops *s)
 static void fill_target(struct mf_target_ops *t)
 {
     t->check = check_target;
-    t->check_durable = check_durable;
     t->schema_apply = schema_apply;
     t->schema_plan = schema_plan;
     t->schema_add_column = schema_add_column;
@@ -413,30 +246,16 @@ static void fill_target(struct mf_target_ops *t)
     t->chunks_done = chunks_done;
     t->table_reset = table_reset;
     t->table_finish = table_finish;
-    t->prepare = prepare;
     t->applier_open = applier_open;
-    t->checkpoint = checkpoint;
     t->sequences_set = sequences_set;
     t->sequences_follow = mf_default_sequences_follow;
     t->triggers_learn = triggers_learn;
-    t->triggers_up = triggers_up;
-    t->quarantine_list = quarantine_list;
-    t->quarantine_drop = quarantine_drop;
 }
 
 void view_fill_ops(struct view_db *v)
 {
-    struct mf_traffic_ops *t = &v->traffic;
+    mf_pass_ops(&v->source, &v->target, &v->traffic);
     fill_source(&v->source);
     fill_target(&v->target);
-    t->owner = owner;
-    t->run_lock = run_lock;
-    t->gate_install = gate_install;
-    t->gate_remove = gate_remove;
-    t->hold = hold;
-    t->epoch_read = epoch_read;
-    t->settle = settle;
-    t->epoch_write = epoch_write;
-    t->hurry = hurry;
-    t->cleanup = cleanup;
+    v->traffic.gate_install = gate_install;
 }

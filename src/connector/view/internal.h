@@ -167,11 +167,6 @@ int view_chunk_split(struct mf_reader *r, const struct mf_table *t, const struct
 /* ---- check.c ---- */
 int view_check(struct mf_db *db, const struct mf_filter *filter, struct mf_findings *out, struct mf_error *err);
 
-/* ---- behind.c ---- */
-int view_statements(struct mf_db *db, int64_t most, mf_statement_sink *emit, void *ctx, struct mf_error *err);
-int view_key_sizes(struct mf_db *db, const struct mf_key_sizes_job *job, struct mf_key_sizes *ret,
-                   struct mf_error *err);
-
 /* ---- stream.c ---- */
 int view_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const struct mf_position *from, bool commits_wait,
                      struct mf_stream **ret, struct mf_error *err);
@@ -180,8 +175,6 @@ int view_stream_ack(struct mf_stream *st, const struct mf_position *durable, str
 int view_stream_confirm(struct mf_stream *st, const struct mf_position *upto, struct mf_error *err);
 void view_stream_wake(struct mf_stream *st);
 int view_stream_leave(struct mf_stream *st, struct mf_error *err);
-int view_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err);
-int view_waits_end(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_said, size_t n, struct mf_error *err);
 void view_stream_close(struct mf_stream *st);
 
 /* ---- schema.c ---- */

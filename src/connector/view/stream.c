@@ -115,18 +115,6 @@ int view_stream_leave(struct mf_stream *st, struct mf_error *err)
     return own_ops(stream_of(st))->stream_leave(stream_of(st)->own, err);
 }
 
-int view_clock(struct mf_db *db, int64_t *ret_us, int64_t *ret_latest_us, struct mf_error *err)
-{
-    struct mf_db *own = view_of(db)->own;
-    return own->connector->source->clock(own, ret_us, ret_latest_us, err);
-}
-
-int view_waits_end(struct mf_db *db, const struct mf_pipe_id *pipe, char *ret_said, size_t n, struct mf_error *err)
-{
-    struct mf_db *own = view_of(db)->own;
-    return own->connector->source->waits_end(own, pipe, ret_said, n, err);
-}
-
 /* ---- relations ---- */
 
 /* The catalogue's table, if it explains every column of the stream's. */
