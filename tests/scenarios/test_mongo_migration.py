@@ -87,7 +87,7 @@ def test_a_wrong_row_is_named_and_mended(kind, target, mongo_database, migration
         assert {(d["key"], d["kind"]) for d in said["differences"]} == {(f'_id=ObjectId("{wrong}")', "differs"), (f'_id=ObjectId("{lost}")', "missing")}, said
         assert [d["where"] for d in said["differences"] if d["kind"] == "differs"] == ["orders.0.total"], said
         assert "orders.0.total" in m.call("verify", expect=DIFFERENT).out
-        m.call("verify", "--repair", expect=None)
+        m.call("verify", "--repair")
         assert m.call("verify", "--json").json["rows_differing"] == 0
         arrived(shop, target)
         stray(target, "f" * 24)
