@@ -17,6 +17,7 @@ from harness.pgdrive import Drive
 from harness.servers import Server, throw_away
 
 _numbers = itertools.count(1)
+os.environ["MONGOC_DISABLE_SHM"] = "1"  # as the program itself: what is killed would leave counters in /dev/shm
 
 
 def pytest_configure(config):
@@ -28,6 +29,15 @@ def pytest_configure(config):
 
 def pytest_unconfigure(config):
     shutil.rmtree(getattr(config, "midflight_temp", ""), ignore_errors=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What a test kept is for reading after a failure: the memory is wanted by the next ones."""
+    report = (yield).get_result()
+    item.midflight_failed = report.failed or getattr(item, "midflight_failed", False)
+    if report.when == "teardown" and not item.midflight_failed and "tmp_path" in item.funcargs:
+        shutil.rmtree(item.funcargs["tmp_path"], ignore_errors=True)
 
 
 class Servers:

@@ -1,6 +1,6 @@
 /*
- * Records of keys and values, read by a table of their fields: an unknown key, a key given twice and a value of the wrong form are told in one way, with the line and
- * the nearest name.
+ * Records of keys and values, read by a table of their fields: an unknown key, a key given twice and a value of the
+ * wrong form are told in one way, with the line and the nearest name.
  */
 #include "config/yaml_record.h"
 
@@ -16,24 +16,45 @@ int yaml_no_memory(struct yaml_walk *w, const yaml_node_t *n, struct mf_error *e
     return yaml_fail_at(w, n, err, "map", "it is too large");
 }
 
-/* A text with its variables replaced. */
+/*
+ * Variables of the environment have no place in a record: what becomes of the rows must not change with who started
+ * the program, and messages show these texts, as they show no secret.
+ */
+static int no_variables(struct yaml_walk *w, const char *key, const yaml_node_t *n, char *text, struct mf_error *err)
+{
+    char *to = text;
+    for (const char *p = text; *p;) {
+        if (strncmp(p, "${", 2) == 0) {
+            return yaml_fail_at(w, n, err, key,
+                                "a variable of the environment is not replaced here; $${ stands for ${");
+        }
+        bool escaped = strncmp(p, "$${", 3) == 0;
+        p += escaped;
+        *to++ = *p++;
+        if (escaped) {
+            *to++ = *p++;
+        }
+    }
+    *to = '\0';
+    return 0;
+}
+
 int yaml_take_text(struct yaml_walk *w, struct mf_arena *a, const char *key, const yaml_node_t *n, const char **ret,
                    struct mf_error *err)
 {
     const char *text = yaml_scalar(n);
-    MF_CLEANUP_FREE char *value = NULL;
     if (!text || yaml_is_null(n)) {
         return yaml_fail_at(w, n, err, key, text ? "it has no value" : "it takes a text");
     }
-    if (mf_config_expand(text, false, &value, err) < 0) {
-        mf_error_prefix(err, "%s:%zu: %s", w->path, n->start_mark.line + 1, key);
-        return -1;
-    }
-    if (strlen(value) > MF_CONFIG_VALUE_MAX) {
+    if (strlen(text) > MF_CONFIG_VALUE_MAX) {
         return yaml_fail_at(w, n, err, key, "it is too long");
     }
-    *ret = mf_strdup_a(a, value);
-    return *ret ? 0 : yaml_no_memory(w, n, err);
+    char *own = mf_strdup_a(a, text);
+    if (!own) {
+        return yaml_no_memory(w, n, err);
+    }
+    *ret = own;
+    return no_variables(w, key, n, own, err);
 }
 
 int yaml_take_name(struct yaml_walk *w, struct mf_arena *a, const char *key, const yaml_node_t *n, void *at,

@@ -22,7 +22,7 @@ struct yaml_field {
 };
 
 int yaml_no_memory(struct yaml_walk *w, const yaml_node_t *n, struct mf_error *err);
-/* A text with its variables replaced. */
+/* A text as it is written, but for $${, which stands for ${; a variable of the environment is refused. */
 int yaml_take_text(struct yaml_walk *w, struct mf_arena *a, const char *key, const yaml_node_t *n, const char **ret,
                    struct mf_error *err);
 /* The same, not empty: a yaml_take_item whose place is a const char *. */

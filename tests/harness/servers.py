@@ -51,7 +51,8 @@ DEFAULT_SETTINGS = {
     "max_logical_replication_workers": 8,
     "max_prepared_transactions": 10,
     "shared_buffers": "64MB",
-    "max_wal_size": "2GB",
+    "max_wal_size": "512MB",
+    "dynamic_shared_memory_type": "mmap",  # a server that is killed would leave its segments in /dev/shm
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",

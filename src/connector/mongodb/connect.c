@@ -283,8 +283,8 @@ static int learn(struct mongo_db *db, struct mf_error *err)
 
 static void start_library(void)
 {
-    mongoc_init();
     mongoc_log_set_handler(NULL, NULL); /* it would write to the terminal; errors come with what failed */
+    mongoc_init();
 }
 
 static int make_pool(struct mongo_db *db, struct mf_error *err)

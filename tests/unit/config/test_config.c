@@ -403,6 +403,8 @@ static void a_map_says_what_is_wrong_and_where(void **state)
     refused(MAPPED("{ table: a, to: b, columns: [{ name: x, vaule: y }] }"),
             "m.yaml:4: map.columns: unknown key \"vaule\"; did you mean \"value\"?");
     refused(MAPPED("{ table: a, table: b, to: c }"), "map.table: it is given twice");
+    refused(MAPPED("{ table: a, to: \"b${MF_T_NONE:-x}\" }"), "map.to: a variable of the environment is not replaced");
+    refused(MAPPED("{ collection: \"a.b${MF_T_NONE}\" }"), "map.collection: a variable of the environment");
     refused(MAPPED("{ to: b }"), "it does not say of which \"table\"");
     refused(MAPPED("{ table: a }"), "it does not say which table it goes \"to\"");
     refused(MAPPED("{ table: a, to: b, partition: [] }"), "map.partition: the list is empty");
@@ -425,6 +427,9 @@ static void a_map_says_what_is_wrong_and_where(void **state)
     struct mf_error err = {0};
     assert_mf_ok(parse(URLS "map_only: true\n", &c, &err), &err);
     assert_mf_fails(mf_config_finish(c, &err), &err, MF_USAGE, "there is no map");
+    mf_config_free(c);
+    assert_mf_ok(parse(URLS "map: [{table: a, to: \"$$b$${c}$\"}]\n", &c, &err), &err);
+    assert_string_equal(c->map->tables[0].to, "$$b${c}$");
     mf_config_free(c);
     assert_mf_ok(parse(URLS "mode: native\nmap: [{table: a, to: b}]\n", &c, &err), &err);
     assert_mf_fails(mf_config_finish(c, &err), &err, MF_USAGE, "map: not with mode: native");
