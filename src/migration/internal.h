@@ -306,9 +306,6 @@ int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **repl
 int mf_do_freeze(struct mf_migration *m, bool thaw, json_t **reply, struct mf_error *err);
 /* A request that cannot wait for a comparison is there; scheduled: any request. */
 bool mf_must_give_way(struct mf_migration *m, bool scheduled);
-/* scheduled: by ourselves; any request ends it. */
-int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool scheduled, json_t **reply,
-                 struct mf_error *err);
 int mf_do_quarantine(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
 int mf_do_end(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
 bool mf_has_ended(const struct mf_migration *m); /* completed or cancelled */
@@ -318,6 +315,12 @@ int mf_end_begun(struct mf_migration *m, enum mf_request_kind *ret, struct mf_er
 enum mf_step mf_end_step(struct mf_migration *m, struct mf_error *err);
 int mf_resume_writers(struct mf_migration *m, struct mf_error *err);
 void mf_stop_streams(struct mf_migration *m);
+
+/* ---- verifying.c ---- */
+/* scheduled: by ourselves; any request ends it. */
+int mf_do_verify(struct mf_migration *m, const struct mf_request *r, bool scheduled, json_t **reply,
+                 struct mf_error *err);
+void mf_scheduled_verify(struct mf_migration *m, int64_t now); /* when it is due */
 
 void mf_emit(struct mf_migration *m, const char *event, json_t *facts); /* steals facts */
 void mf_set_error(struct mf_migration *m, const struct mf_error *err);
