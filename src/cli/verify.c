@@ -54,12 +54,38 @@ static void print_differences(const json_t *list)
     mf_text_table_free(&t);
 }
 
+/* Rows of the tables that documents become. */
+static void print_parts(const json_t *list)
+{
+    struct mf_text_table t = {0};
+    const char *head[] = {"table", "rows by the source", "on the target"};
+    char source[32];
+    char target[32];
+    json_t *item;
+    size_t i;
+    if (json_array_size(list) == 0) {
+        return;
+    }
+    putchar('\n');
+    mf_table_add(&t, 3, head);
+    json_array_foreach((json_t *)list, i, item)
+    {
+        const char *cells[] = {mf_json_str(item, "table"),
+                               mf_format_count(mf_json_int(item, "source"), source, sizeof source),
+                               mf_format_count(mf_json_int(item, "target"), target, sizeof target)};
+        mf_table_add(&t, 3, cells);
+    }
+    mf_table_print(&t, stdout, 0);
+    mf_text_table_free(&t);
+}
+
 static void print_result(const json_t *reply, bool sample)
 {
     char rows[32];
     char differing[32];
     int64_t repaired = mf_json_int(reply, "rows_repaired");
     print_differences(mf_json_at(reply, "differences"));
+    print_parts(mf_json_at(reply, "rows_of_documents"));
     int64_t found = mf_json_int(reply, "rows_differing");
     printf("\n%s: %s rows%s compared, %s %s", found > repaired ? "different" : "equal",
            mf_format_count(mf_json_int(reply, "rows_compared"), rows, sizeof(rows)), sample ? " of a sample" : "",

@@ -152,6 +152,9 @@ struct mf_source_ops {
     /* One digest for each row of the chunk, with its key (identity FULL: the digest alone, key.n == 0). */
     int (*digest_rows)(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, mf_digest_sink *emit,
                        void *ctx, struct mf_error *err);
+    /* Of documents: the rows of each table that those of the reader's last digest_rows are made of, or would make; both sides name the tables as the map does.
+     * Nothing is emitted for other tables. */
+    int (*parts)(struct mf_reader *r, mf_part_sink *emit, void *ctx, struct mf_error *err);
     /* Splits a chunk into about n smaller ones of the same snapshot; emits one (itself) when it cannot be split further. */
     int (*chunk_split)(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,
                        mf_chunk_sink *emit, void *ctx, struct mf_error *err);

@@ -127,6 +127,12 @@ int mf_default_digest_rows(struct mf_reader *r, const struct mf_table *t, const 
     return unsupported(r->db, "compute digests", err);
 }
 
+int mf_default_parts(struct mf_reader *r, mf_part_sink *emit, void *ctx, struct mf_error *err)
+{
+    (void)r, (void)emit, (void)ctx, (void)err;
+    return 0;
+}
+
 int mf_default_chunk_split(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,
                            mf_chunk_sink *emit, void *ctx, struct mf_error *err)
 {

@@ -37,6 +37,8 @@ int mf_default_digest(struct mf_reader *r, const struct mf_table *t, const struc
                       struct mf_error *err);
 int mf_default_digest_rows(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c,
                            mf_digest_sink *emit, void *ctx, struct mf_error *err);
+/* None: a row is one row. */
+int mf_default_parts(struct mf_reader *r, mf_part_sink *emit, void *ctx, struct mf_error *err);
 /* Emits the chunk itself: it cannot be split. */
 int mf_default_chunk_split(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,
                            mf_chunk_sink *emit, void *ctx, struct mf_error *err);

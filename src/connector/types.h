@@ -332,6 +332,8 @@ struct mf_replication_status {
 typedef int mf_chunk_sink(void *ctx, const struct mf_chunk *c, struct mf_error *err);
 typedef int mf_row_sink(void *ctx, const struct mf_row *row, struct mf_error *err);
 typedef int mf_digest_sink(void *ctx, const struct mf_row *key, const struct mf_digest *d, struct mf_error *err);
+/* Of rows that are shown as one (documents): how many rows of a table. */
+typedef int mf_part_sink(void *ctx, const char *table, int64_t rows, struct mf_error *err);
 typedef int mf_sequence_sink(void *ctx, const struct mf_sequence *s, struct mf_error *err);
 typedef int mf_chunk_done_sink(void *ctx, const struct mf_chunk_done *d, struct mf_error *err);
 typedef int mf_quarantine_sink(void *ctx, const struct mf_quarantined *q, struct mf_error *err);

@@ -21,6 +21,13 @@ struct vf_chunk {
     int64_t rows, differing;
 };
 
+/* Rows of one of the tables that documents are made of, on either side (join only). */
+struct vf_part {
+    char *table;
+    int64_t rows[2]; /* by vf_side */
+    struct vf_part *next;
+};
+
 enum vf_table_state { VF_PLAN, VF_PLANNING, VF_COMPARE, VF_FINISHING, VF_FINISHED };
 
 /* A key whose row differs, kept for the repair. Without keys (identity FULL) the table is repaired as a whole. */
@@ -38,6 +45,7 @@ struct vf_table {
     uint32_t resume;                /* chunks done in an earlier run of this program */
     int64_t rows, differing, repaired;
     int64_t on_replica, extra; /* joined: rows that were read there, and how many of them it alone has */
+    struct vf_part *parts;     /* in the order of the map */
     int64_t recorded_us;
     /* Keys in quarantine: differences until resolved. */
     char **quarantined;
@@ -180,6 +188,12 @@ void vf_join_new(struct mf_verify *v);
 bool vf_join_active(struct mf_verify *v); /* there are tables left; under mu */
 enum mf_step vf_join_step(struct mf_verify *v, int worker, struct mf_error *err);
 void vf_join_free(struct mf_verify *v);
+
+/* parts.c */
+/* After a chunk of t that r has read whole for the join. */
+int vf_parts_take(struct mf_verify *v, struct vf_table *t, enum vf_side side, struct mf_reader *r,
+                  struct mf_error *err);
+void vf_parts_forget(struct vf_table *t); /* under mu */
 
 /* repair.c */
 enum mf_step vf_repair_step(struct mf_verify *v, struct mf_error *err); /* by one worker at a time */

@@ -97,10 +97,11 @@ int vf_join_read(struct mf_verify *v, struct vf_slot *s, enum vf_side side, cons
     struct reading g = {.v = v, .s = s, .t = t->ot};
     s->key.max = VF_KEY_MAX;
     vf_writer_begin(&s->writer, v->join->store, side);
-    int rc = db->connector->source->digest_rows(side == VF_ORIGIN ? s->o : s->r, side == VF_ORIGIN ? t->ot : t->rt, c,
-                                                take_row, &g, err);
+    struct mf_reader *r = side == VF_ORIGIN ? s->o : s->r;
+    int rc = db->connector->source->digest_rows(r, side == VF_ORIGIN ? t->ot : t->rt, c, take_row, &g, err);
     bool whole = rc == 0;
     rc = vf_writer_end(&s->writer, whole, err) < 0 ? -1 : rc;
+    rc = rc == 0 ? vf_parts_take(v, t, side, r, err) : rc;
     vf_join_count(v, s);
     if (rc < 0 && g.stopped) {
         *ret_whole = false;

@@ -138,6 +138,7 @@ static void forget_counts(struct mf_verify *v, struct vf_table *t)
     v->stats.rows_differing -= t->differing;
     v->stats.rows_quarantined -= t->differing_quarantined;
     t->rows = t->differing = t->differing_quarantined = t->on_replica = t->extra = 0;
+    vf_parts_forget(t);
 }
 
 int vf_table_again(struct mf_verify *v, struct vf_table *t, struct mf_error *err)

@@ -54,6 +54,11 @@ struct mf_verify_stats {
     int32_t tables, tables_equal, tables_differing, tables_left;
     bool finished;
 };
+/* Joined, of documents: how many rows of one of their tables the origin's side and the replica's had, or would have made, as each was read. Tables of documents that
+ * an earlier run compared are left out. Any thread. */
+typedef int mf_verify_part_sink(void *ctx, const struct mf_table *shown, const char *table, int64_t origin,
+                                int64_t replica);
+int mf_verify_parts(struct mf_verify *v, mf_verify_part_sink *emit, void *ctx);
 void mf_verify_stats(struct mf_verify *v, struct mf_verify_stats *ret); /* any thread */
 
 #endif

@@ -1,8 +1,11 @@
 """What is wrong with a map, a deployment, a target or a document: the message says it, and nothing is lost."""
+import os
+import subprocess
+
 import pytest
 
 from harness.docrun import begin
-from harness.midflight import FAILED, USAGE
+from harness.midflight import FAILED, USAGE, CommandFailed
 from harness.mongo_servers import driver
 from harness.servers import free_port, wait_for
 
@@ -153,3 +156,40 @@ def test_empty_collections_and_two_runs(mongo_database, target, migration):
     status, answer = m.http("/v1/fence?timeout=30s")
     assert status == 200, answer
     db.client.close()
+
+
+def test_full_disk_under_the_spool(mongo_database, target, migration, tmp_path):
+    """It says so and stops or waits, and goes on when there is room again: a document's change is kept whole or not at all."""
+    source = mongo_database("double")
+    db = source.connect()
+    db.things.insert_many([{"_id": i, "n": 0} for i in range(10)])
+    mount = tmp_path / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(mount)], check=True)
+    try:
+        m = begin(migration, source, target, [entry(source.name, [{"path": "n", "type": "int32"}], ignore=["rest"])], spool={"segment": "1MB"})
+        m.state_dir = mount / "state"
+        m.start()
+        m.wait_phase("synced")
+        held = target.connect()
+        held.cursor().execute("LOCK TABLES things READ")
+        for i in range(200):
+            db.things.update_one({"_id": i % 10}, {"$set": {"n": i, "rest": os.urandom(200_000)}})
+
+        def noticed() -> bool:
+            try:
+                return "space" in m.log_text() or not m.running() or "space" in (m.status().get("last_error") or "")
+            except CommandFailed:  # it ended between the looks, with a state that is full
+                return False
+        wait_for(noticed, 60, "the full disk noticed")
+        held.close()
+        subprocess.run(["mount", "-o", "remount,size=400m", str(mount)], check=True)
+        if not m.running():
+            assert "space" in m.log_text(), m.tail()
+            m.start()
+        wait_for(lambda: m.running() and target.value("SELECT sum(n) FROM things") == sum(range(190, 200)), 90, "the last of each")
+        assert m.call("verify", "--json").json["rows_differing"] == 0
+    finally:
+        m.kill()
+        subprocess.run(["umount", "-l", str(mount)], check=False)
+        db.client.close()

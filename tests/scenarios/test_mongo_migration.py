@@ -55,6 +55,14 @@ def test_there_under_writes_with_a_crash(kind, target, mongo_database, migration
     assert not difference(documents(source), found(target))
 
 
+def counts(rows: dict) -> dict:
+    return {table: len(of) for table, of in rows.items()}
+
+
+def counted(said: dict, side: str) -> dict:
+    return {of["table"].split(".")[-1]: of[side] for of in said["rows_of_documents"]}
+
+
 def stray(target, id_: str) -> None:
     """A row of a child table that belongs to no document: past the foreign key, as a session with special powers can."""
     c = target.connect()
@@ -86,9 +94,13 @@ def test_a_wrong_row_is_named_and_mended(kind, target, mongo_database, migration
         said = m.call("verify", "--json", expect=DIFFERENT).json
         assert {(d["key"], d["kind"]) for d in said["differences"]} == {(f'_id=ObjectId("{wrong}")', "differs"), (f'_id=ObjectId("{lost}")', "missing")}, said
         assert [d["where"] for d in said["differences"] if d["kind"] == "differs"] == ["orders.0.total"], said
-        assert "orders.0.total" in m.call("verify", expect=DIFFERENT).out
+        assert counted(said, "source") == counts(documents(source)) and counted(said, "target") == counts(found(target)), said
+        assert counted(said, "source")["users"] == counted(said, "target")["users"] + 1
+        shown = m.call("verify", expect=DIFFERENT).out
+        assert "orders.0.total" in shown and "user_order_lines" in shown and "rows by the source" in shown, shown
         m.call("verify", "--repair")
-        assert m.call("verify", "--json").json["rows_differing"] == 0
+        said = m.call("verify", "--json").json
+        assert said["rows_differing"] == 0 and counted(said, "source") == counted(said, "target") == counts(found(target)), said
         arrived(shop, target)
         stray(target, "f" * 24)
         said = m.call("verify", "--json", expect=DIFFERENT).json
@@ -180,7 +192,8 @@ def test_writes_move_and_come_back(kind, target, mongo_database, migration):
         write(target, "update", changed)
         write(target, "delete", gone)
         wait_for(lambda: not difference(documents(source), found(target)), 60, "the changes to come back")
-        assert m.call("verify", "--json").json["rows_differing"] == 0
+        said = m.call("verify", "--json").json
+        assert said["rows_differing"] == 0 and counted(said, "source") == counted(said, "target") == counts(found(target)), said
         m.call("rollback")
         assert m.status()["writes"] == "source"
         after = {d["_id"]: bytes(d.raw) for d in raw.find()}

@@ -144,6 +144,7 @@ const struct mf_source_ops cass_source_ops = {
     .read_rows = cass_read_rows,
     .digest = mf_default_digest,
     .digest_rows = mf_default_digest_rows,
+    .parts = mf_default_parts,
     .chunk_split = mf_default_chunk_split,
     .sequences = mf_default_sequences,
 };

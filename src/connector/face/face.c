@@ -311,6 +311,7 @@ static const struct mf_source_ops source_ops = {
     .read_rows = face_read_rows,
     .digest = face_digest,
     .digest_rows = face_digest_rows,
+    .parts = mf_default_parts,
     .chunk_split = face_chunk_split,
     .sequences = sequences,
 };

@@ -185,6 +185,7 @@ const struct mf_source_ops mem_source_ops = {
     .read_rows = mem_read_rows,
     .digest = mem_digest,
     .digest_rows = mem_digest_rows,
+    .parts = mf_default_parts,
     .chunk_split = mem_chunk_split,
     .sequences = sequences,
 };

@@ -196,6 +196,7 @@ static const struct mf_source_ops source_ops = {
     .read_rows = mongo_read_rows,
     .digest = mf_default_digest,
     .digest_rows = mf_default_digest_rows,
+    .parts = mf_default_parts,
     .chunk_split = mf_default_chunk_split,
     .sequences = mf_default_sequences,
 };

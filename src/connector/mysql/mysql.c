@@ -50,6 +50,7 @@ static const struct mf_source_ops source_ops = {
     .read_rows = my_read_rows,
     .digest = my_digest,
     .digest_rows = my_digest_rows,
+    .parts = mf_default_parts,
     .chunk_split = my_chunk_split,
     .sequences = my_sequences,
 };

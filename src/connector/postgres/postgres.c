@@ -81,6 +81,7 @@ const struct mf_source_ops mf_pg_source_ops = {
     .read_rows = pg_read_rows,
     .digest = pg_digest,
     .digest_rows = pg_digest_rows,
+    .parts = mf_default_parts,
     .chunk_split = pg_chunk_split,
     .sequences = pg_sequences,
 };

@@ -146,6 +146,7 @@ static void fill_source(struct mf_source_ops *s)
     s->read_rows = docs_read_rows;
     s->digest = docs_digest;
     s->digest_rows = docs_digest_rows;
+    s->parts = docs_parts_of;
     s->chunk_split = docs_chunk_split;
     s->sequences = mf_default_sequences; /* its keys come from the documents */
 }

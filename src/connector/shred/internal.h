@@ -71,6 +71,16 @@ int docs_catalog_read(struct docs_db *s, enum docs_figures what, const struct mf
 /* The real tables of those collections. */
 int docs_catalog_own(struct docs_db *s, const struct mf_catalog *shown, struct mf_catalog *ret, struct mf_error *err);
 
+/* ---- parts.c: how many rows of each table ---- */
+struct docs_parts {
+    const struct mf_shred_collection *of; /* NULL: of none */
+    int64_t *rows;                        /* of each of its tables */
+};
+void docs_parts_begin(struct docs_parts *p, const struct mf_shred_collection *of);
+void docs_parts_add(struct docs_parts *p, const struct mf_shred_rows *rows); /* of one document */
+int docs_parts_emit(const struct docs_parts *p, mf_part_sink *emit, void *ctx, struct mf_error *err);
+void docs_parts_free(struct docs_parts *p);
+
 /* ---- keys.c: pure; rows by some of their columns ---- */
 /* Open addressing, a power of two, at most half full. */
 struct docs_keys {
@@ -146,6 +156,7 @@ int docs_read_rows(struct mf_reader *r, const struct mf_table *t, const struct m
                    mf_row_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err);
 int docs_digest(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, struct mf_digest *ret,
                 struct mf_error *err);
+int docs_parts_of(struct mf_reader *r, mf_part_sink *emit, void *ctx, struct mf_error *err);
 int docs_digest_rows(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, mf_digest_sink *emit,
                      void *ctx, struct mf_error *err);
 int docs_chunk_split(struct mf_reader *r, const struct mf_table *t, const struct mf_chunk *c, int n,

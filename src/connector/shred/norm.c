@@ -15,6 +15,7 @@ struct norm_reader {
     struct mf_reader base;
     struct mf_reader *own;
     struct mf_arena row;
+    struct docs_parts parts; /* of the last digest_rows */
 };
 
 static struct norm_reader *reader_of(struct mf_reader *r)
@@ -49,6 +50,7 @@ static void reader_close(struct mf_reader *base)
     if (r) {
         own_ops(r)->reader_close(r->own);
         mf_arena_free(&r->row);
+        docs_parts_free(&r->parts);
         free(r);
     }
 }
@@ -104,6 +106,7 @@ static int chunk_split(struct mf_reader *r, const struct mf_table *t, const stru
 static int normal(struct norm_reader *r, const struct mf_shred_collection *c, const struct mf_row *row,
                   struct mf_value v[static 2], struct mf_row *ret, struct mf_error *err)
 {
+    struct mf_shred_rows made;
     struct mf_error why;
     *ret = *row;
     if (!c || row->n != 2 || row->values[1].kind == MF_REFUSED) {
@@ -112,13 +115,15 @@ static int normal(struct norm_reader *r, const struct mf_shred_collection *c, co
     mf_error_clear(&why);
     mf_arena_reset(&r->row);
     v[0] = row->values[0];
-    if (mf_shred_normal(c, &r->row, &row->values[1], &v[1], &why) < 0) {
+    if (mf_shred_document(c, &r->row, &row->values[1], &made, &why) < 0 ||
+        mf_shred_rebuild(c, &r->row, &made, &v[1], &why) < 0) {
         if (why.cls != MF_ROW) {
             *err = why;
         }
         return why.cls == MF_ROW ? 0 : -1;
     }
     *ret = (struct mf_row){.n = 2, .values = v, .named = row->named};
+    docs_parts_add(&r->parts, &made);
     return 0;
 }
 
@@ -189,7 +194,13 @@ static int digest_rows(struct mf_reader *r, const struct mf_table *t, const stru
     h.g.emit = emit;
     h.g.ctx = ctx;
     h.g.key = key;
+    docs_parts_begin(&h.r->parts, h.c);
     return chunk_rows(r, t, c, hash_row, &h, &ignored, err);
+}
+
+static int parts(struct mf_reader *r, mf_part_sink *emit, void *ctx, struct mf_error *err)
+{
+    return docs_parts_emit(&reader_of(r)->parts, emit, ctx, err);
 }
 
 /* ---- the schema ---- */
@@ -256,6 +267,7 @@ void docs_norm_ops(struct docs_db *s)
     o->read_rows = read_rows;
     o->digest = digest;
     o->digest_rows = digest_rows;
+    o->parts = parts;
     o->chunk_split = chunk_split;
     s->connector.describe = norm_describe;
 }

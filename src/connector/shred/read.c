@@ -17,6 +17,7 @@ struct docs_reader {
     struct mf_reader base;
     struct mf_reader *own; /* of the caller's snapshot; NULL: each call has its own */
     struct docs_reals reals;
+    struct docs_parts parts; /* of the last docs_digest_rows */
     struct mf_arena op, row; /* of one operation; of one document as it is given */
 };
 
@@ -52,6 +53,7 @@ void docs_reader_close(struct mf_reader *base)
     if (r) {
         docs_source(docs_of(base->db))->reader_close(r->own);
         docs_reals_free(&r->reals);
+        docs_parts_free(&r->parts);
         mf_arena_free(&r->op);
         mf_arena_free(&r->row);
         free(r);
@@ -179,6 +181,7 @@ struct giving {
     const struct docs_real *c;
     mf_row_sink *emit;
     void *ctx;
+    struct docs_parts *parts; /* to be counted; NULL: nobody wants to know */
 };
 
 static int give(void *ctx, const struct mf_row *key, const struct mf_shred_rows *rows, struct mf_error *err)
@@ -190,6 +193,9 @@ static int give(void *ctx, const struct mf_row *key, const struct mf_shred_rows 
         return 0;
     }
     mf_arena_reset(&g->r->row);
+    if (g->parts) {
+        docs_parts_add(g->parts, rows);
+    }
     return docs_shown_row(g->c, &g->r->row, rows, &row, err) < 0 ? -1 : g->emit(g->ctx, &row, err);
 }
 
@@ -245,18 +251,27 @@ static int read_chunk(struct docs_reader *r, struct session *e, const struct giv
     return 0;
 }
 
+/* g->c is set here. */
+static int give_chunk(struct giving *g, const struct mf_table *t, const struct mf_chunk *chunk,
+                      struct mf_position *ret_after, struct mf_error *err)
+{
+    struct session e;
+    if (real_of(g->r, t, &g->c, err) < 0 || session_begin(g->r, &e, err) < 0) {
+        return -1;
+    }
+    if (g->parts) {
+        docs_parts_begin(g->parts, g->c->of);
+    }
+    int rc = read_chunk(g->r, &e, g, chunk, ret_after, err);
+    session_end(g->r, &e);
+    return rc;
+}
+
 int docs_chunk_rows(struct mf_reader *base, const struct mf_table *t, const struct mf_chunk *chunk, mf_row_sink *emit,
                     void *ctx, struct mf_position *ret_after, struct mf_error *err)
 {
-    struct docs_reader *r = reader_of(base);
-    struct giving g = {.r = r, .emit = emit, .ctx = ctx};
-    struct session e;
-    if (real_of(r, t, &g.c, err) < 0 || session_begin(r, &e, err) < 0) {
-        return -1;
-    }
-    int rc = read_chunk(r, &e, &g, chunk, ret_after, err);
-    session_end(r, &e);
-    return rc;
+    struct giving g = {.r = reader_of(base), .emit = emit, .ctx = ctx};
+    return give_chunk(&g, t, chunk, ret_after, err);
 }
 
 /* The keys that documents here can have, each once. */
@@ -330,7 +345,14 @@ int docs_digest_rows(struct mf_reader *base, const struct mf_table *t, const str
                      void *ctx, struct mf_error *err)
 {
     MF_CLEANUP_FREE struct mf_value *key = mf_xcalloc(t->ncolumns + 1u, sizeof *key);
-    struct mf_digesting g = {.t = t, .emit = emit, .ctx = ctx, .key = key};
+    struct mf_digesting d = {.t = t, .emit = emit, .ctx = ctx, .key = key};
+    struct docs_reader *r = reader_of(base);
+    struct giving g = {.r = r, .emit = mf_digest_row, .ctx = &d, .parts = &r->parts};
     struct mf_position ignored;
-    return docs_chunk_rows(base, t, c, mf_digest_row, &g, &ignored, err);
+    return give_chunk(&g, t, c, &ignored, err);
+}
+
+int docs_parts_of(struct mf_reader *base, mf_part_sink *emit, void *ctx, struct mf_error *err)
+{
+    return docs_parts_emit(&reader_of(base)->parts, emit, ctx, err);
 }
