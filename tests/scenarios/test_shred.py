@@ -210,6 +210,24 @@ def test_a_row_that_the_server_refuses_takes_its_document_with_it(shown):
     shown.expect(ANN, BEA, user(7, orders=[order("D-4")]))
 
 
+def test_elements_change_places_under_an_index_of_the_users(shown):
+    """Position by position each is in the other's way."""
+    shown.database.execute("CREATE UNIQUE INDEX one_sku ON user_orders (sku)")
+    shown.load(ANN, user(2, orders=[order("C-3"), order("D-4"), order("E-5")], tags=["stays"]))
+    for skus in (["D-4", "E-5"], ["E-5", "D-4"], ["F-6", "E-5", "D-4"]):
+        d = user(2, orders=[order(sku) for sku in skus], tags=["stays"])
+        try:
+            shown.apply(updates=[d])
+        except Refused as e:
+            assert e.cls == "conflict", e
+            assert shown.apply(updates=[d], careful=True, keep=True)["quarantined"] == 0
+        shown.expect(ANN, d)
+    assert not shown.quarantine()
+    taken = user(2, orders=[order("A-1")], tags=["stays"])  # by another document
+    assert shown.apply(updates=[taken], careful=True, keep=True)["quarantined"] == 1
+    shown.expect(ANN)
+
+
 def test_only_rows_that_differ_are_written(shown):
     shown.load(ANN, BEA)
     shown.count_writes()

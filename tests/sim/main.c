@@ -2,6 +2,8 @@
  *
  * Runs histories seed, seed+1, … and stops at the first that breaks a promise: its number, and what was broken, are printed, and
  * `sim --seed N --count 1 --verbose` tells the story again, step by step. */
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -22,9 +24,19 @@ struct totals {
     uint64_t histories, steps, commits, crashes, lost;
 };
 
+/* An assertion that fails ends the process: which history it was in is wanted. */
+static uint64_t at_seed;
+
+static void died(int sig)
+{
+    dprintf(STDOUT_FILENO, "FAILED seed %llu: signal %d\n", (unsigned long long)at_seed, sig);
+    _exit(1);
+}
+
 static bool one(const struct options *o, uint64_t seed, struct totals *sum)
 {
     static struct world w;
+    at_seed = seed;
     world_start(&w, seed, o->verbose, o->broken);
     world_run(&w);
     bool ok = w.failure[0] == 0;
@@ -183,6 +195,8 @@ static int parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
     struct options o = {.seed = 1, .count = 1000, .jobs = 1};
+    signal(SIGABRT, died);
+    signal(SIGSEGV, died);
     if (parse(argc, argv, &o) < 0) {
         return 2;
     }

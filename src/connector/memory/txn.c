@@ -45,7 +45,26 @@ static void views_drop(struct mf_mem_txn *t)
     t->nviews = 0;
 }
 
-static void view_apply(struct mem_rows *r, const struct mem_change *c, const struct mem_table *table)
+/* Where the last write wins there are no locks: a write of an older time may have been shown since, and the row is another, or gone. */
+static void view_apply_last(struct mem_rows *r, const struct mem_change *c)
+{
+    size_t at = c->old_row ? mem_rows_by_key(r, c->shape, c->old_row->v) : SIZE_MAX;
+    if (at != SIZE_MAX) {
+        mem_rows_remove(r, at);
+    }
+    if (!c->new_row) {
+        return;
+    }
+    at = mem_rows_by_key(r, c->shape, c->new_row->v);
+    if (at != SIZE_MAX) {
+        mem_rows_replace(r, at, mem_row_ref(c->new_row));
+    } else {
+        mem_rows_add(r, mem_row_ref(c->new_row));
+    }
+}
+
+static void view_apply(const struct mf_mem_txn *t, struct mem_rows *r, const struct mem_change *c,
+                       const struct mem_table *table)
 {
     if (c->op == MF_TRUNCATE) {
         for (uint16_t i = 0; i < c->ntruncated; i++) {
@@ -56,6 +75,10 @@ static void view_apply(struct mem_rows *r, const struct mem_change *c, const str
         return;
     }
     if (c->table != table) {
+        return;
+    }
+    if (!table->book && mem_keeps_last(t->server)) {
+        view_apply_last(r, c);
         return;
     }
     size_t at = c->old_row ? mem_rows_by_ref(r, c->old_row) : SIZE_MAX;
@@ -92,7 +115,7 @@ struct mem_rows *mem_txn_rows(struct mf_mem_txn *t, struct mem_table *table)
     v->rows = mem_rows_ref(table->rows);
     mem_rows_own(&v->rows);
     for (size_t i = 0; i < t->nchanges; i++) {
-        view_apply(v->rows, t->changes[i], table);
+        view_apply(t, v->rows, t->changes[i], table);
     }
     return v->rows;
 }
@@ -221,7 +244,7 @@ static void change_add(struct mf_mem_txn *t, struct mem_change *c)
         t->changes = mf_xreallocarray(t->changes, t->cap, sizeof(struct mem_change *));
     }
     for (size_t i = 0; i < t->nviews; i++) {
-        view_apply(t->views[i].rows, c, t->views[i].table);
+        view_apply(t, t->views[i].rows, c, t->views[i].table);
     }
     t->changes[t->nchanges++] = c;
     t->wrote = true;

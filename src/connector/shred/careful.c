@@ -14,8 +14,23 @@ static bool refusal(const struct mf_error *err)
     return err->cls == MF_ROW || err->cls == MF_CONFLICT;
 }
 
+/* Row by row the new ones may be in the way of the old ones: elements that change places, where an index of the user's says that there is one of each. So the
+ * children go first, all of them, and then come anew. */
+static int give_anew(struct docs_applier *a, const struct docs_real *c, const struct docs_change *change,
+                     struct mf_error *err)
+{
+    struct docs_change bare = *change, rest = *change;
+    bare.rows.of = mf_alloc0(&a->batch, c->of->ntables * sizeof *bare.rows.of);
+    if (!bare.rows.of) {
+        return docs_no_memory(err, "the rows of documents are larger than the memory for them");
+    }
+    bare.rows.of[0] = change->rows.of[0];
+    rest.was = &bare.rows;
+    return docs_give(a, c, &bare, 1, err) < 0 || docs_give(a, c, &rest, 1, err) < 0 ? -1 : 0;
+}
+
 /* Behind a mark. *ret_refused: by the server, and everything is as it was. */
-static int attempt(struct docs_applier *a, const struct docs_real *c, const struct docs_change *change,
+static int attempt(struct docs_applier *a, const struct docs_real *c, const struct docs_change *change, bool anew,
                    bool *ret_refused, struct mf_error *err)
 {
     const struct mf_target_ops *ops = docs_applier_ops(a);
@@ -23,7 +38,8 @@ static int attempt(struct docs_applier *a, const struct docs_real *c, const stru
     if (ops->window_mark(a->own, err) < 0) {
         return -1;
     }
-    if (docs_give(a, c, change, 1, err) == 0 && ops->window_settle(a->own, err) == 0) {
+    if ((anew ? give_anew(a, c, change, err) : docs_give(a, c, change, 1, err)) == 0 &&
+        ops->window_settle(a->own, err) == 0) {
         return 0;
     }
     struct mf_error why = *err;
@@ -48,7 +64,7 @@ static int remove_old(struct docs_applier *a, const struct docs_real *c, const s
         return -1;
     }
     gone.was = change->was;
-    if (attempt(a, c, &gone, &again, err) < 0) {
+    if (attempt(a, c, &gone, false, &again, err) < 0) {
         err->cls = again ? MF_FATAL : err->cls;
         return -1;
     }
@@ -112,7 +128,9 @@ int docs_careful(struct docs_applier *a, const struct docs_real *c, const struct
     if (docs_look(a, c, &change, 1, err) < 0 || docs_expect(a, t, told, &change, err) < 0) {
         return -1;
     }
-    if (attempt(a, c, &change, &again, err) < 0) {
+    bool children = told->doc && docs_is_there(&change) && c->of->ntables > 1;
+    if (attempt(a, c, &change, false, &again, err) < 0 &&
+        (!again || !children || attempt(a, c, &change, true, &again, err) < 0)) {
         struct mf_error why = *err;
         return !again || !told->doc ? -1 : reject(a, c, t, told, &change, &why, err);
     }
