@@ -245,6 +245,11 @@ static int compile_root(struct compile *c)
     c->plan->rest = -1;
     root->nested = true;
     root->open = c->of->rest != NULL;
+    if (!d->to && strchr(c->of->collection, '.')) {
+        return compile_fail(
+            c, d->line,
+            "the collection's name has a dot in it, which would part a schema from a table: say \"to: name\"");
+    }
     if (name_table(c, d, d->to ? d->to : c->of->collection, out) < 0) {
         return -1;
     }

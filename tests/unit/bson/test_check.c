@@ -247,6 +247,7 @@ static void maps_that_cannot_be(void **state)
     no_map(ID "      - {type: int}\n", "it has no \"path\"");
     no_map(ID "      - {path: a, type: int, missing: coerce}\n", "it is reject, null or default");
     no_map(ID "  - collection: d.c\n" ID "    to: e\n", "the collection is there twice");
+    no_map(ID "  - collection: d.c.e\n" ID, "m.yaml:5: map of d.c.e: the collection's name has a dot in it");
     no_map(ID "  - {table: x, to: y}\n", "one map has entries of one kind");
     struct doc d;
     assert_int_equal(doc_try(&d, "map:\n  - {table: x, to: y}\n  - {collection: a.b}\n"), -1);
