@@ -105,7 +105,7 @@ def test_midflight_is_killed_again_and_again(source, into, migration, tmp_path):
     assert m.call("verify", "--json").json["rows_differing"] == 0
 
 
-@pytest.mark.parametrize("how", ["killed", "paused", "restarted"])
+@pytest.mark.parametrize("how", ["killed", "paused", pytest.param("restarted", marks=pytest.mark.soak)])
 def test_the_node_fails_again_and_again(source, into_own, migration, tmp_path, how):
     """While rows are copied, while changes stream, while both sides are compared. Paused for longer than a request may take, too."""
     rng = random.Random(how)

@@ -63,7 +63,7 @@ def test_what_was_answered_is_there(pair, migration):
     assert m.stop() == 0
 
 
-@ENGINES
+@pytest.mark.parametrize("engine", ["postgresql", pytest.param("mariadb", marks=pytest.mark.soak)])
 def test_the_node_and_midflight_are_killed(pair, migration, engine):
     """kill -9 of the node, of midflight, of both at once, while writers go on or wait: nothing that was answered while status said on is missing."""
     source, there, Writer = pair

@@ -266,7 +266,10 @@ def test_killed_in_a_pass(source, migration, into, points):
 STEPS = ["guards", "gates", "rehearse", "hold", "fence", "drain", "pass", "sequences", "triggers", "decide", "open", "done"]
 
 
-@pytest.mark.parametrize("steps", [STEPS[:6], STEPS[6:]])
+OFTEN = ["gates", "hold", "drain", "pass", "decide", "open"]
+
+
+@pytest.mark.parametrize("steps", [OFTEN, pytest.param([s for s in STEPS if s not in OFTEN], marks=pytest.mark.soak)])
 def test_killed_in_a_rollback(source, migration, into, steps):
     there = into()
     m = begin(migration, source, there, rows=300)

@@ -34,6 +34,7 @@ def test_a_killed_durable_node_keeps_what_it_acknowledged(own_cassandra):
     assert sorted(r.a for r in server.cql(f"SELECT a FROM {name}.t")) == list(range(200))
 
 
+@pytest.mark.soak
 def test_a_ring_goes_on_without_a_node_and_takes_another(keyspace):
     server, name = keyspace(nodes=3)
     server.cql(f"CREATE TABLE {name}.t (a int PRIMARY KEY)")

@@ -112,6 +112,7 @@ def test_a_node_that_stands_still_holds_nobody_up(ring, cql, tmp_path):
     all_up(c)
 
 
+@pytest.mark.soak
 def test_nodes_restarted_one_after_the_other(ring, cql, tmp_path):
     server, name = ring
     c = cql(server.url(name))
@@ -237,6 +238,7 @@ def test_speculative_execution(ring, cql):
         server.wait_up()
 
 
+@pytest.mark.soak
 def test_a_node_is_replaced_by_another(ring, cql, tmp_path):
     server, name = ring
     c = cql(server.url(name))

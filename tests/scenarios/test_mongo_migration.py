@@ -1,6 +1,8 @@
 """Documents become rows and come back: a shop's documents under writes, into MySQL and PostgreSQL.
 
 The judge is harness/doccases.py, which works the rows out by hand. What each server that speaks MongoDB's protocol lacks is in harness/mongo_servers.py."""
+import secrets
+
 import pytest
 
 from harness.doccases import Shop, arrived, difference, expected, found, shop_map
@@ -20,6 +22,12 @@ def target(request, mysql_database, database):
 
 PAIRS = [("double", "mysql"), ("java", "postgres"), ("ferretdb", "mysql"), ("double", "postgres")]
 pairs = pytest.mark.parametrize("kind,target", PAIRS, ids=[f"{a}-{b}" for a, b in PAIRS], indirect=["target"])
+
+
+@pytest.fixture
+def mongo_database(mongo_database, own_mongo):
+    """FerretDB reads all of its oplog whenever it is asked what is new: with what others wrote before, it is always late."""
+    return lambda kind: own_mongo(kind).create_database(f"shop_{secrets.token_hex(4)}") if kind == "ferretdb" else mongo_database(kind)
 
 
 def begin(migration, source, target, **config):
