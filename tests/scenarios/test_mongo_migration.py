@@ -6,7 +6,7 @@ import secrets
 import pytest
 
 from harness.doccases import Shop, arrived, difference, expected, found, shop_map
-from harness.midflight import DIFFERENT
+from harness.midflight import DIFFERENT, REFUSED
 from harness.mysql_servers import MysqlDatabase
 from harness.servers import wait_for
 
@@ -170,6 +170,46 @@ def write(target, kind: str, id_) -> None:
         cursor.execute("COMMIT")
     finally:
         c.close()
+
+
+NO_ID = "INSERT INTO users (id, name, balance, has_address, has_note) VALUES ('{}', 'nobody', 0, {no}, {no})"
+
+
+@pytest.mark.parametrize("kind,target", [PAIRS[0], PAIRS[3]], ids=["double-mysql", "double-postgres"], indirect=["target"])
+def test_rows_whose_key_is_no_id(kind, target, mongo_database, migration):
+    """Named by verify and taken away by its repair; after a cutover they wait in the quarantine, and no rollback leaves them behind."""
+    source, no = mongo_database(kind), "0" if isinstance(target, MysqlDatabase) else "false"
+    shop = Shop(source, rate=20).fill()
+    m = begin(migration, source, target)
+    m.start()
+    m.wait_phase("synced")
+    target.execute(NO_ID.format("strange", no=no))
+    said = m.call("verify", "--json", expect=DIFFERENT).json
+    assert [(d["key"], d["kind"]) for d in said["differences"]] == [('_id=row {"id":"strange"}', "extra")], said
+    m.call("verify", "--repair")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    assert target.value("SELECT count(*) FROM users WHERE id = 'strange'") == 0
+    m.call("cutover")
+    db = source.connect()
+    rows = lambda: m.call("quarantine", "list", "--json").json["rows"]
+    try:
+        target.execute(NO_ID.format("slip", no=no))
+        target.execute("INSERT INTO user_tags (users_id, position, tag) VALUES ('slip', 0, 'of it')")
+        wait_for(lambda: [q["key"] for q in rows()] == ['_id=row {"id":"slip"}'], 60, "the row in quarantine")
+        assert m.call("verify", "--json", expect=DIFFERENT).json["rows_differing"] == 1
+        m.call("rollback", expect=REFUSED)
+        target.execute("DELETE FROM user_tags WHERE users_id = 'slip'")
+        target.execute("UPDATE users SET id = '" + "f" * 24 + "' WHERE id = 'slip'")
+        wait_for(lambda: not rows() and db.users.find_one({"name": "nobody"}), 60, "the document of the mended row")
+        target.execute(NO_ID.format("gone", no=no))
+        wait_for(rows, 60, "another one")
+        target.execute("DELETE FROM users WHERE id = 'gone'")
+        wait_for(lambda: not rows(), 60, "the entry to go with its row")
+        assert m.call("verify", "--json").json["rows_differing"] == 0
+        m.call("rollback")
+        assert db.users.count_documents({"name": "nobody"}) == 1
+    finally:
+        db.client.close()
 
 
 @pairs

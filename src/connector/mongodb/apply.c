@@ -153,8 +153,13 @@ static int put_row(struct mongo_applier *a, const struct mf_table *t, const stru
 static int remove_row(struct mongo_applier *a, const struct mf_table *t, const struct mf_row *row, struct mf_error *err)
 {
     static const struct mf_value nothing = {.kind = MF_NULL};
+    struct mf_value ignored;
+    struct mf_error why = {0};
     if (row->n != t->ncolumns || id_of(t, row)->kind != MF_TEXT) {
         return 0; /* no document has such a key */
+    }
+    if (mf_bson_id_document(&a->arena, id_of(t, row), &ignored, &why) < 0 && why.cls == MF_ROW) {
+        return 0; /* nor one that is no id: a row of the new side's that never was one */
     }
     return mongo_put_add(a, t, id_of(t, row), &nothing, err);
 }

@@ -183,20 +183,6 @@ static int refuse(struct mf_arena *arena, const struct mf_error *why, struct mf_
     return 0;
 }
 
-/* The key of a row that somebody wrote here and that is no document's: nobody's id begins like this. */
-static int odd_id(const struct docs_real *c, struct mf_arena *arena, const struct mf_row *root, struct mf_value *ret,
-                  struct mf_error *err)
-{
-    MF_CLEANUP_BUF struct mf_buf key = {.max = 64u << 10};
-    mf_put_key_text(&key, c->of->tables[0].table, root);
-    const char *text = mf_printf_a(arena, "row %s", mf_buf_str(&key));
-    if (!text) {
-        return docs_no_memory(err, "a document is larger than the memory for it");
-    }
-    *ret = (struct mf_value){.kind = MF_TEXT, .len = (uint32_t)strlen(text), .data = text};
-    return 0;
-}
-
 int docs_shown_row(const struct docs_real *c, struct mf_arena *arena, const struct mf_shred_rows *rows,
                    struct mf_row *ret, struct mf_error *err)
 {
@@ -209,7 +195,7 @@ int docs_shown_row(const struct docs_real *c, struct mf_arena *arena, const stru
     }
     *ret = (struct mf_row){.n = 2, .values = v};
     if (mf_shred_row_id(c->of, arena, 0, root, &v[0], &why) < 0) {
-        return refuse(arena, &why, &v[1], err) < 0 ? -1 : odd_id(c, arena, root, &v[0], err);
+        return refuse(arena, &why, &v[1], err) < 0 ? -1 : docs_odd_id(c, arena, root, &v[0], err);
     }
     return mf_shred_rebuild(c->of, arena, rows, &v[1], &why) < 0 ? refuse(arena, &why, &v[1], err) : 0;
 }

@@ -58,7 +58,7 @@ int docs_change_make(const struct docs_real *c, struct mf_arena *arena, const st
     if (id->kind != MF_TEXT) {
         return doc ? docs_refused_value(id, err) : 0; /* no document here has such an id */
     }
-    if (mf_shred_key_row(c->of, arena, id, &ret->root, &why) < 0) {
+    if (docs_key_row(c, arena, id, &ret->root, &why) < 0) {
         if (why.cls != MF_ROW || doc) {
             *err = why;
             return -1;

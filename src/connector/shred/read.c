@@ -288,7 +288,7 @@ static int take_keys(struct docs_reader *r, const struct docs_real *c, const str
         if (keys[i].values[0].kind != MF_TEXT) {
             continue;
         }
-        if (mf_shred_key_row(c->of, &r->op, &keys[i].values[0], row, err) < 0) {
+        if (docs_key_row(c, &r->op, &keys[i].values[0], row, err) < 0) {
             if (err->cls != MF_ROW) {
                 return -1;
             }

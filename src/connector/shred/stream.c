@@ -176,6 +176,22 @@ struct mf_item *docs_add_item(struct docs_stream *st, const struct mf_item *like
     return &st->items[st->nitems++];
 }
 
+/* key: of table r->t. */
+static int note_odd(struct docs_stream *st, struct docs_txn *t, const struct docs_rel *r, const struct mf_row *key,
+                    struct mf_error *err)
+{
+    const struct mf_shred_table *of = &r->c->of->tables[r->t], *root = &r->c->of->tables[0];
+    struct mf_value *v = mf_alloc_array(&st->item, root->table->ncolumns + 1u, sizeof *v), id;
+    if (!v) {
+        return docs_no_memory(err, "a row is larger than the memory for it");
+    }
+    for (uint16_t k = 0; k < root->nroot; k++) {
+        v[root->table->key[k]] = key->values[of->table->key[k]];
+    }
+    const struct mf_row row = {.n = root->table->ncolumns, .values = v};
+    return docs_odd_id(r->c, &st->item, &row, &id, err) < 0 ? -1 : docs_note(t, r->c, &id, err);
+}
+
 static int note_row(struct docs_stream *st, struct docs_txn *t, const struct docs_rel *r, const struct mf_row *row,
                     struct mf_error *err)
 {
@@ -200,8 +216,8 @@ static int note_row(struct docs_stream *st, struct docs_txn *t, const struct doc
         if (err->cls != MF_ROW) {
             return -1;
         }
-        mf_error_clear(err); /* no document of the source has such an id: verify names the row */
-        return 0;
+        mf_error_clear(err); /* no document has such an id: the row itself is told, and goes to the quarantine */
+        return note_odd(st, t, r, &key, err);
     }
     return docs_note(t, r->c, &id, err);
 }

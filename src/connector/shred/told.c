@@ -108,7 +108,7 @@ static int read_page(struct docs_stream *st, struct docs_held *h, struct mf_read
     struct mf_row keys[AT_ONCE];
     size_t n = 0;
     while (n < AT_ONCE && h->at + n < t->n && t->notes[h->at + n].c == g.c) {
-        if (mf_shred_key_row(g.c->of, &st->item, &t->notes[h->at + n].id, &keys[n], err) < 0) {
+        if (docs_key_row(g.c, &st->item, &t->notes[h->at + n].id, &keys[n], err) < 0) {
             return -1;
         }
         n++;
