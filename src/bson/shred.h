@@ -68,6 +68,8 @@ void mf_shred_reasons(const struct mf_shred_collection *c, struct mf_arena *aren
  * that its BSON type cannot hold. rows->of[0].n is 1. */
 int mf_shred_rebuild(const struct mf_shred_collection *c, struct mf_arena *arena, const struct mf_shred_rows *rows,
                      struct mf_value *ret, struct mf_error *err);
+/* Are columns that say nothing of the document's own (an objectid's time) as shred makes them? MF_ROW code MFDOC: one is not. */
+int mf_shred_check_made(const struct mf_shred_collection *c, const struct mf_shred_rows *rows, struct mf_error *err);
 /* shred, then rebuild. */
 int mf_shred_normal(const struct mf_shred_collection *c, struct mf_arena *arena, const struct mf_value *bson,
                     struct mf_value *ret, struct mf_error *err);

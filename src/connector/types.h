@@ -35,6 +35,8 @@ struct mf_reader {
      * either is not UTF-8, both hash what the text is in UTF-8. */
     int peer_version;
     char peer_encoding[32];
+    /* Set with those on the side that follows: nobody but midflight writes there, so what only it makes is compared, too. */
+    bool follows;
 };
 struct mf_loader {
     struct mf_db *db;

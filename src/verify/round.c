@@ -282,13 +282,14 @@ void vf_slot_leave(struct mf_verify *v, struct vf_slot *s)
 }
 
 /* Each reader is told of the server its digests are compared with. */
-static int introduce(struct mf_db *peer, struct mf_reader *r, struct mf_error *err)
+static int introduce(struct mf_db *peer, struct mf_reader *r, bool follows, struct mf_error *err)
 {
     struct mf_db_facts f = {0};
     if (peer->connector->facts(peer, &f, err) < 0) {
         return -1;
     }
     r->peer_version = f.version_num;
+    r->follows = follows;
     mf_strlcpy(r->peer_encoding, f.encoding, sizeof(r->peer_encoding));
     return 0;
 }
@@ -306,9 +307,9 @@ int vf_slot_enter(struct mf_verify *v, struct vf_slot *s, struct mf_error *err)
     vf_slot_leave(v, s);
     s->round = round;
     if ((of_origin &&
-         (o->connector->source->reader_open(o, v->origin, &s->o, err) < 0 || introduce(r, s->o, err) < 0)) ||
+         (o->connector->source->reader_open(o, v->origin, &s->o, err) < 0 || introduce(r, s->o, false, err) < 0)) ||
         (of_replica &&
-         (r->connector->source->reader_open(r, v->replica, &s->r, err) < 0 || introduce(o, s->r, err) < 0))) {
+         (r->connector->source->reader_open(r, v->replica, &s->r, err) < 0 || introduce(o, s->r, true, err) < 0))) {
         vf_slot_leave(v, s);
         if (err->cls != MF_CRASH) {
             err->cls = MF_RETRY; /* the snapshot may be gone: others will be taken */

@@ -193,3 +193,28 @@ def test_full_disk_under_the_spool(mongo_database, target, migration, tmp_path):
         m.kill()
         subprocess.run(["umount", "-l", str(mount)], check=False)
         db.client.close()
+
+
+def test_a_wrong_value_in_a_column_that_only_midflight_makes(mongo_database, target, migration):
+    """The time of an ObjectId is no part of the document, and is compared all the same until the application writes it."""
+    source = mongo_database("double")
+    db = source.connect()
+    first = db.things.insert_one({"by": bson.ObjectId()}).inserted_id
+    m = begin(migration, source, target, [{"collection": f"{source.name}.things", "to": "things", "columns": [
+        {"path": "_id", "column": "id", "type": "objectid", "time": "made_at"}, {"path": "by", "type": "objectid", "time": "by_at"}]}])
+    m.start()
+    m.wait_phase("synced")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    for column in ("made_at", "by_at"):
+        target.execute(f"UPDATE things SET {column} = '2001-02-03 04:05:06'")
+        said = m.call("verify", "--json", expect=4).json
+        assert [d["key"] for d in said["differences"]] == [f'_id=ObjectId("{first}")'], said
+        m.call("verify", "--repair")
+        assert m.call("verify", "--json").json["rows_differing"] == 0
+        assert target.value(f"SELECT count(*) FROM things WHERE {column} < '2002-01-01'") == 0
+    m.call("cutover")
+    new = bson.ObjectId()
+    target.execute(f"INSERT INTO things (id, made_at, `by`, by_at) VALUES ('{new}', '2001-02-03 04:05:06', '{first}', '2001-02-03 04:05:06')")
+    wait_for(lambda: db.things.count_documents({"_id": new}) == 1, 60, "the document")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    db.client.close()

@@ -183,7 +183,7 @@ static int refuse(struct mf_arena *arena, const struct mf_error *why, struct mf_
     return 0;
 }
 
-int docs_shown_row(const struct docs_real *c, struct mf_arena *arena, const struct mf_shred_rows *rows,
+int docs_shown_row(const struct docs_real *c, struct mf_arena *arena, const struct mf_shred_rows *rows, bool made,
                    struct mf_row *ret, struct mf_error *err)
 {
     struct mf_value *v = mf_alloc_array(arena, 2, sizeof *v);
@@ -197,5 +197,7 @@ int docs_shown_row(const struct docs_real *c, struct mf_arena *arena, const stru
     if (mf_shred_row_id(c->of, arena, 0, root, &v[0], &why) < 0) {
         return refuse(arena, &why, &v[1], err) < 0 ? -1 : docs_odd_id(c, arena, root, &v[0], err);
     }
-    return mf_shred_rebuild(c->of, arena, rows, &v[1], &why) < 0 ? refuse(arena, &why, &v[1], err) : 0;
+    return mf_shred_rebuild(c->of, arena, rows, &v[1], &why) < 0 || (made && mf_shred_check_made(c->of, rows, &why) < 0)
+               ? refuse(arena, &why, &v[1], err)
+               : 0;
 }

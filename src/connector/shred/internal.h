@@ -119,8 +119,8 @@ int docs_fetch(struct mf_reader *own, const struct docs_real *c, struct mf_arena
 typedef int docs_doc_sink(void *ctx, const struct mf_row *key, const struct mf_shred_rows *rows, struct mf_error *err);
 int docs_fetch_each(struct mf_reader *own, const struct docs_real *c, const struct mf_row *keys, size_t n,
                     docs_doc_sink *emit, void *ctx, struct mf_position *ret_after, struct mf_error *err);
-/* The collection's row of a document: its id and its normal form, which is MF_REFUSED where the rows are no document's. */
-int docs_shown_row(const struct docs_real *c, struct mf_arena *arena, const struct mf_shred_rows *rows,
+/* The collection's row of a document: its id and its normal form, which is MF_REFUSED where the rows are no document's. made: or are not in all as they were made. */
+int docs_shown_row(const struct docs_real *c, struct mf_arena *arena, const struct mf_shred_rows *rows, bool made,
                    struct mf_row *ret, struct mf_error *err);
 
 /* ---- put.c: documents into an applier ---- */

@@ -196,7 +196,7 @@ static int give(void *ctx, const struct mf_row *key, const struct mf_shred_rows 
     if (g->parts) {
         docs_parts_add(g->parts, rows);
     }
-    return docs_shown_row(g->c, &g->r->row, rows, &row, err) < 0 ? -1 : g->emit(g->ctx, &row, err);
+    return docs_shown_row(g->c, &g->r->row, rows, g->r->base.follows, &row, err) < 0 ? -1 : g->emit(g->ctx, &row, err);
 }
 
 struct collecting {

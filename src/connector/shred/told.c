@@ -72,7 +72,7 @@ static int tell(void *ctx, const struct mf_row *key, const struct mf_shred_rows 
     struct mf_change c = {.op = MF_UPDATE, .table = g->c->shown};
     if (rows->of[0].n) {
         struct mf_row row;
-        if (docs_shown_row(g->c, &g->st->item, rows, &row, err) < 0) {
+        if (docs_shown_row(g->c, &g->st->item, rows, false, &row, err) < 0) {
             return -1;
         }
         row.values[0] = note->id;
