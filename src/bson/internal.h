@@ -68,6 +68,10 @@ static inline struct mf_value plan_absent(const struct plan_column *c)
     return c->missing == MF_DOC_DEFAULT ? c->fallback : (struct mf_value){.kind = MF_NULL};
 }
 
+/* ---- made.c ---- */
+/* The time of an objectid as a column has it, canonical; its length, or 0: it is none. */
+size_t made_time(const struct mf_value *v, char text[32]);
+
 /* ---- compile.c, compile_tables.c ---- */
 struct compile {
     struct mf_shred *s;

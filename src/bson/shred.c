@@ -49,27 +49,13 @@ static void set_null(struct mf_value *v)
 
 /* ---- values ---- */
 
-/* Of an objectid as a column has it; 0: it has none. */
-static size_t time_of(const struct mf_value *v, char text[32])
-{
-    uint8_t bytes[12];
-    size_t n;
-    bool hex = v->kind == MF_TEXT;
-    if (!mf_value_has_bytes(v) || v->len != (hex ? 24 : 12) ||
-        (hex ? !hex_read(v->data, 24, bytes) : !memcpy(bytes, v->data, 12))) {
-        return 0;
-    }
-    shred_instant_put((int64_t)mf_get_u32be(bytes) * 1000, text, &n);
-    return n;
-}
-
 static void put_time(struct walk *w, const struct plan_column *c, struct mf_value *values)
 {
     char text[32];
     if (c->time < 0) {
         return;
     }
-    size_t n = time_of(&values[c->at], text);
+    size_t n = made_time(&values[c->at], text);
     if (n == 0) {
         set_null(&values[c->time]);
         return;
@@ -77,33 +63,6 @@ static void put_time(struct walk *w, const struct plan_column *c, struct mf_valu
     char *copy = mf_memdup_a(w->arena, text, n);
     w->full = w->full || !copy;
     values[c->time] = (struct mf_value){MF_TEXT, (uint32_t)n, copy};
-}
-
-static int check_times(const struct mf_shred_collection *c, const struct plan_node *n, const struct mf_shred_rows *rows,
-                       struct mf_error *err)
-{
-    const struct mf_shred_list *list = n->column && n->column->time >= 0 ? &rows->of[n->table] : NULL;
-    for (size_t i = 0; list && i < list->n; i++) {
-        char text[32];
-        const struct mf_value *is = &list->rows[i].values[n->column->time];
-        size_t len = time_of(&list->rows[i].values[n->column->at], text);
-        if (len ? !mf_value_equal(is, &(struct mf_value){MF_TEXT, (uint32_t)len, text}) : is->kind != MF_NULL) {
-            const struct mf_table *t = c->tables[n->table].table;
-            return mf_fail(err, MF_ROW, "MFDOC", "table %s, column %s: it is not the time of column %s", t->name,
-                           t->columns[n->column->time].name, t->columns[n->column->at].name);
-        }
-    }
-    for (uint16_t i = 0; i < n->nchildren; i++) {
-        if (check_times(c, n->children[i], rows, err) < 0) {
-            return -1;
-        }
-    }
-    return n->list ? check_times(c, n->list->element, rows, err) : 0;
-}
-
-int mf_shred_check_made(const struct mf_shred_collection *c, const struct mf_shred_rows *rows, struct mf_error *err)
-{
-    return check_times(c, c->plan->root, rows, err);
 }
 
 /* The value by a rule; false: there is no rule for it. ret_there: it will be there. */
