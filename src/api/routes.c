@@ -71,9 +71,11 @@ const struct mf_route mf_routes[] = {
      "what was done"},
     {false, "/v1/quarantine", MF_ROUTE_QUARANTINE, 0, none, false, "The rows the target refused.", "`rows`"},
     {true, "/v1/quarantine/retry", MF_ROUTE_REQUEST, MF_REQ_QUARANTINE_RETRY, quarantine_fields, false,
-     "Reads rows in quarantine from the source again and writes them.", "what was done"},
+     "Reads rows in quarantine from the source again and writes them.",
+     "`resolved`, how many entries went; `left`, how many are there now, of both directions"},
     {true, "/v1/quarantine/drop", MF_ROUTE_REQUEST, MF_REQ_QUARANTINE_DROP, quarantine_fields, false,
-     "Forgets rows in quarantine.", "what was done"},
+     "Forgets rows in quarantine.",
+     "`resolved`, how many entries went; `left`, how many are there now, of both directions"},
     {true, "/ofrep/v1/evaluate/flags/{key}", MF_ROUTE_FLAG, 0, none, false,
      "Evaluates a feature flag, as OpenFeature's remote evaluation protocol (OFREP) says.",
      "`key`, `value`, `reason`, `variant`, `metadata`; or `key`, `errorCode` and `errorDetails` with 400 or 404. The "

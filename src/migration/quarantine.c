@@ -239,6 +239,18 @@ static int choose(struct mf_migration *m, const struct mf_request *r, struct wan
     return 0;
 }
 
+/* `left` is what is there now, of both directions, whatever was asked for. */
+static int done_json(struct mf_migration *m, int64_t resolved, json_t **ret, struct mf_error *err)
+{
+    int64_t forward = 0, reverse = 0;
+    if (mf_quarantine_count(m, MF_FORWARD, &forward, err) < 0 ||
+        mf_quarantine_count(m, MF_REVERSE, &reverse, err) < 0) {
+        return -1;
+    }
+    *ret = json_pack("{s:I, s:I}", "resolved", (json_int_t)resolved, "left", (json_int_t)(forward + reverse));
+    return 0;
+}
+
 int mf_do_quarantine(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err)
 {
     bool retry = r->kind == MF_REQ_QUARANTINE_RETRY;
@@ -257,10 +269,5 @@ int mf_do_quarantine(struct mf_migration *m, const struct mf_request *r, json_t 
     }
     json_decref(w[0].tables);
     json_decref(w[1].tables);
-    if (rc < 0) {
-        return -1;
-    }
-    *reply = json_pack("{s:I, s:I}", "resolved", (json_int_t)resolved, "left",
-                       (json_int_t)(w[MF_FORWARD].n + w[MF_REVERSE].n - resolved));
-    return 0;
+    return rc < 0 ? -1 : done_json(m, resolved, reply, err);
 }

@@ -151,8 +151,11 @@ def test_drop_forgets_the_entry_and_not_the_difference(shop):
     q = s.entry(3)
     s.m.call("quarantine", "retry", str(q["id"]), expect=REFUSED)
     assert len(s.entries()) == 1
-    s.m.call("quarantine", "drop", str(q["id"]))
-    assert s.entries() == []
+    s.things.update_one({"_id": 4}, {"$set": {"qty": "four"}})
+    assert s.entry(4)
+    assert s.m.call("quarantine", "drop", str(q["id"]), "--json").json == {"resolved": 1, "left": 1}
+    s.things.replace_one({"_id": 4}, thing(4))
+    s.healed()
     said = s.m.call("verify", "--json", expect=DIFFERENT).json
     assert [(d["key"], d["kind"]) for d in said["differences"]] == [("_id=3", "missing")], said
 
