@@ -5,9 +5,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 
 const char *mf_direction_word(enum mf_direction d)
 {
@@ -113,6 +115,7 @@ int mf_migration_quarantine(struct mf_migration *m, json_t **ret, struct mf_erro
 struct wanted {
     json_t *tables; /* label -> ids */
     int64_t only;   /* 0: all */
+    char *key;      /* of the row that is `only` */
     int64_t n;
 };
 
@@ -129,6 +132,9 @@ static int take(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
     if (!ids) {
         ids = json_array();
         json_object_set_new(w->tables, label, ids);
+    }
+    if (w->only && !w->key) {
+        w->key = mf_xstrdup(q->key);
     }
     w->n++;
     return json_array_append_new(ids, json_integer(q->id));
@@ -150,9 +156,92 @@ static int drop(struct mf_migration *m, enum mf_direction d, json_t *ids, int64_
     return 0;
 }
 
+/* ---- trying again ---- */
+
+/* One entry among those of now, by what it is of: a row that is refused again has another id. */
+struct sought {
+    const char *label, *key;
+    bool found;
+    char reason[400]; /* on one line */
+};
+
+static int seek_entry(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
+{
+    (void)err;
+    struct sought *s = ctx;
+    char label[260];
+    snprintf(label, sizeof label, "%s.%s", q->schema, q->table);
+    if (strcmp(label, s->label) == 0 && strcmp(q->key, s->key) == 0) {
+        s->found = true;
+        size_t n = (size_t)snprintf(s->reason, sizeof s->reason, "%s", q->reason);
+        n = n < sizeof s->reason ? n : sizeof s->reason - 1;
+        for (; n > 0 && s->reason[n - 1] == '\n'; n--) {
+            s->reason[n - 1] = 0;
+        }
+        for (size_t i = 0; i < n; i++) {
+            s->reason[i] = s->reason[i] == '\n' ? ';' : s->reason[i];
+        }
+    }
+    return 0;
+}
+
+/* An entry may be there alone, of a row that is equal by now. Differences past those that are named may be of any row. */
+static bool differs(const json_t *found, const char *key)
+{
+    const json_t *named = json_object_get(found, "differences");
+    size_t i;
+    json_t *v;
+    json_array_foreach((json_t *)named, i, v)
+    {
+        const char *k = json_string_value(json_object_get(v, "key"));
+        if (!k || strcmp(k, key) == 0) {
+            return true;
+        }
+    }
+    return (json_int_t)json_array_size(named) < json_integer_value(json_object_get(found, "rows_differing"));
+}
+
+static void hint_refused(struct mf_migration *m, enum mf_direction d, struct mf_error *err)
+{
+    if (!m->config->documents) {
+        mf_hint(err, "mend the row, or the table that refuses it, then try again");
+    } else if (d == MF_FORWARD) {
+        mf_hint(err, "mend the document where it is written, whose next change is then taken by itself; or mend what "
+                     "refuses it, the map or the target's table, and try again");
+    } else {
+        mf_hint(err, "mend the document's rows on the target, whose next change is then taken by itself; or mend what "
+                     "refuses it on the source, and try again");
+    }
+}
+
+static int one_refused(struct mf_migration *m, enum mf_direction d, const char *label, const char *key,
+                       const json_t *found, struct mf_error *err)
+{
+    struct sought s = {.label = label, .key = key};
+    if (each(m, d, seek_entry, &s, err) < 0) {
+        return -1;
+    }
+    if (!s.found || !differs(found, key)) {
+        return 0;
+    }
+    mf_fail(err, MF_ABANDONED, "MFREFUSED", "%s %.200s of %s is refused still: %s",
+            m->config->documents ? "document" : "row", key, label, s.reason);
+    hint_refused(m, d, err);
+    return -1;
+}
+
+static int some_differ(struct mf_migration *m, enum mf_direction d, const char *label, int64_t n, struct mf_error *err)
+{
+    mf_fail(err, MF_ABANDONED, "MFREFUSED",
+            "%" PRId64 " %s of %s still differ after the repair: the entries of %s stay", n,
+            m->config->documents ? "documents" : "rows", label, label);
+    hint_refused(m, d, err);
+    return -1;
+}
+
 /* Writes a table's rows as the writing side has them now. The entries may go when nothing of it differs any more: entries alone
- * (rows that are equal by now) are no difference here. */
-static int mend(struct mf_migration *m, const char *label, struct mf_error *err)
+ * (rows that are equal by now) are no difference here. One that was asked for alone may go whatever the others are. */
+static int mend(struct mf_migration *m, enum mf_direction d, const char *label, const char *key, struct mf_error *err)
 {
     struct mf_request v = {.kind = MF_REQ_VERIFY, .table = label, .repair = true};
     json_t *found = NULL;
@@ -162,14 +251,9 @@ static int mend(struct mf_migration *m, const char *label, struct mf_error *err)
     int64_t left = json_integer_value(json_object_get(found, "rows_differing")) -
                    json_integer_value(json_object_get(found, "rows_quarantined_equal")) -
                    json_integer_value(json_object_get(found, "rows_repaired"));
+    int rc = left <= 0 ? 0 : key ? one_refused(m, d, label, key, found, err) : some_differ(m, d, label, left, err);
     json_decref(found);
-    if (left <= 0) {
-        return 0;
-    }
-    mf_fail(err, MF_ABANDONED, "MFREFUSED", "%" PRId64 " rows of %s still differ after the repair: its entries stay",
-            left, label);
-    mf_hint(err, "midflight verify --table %s names them; mend the table that refuses them, then try again", label);
-    return -1;
+    return rc;
 }
 
 static int no_such(struct mf_migration *m, const struct mf_request *r, const struct wanted *w, struct mf_error *err)
@@ -204,14 +288,15 @@ static int may_retry(struct mf_migration *m, struct mf_error *err)
     return -1;
 }
 
-static int act(struct mf_migration *m, const struct mf_request *r, enum mf_direction d, json_t *tables,
+static int act(struct mf_migration *m, const struct mf_request *r, enum mf_direction d, const struct wanted *w,
                int64_t *resolved, struct mf_error *err)
 {
     const char *label;
     json_t *ids;
-    json_object_foreach(tables, label, ids)
+    json_object_foreach(w->tables, label, ids)
     {
-        if ((r->kind == MF_REQ_QUARANTINE_RETRY && mend(m, label, err) < 0) || drop(m, d, ids, resolved, err) < 0) {
+        if ((r->kind == MF_REQ_QUARANTINE_RETRY && mend(m, d, label, w->key, err) < 0) ||
+            drop(m, d, ids, resolved, err) < 0) {
             return -1;
         }
     }
@@ -264,10 +349,12 @@ int mf_do_quarantine(struct mf_migration *m, const struct mf_request *r, json_t 
     rc = rc == 0 && retry && w[live].n > 0 ? may_retry(m, err) : rc;
     for (int d = MF_FORWARD; rc == 0 && d <= MF_REVERSE; d++) {
         if (!retry || d == (int)live) {
-            rc = act(m, r, (enum mf_direction)d, w[d].tables, &resolved, err);
+            rc = act(m, r, (enum mf_direction)d, &w[d], &resolved, err);
         }
     }
     json_decref(w[0].tables);
     json_decref(w[1].tables);
+    free(w[0].key);
+    free(w[1].key);
     return rc < 0 ? -1 : done_json(m, resolved, reply, err);
 }
