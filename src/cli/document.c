@@ -34,6 +34,8 @@ static void cell(const char *key, const json_t *v, char *out, size_t n)
         mf_strlcpy(out, mf_format_duration((int64_t)(json_number_value(v) * 1e6), buf, sizeof(buf)), n);
     } else if (json_is_number(v) && strstr(key, "_ms")) {
         mf_strlcpy(out, mf_format_duration((int64_t)(json_number_value(v) * 1e3), buf, sizeof(buf)), n);
+    } else if (json_is_integer(v) && mf_streq(key, "id")) { /* is typed again */
+        snprintf(out, n, "%lld", (long long)json_integer_value(v));
     } else if (json_is_integer(v)) {
         mf_strlcpy(out, mf_format_count(json_integer_value(v), buf, sizeof(buf)), n);
     } else if (json_is_real(v)) {
