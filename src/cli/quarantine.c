@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define REASON_SHOWN 160 /* characters of the reasons in the list; `show` has all of them */
+
 static int usage(const struct mf_args *a, const char *what)
 {
     struct mf_error err = {0};
@@ -30,6 +32,25 @@ static int fetch(const struct mf_args *a, json_t **ret, struct mf_error *err)
     return rc;
 }
 
+/* Lines as one, with "; " between them, cut. */
+static char *one_line(const char *s, char *out, size_t n)
+{
+    size_t used = 0, shown = 0;
+    for (; *s && used + 8 < n; s++) {
+        bool ends = *s == '\n';
+        if (ends && !s[strspn(s, "\n")]) {
+            break;
+        }
+        if (((unsigned char)*s & 0xc0) != 0x80 && shown++ == REASON_SHOWN) {
+            used += (size_t)snprintf(out + used, n - used, "…");
+            break;
+        }
+        used += (size_t)snprintf(out + used, n - used, "%.*s", ends ? 2 : 1, ends ? "; " : s);
+    }
+    out[used] = '\0';
+    return out;
+}
+
 static void print_list(const json_t *rows)
 {
     struct mf_text_table t = {0};
@@ -45,6 +66,7 @@ static void print_list(const json_t *rows)
     {
         char id[32];
         char table[300];
+        char reason[REASON_SHOWN * 4 + 16];
         snprintf(id, sizeof(id), "%lld", (long long)mf_json_int(row, "id"));
         snprintf(table, sizeof(table), "%s.%s", mf_json_str(row, "schema"), mf_json_str(row, "table"));
         const char *cells[] = {id,
@@ -52,7 +74,7 @@ static void print_list(const json_t *rows)
                                table,
                                mf_json_str(row, "key"),
                                mf_json_str(row, "column"),
-                               mf_json_str(row, "reason")};
+                               one_line(mf_json_str(row, "reason"), reason, sizeof(reason))};
         mf_table_add(&t, 6, cells);
     }
     mf_table_print(&t, stdout, 1);

@@ -336,6 +336,9 @@ def test_quarantine_of_many_reasons(tmp_path, run):
     assert f"id: {id_}" in shown
     at = shown.index("reason")
     assert [line.strip() for line in shown[at + 1:at + 10]] == reasons
+    listed = expect(OK, "quarantine", "list", "--state", tmp_path).stdout.splitlines()
+    assert len(listed) == 3 and listed[2].endswith("a: 1 (int32): no; b: 2 (int32): no")
+    assert str(id_) in listed[1] and f"{reasons[0]}; {reasons[1]}" in listed[1] and listed[1].endswith("…") and len(listed[1]) < 260
 
 
 def test_a_missing_variable_does_not_hide_a_run(tmp_path, run):

@@ -98,6 +98,8 @@ def test_a_document_is_refused_whole_with_every_reason(shop):
     q = s.entry(9)
     for reason in ('name: "a name of 20 letters" (string)', 'qty: "12" (string)', "extra: ", "lines[1].sku: 7 (int32)", "lines[1].n: ", "lines[2].sku: it is missing"):
         assert reason in q["reason"], q["reason"]
+    assert len(q["reason"].splitlines()) == 6 and not q["reason"].endswith("\n"), q["reason"]
+    assert len(s.m.call("quarantine").out.splitlines()) == 2
     assert q["table"] == "things" and q["direction"] == "forward"
     shown = s.m.call("quarantine", "show", str(q["id"])).out
     for text in ("a name of 20 letters", '"lines":[{"sku":"ok","n":1},{"sku":7,"n":1},{"n":2}]', "lines[2].sku: it is missing"):

@@ -31,6 +31,9 @@ void docs_put_reason(struct mf_buf *b, const struct docs_real *c, struct mf_aren
 {
     if (strcmp(why->code, "MFDOC") == 0 && doc && doc->kind == MF_BINARY) {
         mf_shred_reasons(c->of, arena, doc, b);
+        while (b->len > 0 && b->data[b->len - 1] == '\n') { /* between reasons, not after them */
+            b->data[--b->len] = 0;
+        }
     }
     if (b->len == 0 || !mf_buf_ok(b)) {
         mf_buf_reset(b);
