@@ -110,12 +110,48 @@ static void order_of_keys(void **state)
     doc_close(&d);
 }
 
+/* What an application inserts that leaves out what it may. */
+static void rows_of_an_application(void **state)
+{
+    (void)state;
+    struct doc d;
+    struct mf_shred_rows rows;
+    struct mf_value back, v;
+    doc_open(&d, "map:\n  - collection: d.c\n    columns:\n      - {path: _id, type: objectid, time: at}\n"
+                 "      - {path: address, present: has_address, null: null}\n"
+                 "      - {path: address.city, type: string, missing: null}\n"
+                 "      - {path: note, present: has_note}\n      - {path: note.x, type: int, missing: null}\n"
+                 "      - {path: price, type: \"decimal(8,2)\"}\n    tables:\n"
+                 "      - {path: tags, to: tags, missing: empty, columns: [{path: \".\", type: int}]}\n"
+                 "      - {path: m, to: m, kind: map, missing: empty, columns: [{path: \".\", type: int}]}\n");
+    const struct mf_table *t = d.c->tables[0].table;
+    const char *const nullable[] = {"has_address", "address_city", "note_x"};
+    for (uint16_t i = 0, n = 0; i < t->ncolumns; i++) {
+        bool null = n < MF_ARRAY_LEN(nullable) && strcmp(t->columns[i].name, nullable[n]) == 0;
+        assert_int_equal(t->columns[i].not_null, !null);
+        n += null;
+    }
+    v = doc_of(&d, "{\"_id\":{\"$oid\":\"386d43800000000000000000\"},\"price\":{\"$numberDecimal\":\"1.50\"}}");
+    assert_mf_ok(mf_shred_document(d.c, &d.arena, &v, &rows, &d.err), &d.err);
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        if (strcmp(t->columns[i].name, "has_address") == 0) {
+            rows.of[0].rows[0].values[i] = (struct mf_value){.kind = MF_NULL};
+        }
+    }
+    assert_mf_ok(mf_shred_rebuild(d.c, &d.arena, &rows, &back, &d.err), &d.err);
+    assert_string_equal(doc_json(&d, &back),
+                        "{ \"_id\" : { \"$oid\" : \"386d43800000000000000000\" }, \"address\" : null, \"price\" : { "
+                        "\"$numberDecimal\" : \"1.5\" }, \"tags\" : [  ], \"m\" : {  } }");
+    doc_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(well_known),
         cmocka_unit_test(the_guides_example),
         cmocka_unit_test(order_of_keys),
+        cmocka_unit_test(rows_of_an_application),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
