@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define TABLES_SHOWN 20
+#define TABLES_SHOWN   20
+#define POSITION_SHOWN 40 /* characters: a resume token has hundreds, a GTID set as many as servers ever wrote */
 
 static void bar(double share, int width, char *out, size_t n)
 {
@@ -121,10 +122,23 @@ static void print_copy(const json_t *s, FILE *out)
     fputc('\n', out);
 }
 
+/* Its beginning and its end, which is what moves; all of it is in --json. */
+static const char *position_text(const json_t *s, const char *path, char *out)
+{
+    const char *at = mf_json_str(s, path);
+    size_t n = strlen(at), head = 20, tail = POSITION_SHOWN - head - 3;
+    if (n <= POSITION_SHOWN) {
+        return at;
+    }
+    snprintf(out, POSITION_SHOWN + 8, "%.*s … %s", (int)head, at, at + n - tail);
+    return out;
+}
+
 static void print_stream(const json_t *s, FILE *out)
 {
     char lag[96];
     char rate[32];
+    char read[POSITION_SHOWN + 8], spooled[POSITION_SHOWN + 8], applied[POSITION_SHOWN + 8];
     if (!json_is_object(mf_json_at(s, "stream"))) {
         return;
     }
@@ -134,8 +148,8 @@ static void print_stream(const json_t *s, FILE *out)
         fprintf(
             out,
             "              by the target's own replication: %lld transactions behind; source at %s, executed to %s\n",
-            (long long)mf_json_int(s, "stream.lag_transactions"), mf_json_str(s, "stream.source_position"),
-            mf_json_str(s, "stream.applied_position"));
+            (long long)mf_json_int(s, "stream.lag_transactions"), position_text(s, "stream.source_position", read),
+            position_text(s, "stream.applied_position", applied));
     } else if (json_is_object(mf_json_at(s, "passes"))) {
         char carried[32], left[48] = "";
         if (mf_json_int(s, "passes.rows_left") > 0) {
@@ -148,8 +162,8 @@ static void print_stream(const json_t *s, FILE *out)
                 mf_json_str(s, "passes.trouble")[0] ? "; " : "", mf_json_str(s, "passes.trouble"));
     } else if (mf_json_str(s, "stream.applied_position")[0]) {
         fprintf(out, "              source at %s, spooled to %s, applied to %s\n",
-                mf_json_str(s, "stream.source_position"), mf_json_str(s, "stream.spooled_position"),
-                mf_json_str(s, "stream.applied_position"));
+                position_text(s, "stream.source_position", read), position_text(s, "stream.spooled_position", spooled),
+                position_text(s, "stream.applied_position", applied));
     }
 }
 

@@ -227,6 +227,20 @@ def test_status_is_one_screen(tmp_path, run):
     assert json.loads(expect(OK, "status", "--json", "--state", tmp_path).stdout) == STATUS
 
 
+def test_status_cuts_long_positions(tmp_path, run):
+    tokens = {f"{name}_position": f"82{n}" + "6a0f" * 50 + f"end{n}" for n, name in enumerate(("source", "spooled", "applied"))}
+    status = STATUS | {"stream": STATUS["stream"] | tokens}
+    run({("GET", "/v1/status"): (200, status)})
+    for mode in ({}, {"mode": "native"}):
+        status.update(mode)
+        text = expect(OK, "status", "--state", tmp_path).stdout
+        line = next(one for one in text.splitlines() if "source at" in one)
+        assert "820" in line and "end0" in line and "822" in line and "end2" in line and " … " in line
+        assert not any(token in text for token in tokens.values())
+        assert max(map(len, text.splitlines())) < 200
+    assert json.loads(expect(OK, "status", "--json", "--state", tmp_path).stdout)["stream"]["applied_position"] == tokens["applied_position"]
+
+
 def test_status_stays_one_screen_with_many_tables(tmp_path, run):
     tables = [{"name": f"public.t{n}", "rows_done": n, "rows_total": 9, "state": "waiting"} for n in range(500)]
     run({("GET", "/v1/status"): (200, STATUS | {"tables": tables})})
