@@ -30,16 +30,37 @@ static char *rows_text(int64_t n, char *out, size_t size)
     return mf_format_count(n, out, size);
 }
 
+static bool worth_showing(const json_t *t)
+{
+    return !mf_streq(mf_json_str(t, "state"), "live") && !mf_streq(mf_json_str(t, "state"), "copied");
+}
+
+static bool all_copied(const json_t *s)
+{
+    const json_t *list = mf_json_at(s, "tables");
+    json_t *item;
+    size_t i;
+    json_array_foreach((json_t *)list, i, item)
+    {
+        if (worth_showing(item)) {
+            return false;
+        }
+    }
+    return json_array_size(list) > 0;
+}
+
+/* By the rows, which stand beside it, where it is known that there are more; else by the bytes, whose estimate is of another form
+ * of them than what is copied. */
 static double copy_share(const json_t *s)
 {
-    double total = mf_json_num(s, "copy.bytes_total");
-    double done = mf_json_num(s, "copy.bytes_done");
-    if (total <= 0) {
-        total = mf_json_num(s, "copy.rows_total");
-        done = mf_json_num(s, "copy.rows_done");
+    bool by_rows = mf_json_num(s, "copy.rows_total") > mf_json_num(s, "copy.rows_done");
+    double total = mf_json_num(s, by_rows ? "copy.rows_total" : "copy.bytes_total");
+    double done = mf_json_num(s, by_rows ? "copy.rows_done" : "copy.bytes_done");
+    if (!by_rows && all_copied(s)) {
+        return 1;
     }
     if (total <= 0) {
-        return 0;
+        return mf_json_num(s, "copy.rows_done") > 0;
     }
     return done < total ? done / total : 1;
 }
@@ -253,11 +274,6 @@ static void print_others(const json_t *s, FILE *out)
         fprintf(out, "  diverged    %lld rows, written by somebody else and mended: `midflight verify`\n",
                 (long long)diverged);
     }
-}
-
-static bool worth_showing(const json_t *t)
-{
-    return !mf_streq(mf_json_str(t, "state"), "live") && !mf_streq(mf_json_str(t, "state"), "copied");
 }
 
 static void print_tables(const json_t *s, FILE *out)

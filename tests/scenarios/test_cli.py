@@ -241,6 +241,14 @@ def test_status_cuts_long_positions(tmp_path, run):
     assert json.loads(expect(OK, "status", "--json", "--state", tmp_path).stdout)["stream"]["applied_position"] == tokens["applied_position"]
 
 
+@pytest.mark.parametrize("rows, state, share", [(500, "copying", " 50 %"), (1000, "live", "100 %"), (1000, "copying", " 25 %")])
+def test_status_has_a_share_that_goes_with_the_rows(tmp_path, run, rows, state, share):
+    """The bytes of documents and of their rows are not the same; they count where nothing says that rows are left."""
+    copy = STATUS["copy"] | {"rows_done": rows, "bytes_done": 2048, "bytes_total": 8192}
+    run({("GET", "/v1/status"): (200, STATUS | {"copy": copy, "tables": [STATUS["tables"][0] | {"state": state}]})})
+    assert f"{share}  {rows:,} of 1,000 rows" in expect(OK, "status", "--state", tmp_path).stdout
+
+
 def test_status_stays_one_screen_with_many_tables(tmp_path, run):
     tables = [{"name": f"public.t{n}", "rows_done": n, "rows_total": 9, "state": "waiting"} for n in range(500)]
     run({("GET", "/v1/status"): (200, STATUS | {"tables": tables})})
