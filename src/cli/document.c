@@ -47,6 +47,15 @@ static void cell(const char *key, const json_t *v, char *out, size_t n)
     }
 }
 
+/* Whole, without what moves a terminal. */
+static void print_line(const char *text, FILE *out)
+{
+    for (; *text; text++) {
+        fputc((unsigned char)*text < 0x20 && *text != '\t' ? '?' : *text, out);
+    }
+    fputc('\n', out);
+}
+
 static void print_block(const char *text, FILE *out)
 {
     fputs("    ", out);
@@ -124,6 +133,9 @@ static void print_member(const char *key, const json_t *v, int depth, FILE *out)
     } else if (json_is_string(v) && strchr(json_string_value(v), '\n')) {
         fprintf(out, "\n%s\n", name);
         print_block(json_string_value(v), out);
+    } else if (json_is_string(v)) {
+        fprintf(out, "%s%s: ", depth ? "  " : "", name);
+        print_line(json_string_value(v), out);
     } else {
         cell(key, v, text, sizeof(text));
         fprintf(out, "%s%s: %s\n", depth ? "  " : "", name, text);

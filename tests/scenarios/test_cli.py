@@ -350,12 +350,13 @@ def test_quarantine_lists_and_shows(tmp_path, run):
 
 def test_quarantine_of_many_reasons(tmp_path, run):
     """The id as it is typed; in the list a line each, in `show` a line a reason."""
+    long = "x" * 5000
     id_, reasons = 7992621895823230997, [f"orders[{n}].total: \"zwölf\" (string): the map says a decimal" for n in range(9)]
-    rows = [{"id": id_, "schema": "shop", "table": "users", "key": "_id=1", "reason": "\n".join(reasons) + "\n", "code": "MFDOC", "row": "{}"},
+    rows = [{"id": id_, "schema": "shop", "table": "users", "key": "_id=1", "reason": "\n".join(reasons) + "\n", "code": "MFDOC", "row": f'{{"a":"{long}"}}'},
             {"id": 2, "schema": "shop", "table": "users", "key": "_id=2", "reason": "a: 1 (int32): no\nb: 2 (int32): no\n", "code": "MFDOC", "row": "{}"}]
     run({("GET", "/v1/quarantine"): (200, {"rows": rows})})
     shown = expect(OK, "quarantine", "show", str(id_), "--state", tmp_path).stdout.splitlines()
-    assert f"id: {id_}" in shown
+    assert f"id: {id_}" in shown and f'row: {{"a":"{long}"}}' in shown
     at = shown.index("reason")
     assert [line.strip() for line in shown[at + 1:at + 10]] == reasons
     listed = expect(OK, "quarantine", "list", "--state", tmp_path).stdout.splitlines()
