@@ -32,7 +32,7 @@ run_tsan() {
     build_variant tsan && meson_test build-tsan --no-suite bson --no-suite change --no-suite model --no-suite map --no-suite cli
 }
 run_fuzz() { FUZZ_SECONDS=${FUZZ_SECONDS:-20} scripts/fuzz.sh; }
-run_scenarios() { timeout --signal=INT --kill-after=60 "${SCENARIOS_TIMEOUT:-4400}" scripts/scenarios.sh; }
+run_scenarios() { timeout --signal=INT --kill-after=60 "${SCENARIOS_TIMEOUT:-4850}" scripts/scenarios.sh; }
 # A whole migration there and back with the sanitizers watching the program's threads and memory.
 sanitized=(tests/scenarios/test_e2e_migration.py)
 run_scenarios_asan() { VARIANT=asan timeout --signal=INT --kill-after=60 1200 scripts/scenarios.sh "${sanitized[@]}"; }

@@ -2,6 +2,8 @@
 import os
 import signal
 
+import pytest
+
 from harness.cassandra import APP
 from harness.cassrun import SMALL, arrived, begin, judge, writes_more
 from harness.servers import PASSWORD, wait_for
@@ -166,6 +168,7 @@ def test_the_bookkeeping_is_dropped_in_mid_run(source, into_own, migration):
     arrived(source, there, TABLE)
 
 
+@pytest.mark.soak
 def test_a_schema_that_does_not_agree(source, into_own, migration):
     """A node that does not learn of new tables while it counts as up: they are waited for, or it is taken for down, and the run goes on."""
     there = into_own(nodes=3, heap="384M")

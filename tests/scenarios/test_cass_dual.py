@@ -127,6 +127,7 @@ def test_a_sick_target_degrades_and_comes_back(pair, migration):
     assert m.call("verify", "--json").json["rows_differing"] == 0
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("engine", ["postgresql"])
 def test_a_ring_with_a_node_away(own_server, into_own, migration, engine):
     """Three copies, LOCAL_QUORUM: one node killed changes nothing; what was answered is there when any other one is lost, too."""

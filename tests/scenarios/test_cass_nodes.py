@@ -2,6 +2,8 @@
 `retry` says, and goes on where it was."""
 import random
 
+import pytest
+
 from harness.cassrun import SMALL, begin, judge, pause, writes_more
 from harness.loads import Endpoint, Ledger
 from harness.servers import wait_for
@@ -51,6 +53,7 @@ def test_one_of_three_is_killed_and_one_is_replaced(source, into_own, migration,
     judge(source, there, ledger, BULK)
 
 
+@pytest.mark.soak
 def test_a_truncate_goes_on_with_a_node_away(source, into_own, migration):
     there = into_own(nodes=3, heap="384M")
     source.execute("CREATE TABLE t (a int, b int, v text, PRIMARY KEY (a, b)); INSERT INTO t SELECT i / 10, i, 'x' FROM generate_series(1, 500) i")

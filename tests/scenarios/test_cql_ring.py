@@ -76,6 +76,7 @@ def all_up(c: Cql) -> None:
     wait_for(lambda: all(n["up"] for n in c.nodes().values()), BOUND, "every node to be up for the client")
 
 
+@pytest.mark.soak
 def test_a_killed_node_holds_nobody_up(ring, cql, tmp_path):
     server, name = ring
     c = cql(server.url(name))
@@ -196,6 +197,7 @@ def test_each_node_can_be_asked_by_itself(ring, cql):
         b.start()
 
 
+@pytest.mark.soak
 def test_an_unavailable_consistency_ends_in_time(ring, cql):
     server, name = ring
     c = cql(server.url(name))
