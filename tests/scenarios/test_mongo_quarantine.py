@@ -277,3 +277,34 @@ def test_the_deployment_refuses_on_the_way_back(shop):
     assert s.differing() == 0
     s.m.call("rollback")
     assert s.m.status()["writes"] == "source"
+
+
+def test_values_of_a_unique_index_that_change_places_on_the_new_side(shop):
+    """Each is in the other's way, for ever: neither retry nor repair may say that they arrived, and no rollback leaves them behind. One by one they do."""
+    s = shop()
+    s.things.create_index("name", unique=True)
+    s.run()
+    s.m.call("verify")
+    s.m.call("cutover")
+    c = s.target.connect()
+    try:
+        cursor = c.cursor()
+        for sql in ("BEGIN", "UPDATE things SET name = 'x' WHERE id = 1", "UPDATE things SET name = 'thing 1' WHERE id = 2",
+                    "UPDATE things SET name = 'thing 2' WHERE id = 1", "COMMIT"):
+            cursor.execute(sql)
+    finally:
+        c.close()
+    wait_for(lambda: len(s.entries()) == 2, 60, "both in quarantine")
+    s.m.call("quarantine", "retry", "all", expect=(FAILED, REFUSED))
+    assert len(s.entries()) == 2, s.entries()
+    s.m.call("verify", "--repair", expect=None)
+    assert len(s.entries()) == 2 and s.differing() == 2, s.entries()
+    s.m.call("rollback", expect=REFUSED)
+    s.target.execute("UPDATE things SET name = 'x' WHERE id = 1")
+    wait_for(lambda: (s.things.find_one({"_id": 1}) or {}).get("name") == "x", 60, "the third value")
+    s.target.execute("UPDATE things SET name = 'thing 1' WHERE id = 2")
+    wait_for(lambda: s.things.find_one({"_id": 2})["name"] == "thing 1", 60, "the second")
+    s.target.execute("UPDATE things SET name = 'thing 2' WHERE id = 1")
+    s.healed()
+    assert s.differing() == 0
+    s.m.call("rollback")

@@ -246,14 +246,19 @@ static int changes(struct mongo_applier *a, const struct mf_table *t, struct mf_
                    struct mf_error *err)
 {
     for (size_t i = 0; i < n; i++) {
-        if (a->mode.careful
-                ? careful(a, t, list[i], err) < 0
-                : change(a, t, list[i], err) < 0 ||
-                      forget(a, t, list[i]->op == MF_ROW_DELETE ? &list[i]->old_row : &list[i]->new_row, err) < 0) {
+        if ((a->mode.careful ? careful(a, t, list[i], err) : change(a, t, list[i], err)) < 0) {
             return -1;
         }
     }
-    return mongo_put_group(a, t, err);
+    if (mongo_put_group(a, t, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; !a->mode.careful && i < n; i++) { /* an entry goes when its document is acknowledged */
+        if (forget(a, t, list[i]->op == MF_ROW_DELETE ? &list[i]->old_row : &list[i]->new_row, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 /* ---- windows ---- */
@@ -345,17 +350,22 @@ int mongo_repair_rows(struct mf_applier *base, const struct mf_table *t, const s
     (void)stamp;
     next_window(a);
     for (size_t i = 0; i < ngone; i++) {
-        if (remove_row(a, t, &gone[i], err) < 0 || forget(a, t, &gone[i], err) < 0) {
+        if (remove_row(a, t, &gone[i], err) < 0) {
             return -1;
         }
     }
     for (size_t i = 0; i < nwhole; i++) {
-        if (check_row(t, &whole[i], err) < 0 || put_row(a, t, &whole[i], err) < 0 || forget(a, t, &whole[i], err) < 0) {
+        if (put_row(a, t, &whole[i], err) < 0) {
             return -1;
         }
     }
-    return mongo_put_group(a, t, err) < 0 ||
-                   (a->part && mongo_checkpoint_write(mongo_db_of(base->db), &a->pipe, &a->last, a->window, err) < 0)
-               ? -1
-               : 0;
+    if (mongo_put_group(a, t, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < ngone + nwhole; i++) {
+        if (forget(a, t, i < ngone ? &gone[i] : &whole[i - ngone], err) < 0) {
+            return -1;
+        }
+    }
+    return a->part ? mongo_checkpoint_write(mongo_db_of(base->db), &a->pipe, &a->last, a->window, err) : 0;
 }
