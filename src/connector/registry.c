@@ -99,7 +99,7 @@ int mf_connector_open(const struct mf_db_options *o, const char *source_url, con
         return mf_view_open(db, o->map, mf_connector_for_url(target_url, err), ret, err);
     }
     if (o->shred) {
-        return o->side == MF_SOURCE ? mf_norm_open(db, o->shred, ret, err)
+        return o->side == MF_SOURCE ? mf_norm_open(db, o->shred, o->to_end, ret, err)
                                     : mf_shred_open(db, o->shred, source, o->refused_stay, ret, err);
     }
     if (o->map) {

@@ -28,11 +28,12 @@ int mf_source_open(const struct mf_config *c, struct mf_db **ret, struct mf_erro
     return 0;
 }
 
-int mf_end_open(const struct mf_config *c, enum mf_side side, const char *state_dir, struct mf_db *source,
+int mf_end_open(const struct mf_config *c, enum mf_side side, bool to_end, const char *state_dir, struct mf_db *source,
                 struct mf_db **ret, struct mf_db_facts *facts, struct mf_error *err)
 {
     struct mf_replication_options replication;
-    const struct mf_db_options o = options(c, side, state_dir, &replication);
+    struct mf_db_options o = options(c, side, state_dir, &replication);
+    o.to_end = to_end;
     struct mf_db *db = NULL;
     if (mf_connector_open(&o, c->source, c->target, source, &db, err) < 0) {
         return -1;

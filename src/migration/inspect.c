@@ -36,7 +36,7 @@ static void close_ends(struct ends *e)
 static int open_end(const struct mf_config *c, enum mf_side side, struct mf_db *source, struct mf_db **ret,
                     struct mf_db_facts *facts, struct mf_findings *out, struct mf_error *err)
 {
-    if (mf_end_open(c, side, NULL, source, ret, facts, err) < 0) {
+    if (mf_end_open(c, side, false, NULL, source, ret, facts, err) < 0) {
         if (!out) {
             mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");
             return -1;

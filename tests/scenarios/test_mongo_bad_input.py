@@ -7,6 +7,7 @@ import pytest
 from harness.docrun import begin
 from harness.midflight import FAILED, USAGE, CommandFailed
 from harness.mongo_servers import driver
+from harness.mycompare import left_of_ours
 from harness.servers import free_port, wait_for
 
 driver()
@@ -88,9 +89,9 @@ def test_a_table_that_is_there_with_other_columns(mongo_database, target, migrat
     db.client.close()
 
 
-@pytest.mark.parametrize("how", ["drop", "rename"])
-def test_a_collection_goes_while_it_runs(how, mongo_database, target, migration):
-    """What came before is there; the run ends when its turn comes."""
+@pytest.mark.parametrize("how,end", [("drop", ["cancel"]), ("rename", ["cancel", "--force"]), ("rename", ["complete"])], ids=lambda x: x if isinstance(x, str) else "".join(x))
+def test_a_collection_goes_while_it_runs(how, end, mongo_database, target, migration):
+    """What came before is there; the run ends when its turn comes, and so can the migration: nothing of it stays behind on either side."""
     source = mongo_database("double")
     db = source.connect()
     db.things.insert_one({"_id": 1})
@@ -98,9 +99,18 @@ def test_a_collection_goes_while_it_runs(how, mongo_database, target, migration)
     m.start()
     m.wait_phase("synced")
     db.things.insert_one({"_id": 2})
+    if end == ["complete"]:
+        m.call("verify")
+        m.call("cutover")
     db.things.drop() if how == "drop" else db.things.rename("moved")
     assert m.wait_exit() == FAILED and "MFDDL" in m.log_text() and "things" in m.log_text(), m.tail()
+    assert "with writes on the target" in m.log_text() and "midflight complete" in m.log_text()
     assert target.value("SELECT count(*) FROM things") == 2
+    refused(m, "which is not on the source", status=(USAGE,))
+    m.call(*end)
+    assert left_of_ours(target) == []
+    ours, name = db.client.midflight, source.name[:40].lower()
+    assert not any(ours[c].count_documents({"migration": name}) for c in ours.list_collection_names())
     db.client.close()
 
 

@@ -147,12 +147,12 @@ static int check_there(const struct docs_db *s, struct mf_error *err)
     return rc;
 }
 
-int mf_norm_open(struct mf_db *own, const struct mf_shred *map, struct mf_db **ret, struct mf_error *err)
+int mf_norm_open(struct mf_db *own, const struct mf_shred *map, bool to_end, struct mf_db **ret, struct mf_error *err)
 {
     struct docs_db *s = show(own, map);
     s->connector.commits_can_wait = own->connector->commits_can_wait;
     docs_norm_ops(s);
-    if (check_there(s, err) < 0) {
+    if (!to_end && check_there(s, err) < 0) {
         close_shown(&s->base);
         return -1;
     }
