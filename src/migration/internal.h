@@ -289,6 +289,9 @@ void mf_job_wait(struct mf_migration *m);
 /* Connects to one side, behind a face where the two are of different kinds. source: that side as it was opened, for the target; NULL. to_end: mf_db_options has it. */
 int mf_end_open(const struct mf_config *c, enum mf_side side, bool to_end, const char *state_dir, struct mf_db *source,
                 struct mf_db **ret, struct mf_db_facts *facts, struct mf_error *err);
+/* The database by itself, behind nothing: what can be looked at where documents have no map yet. */
+int mf_end_open_bare(const struct mf_config *c, enum mf_side side, struct mf_db **ret, struct mf_db_facts *facts,
+                     struct mf_error *err);
 
 /* hooks.c */
 int mf_run_hook(void *m, const char *name, const char *const *facts, struct mf_error *err);

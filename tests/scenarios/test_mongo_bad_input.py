@@ -55,6 +55,7 @@ def test_a_map_that_cannot_be(what, mongo_database, target, migration):
 
 
 def test_no_map(mongo_database, target, migration):
+    """Said once, with what to do; both sides are looked at all the same."""
     source = mongo_database("double")
     with source.server.connect() as client:
         client[source.name].things.insert_one({"_id": 1})
@@ -62,6 +63,17 @@ def test_no_map(mongo_database, target, migration):
         del m.config["map"]
         m.configure()
         refused(m, "map")
+        found = m.call("check", "--json", expect=None).json
+        assert found["facts"]["target"]["engine"] == "MySQL" and found["facts"]["source"]["database"] == source.name, found
+        (said,) = [f for f in found["findings"] if f["code"] == "map"]
+        assert said["severity"] == "blocker" and "plan --write-map map.yaml" in said["remedy"], said
+        assert "oplog-window" in {f["code"] for f in found["findings"]}
+        for side, name in (("source", "mongodb"), ("target", "mysql")):
+            right = m.config[side]
+            m.configure(**{side: f"{name}://root@127.0.0.1:{free_port()}/shop"})
+            codes = [(f["code"], f["side"]) for f in m.call("check", "--json", expect=None).json["findings"] if f["severity"] == "blocker"]
+            assert sorted(codes) == [("connect", side), ("map", "source")], codes
+            m.configure(**{side: right})
 
 
 def test_deployments_that_cannot_be_followed_or_reached(own_mongo, target, migration):
