@@ -193,6 +193,7 @@ def test_what_only_the_target_refuses_is_told(kind, target, mongo_database, migr
         assert at["ratio"] == "json" and at["text"] == "string(10)" and again == []
     else:  # PostgreSQL's jsonb has no NUL either: no column would take it
         assert at["ratio"] == "double" and at["text"] == "string(10)" and [r["path"] for r in again] == ["odd.text"]
+    assert ("# REFUSED: 1 with a NUL" in (tmp_path / "map.yaml").read_text()) == (kind == "java")
 
 
 def test_a_file_that_cannot_be_written_is_told_before_anything_is_read(mongo_database, migration, mysql_database):
