@@ -149,7 +149,11 @@ int mf_migration_check(const struct mf_config *config, bool queries, struct mf_f
     if (rc == 0 && same) { /* remedies for a target would be carried out on the source */
         mf_findings_add(out, MF_BLOCKER, MF_TARGET, "same-database", "both URLs",
                         "point the target at another database", "source and target are the same database");
-    } else if (rc == 0 && e.source && e.target && !e.bare) { /* a target is looked at with its source in hand */
+    } else if (rc == 0 && e.source && e.target && e.bare) {
+        rc = e.target->connector->documents /* it can only say that it is no target */
+                 ? e.target->connector->target->check(e.target, e.source, &e.filter, out, err)
+                 : 0;
+    } else if (rc == 0 && e.source && e.target) { /* a target is looked at with its source in hand */
         rc = e.target->connector->target->check(e.target, e.source, &e.filter, out, err);
         rc = rc == 0 && queries ? check_queries(config, &e, out, err) : rc;
         mf_runbook_check(config, e.source, e.target, out);

@@ -74,6 +74,10 @@ def test_no_map(mongo_database, target, migration):
             codes = [(f["code"], f["side"]) for f in m.call("check", "--json", expect=None).json["findings"] if f["severity"] == "blocker"]
             assert sorted(codes) == [("connect", side), ("map", "source")], codes
             m.configure(**{side: right})
+        m.configure(target=mongo_database("double").url())
+        assert "mongodb-target" in str(m.call("check", expect=None))
+        m.configure(source=target.url())
+        assert "MFPAIR" in str(m.call("check", expect=USAGE))
 
 
 def test_deployments_that_cannot_be_followed_or_reached(own_mongo, target, migration):
