@@ -8,7 +8,7 @@ from harness.docrun import begin
 from harness.midflight import FAILED, USAGE, CommandFailed
 from harness.mongo_servers import driver
 from harness.mycompare import left_of_ours
-from harness.servers import free_port, wait_for
+from harness.servers import TOP, free_port, wait_for
 
 driver()
 import bson  # noqa: E402
@@ -80,6 +80,19 @@ def test_no_map(mongo_database, target, migration):
         assert "MFPAIR" in str(m.call("check", expect=USAGE))
 
 
+def test_the_guides_configuration_is_one(mongo_database, target, migration):
+    """As it is printed, with URLs and a token that are there: what it lacks is the map, and that is said."""
+    source = mongo_database("double")
+    m = begin(migration, source, target)
+    text = (TOP / "docs" / "guide" / "mongodb-to-mysql.md").read_text().split("```yaml\n")[1].split("```")[0]
+    urls = {"source": source.url(), "target": target.url()}
+    lines = [f"{line.split(':')[0]}: {urls[line.split(':')[0]]}" if line.split(":")[0] in urls else line for line in text.splitlines()]
+    (m.dir / "token").write_text("a" * 32 + "\n")
+    m.config_path.write_text("\n".join(lines).replace("/etc/midflight/token", str(m.dir / "token")) + "\n")
+    found = m.call("check", "--json", expect=3).json["findings"]
+    assert [f["code"] for f in found if f["severity"] == "blocker"] == ["map"], found
+
+
 def test_deployments_that_cannot_be_followed_or_reached(own_mongo, target, migration):
     nx = own_mongo("nx").create_database("shop")
     with nx.server.connect() as client:
@@ -122,7 +135,7 @@ def test_a_collection_goes_while_it_runs(how, end, mongo_database, target, migra
     assert m.wait_exit() == FAILED and "MFDDL" in m.log_text() and "things" in m.log_text(), m.tail()
     assert "with writes on the target" in m.log_text() and "midflight complete" in m.log_text()
     assert target.value("SELECT count(*) FROM things") == 2
-    refused(m, "which is not on the source", status=(USAGE,))
+    refused(m, "which is not on the source", "after a cutover with midflight complete", status=(USAGE,))
     m.call(*end)
     assert left_of_ours(target) == []
     ours, name = db.client.midflight, source.name[:40].lower()

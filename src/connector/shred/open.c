@@ -141,7 +141,8 @@ static int check_there(const struct docs_db *s, struct mf_error *err)
                      near ? "; did you mean " : "", near ? mf_table_label(near, label, sizeof label) : "",
                      near ? "?" : "");
         mf_hint(err, "mend its name, or take it out of the map; one that is still to come must be made first "
-                     "(db.createCollection)");
+                     "(db.createCollection). A migration that had it already: end it, with midflight cancel, or after "
+                     "a cutover with midflight complete");
     }
     mf_catalog_free(&all);
     return rc;
