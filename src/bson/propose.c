@@ -75,6 +75,7 @@ static void build_column(const struct build *b, struct prop_table *t, const stru
     c->name = name;
     c->type = choice->type;
     c->why = choice->why;
+    c->refused = prop_refused(b->p, of, choice->json);
     c->wrong = choice->coerce ? MF_DOC_COERCE : MF_DOC_REJECT;
     c->null = null ? MF_DOC_NULL : MF_DOC_REJECT;
     if (missing && null) {
@@ -286,6 +287,7 @@ static void build_id(const struct build *b, struct prop_table *t, const struct m
         c->name = "id";
         c->type = choice.type;
         c->why = choice.why;
+        c->refused = prop_refused(b->p, id, false);
     }
 }
 

@@ -12,7 +12,8 @@ struct prop_column {
     const char *type;    /* NULL: only `present` */
     const char *present; /* NULL: none */
     enum mf_doc_rule missing, null, wrong;
-    const char *why; /* what the type has to do with what was seen; NULL: nothing */
+    const char *why;     /* what the type has to do with what was seen; NULL: nothing */
+    const char *refused; /* what was seen and no column of the target takes; NULL: nothing */
 };
 
 struct prop_table {
@@ -72,6 +73,8 @@ struct prop_choice {
 struct prop_choice prop_choose(struct mf_doc_proposal *p, const struct mf_infer_path *of, int64_t *room);
 /* The type of an `_id` that is no sub-document of columns. */
 struct prop_choice prop_choose_id(struct mf_doc_proposal *p, const struct mf_infer_path *of);
+/* What the target takes in no column, of what was seen at the path (json: and below it); NULL: nothing. */
+const char *prop_refused(struct mf_doc_proposal *p, const struct mf_infer_path *of, bool json);
 bool prop_is_composite_id(const struct mf_infer_collection *c, const struct mf_infer_path *id);
 /* A length with room to grow: 10, 20, 50, …; 0: past 4,000 there is no bound worth the name. */
 unsigned prop_length(uint64_t seen);

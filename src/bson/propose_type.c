@@ -153,10 +153,31 @@ static struct prop_choice string(struct mf_doc_proposal *p, const struct mf_infe
         *room -= n > ROW_LONG ? (int64_t)n : (int64_t)n / 4;
         c.type = prop_text(p, "string(%u)", n);
     }
-    if (of->texts.nul) {
+    if (of->texts.nul && has(p, MF_KIND_TEXT, "\0", 1)) {
         c.why = prop_text(p, "%" PRIu64 " with a NUL in it: PostgreSQL has none in a text", of->texts.nul);
     }
     return c;
+}
+
+/* Here or, in JSON, anywhere below. */
+static uint64_t nuls(const struct mf_infer_path *of, bool below)
+{
+    uint64_t n = of->texts.nul;
+    for (uint32_t i = 0; below && i < of->nfields; i++) {
+        n += nuls(of->fields[i], true);
+    }
+    n += below && of->element ? nuls(of->element, true) : 0;
+    return n + (below && of->any ? nuls(of->any, true) : 0);
+}
+
+const char *prop_refused(struct mf_doc_proposal *p, const struct mf_infer_path *of, bool json)
+{
+    uint64_t n = nuls(of, json);
+    if (n == 0 || (json ? has(p, MF_KIND_JSON, "\"\\u0000\"", 8) : has(p, MF_KIND_TEXT, "\0", 1))) {
+        return NULL;
+    }
+    return prop_text(p, "REFUSED: %" PRIu64 " with a NUL (U+0000) %s: no column of the target takes one", n,
+                     json ? "in a text of this JSON" : "in the text");
 }
 
 static struct prop_choice binary(struct mf_doc_proposal *p, const struct mf_infer_path *of)

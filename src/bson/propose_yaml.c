@@ -210,6 +210,10 @@ static void put_comment(struct mf_buf *b, const struct mf_doc_proposal *p, const
 static void put_column(struct mf_buf *b, const struct mf_doc_proposal *p, const struct prop_table *t,
                        const struct prop_column *c, unsigned indent)
 {
+    if (c->refused) {
+        mf_buf_printf(b, "%*s", (int)indent, "");
+        mf_yaml_comment(b, "# ", c->refused);
+    }
     mf_buf_printf(b, "%*s- {path: ", (int)indent, "");
     put_path(b, t->base, c->of);
     if (c->type) {

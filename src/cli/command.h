@@ -93,6 +93,8 @@ int mf_control_post(const struct mf_args *a, const char *path, json_t *body, jso
 
 /* Prints the error (and with --json its document on standard output) and returns the exit status for it. */
 int mf_cli_fail(const struct mf_args *a, const struct mf_error *err);
+/* With --json the error is put into doc, which is printed. */
+int mf_cli_fail_with(const struct mf_args *a, const struct mf_error *err, json_t *doc);
 int mf_exit_for(const struct mf_error *err);
 void mf_print_json(const json_t *doc);
 /* A reply as it is with --json, else as a sentence and its facts. Returns MF_EXIT_OK. */

@@ -3,12 +3,14 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "cli/document.h"
 #include "migration/migration.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int write_all(int fd, const char *p, size_t n)
@@ -31,6 +33,30 @@ static const char *proposed(const json_t *doc)
     return map ? map : json_string_value(json_object_get(json_object_get(doc, "documents"), "map"));
 }
 
+static int cannot_make(const char *path, int why, struct mf_error *err)
+{
+    mf_fail(err, MF_USAGE, "MFUSAGE", "--write-map: cannot make the file %s: %s", path, strerror(why));
+    if (why == EEXIST) {
+        mf_hint(err, "what somebody may have changed is not written over: name another file, or take that one away");
+    }
+    return -1;
+}
+
+/* Before documents are read, which may take long; whether it can be made is only known when it is. */
+static int can_make(const char *path, struct mf_error *err)
+{
+    struct stat is;
+    MF_CLEANUP_FREE char *dir = mf_xstrdup(path);
+    char *slash = strrchr(dir, '/');
+    if (lstat(path, &is) == 0) {
+        return cannot_make(path, EEXIST, err);
+    }
+    if (slash) {
+        slash[1] = '\0'; /* which has it be a folder */
+    }
+    return access(slash ? dir : ".", W_OK | X_OK) < 0 ? cannot_make(path, errno, err) : 0;
+}
+
 /* Into a file that is not there yet: what somebody has changed in an older one is not lost. */
 static int write_map(const json_t *doc, const char *path, struct mf_error *err)
 {
@@ -43,7 +69,7 @@ static int write_map(const json_t *doc, const char *path, struct mf_error *err)
     }
     MF_CLEANUP_FD int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) {
-        return mf_fail(err, MF_USAGE, "MFUSAGE", "--write-map: cannot make the file %s: %s", path, strerror(errno));
+        return cannot_make(path, errno, err);
     }
     if (write_all(fd, map, strlen(map)) < 0) {
         mf_fail(err, MF_FATAL, "MFIO", "cannot write the file %s: %s", path, strerror(errno));
@@ -84,7 +110,8 @@ int mf_cmd_plan(const struct mf_args *a)
     struct mf_config *c = NULL;
     json_t *doc = NULL;
     mf_log_setup(MF_LOG_AUTO, MF_WARN, STDERR_FILENO);
-    if (mf_cli_config(a, &c, &err) < 0) {
+    const char *file = mf_arg(a, "write-map");
+    if ((file && can_make(file, &err) < 0) || mf_cli_config(a, &c, &err) < 0) {
         return mf_cli_fail(a, &err);
     }
     struct told told = {.terminal = isatty(STDERR_FILENO), .at = mf_now_us()};
@@ -94,18 +121,17 @@ int mf_cmd_plan(const struct mf_args *a)
     if (full && told.terminal) {
         fputs("\r\033[K", stderr);
     }
-    if (rc < 0 || (mf_arg(a, "write-map") && write_map(doc, mf_arg(a, "write-map"), &err) < 0)) {
+    int status = MF_EXIT_OK;
+    if (rc < 0 || (file && write_map(doc, file, &err) < 0)) {
         mf_cli_blame(c, &err);
-        json_decref(doc);
-        mf_config_free(c);
-        return mf_cli_fail(a, &err);
-    }
-    if (mf_arg(a, "json")) {
+        status = rc < 0 ? mf_cli_fail(a, &err) : mf_cli_fail_with(a, &err, doc);
+    } else if (mf_arg(a, "json")) {
         mf_print_json(doc);
-    } else {
+    }
+    if (rc == 0 && !mf_arg(a, "json")) { /* also when the file could not be written: it took long enough to make */
         mf_document_print(doc, 0, stdout);
     }
     json_decref(doc);
     mf_config_free(c);
-    return MF_EXIT_OK;
+    return status;
 }

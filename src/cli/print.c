@@ -42,7 +42,7 @@ static json_t *text_json(const char *s)
     return json_string(clean);
 }
 
-int mf_cli_fail(const struct mf_args *a, const struct mf_error *err)
+int mf_cli_fail_with(const struct mf_args *a, const struct mf_error *err, json_t *doc)
 {
     fputs("midflight: ", stderr);
     put_text(stderr, err->text);
@@ -56,7 +56,6 @@ int mf_cli_fail(const struct mf_args *a, const struct mf_error *err)
         fputc('\n', stderr);
     }
     if (mf_arg(a, "json")) {
-        json_t *doc = json_object();
         json_t *e = json_object();
         json_object_set_new(e, "code", text_json(err->code));
         json_object_set_new(e, "class", text_json(mf_errclass_name(err->cls)));
@@ -64,9 +63,16 @@ int mf_cli_fail(const struct mf_args *a, const struct mf_error *err)
         json_object_set_new(e, "hint", text_json(err->hint));
         json_object_set_new(doc, "error", e);
         mf_print_json(doc);
-        json_decref(doc);
     }
     return mf_exit_for(err);
+}
+
+int mf_cli_fail(const struct mf_args *a, const struct mf_error *err)
+{
+    json_t *doc = json_object();
+    int status = mf_cli_fail_with(a, err, doc);
+    json_decref(doc);
+    return status;
 }
 
 void mf_print_json(const json_t *doc)

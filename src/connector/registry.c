@@ -76,7 +76,8 @@ static int documents_mapped(const struct mf_db_options *o, const char *source_ur
     const struct mf_connector *s = mf_connector_for_url(source_url, err);
     if (s && s->documents && !o->shred) {
         mf_fail(err, MF_USAGE, "MFMAP", "documents go into tables by a map, and the configuration has none");
-        mf_hint(err, "midflight plan looks at the collections and writes one to begin with");
+        mf_hint(err,
+                "midflight plan --write-map map.yaml proposes one: look it through, and put it into the configuration");
         return -1;
     }
     if (s && !s->documents && o->shred) {
@@ -99,7 +100,7 @@ int mf_connector_open(const struct mf_db_options *o, const char *source_url, con
         return mf_view_open(db, o->map, mf_connector_for_url(target_url, err), ret, err);
     }
     if (o->shred) {
-        return o->side == MF_SOURCE ? mf_norm_open(db, o->shred, ret, err)
+        return o->side == MF_SOURCE ? mf_norm_open(db, o->shred, o->to_end, ret, err)
                                     : mf_shred_open(db, o->shred, source, o->refused_stay, ret, err);
     }
     if (o->map) {

@@ -93,6 +93,7 @@ struct mf_db_options {
     const struct mf_query_map *map; /* query tables, given to both sides; lives as long as the database. NULL: none */
     const struct mf_shred *shred;   /* the map of documents (bson/shred.h), the same */
     bool refused_stay;              /* the rows that a document had stay when its next version is refused */
+    bool to_end;                    /* only to end a migration: what the map names may be gone from the source */
 };
 
 struct mf_db_facts {

@@ -152,7 +152,7 @@ int mf_migration_offline(const struct mf_config *config, const struct mf_request
                          struct mf_error *err)
 {
     struct mf_migration *m = NULL;
-    if (mf_migration_open_as(config, r->force, &m, err) < 0) {
+    if (mf_migration_open_as(config, r, &m, err) < 0) {
         return -1;
     }
     int rc = r->kind == MF_REQ_COMPLETE || r->kind == MF_REQ_CANCEL

@@ -20,6 +20,8 @@ struct ends {
     struct mf_db *source, *target;
     struct mf_db_facts source_facts, target_facts;
     struct mf_filter filter;
+    bool
+        bare; /* documents without a map: each side is opened by itself, and the two cannot be held against each other */
 };
 
 static void close_ends(struct ends *e)
@@ -34,15 +36,17 @@ static void close_ends(struct ends *e)
 
 /* With findings: what cannot be reached is a blocker with its reason, not an error. */
 static int open_end(const struct mf_config *c, enum mf_side side, struct mf_db *source, struct mf_db **ret,
-                    struct mf_db_facts *facts, struct mf_findings *out, struct mf_error *err)
+                    struct mf_db_facts *facts, bool bare, struct mf_findings *out, struct mf_error *err)
 {
-    if (mf_end_open(c, side, NULL, source, ret, facts, err) < 0) {
+    if ((bare ? mf_end_open_bare(c, side, ret, facts, err)
+              : mf_end_open(c, side, false, NULL, source, ret, facts, err)) < 0) {
         if (!out) {
             mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");
             return -1;
         }
         if (mf_streq(err->code, "MFMAP")) {
-            mf_findings_add(out, MF_BLOCKER, side, "map", "map", "change the map", "%s", err->text);
+            mf_findings_add(out, MF_BLOCKER, side, "map", "map", err->hint[0] ? err->hint : "change the map", "%s",
+                            err->text);
             return 0;
         }
         mf_findings_add(out, MF_BLOCKER, side, "connect", side == MF_SOURCE ? "the source" : "the target",
@@ -62,9 +66,20 @@ static int open_ends(const struct mf_config *c, struct ends *e, struct mf_findin
 {
     *e = (struct ends){.filter = filter_of(c)};
     bool face;
-    return mf_connector_pair(c->source, c->target, &face, err) < 0 ||
-                   open_end(c, MF_SOURCE, NULL, &e->source, &e->source_facts, out, err) < 0 ||
-                   open_end(c, MF_TARGET, e->source, &e->target, &e->target_facts, out, err) < 0
+    if (mf_connector_pair(c->source, c->target, &face, err) < 0) {
+        return -1;
+    }
+    e->bare = out && !c->shred && mf_connector_for_url(c->source, err)->documents;
+    if (e->bare) {
+        mf_findings_add(
+            out, MF_BLOCKER, MF_SOURCE, "map", "map",
+            "midflight plan --write-map map.yaml proposes one: look it through, and put it into the "
+            "configuration",
+            "documents go into tables by a map, and the configuration has none: until it has, the target is "
+            "only connected to");
+    }
+    return open_end(c, MF_SOURCE, NULL, &e->source, &e->source_facts, e->bare, out, err) < 0 ||
+                   open_end(c, MF_TARGET, e->source, &e->target, &e->target_facts, e->bare, out, err) < 0
                ? -1
                : 0;
 }
@@ -134,6 +149,10 @@ int mf_migration_check(const struct mf_config *config, bool queries, struct mf_f
     if (rc == 0 && same) { /* remedies for a target would be carried out on the source */
         mf_findings_add(out, MF_BLOCKER, MF_TARGET, "same-database", "both URLs",
                         "point the target at another database", "source and target are the same database");
+    } else if (rc == 0 && e.source && e.target && e.bare) {
+        rc = e.target->connector->documents /* it can only say that it is no target */
+                 ? e.target->connector->target->check(e.target, e.source, &e.filter, out, err)
+                 : 0;
     } else if (rc == 0 && e.source && e.target) { /* a target is looked at with its source in hand */
         rc = e.target->connector->target->check(e.target, e.source, &e.filter, out, err);
         rc = rc == 0 && queries ? check_queries(config, &e, out, err) : rc;

@@ -286,9 +286,12 @@ enum mf_step mf_job_step(struct mf_migration *m, int (*work)(struct mf_migration
 void mf_job_wait(struct mf_migration *m);
 
 /* ends.c */
-/* Connects to one side, behind a face where the two are of different kinds. source: that side as it was opened, for the target; NULL. */
-int mf_end_open(const struct mf_config *c, enum mf_side side, const char *state_dir, struct mf_db *source,
+/* Connects to one side, behind a face where the two are of different kinds. source: that side as it was opened, for the target; NULL. to_end: mf_db_options has it. */
+int mf_end_open(const struct mf_config *c, enum mf_side side, bool to_end, const char *state_dir, struct mf_db *source,
                 struct mf_db **ret, struct mf_db_facts *facts, struct mf_error *err);
+/* The database by itself, behind nothing: what can be looked at where documents have no map yet. */
+int mf_end_open_bare(const struct mf_config *c, enum mf_side side, struct mf_db **ret, struct mf_db_facts *facts,
+                     struct mf_error *err);
 
 /* hooks.c */
 int mf_run_hook(void *m, const char *name, const char *const *facts, struct mf_error *err);
@@ -299,8 +302,9 @@ int mf_run_hook_within(void *m, const char *name, const char *const *facts, int6
 void mf_serve_request(struct mf_migration *m);
 /* The step that would open the streams failed: who waits for them is told why. */
 void mf_refuse_request(struct mf_migration *m, const struct mf_error *why);
-/* The migration being open with its state, but not to run it: force skips whose it is. */
-int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_migration **ret, struct mf_error *err);
+/* The migration being open with its state; r: not to run it, but to do this (force skips whose it is). */
+int mf_migration_open_as(const struct mf_config *config, const struct mf_request *r, struct mf_migration **ret,
+                         struct mf_error *err);
 void mf_idle_beat(struct mf_migration *m); /* heartbeat, samples; cheap when not due */
 int mf_do_move(struct mf_migration *m, const struct mf_request *r, json_t **reply, struct mf_error *err);
 int mf_do_freeze(struct mf_migration *m, bool thaw, json_t **reply, struct mf_error *err);

@@ -13,11 +13,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-static int open_side(struct mf_migration *m, enum mf_side side, struct mf_error *err)
+static int open_side(struct mf_migration *m, enum mf_side side, bool to_end, struct mf_error *err)
 {
     const char *dir = m->config->state_dir;
-    int rc = side == MF_SOURCE ? mf_end_open(m->config, side, dir, NULL, &m->source, &m->source_facts, err)
-                               : mf_end_open(m->config, side, dir, m->source, &m->target, &m->target_facts, err);
+    int rc = side == MF_SOURCE
+                 ? mf_end_open(m->config, side, to_end, dir, NULL, &m->source, &m->source_facts, err)
+                 : mf_end_open(m->config, side, to_end, dir, m->source, &m->target, &m->target_facts, err);
     if (rc < 0) {
         mf_error_prefix(err, "the %s", side == MF_SOURCE ? "source" : "target");
     }
@@ -52,7 +53,7 @@ int mf_migration_open(const struct mf_config *config, struct mf_migration **ret,
     if (can_dual(config, err) < 0) {
         return -1;
     }
-    if (mf_migration_open_as(config, false, ret, err) < 0) {
+    if (mf_migration_open_as(config, NULL, ret, err) < 0) {
         return -1;
     }
     (*ret)->control_alive = true; /* what is asked before the first step waits for it */
@@ -69,7 +70,8 @@ static int own(struct mf_migration *m, bool force, struct mf_error *err)
     return mf_has_ended(m) ? 0 : mf_own_begin(m, force, err);
 }
 
-int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_migration **ret, struct mf_error *err)
+int mf_migration_open_as(const struct mf_config *config, const struct mf_request *r, struct mf_migration **ret,
+                         struct mf_error *err)
 {
     enum mf_request_kind end;
     bool face;
@@ -83,9 +85,10 @@ int mf_migration_open_as(const struct mf_config *config, bool force, struct mf_m
                                    (const char *const *)config->exclude.items, config->exclude.n};
     if (mf_connector_pair(config->source, config->target, &face, err) < 0 ||
         mf_state_open(config->state_dir, &m->state, err) < 0 || mf_state_lock(m->state, err) < 0 ||
-        open_side(m, MF_SOURCE, err) < 0 || open_side(m, MF_TARGET, err) < 0 || different_databases(m, err) < 0 ||
-        own(m, force, err) < 0 || mf_end_begun(m, &end, err) < 0 ||
-        mf_state_set(m->state, "migration", config->migration, err) < 0 || mf_phase_load(m, err) < 0) {
+        mf_end_begun(m, &end, err) < 0 || open_side(m, MF_SOURCE, r || m->ending, err) < 0 ||
+        open_side(m, MF_TARGET, r || m->ending, err) < 0 || different_databases(m, err) < 0 ||
+        own(m, r && r->force, err) < 0 || mf_state_set(m->state, "migration", config->migration, err) < 0 ||
+        mf_phase_load(m, err) < 0) {
         mf_migration_free(m);
         return -1;
     }

@@ -7,7 +7,8 @@ import pytest
 from harness.docrun import begin
 from harness.midflight import FAILED, USAGE, CommandFailed
 from harness.mongo_servers import driver
-from harness.servers import free_port, wait_for
+from harness.mycompare import left_of_ours
+from harness.servers import TOP, free_port, wait_for
 
 driver()
 import bson  # noqa: E402
@@ -54,6 +55,7 @@ def test_a_map_that_cannot_be(what, mongo_database, target, migration):
 
 
 def test_no_map(mongo_database, target, migration):
+    """Said once, with what to do; both sides are looked at all the same."""
     source = mongo_database("double")
     with source.server.connect() as client:
         client[source.name].things.insert_one({"_id": 1})
@@ -61,6 +63,34 @@ def test_no_map(mongo_database, target, migration):
         del m.config["map"]
         m.configure()
         refused(m, "map")
+        found = m.call("check", "--json", expect=None).json
+        assert found["facts"]["target"]["engine"] == "MySQL" and found["facts"]["source"]["database"] == source.name, found
+        (said,) = [f for f in found["findings"] if f["code"] == "map"]
+        assert said["severity"] == "blocker" and "plan --write-map map.yaml" in said["remedy"], said
+        assert "oplog-window" in {f["code"] for f in found["findings"]}
+        for side, name in (("source", "mongodb"), ("target", "mysql")):
+            right = m.config[side]
+            m.configure(**{side: f"{name}://root@127.0.0.1:{free_port()}/shop"})
+            codes = [(f["code"], f["side"]) for f in m.call("check", "--json", expect=None).json["findings"] if f["severity"] == "blocker"]
+            assert sorted(codes) == [("connect", side), ("map", "source")], codes
+            m.configure(**{side: right})
+        m.configure(target=mongo_database("double").url())
+        assert "mongodb-target" in str(m.call("check", expect=None))
+        m.configure(source=target.url())
+        assert "MFPAIR" in str(m.call("check", expect=USAGE))
+
+
+def test_the_guides_configuration_is_one(mongo_database, target, migration):
+    """As it is printed, with URLs and a token that are there: what it lacks is the map, and that is said."""
+    source = mongo_database("double")
+    m = begin(migration, source, target)
+    text = (TOP / "docs" / "guide" / "mongodb-to-mysql.md").read_text().split("```yaml\n")[1].split("```")[0]
+    urls = {"source": source.url(), "target": target.url()}
+    lines = [f"{line.split(':')[0]}: {urls[line.split(':')[0]]}" if line.split(":")[0] in urls else line for line in text.splitlines()]
+    (m.dir / "token").write_text("a" * 32 + "\n")
+    m.config_path.write_text("\n".join(lines).replace("/etc/midflight/token", str(m.dir / "token")) + "\n")
+    found = m.call("check", "--json", expect=3).json["findings"]
+    assert [f["code"] for f in found if f["severity"] == "blocker"] == ["map"], found
 
 
 def test_deployments_that_cannot_be_followed_or_reached(own_mongo, target, migration):
@@ -88,9 +118,9 @@ def test_a_table_that_is_there_with_other_columns(mongo_database, target, migrat
     db.client.close()
 
 
-@pytest.mark.parametrize("how", ["drop", "rename"])
-def test_a_collection_goes_while_it_runs(how, mongo_database, target, migration):
-    """What came before is there; the run ends when its turn comes."""
+@pytest.mark.parametrize("how,end", [("drop", ["cancel"]), ("rename", ["cancel", "--force"]), ("rename", ["complete"])], ids=lambda x: x if isinstance(x, str) else "".join(x))
+def test_a_collection_goes_while_it_runs(how, end, mongo_database, target, migration):
+    """What came before is there; the run ends when its turn comes, and so can the migration: nothing of it stays behind on either side."""
     source = mongo_database("double")
     db = source.connect()
     db.things.insert_one({"_id": 1})
@@ -98,9 +128,18 @@ def test_a_collection_goes_while_it_runs(how, mongo_database, target, migration)
     m.start()
     m.wait_phase("synced")
     db.things.insert_one({"_id": 2})
+    if end == ["complete"]:
+        m.call("verify")
+        m.call("cutover")
     db.things.drop() if how == "drop" else db.things.rename("moved")
     assert m.wait_exit() == FAILED and "MFDDL" in m.log_text() and "things" in m.log_text(), m.tail()
+    assert "with writes on the target" in m.log_text() and "midflight complete" in m.log_text()
     assert target.value("SELECT count(*) FROM things") == 2
+    refused(m, "which is not on the source", "after a cutover with midflight complete", status=(USAGE,))
+    m.call(*end)
+    assert left_of_ours(target) == []
+    ours, name = db.client.midflight, source.name[:40].lower()
+    assert not any(ours[c].count_documents({"migration": name}) for c in ours.list_collection_names())
     db.client.close()
 
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from harness.mongo_servers import driver
+from harness.servers import free_port
 from test_mongo_migration import QUICK
 
 driver()
@@ -192,6 +193,28 @@ def test_what_only_the_target_refuses_is_told(kind, target, mongo_database, migr
         assert at["ratio"] == "json" and at["text"] == "string(10)" and again == []
     else:  # PostgreSQL's jsonb has no NUL either: no column would take it
         assert at["ratio"] == "double" and at["text"] == "string(10)" and [r["path"] for r in again] == ["odd.text"]
+    assert ("# REFUSED: 1 with a NUL" in (tmp_path / "map.yaml").read_text()) == (kind == "java")
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_read(mongo_database, migration, mysql_database):
+    source = mongo_database("double")
+    db = source.connect()
+    db.things.insert_one({"_id": 1})
+    m = migration(source, mysql_database("target", "8.0"), config=QUICK)
+    there = m.dir / "there.yaml"
+    there.write_text("mine")
+    found, m.config["source"] = m.config["source"], f"mongodb://127.0.0.1:{free_port()}/shop"
+    m.configure()  # nobody is there: who asks the source first says so
+    for file, why in ((there, "File exists"), (m.dir / "none" / "map.yaml", "No such file"), (there / "map.yaml", "Not a directory")):
+        said = m.call("plan", "--write-map", str(file), expect=2)
+        assert "--write-map" in said.err and why in said.err and not said.out, said
+    assert there.read_text() == "mine"
+    m.configure(source=found, map=[{"collection": f"{source.name}.things", "columns": [{"path": "_id", "column": "id", "type": "int"}]}])
+    said = m.call("plan", "--write-map", str(m.dir / "map.yaml"), expect=2)  # found out at the end
+    assert "has a map already" in said.err and "things" in said.out and not (m.dir / "map.yaml").exists(), said
+    said = m.call("plan", "--json", "--write-map", str(m.dir / "map.yaml"), expect=2).json
+    assert said["error"]["code"] == "MFUSAGE" and said["documents"]["collections"][0]["read"] == 1, said
+    db.client.close()
 
 
 @pytest.mark.parametrize("target", ["postgres"], indirect=True)

@@ -179,9 +179,12 @@ static int end_with(struct mongo_stream *st, const struct mongo_event *e, struct
     va_start(ap, fmt);
     mf_vfail(why, MF_FATAL, "MFDDL", fmt, ap);
     va_end(ap);
-    mf_hint(why,
-            "what has its name from now on is another collection to midflight: cancel and begin the migration again%s",
-            e->what == MONGO_RENAME ? ", with the new name in tables and map" : "");
+    mf_hint(
+        why,
+        "what has its name from now on is another collection to midflight: with writes on the source, cancel and begin "
+        "the migration again%s; with writes on the target, nothing is carried back any more: midflight complete ends "
+        "the migration there",
+        e->what == MONGO_RENAME ? ", with the new name in tables and map" : "");
     p->failure = why;
     return 0;
 }

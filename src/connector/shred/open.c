@@ -141,18 +141,19 @@ static int check_there(const struct docs_db *s, struct mf_error *err)
                      near ? "; did you mean " : "", near ? mf_table_label(near, label, sizeof label) : "",
                      near ? "?" : "");
         mf_hint(err, "mend its name, or take it out of the map; one that is still to come must be made first "
-                     "(db.createCollection)");
+                     "(db.createCollection). A migration that had it already: end it, with midflight cancel, or after "
+                     "a cutover with midflight complete");
     }
     mf_catalog_free(&all);
     return rc;
 }
 
-int mf_norm_open(struct mf_db *own, const struct mf_shred *map, struct mf_db **ret, struct mf_error *err)
+int mf_norm_open(struct mf_db *own, const struct mf_shred *map, bool to_end, struct mf_db **ret, struct mf_error *err)
 {
     struct docs_db *s = show(own, map);
     s->connector.commits_can_wait = own->connector->commits_can_wait;
     docs_norm_ops(s);
-    if (check_there(s, err) < 0) {
+    if (!to_end && check_there(s, err) < 0) {
         close_shown(&s->base);
         return -1;
     }

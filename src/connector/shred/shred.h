@@ -17,7 +17,7 @@
 /* own: the face of the target, which has the names of the source (NULL: its own). keep_old: the rows of a document that is refused stay as they were (mf_db_options.refused_stay). */
 int mf_shred_open(struct mf_db *own, const struct mf_shred *map, struct mf_db *source, bool keep_old,
                   struct mf_db **ret, struct mf_error *err);
-/* own: the face of the source, which has documents. */
-int mf_norm_open(struct mf_db *own, const struct mf_shred *map, struct mf_db **ret, struct mf_error *err);
+/* own: the face of the source, which has documents. to_end: a collection of the map may be gone (mf_db_options.to_end). */
+int mf_norm_open(struct mf_db *own, const struct mf_shred *map, bool to_end, struct mf_db **ret, struct mf_error *err);
 
 #endif

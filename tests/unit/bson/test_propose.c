@@ -114,6 +114,33 @@ static void test_a_poor_target(void **state)
     target = NULL;
 }
 
+static int without_nul(const void *ctx, const struct mf_type *t, struct mf_arena *arena, const struct mf_value *v,
+                       struct mf_error *err)
+{
+    (void)ctx, (void)t, (void)arena;
+    return memchr(v->data, 0, v->len) || memmem(v->data, v->len, "\\u0000", 6)
+               ? mf_fail(err, MF_ROW, "MFVALUE", "it has none")
+               : 0;
+}
+
+/* Where not even JSON takes it, the map says what will be refused. */
+static void test_a_nul_that_nothing_takes(void **state)
+{
+    (void)state;
+    const struct mf_map_target one = {without_nul, NULL};
+    target = &one;
+    LINE("      # REFUSED: 1 with a NUL (U+0000) in the text: no column of the target takes one\n"
+         "      - {path: v, column: v, type: string(10)}",
+         "{\"_id\":1,\"v\":\"a\\u0000b\"}");
+    LINE("      # REFUSED: 1 with a NUL (U+0000) in a text of this JSON: no column of the target takes one\n"
+         "      - {path: v, column: v, type: json}",
+         "{\"_id\":1,\"v\":\"a\\u0000b\"}", "{\"_id\":2,\"v\":3}");
+    LINE("      # REFUSED: 2 with a NUL (U+0000) in a text of this JSON: no column of the target takes one\n"
+         "      - {path: v, column: v, type: json}",
+         "{\"_id\":1,\"v\":[{\"a\":\"\\u0000\"},[\"\\u0000\"]]}", "{\"_id\":2,\"v\":3}");
+    target = NULL;
+}
+
 static void test_rules(void **state)
 {
     (void)state;
@@ -443,8 +470,13 @@ static void test_every_document_comes_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types), cmocka_unit_test(test_rules), cmocka_unit_test(test_a_poor_target),
-        cmocka_unit_test(test_ids),   cmocka_unit_test(test_names), cmocka_unit_test(test_every_document_comes_back),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_a_poor_target),
+        cmocka_unit_test(test_a_nul_that_nothing_takes),
+        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_every_document_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

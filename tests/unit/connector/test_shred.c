@@ -380,7 +380,7 @@ static void both_sides_are_compared_by_the_normal_form(void **state)
     assert_mf_ok(mf_mem_commit(x, NULL, &s->err), &s->err);
     assert_mf_ok(mf_connector_for_url(o.url, &s->err)->open(&o, &own, &s->err), &s->err);
     assert_mf_ok(mf_face_open(own, NULL, &face, &s->err), &s->err);
-    assert_mf_ok(mf_norm_open(face, s->config->shred, &norm, &s->err), &s->err);
+    assert_mf_ok(mf_norm_open(face, s->config->shred, false, &norm, &s->err), &s->err);
     assert_mf_ok(norm->connector->source->catalog(norm, NULL, &c, &s->err), &s->err);
     assert_int_equal(c.n, 1); /* what the map does not have does not migrate */
     digests(s, norm, &c.tables[0], &there);
