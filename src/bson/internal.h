@@ -68,6 +68,12 @@ static inline struct mf_value plan_absent(const struct plan_column *c)
     return c->missing == MF_DOC_DEFAULT ? c->fallback : (struct mf_value){.kind = MF_NULL};
 }
 
+/* ---- pair.c ---- */
+#define PAIR_NONE UINT32_MAX
+/* ret_of[j]: the element of `have` that want[j] is, as normal forms; PAIR_NONE: none. Each is one at most. m of them; false: no memory. */
+bool pair_elements(struct mf_arena *a, const struct elem *have, uint32_t n, const struct elem *want, uint32_t m,
+                   uint32_t *ret_of);
+
 /* ---- made.c ---- */
 /* The time of an objectid as a column has it, canonical; its length, or 0: it is none. */
 size_t made_time(const struct mf_value *v, char text[32]);

@@ -194,6 +194,22 @@ static void merge_fields(struct merge *m, const struct plan_node *n, const uint8
     elem_put_end(m->b, at);
 }
 
+/* Of each wanted element the one that is there. Without a normal form only the place says it, where as many are wanted. NULL: no memory. */
+static const uint32_t *which(struct merge *m, const struct fields *there, const struct fields *normal,
+                             const struct fields *wanted)
+{
+    uint32_t *of = mf_alloc_array(m->arena, wanted->n + 1, sizeof *of);
+    if (of && normal->n == there->n) {
+        of = pair_elements(m->arena, normal->e, (uint32_t)normal->n, wanted->e, (uint32_t)wanted->n, of) ? of : NULL;
+    } else if (of) {
+        for (size_t i = 0; i < wanted->n; i++) {
+            of[i] = there->n == wanted->n ? (uint32_t)i : PAIR_NONE;
+        }
+    }
+    m->full = m->full || !of;
+    return of;
+}
+
 static void merge_array(struct merge *m, const struct plan_node *element, const struct elem *there,
                         const struct elem *normal, const struct elem *wanted)
 {
@@ -204,13 +220,17 @@ static void merge_array(struct merge *m, const struct plan_node *element, const 
     load(m, there->value, false, &t);
     load(m, normal && normal->type == BSON_TYPE_ARRAY ? normal->value : NULL, false, &in_normal);
     load(m, wanted->value, false, &in_wanted);
-    for (size_t i = 0; i < in_wanted.n; i++) {
-        if (i < t.n) {
-            merge_value(m, element, &t.e[i], i < in_normal.n ? &in_normal.e[i] : NULL, &in_wanted.e[i]);
-        } else {
-            int n = snprintf(key, sizeof key, "%zu", i);
+    const uint32_t *of = which(m, &t, &in_normal, &in_wanted);
+    for (size_t i = 0; of && i < in_wanted.n; i++) {
+        int n = snprintf(key, sizeof key, "%zu", i);
+        if (of[i] == PAIR_NONE) {
             elem_put(m->b, key, (size_t)n, &in_wanted.e[i]);
+            continue;
         }
+        struct elem e = t.e[of[i]];
+        e.key = key;
+        e.nkey = (uint32_t)n;
+        merge_value(m, element, &e, in_normal.n == t.n ? &in_normal.e[of[i]] : NULL, &in_wanted.e[i]);
     }
     elem_put_end(m->b, at);
 }
