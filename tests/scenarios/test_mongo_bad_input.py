@@ -257,3 +257,31 @@ def test_a_wrong_value_in_a_column_that_only_midflight_makes(mongo_database, tar
     wait_for(lambda: db.things.count_documents({"_id": new}) == 1, 60, "the document")
     assert m.call("verify", "--json").json["rows_differing"] == 0
     db.client.close()
+
+
+def test_ids_that_have_no_text(mongo_database, target, migration):
+    """Such a document waits in quarantine, whether it was copied or came later, and goes from it with its deletion; the run goes on, also after the cutover."""
+    source = mongo_database("double")
+    db = source.connect()
+    db.things.insert_many([{"_id": 1, "n": 1}, {"_id": bson.MinKey(), "n": 2}])
+    m = begin(migration, source, target, [entry(source.name, [{"path": "n", "type": "int32"}])])
+    m.start()
+    m.wait_phase("synced")
+    entries = lambda: m.call("quarantine", "list", "--json").json["rows"]
+    assert len(entries()) == 1 and "minkey" in entries()[0]["reason"].lower(), entries()
+    odd = {"a": bson.Regex("x")}
+    db.things.insert_one({"_id": odd, "n": 3})
+    db.things.update_one({"_id": bson.MinKey()}, {"$set": {"n": 4}})
+    db.things.insert_one({"_id": 5, "n": 5})
+    wait_for(lambda: target.value("SELECT count(*) FROM things") == 2 and len(entries()) == 2, 60, "the good one, and two entries")
+    assert m.call("verify", "--json", expect=4).json["rows_differing"] == 2
+    db.things.delete_many({"n": {"$in": [3, 4]}})
+    wait_for(lambda: not entries(), 60, "the entries to go with their documents")
+    assert m.call("verify", "--json").json["rows_differing"] == 0
+    m.call("cutover")
+    db.things.insert_one({"_id": odd, "n": 6})  # a stray write on the side that may not be written
+    m.wait(lambda s: s["wrong_side_writes"] >= 1, 60, "the stray write")
+    target.execute("UPDATE things SET n = 7 WHERE id = 1")
+    wait_for(lambda: db.things.find_one({"_id": 1})["n"] == 7, 60, "the way back")
+    assert m.running()
+    db.client.close()

@@ -154,6 +154,11 @@ uint64_t mongo_timestamp(const bson_t *reply, const char *path);
 /* Order and token "SEC.INC" of a place in the deployment's time. */
 void mongo_position_of(uint64_t time, struct mf_position *ret);
 
+/* ---- refused.c ---- */
+/* The key of a document whose _id has no text; holder: a document with that _id. In the arena. */
+int mongo_refused_id(struct mf_arena *arena, const struct mf_value *holder, const struct mf_error *why,
+                     struct mf_value *ret, struct mf_error *err);
+
 /* ---- catalog.c ---- */
 
 int mongo_catalog(struct mf_db *db, const struct mf_filter *filter, struct mf_catalog *ret, struct mf_error *err);

@@ -24,7 +24,6 @@
 #define ROW_BYTES   ((size_t)1 << 20) /* of the text of an id and what is said of one */
 #define IDS         1000              /* looked for at a time */
 #define IDS_BYTES   (4u << 20)        /* the same: a command has at most 16 MB */
-#define ID_WORDS    200               /* bytes of an id that has no text, in messages */
 
 struct mongo_reader {
     struct mf_reader base;
@@ -68,28 +67,6 @@ int mongo_shape_same(struct mf_reader *r, const struct mf_table *t, struct mf_er
 
 /* ---- a document as a row ---- */
 
-/* A document whose id has no text is a row whose key is refused: with why, and what tells it from others. */
-static int refuse_id(struct mongo_reader *r, const bson_t *d, const struct mf_error *why, struct mf_value *id,
-                     const char **named, struct mf_error *err)
-{
-    MF_CLEANUP_BUF struct mf_buf words = {.max = 4096};
-    bson_iter_t at;
-    MONGO_BSON(alone);
-    if (bson_iter_init_find(&at, d, "_id")) {
-        bson_append_iter(&alone, "_id", 3, &at);
-    }
-    struct mf_value value = {.kind = MF_BINARY, .len = alone.len, .data = (const char *)bson_get_data(&alone)};
-    mf_bson_put_json(&words, &value, ID_WORDS);
-    const char *text =
-        mf_printf_a(&r->row, "%s" MF_REFUSED_MARK "%016" PRIx64 ")", why->text, XXH3_64bits(value.data, value.len));
-    *named = mf_printf_a(&r->row, "_id=%s", mf_buf_str(&words));
-    if (!text || !*named) {
-        return mf_fail(err, MF_FATAL, "MFBIG", "what there is to say of an _id is too long");
-    }
-    *id = (struct mf_value){.kind = MF_REFUSED, .len = (uint32_t)strlen(text), .data = text};
-    return 0;
-}
-
 static int row_of(struct mongo_reader *r, const bson_t *d, struct mf_value values[2], struct mf_row *ret,
                   struct mf_error *err)
 {
@@ -105,7 +82,7 @@ static int row_of(struct mongo_reader *r, const bson_t *d, struct mf_value value
         *err = why;
         return -1;
     }
-    return refuse_id(r, d, &why, &values[0], &ret->named, err);
+    return mongo_refused_id(&r->row, &values[1], &why, &values[0], err);
 }
 
 /* ---- find ---- */

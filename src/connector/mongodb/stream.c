@@ -238,15 +238,13 @@ static int change(struct mongo_stream *st, const struct mongo_event *e, const st
                   struct mf_error *err)
 {
     struct mf_value id;
-    if (mf_bson_id_of(&st->batch, &e->key, &id, err) < 0) {
-        if (err->cls != MF_ROW) {
-            return -1;
-        }
-        mf_error_prefix(err, "a change of collection %s.%s", e->database, e->collection);
-        err->cls = MF_FATAL; /* there is no row that this could be the change of */
+    struct mf_error why = {0};
+    bool odd = mf_bson_id_of(&st->batch, &e->key, &id, &why) < 0; /* it goes to the quarantine, as in the copy */
+    if (odd && (why.cls != MF_ROW || mongo_refused_id(&st->batch, &e->key, &why, &id, err) < 0)) {
+        *err = why.cls != MF_ROW ? why : *err;
         return -1;
     }
-    if (announced(st, e, &id)) {
+    if (!odd && announced(st, e, &id)) {
         return 0;
     }
     if (e->what == MONGO_UPDATE && e->looked_up && e->document.kind == MF_NULL) {
@@ -266,6 +264,9 @@ static int change(struct mongo_stream *st, const struct mongo_event *e, const st
     bool doubtful = e->what == MONGO_REPLACE && st->db->can.speaks != MONGO_GENUINE && st->way == &mongo_way_oplog;
     if (e->what != MONGO_DELETE && copy(st, &e->document, doubtful ? &p->fallback : &p->document, err) < 0) {
         return -1;
+    }
+    if (odd && p->document.kind == MF_NULL) { /* nor can it be looked up */
+        p->document = id;
     }
     return copy(st, &e->token, &p->data, err);
 }
