@@ -8,7 +8,9 @@
 struct docs_seen {
     uint64_t id[2];       /* of collection and id: a hash; 0, 0: free */
     bool gone, forgotten; /* forgotten: there was no room to keep it */
-    struct mf_value doc;
+    struct mf_value doc;  /* its bytes are in the first of `room` */
+    char *bytes;
+    size_t room;
 };
 
 struct docs_applier {

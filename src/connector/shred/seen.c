@@ -84,6 +84,22 @@ const struct docs_seen *docs_seen_find(const struct docs_applier *a, const struc
     return s->id[0] ? s : NULL;
 }
 
+/* Over the version before it: a document that one window changes many times takes the memory of a few. */
+static void keep(struct docs_applier *a, struct docs_seen *s, const struct mf_value *doc)
+{
+    if (doc->len > s->room || !s->bytes) {
+        size_t room = doc->len < 2 * s->room ? 2 * s->room : doc->len;
+        s->bytes = mf_alloc(&a->kept, room + 1);
+        s->room = s->bytes ? room : 0;
+    }
+    s->doc = *doc;
+    s->doc.data = s->bytes;
+    s->forgotten = s->bytes == NULL;
+    if (s->bytes && doc->len) {
+        memcpy(s->bytes, doc->data, doc->len);
+    }
+}
+
 int docs_seen_put(struct docs_applier *a, const struct docs_real *c, const struct mf_row *key,
                   const struct mf_value *doc, struct mf_error *err)
 {
@@ -97,11 +113,9 @@ int docs_seen_put(struct docs_applier *a, const struct docs_real *c, const struc
     docs_seen_id(a, c, key, id);
     struct docs_seen *s = slot(a->seen, a->cap, id);
     a->nseen += s->id[0] == 0;
-    *s = (struct docs_seen){.id = {id[0], id[1]}, .gone = !doc};
+    *s = (struct docs_seen){.id = {id[0], id[1]}, .gone = !doc, .bytes = s->bytes, .room = s->room};
     if (doc) {
-        s->doc = *doc;
-        s->doc.data = mf_memdup_a(&a->kept, doc->data, doc->len);
-        s->forgotten = s->doc.data == NULL;
+        keep(a, s, doc);
     }
     return 0;
 }
