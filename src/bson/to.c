@@ -45,10 +45,14 @@ static const char *to_double(const struct mf_value *v, const char *key, size_t n
     return NULL;
 }
 
-static const char *to_decimal(const struct mf_value *v, const char *key, size_t nkey, struct mf_buf *b)
+static const char *to_decimal(const struct shred_type *t, const struct mf_value *v, const char *key, size_t nkey,
+                              struct mf_buf *b)
 {
     bson_decimal128_t d;
     if (mf_canon_is(v, "NaN") || mf_canon_is(v, "Infinity") || mf_canon_is(v, "-Infinity")) {
+        if (t->model.precision) { /* PostgreSQL's numeric(p,s) takes it, and the map would refuse the document */
+            return "a decimal with so many digits has no such value";
+        }
         if (!bson_decimal128_from_string_w_len(v->data, (int)v->len, &d)) {
             return "it is no decimal";
         }
@@ -137,7 +141,7 @@ const char *shred_to_bson(const struct shred_type *t, const struct mf_value *v, 
     case DOC_DOUBLE:
         return to_double(v, key, nkey, b);
     case DOC_DECIMAL:
-        return to_decimal(v, key, nkey, b);
+        return to_decimal(t, v, key, nkey, b);
     case DOC_STRING:
         if (!mf_utf8_valid(v->data, v->len)) {
             return "it is not UTF-8";
