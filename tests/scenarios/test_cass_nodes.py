@@ -36,6 +36,7 @@ def test_one_of_three_is_killed_and_one_is_replaced(source, into_own, migration,
         writes_more(ledger)
         # What one and three took while two was away is on two of three, as a quorum is; the hints for it are lost with whoever keeps them. Who takes a node
         # away before they are handed over loses one of the two, and its successor may be filled from the one that never had it.
+        there.server.wait_up()
         two.nodetool("repair", "--full", there.name)
         three.replace()
         writes_more(ledger)
