@@ -93,7 +93,7 @@ def test_stopped_and_started_at_any_moment(source, target, migration):
 
 # a cutover's steps are killed in test_e2e_cutover.py, those of new tables in test_schema_changes.py, passes in test_cass_moves.py; complete and cancel below.
 # What only dual writes or a verification by join pass is passed by no run of this one.
-ELSEWHERE = ("cutover.", "adopt.", "mysql.", "cassandra.", "native.", "passes.", "view.", "postgres.standby", "verify.spill", "verify.check")
+ELSEWHERE = ("cutover.", "adopt.", "mysql.", "cassandra.", "mongodb.", "shred.", "native.", "passes.", "view.", "postgres.standby", "verify.spill", "verify.check")
 POINTS = [p for p in fault_points() if not p.startswith(ELSEWHERE) and p not in ("phase.completed", "phase.cancelled", "phase.replicate")]
 
 

@@ -351,7 +351,7 @@ def test_a_hold_whose_owner_is_gone_is_undone(gated, how):
 def test_an_owner_killed_in_the_queue_leaves_it(gated):
     slow = gated.writer()
     run(slow, "INSERT INTO t VALUES (701, 'in flight')", close=False)
-    gated.drive.send("hold", max_wait_ms=30000, lock_ms=100)
+    gated.drive.send("hold", max_wait_ms=8000, lock_ms=100)
     wait_for(lambda: gated.waiting() == 1, 60, "the hold waits")
     gated.drive.process.kill()
     assert outcome(gated.writer(True), "INSERT INTO t VALUES (702, 'through')") is None
