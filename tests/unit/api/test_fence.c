@@ -12,7 +12,7 @@ static void it_answers_when_the_other_side_is_there(void **state)
     expect(&s, "/v1/fence", NULL, 200, "\"direction\": \"reverse\"");
     expect(&s, "/v1/fence?timeout=250ms", NULL, 200, "0/16");
     s.backend.at = 5;
-    expect(&s, "/v1/fence?timeout=50ms", NULL, 504, "MFFENCE");
+    expect(&s, "/v1/fence?timeout=1s", NULL, 504, "MFFENCE");
     assert_true(s.backend.nudges > 0); /* nobody wrote: something was committed to get there */
     s.backend.passed = 5;
     expect(&s, "/v1/fence?timeout=60s", NULL, 200, "waited_ms");
