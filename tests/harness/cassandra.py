@@ -305,6 +305,7 @@ class Node:
     def replace(self) -> "Node":
         """The node is lost, and another takes its place under its address: its rows come from the others."""
         self.kill()
+        self.ring.wait_down(self)  # the others refuse one that takes the place of a node they see
         self.wipe()
         return self.start([f"-Dcassandra.replace_address_first_boot={self.address}"], joins=True)
 

@@ -79,6 +79,7 @@ def test_how_keyspaces_are_replicated(database, own_cassandra, check_target):
     source = database("source")
     source.execute("CREATE TABLE t (id int PRIMARY KEY)")
     server = own_cassandra(datacenters=["east", "west"])
+    server.wait_up()  # a node that knows of one data centre finds nothing wrong with a strategy for one
 
     def found(how, more="", **url):
         server.cql("DROP KEYSPACE IF EXISTS k")
