@@ -24,12 +24,11 @@ static int path_of_list(struct yaml_walk *w, struct mf_arena *a, const char *key
     }
     for (size_t i = 0; i < count; i++) {
         const yaml_node_t *item = yaml_document_get_node(w->doc, n->data.sequence.items.start[i]);
-        const char *name = item ? yaml_scalar(item) : NULL;
-        if (!name) {
+        if (!item || !yaml_scalar(item)) {
             return yaml_fail_at(w, n, err, key, "a path is made of names");
         }
-        if (!(names[i] = mf_strdup_a(a, name))) {
-            return yaml_no_memory(w, n, err);
+        if (yaml_take_text(w, a, key, item, &names[i], err) < 0) {
+            return -1;
         }
     }
     *ret = (struct mf_doc_path){count, names};
@@ -43,6 +42,9 @@ static int take_path(struct yaml_walk *w, struct mf_arena *a, const char *key, c
     const char *text = yaml_scalar(n);
     if (n->type == YAML_SEQUENCE_NODE) {
         return path_of_list(w, a, key, n, at, err);
+    }
+    if (text && text[0] && yaml_take_text(w, a, key, n, &text, err) < 0) {
+        return -1;
     }
     if (!text || !text[0]) {
         return yaml_fail_at(w, n, err, key, "it takes a path, \"a.b\", or a list of names");

@@ -255,6 +255,19 @@ static void maps_that_cannot_be(void **state)
     doc_close(&d);
 }
 
+/* Names with what elsewhere stands for a variable: written by a proposal with another $ in front. */
+static void names_like_variables(void **state)
+{
+    (void)state;
+    struct doc d;
+    doc_open(
+        &d, "map:\n  - collection: d.c\n    columns: [{path: _id, column: id, type: int}, {path: \"a$${s\", column: a, "
+            "type: int}, {path: [\"b.$${\", \"$\"], column: b, type: int}]\n");
+    doc_good_json(&d, "{\"_id\":1,\"a${s\":2,\"b.${\":{\"$\":3}}", "c: 1|2|3");
+    doc_close(&d);
+    no_map(ID "      - {path: \"a${s}\", type: int}\n", "a variable of the environment is not replaced");
+}
+
 static void names_and_keys(void **state)
 {
     (void)state;
@@ -397,6 +410,7 @@ int main(void)
         cmocka_unit_test(deep),
         cmocka_unit_test(large),
         cmocka_unit_test(many_reasons),
+        cmocka_unit_test(names_like_variables),
         cmocka_unit_test(names_and_keys),
         cmocka_unit_test(maps_that_cannot_be),
         cmocka_unit_test(rows_that_are_none),
