@@ -53,9 +53,8 @@ const struct mf_route mf_routes[] = {
      "Compares both sides; answers when it is done.",
      "`rows_compared`, `rows_differing`, `rows_repaired`, `rows_quarantined` (of those that differ: they are in "
      "quarantine), `rows_quarantined_equal` (of those: the entry alone is left), `tables_equal`, `tables_differing`, "
-     "`differences`, `rows_of_documents` (of each table that documents become: the rows that those of the `source` and "
-     "of "
-     "the `target` make or are, as either was read; under load not of one moment)"},
+     "`differences`, `rows_of_documents` (of each table that documents become: the rows that those "
+     "of the `source` and of the `target` make or are, as either was read; under load not of one moment)"},
     {true, "/v1/reads", MF_ROUTE_REQUEST, MF_REQ_READS, reads_fields, false, "Moves a share of reads.",
      "what was done"},
     {true, "/v1/cutover", MF_ROUTE_REQUEST, MF_REQ_CUTOVER, move_fields, false, "Moves writes to the target.",

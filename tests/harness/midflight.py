@@ -34,6 +34,24 @@ def unhurried() -> float:
     return 0.005 if os.environ.get("VARIANT", "plain") == "plain" else 0.05
 
 
+class SmallDisk:
+    """A file system of 24 MB for what is to fill up, taken away at the end even while it is used."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> "SmallDisk":
+        self.path.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(self.path)], check=True)
+        return self
+
+    def grow(self) -> None:
+        subprocess.run(["mount", "-o", "remount,size=400m", str(self.path)], check=True)
+
+    def __exit__(self, *_) -> None:
+        subprocess.run(["umount", "-l", str(self.path)], check=False)
+
+
 def fault_points() -> list[str]:
     """The names of the program's fault points, for sweeps."""
     text = (TOP / "src" / "base" / "fault_points.h").read_text()
@@ -155,6 +173,13 @@ class Midflight:
 
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def tells_of_no_space(self) -> bool:
+        """A full disk under its state: it says so, or has ended."""
+        try:
+            return "space" in self.log_text() or not self.running() or "space" in (self.status().get("last_error") or "")
+        except CommandFailed:  # it ended between the looks, with a state that is full
+            return False
 
     def wait_exit(self, timeout: float = 120.0) -> int:
         try:

@@ -1,14 +1,13 @@
 """What the world does to a migration that runs: each gives a clear error that says what to do, or is survived, and
 loses nothing."""
 import os
-import subprocess
 
 import psycopg
 import pytest
 
 from harness.compare import equal_at_last
 from harness.loads import Bank, Endpoint, Ledger
-from harness.midflight import FAILED, CommandFailed
+from harness.midflight import FAILED, SmallDisk
 from harness.servers import wait_for
 from harness.wire import Wire
 
@@ -297,12 +296,9 @@ def test_corrupt_state_is_noticed(how, source, target, migration):
 def test_full_disk_under_the_spool(source, target, migration, tmp_path):
     """The disk fills up: midflight says so and stops or waits, and goes on when there is room again."""
     fill(source, 20_000)
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(mount)], check=True)
-    try:
+    with SmallDisk(tmp_path / "small") as disk:
         m = migration(source, target, config={"spool": {"segment": "1MB"}})
-        m.state_dir = mount / "state"
+        m.state_dir = disk.path / "state"
         m.start()
         m.wait_phase("synced")
         with target.connect() as lock:
@@ -310,22 +306,14 @@ def test_full_disk_under_the_spool(source, target, migration, tmp_path):
             with source.connect() as c:
                 for i in range(60):
                     c.execute(f"UPDATE a SET v = (SELECT string_agg(md5(random()::text || g), '') FROM generate_series(a.id, a.id + 19) g) WHERE id % 10 = {i % 10}")
-
-            def noticed() -> bool:
-                try:
-                    return "space" in m.log_text() or not m.running() or "space" in (m.status().get("last_error") or "")
-                except CommandFailed:  # it ended between the looks, with a state that is full
-                    return False
-            wait_for(noticed, 60, "the full disk noticed")
+            wait_for(m.tells_of_no_space, 60, "the full disk noticed")
             lock.execute("ROLLBACK")
-        subprocess.run(["mount", "-o", "remount,size=400m", str(mount)], check=True)
+        disk.grow()
         if not m.running():
             assert "space" in m.log_text()
             m.start()
         equal_at_last(m, source, target)
-    finally:
         m.kill()
-        subprocess.run(["umount", "-l", str(mount)], check=False)
 
 
 def test_spool_budget_pushes_back_and_nothing_is_lost(source, target, migration):

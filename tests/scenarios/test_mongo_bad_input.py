@@ -1,11 +1,10 @@
 """What is wrong with a map, a deployment, a target or a document: the message says it, and nothing is lost."""
 import os
-import subprocess
 
 import pytest
 
 from harness.docrun import begin
-from harness.midflight import FAILED, USAGE, CommandFailed
+from harness.midflight import FAILED, USAGE, SmallDisk
 from harness.mongo_servers import driver
 from harness.mycompare import left_of_ours
 from harness.servers import TOP, free_port, wait_for
@@ -202,36 +201,25 @@ def test_full_disk_under_the_spool(mongo_database, target, migration, tmp_path):
     source = mongo_database("double")
     db = source.connect()
     db.things.insert_many([{"_id": i, "n": 0} for i in range(10)])
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(mount)], check=True)
-    try:
+    with SmallDisk(tmp_path / "small") as disk:
         m = begin(migration, source, target, [entry(source.name, [{"path": "n", "type": "int32"}], ignore=["rest"])], spool={"segment": "1MB"})
-        m.state_dir = mount / "state"
+        m.state_dir = disk.path / "state"
         m.start()
         m.wait_phase("synced")
         held = target.connect()
         held.cursor().execute("LOCK TABLES things READ")
         for i in range(200):
             db.things.update_one({"_id": i % 10}, {"$set": {"n": i, "rest": os.urandom(200_000)}})
-
-        def noticed() -> bool:
-            try:
-                return "space" in m.log_text() or not m.running() or "space" in (m.status().get("last_error") or "")
-            except CommandFailed:  # it ended between the looks, with a state that is full
-                return False
-        wait_for(noticed, 60, "the full disk noticed")
+        wait_for(m.tells_of_no_space, 60, "the full disk noticed")
         held.close()
-        subprocess.run(["mount", "-o", "remount,size=400m", str(mount)], check=True)
+        disk.grow()
         if not m.running():
             assert "space" in m.log_text(), m.tail()
             m.start()
         wait_for(lambda: m.running() and target.value("SELECT sum(n) FROM things") == sum(range(190, 200)), 90, "the last of each")
         assert m.call("verify", "--json").json["rows_differing"] == 0
-    finally:
         m.kill()
-        subprocess.run(["umount", "-l", str(mount)], check=False)
-        db.client.close()
+    db.client.close()
 
 
 def test_a_wrong_value_in_a_column_that_only_midflight_makes(mongo_database, target, migration):

@@ -251,14 +251,20 @@ def test_stop_stops_at_the_first(shop):
     assert s.differing() == 0
 
 
-@both
-def test_the_deployment_refuses_on_the_way_back(shop):
-    """A unique index there. Killed when the document is left out and not in quarantine yet; a rollback waits until it is resolved."""
+def on_the_new_side_with_unique_names(shop) -> Shop:
+    """MongoDB has the unique index, the new side has none."""
     s = shop()
     s.things.create_index("name", unique=True)
     s.run()
     s.m.call("verify")
     s.m.call("cutover")
+    return s
+
+
+@both
+def test_the_deployment_refuses_on_the_way_back(shop):
+    """A unique index there. Killed when the document is left out and not in quarantine yet; a rollback waits until it is resolved."""
+    s = on_the_new_side_with_unique_names(shop)
     s.m.kill()
     s.m.start(fault="mongodb.quarantine=kill")
     s.m.wait(lambda x: x.get("streams_open"), 60, "streams")
@@ -282,11 +288,7 @@ def test_the_deployment_refuses_on_the_way_back(shop):
 @both
 def test_values_of_a_unique_index_that_change_places_on_the_new_side(shop):
     """Each is in the other's way, for ever: neither retry nor repair may say that they arrived, and no rollback leaves them behind. One by one they do."""
-    s = shop()
-    s.things.create_index("name", unique=True)
-    s.run()
-    s.m.call("verify")
-    s.m.call("cutover")
+    s = on_the_new_side_with_unique_names(shop)
     c = s.target.connect()
     try:
         cursor = c.cursor()

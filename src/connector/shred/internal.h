@@ -100,7 +100,6 @@ bool docs_same(const struct mf_row *a, const struct mf_row *b); /* all values */
 /* What names such a row in place of an id; of the root's row only the key is looked at. */
 int docs_odd_id(const struct docs_real *c, struct mf_arena *arena, const struct mf_row *root, struct mf_value *ret,
                 struct mf_error *err);
-bool docs_is_odd(const struct mf_value *id);
 /* The key as a row of tables[0], of an id (mf_shred_key_row) or of such a name. */
 int docs_key_row(const struct docs_real *c, struct mf_arena *arena, const struct mf_value *id, struct mf_row *ret,
                  struct mf_error *err);

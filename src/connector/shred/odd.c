@@ -86,7 +86,7 @@ static bool part_of(struct mf_arena *arena, const json_t *o, struct mf_value *re
     return hex && bytes_of(arena, hex, ret);
 }
 
-bool docs_is_odd(const struct mf_value *id)
+static bool is_odd(const struct mf_value *id)
 {
     return id->kind == MF_TEXT && id->len > strlen(PREFIX) && memcmp(id->data, PREFIX, strlen(PREFIX)) == 0;
 }
@@ -118,5 +118,5 @@ static int odd_row(const struct docs_real *c, struct mf_arena *arena, const stru
 int docs_key_row(const struct docs_real *c, struct mf_arena *arena, const struct mf_value *id, struct mf_row *ret,
                  struct mf_error *err)
 {
-    return docs_is_odd(id) ? odd_row(c, arena, id, ret, err) : mf_shred_key_row(c->of, arena, id, ret, err);
+    return is_odd(id) ? odd_row(c, arena, id, ret, err) : mf_shred_key_row(c->of, arena, id, ret, err);
 }
