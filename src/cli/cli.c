@@ -58,7 +58,7 @@ static const struct mf_cli_option move_options[] = {
 static const struct mf_cli_option rollback_options[] = {
     {"dry-run", NULL, "check the guards and rehearse both streams; nothing moves"},
     {"max-pause", "TIME", "give up when writers would be held longer; over cutover.max_pause"},
-    {"accept-differences", NULL, "go back to the source as it is, though somebody else has written to it"},
+    {"accept-differences", NULL, "go back to the source as it is, though it is known to differ"},
     END,
 };
 

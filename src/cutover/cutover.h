@@ -32,7 +32,7 @@ struct mf_cutover_options {
     int64_t max_pause_ms;
     bool dry_run;
     bool rollback;           /* which hooks run, what is told, and which proof is asked for (others.c) */
-    bool accept_differences; /* a rollback goes on though somebody else has written to `to` */
+    bool accept_differences; /* a rollback goes on though `to` is known to differ (others.c) */
     /* A hook: name, facts as "KEY=value" strings, and the time it has (0: what the configuration says). 0, or -1: abandon. NULL: none (simulation). */
     int (*run_hook)(void *ctx, const char *name, const char *const *facts, int64_t within_ms, struct mf_error *err);
     /* True when everything that is not decided is to be given up. NULL: never. */

@@ -59,7 +59,7 @@ bool mf_cutover_arrived(struct mf_pipe *pipe, const struct mf_position *p);
 /* NULL name: none. back: applications go back to where they came from, so FROM and TO change places. 0, or -1 with MF_ABANDONED. */
 int mf_cutover_hook(struct mf_cutover *c, const char *name, bool back, struct mf_error *err);
 void mf_cutover_direction(const struct mf_cutover *c, char *out, size_t n); /* "source -> target" */
-/* others.c: 0, or -1 with MF_ABANDONED: somebody else has written to `to` while it followed, and nothing proves it equal since. */
+/* others.c: 0, or -1 with MF_ABANDONED: `to` is known to differ, by what others wrote to it or by what was compared, and nothing proves it equal since. */
 int mf_cutover_others(struct mf_cutover *c, struct mf_error *err);
 int mf_cutover_record(struct mf_cutover *c, struct mf_error *err);
 

@@ -2,7 +2,7 @@
  *
  * What the map says no more is written no more: a table or a column of it keeps its rows as they are, nobody compares them, and an application reads them as if they
  * followed. So that ends the run as long as it stands on the target. Whatever else was changed (a rule, a type, a path) may ask for other rows than there are: verification finds
- * them, and no cutover is made before one. */
+ * them, and no cutover is made before one. Once the target takes the writes its rows become documents by the map, and none but the one that made them tells which. */
 #include "migration/internal.h"
 
 #include <inttypes.h>
@@ -95,6 +95,15 @@ static int changed(struct mf_migration *m, const char *now, struct mf_error *err
 {
     MF_CLEANUP_FREE char *before = mf_xcalloc(1, COLUMNS_MAX);
     bool found = false;
+    if (mf_writes_on_target(m)) {
+        mf_fail(
+            err, MF_FATAL, "MFMAP",
+            "the map is another one than that by which the documents became rows, and writes are on the target: what "
+            "changed there would come back as other documents");
+        mf_hint(err, "put the map back as it was, then start midflight again. It may be changed once writes are on the "
+                     "source (midflight rollback)");
+        return -1;
+    }
     if (mf_state_get(m->state, COLUMNS_KEY, before, COLUMNS_MAX, &found, err) < 0 ||
         check_gone(m, before, now, err) < 0) {
         return -1;

@@ -135,6 +135,19 @@ static void say_column(struct looking *l, const struct mf_table *t, const char *
     problem(l, t->schema, t->name, text, todo);
 }
 
+static void say_made_again(struct looking *l, const struct mf_table *t, const char *column)
+{
+    char text[500];
+    bool behind = l->m->config->shred && l->db->side == MF_TARGET; /* of the tables that documents are made of */
+    snprintf(text, sizeof text,
+             "was changed: dropped and made again, or altered so that rows may have other values than any change "
+             "tells, %s%s%s",
+             behind ? "a column of its tables" : "the column \"", behind ? "" : column, behind ? "" : "\"");
+    problem(l, t->schema, t->name, text,
+            "start midflight again, then midflight verify --repair, which writes its values on the other side; no "
+            "cutover is made before a verification that began after this");
+}
+
 #define TODO_SAME                                                                                                      \
     "make the same change on the other side, then start midflight again. Nothing is lost, the changes wait in the "    \
     "spool"
@@ -148,11 +161,7 @@ static bool columns_agree(struct looking *l, const struct mf_table *was, const s
         const struct mf_column *c = &o->columns[i];
         int at = mf_table_column(r, c->name), before = mf_table_column(was, c->name);
         if (before >= 0 && was->columns[before].number != c->number) {
-            say_column(l, o, c->name,
-                       "dropped and made again, or altered so that rows may have other values than any change tells, "
-                       "the column",
-                       "start midflight again, then midflight verify --repair, which writes its values on the other "
-                       "side; no cutover is made before a verification that began after this");
+            say_made_again(l, o, c->name);
             return false;
         }
         if (at < 0 && policy == MF_DDL_ADDITIVE && !c->in_key && !c->generated) {
@@ -213,6 +222,24 @@ static void compare_cascades(struct looking *l, const struct mf_table *was, cons
     }
 }
 
+/* Of the target the columns are remembered that were there when they were proven; those that it has got since it takes the writes are seen as wider. */
+static int changed_meanwhile(struct looking *l, const struct mf_planned *p, const struct mf_table *o, bool *ret,
+                             struct mf_error *err)
+{
+    MF_CLEANUP_FREE char *noted = NULL;
+    if (l->db->side == MF_SOURCE) {
+        *ret = p->shape != mf_table_catalog_shape(o);
+        return 0;
+    }
+    if (mf_plan_target_columns(l->m, o, &noted, err) < 0) {
+        return -1;
+    }
+    for (uint16_t i = 0; i < o->ncolumns; i++) {
+        *ret |= !mf_plan_same_column(noted, o, o->columns[i].name);
+    }
+    return 0;
+}
+
 static int compare_columns(struct looking *l, const struct mf_planned *p, const struct mf_table *o,
                            struct mf_error *err)
 {
@@ -225,7 +252,10 @@ static int compare_columns(struct looking *l, const struct mf_planned *p, const 
     }
     bool here = (l->by_server && !mf_table_same_cascades(was, o)) ||
                 mf_table_catalog_shape(was) != mf_table_catalog_shape(o) || was->ncolumns != o->ncolumns;
-    bool stopped = l->db->side == MF_SOURCE && p->shape != mf_table_catalog_shape(o); /* while no run was alive */
+    bool stopped = false; /* while no run was alive */
+    if (changed_meanwhile(l, p, o, &stopped, err) < 0) {
+        return -1;
+    }
     if (!here && !stopped) {
         return 0;
     }

@@ -10,6 +10,10 @@
 
 #include "base/mem.h"
 
+#include <xxhash.h>
+
+#define NOTED_MAX ((size_t)2 << 20) /* of the columns of one table: 65,535 of them */
+
 static void target_key(const char *schema, const char *name, char *out, size_t n)
 {
     snprintf(out, n, "target.id.%s.%s", schema, name);
@@ -82,52 +86,89 @@ uint32_t mf_plan_target_id(struct mf_migration *m, const struct mf_table *t)
     return (uint32_t)mf_state_int(m->state, key, 0);
 }
 
-static void column_key(const struct mf_table *t, const char *column, char *out, size_t n)
+/* ---- which columns the target's tables had ---- */
+
+static void columns_key(const struct mf_table *t, char *out, size_t n)
 {
-    snprintf(out, n, "target.column.%s.%s.%s", t->schema, t->name, column);
+    snprintf(out, n, "target.columns.%s.%s", t->schema, t->name);
 }
 
-int64_t mf_plan_target_column(struct mf_migration *m, const struct mf_table *t, const char *column)
+static uint64_t column_hash(const char *name)
 {
-    char key[500];
-    column_key(t, column, key, sizeof key);
-    return mf_state_int(m->state, key, 0);
+    return XXH3_64bits(name, strlen(name));
 }
 
-/* Only where nothing else tells of a change; all of a table at once. */
-static int note_columns(struct mf_migration *m, const struct mf_table *t, struct mf_error *err)
+/* A line for each: its name's hash, its number. */
+static int put_columns(const struct mf_table *t, struct mf_buf *b, struct mf_error *err)
 {
-    struct noted {
-        char key[500], value[8];
-    };
-    MF_CLEANUP_FREE struct noted *noted = mf_xcalloc(t->ncolumns + 1u, sizeof *noted);
-    MF_CLEANUP_FREE struct mf_fact *facts = mf_xcalloc(t->ncolumns + 1u, sizeof *facts);
-    size_t n = 0;
-    for (uint16_t i = 0; !m->target->connector->streams && i < t->ncolumns; i++) {
-        const struct mf_column *c = &t->columns[i];
-        if (mf_plan_target_column(m, t, c->name) == c->number) {
-            continue;
-        }
-        column_key(t, c->name, noted[n].key, sizeof noted[n].key);
-        snprintf(noted[n].value, sizeof noted[n].value, "%d", c->number);
-        facts[n] = (struct mf_fact){noted[n].key, noted[n].value};
-        n++;
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        mf_buf_printf(b, "%016" PRIx64 " %" PRId32 "\n", column_hash(t->columns[i].name), t->columns[i].number);
     }
-    return n ? mf_state_set_all(m->state, facts, n, err) : 0;
+    return mf_buf_ok(b) ? 0 : mf_fail(err, MF_FATAL, "MFBIG", "table %s.%s has too many columns", t->schema, t->name);
+}
+
+int mf_plan_target_columns(struct mf_migration *m, const struct mf_table *t, char **ret, struct mf_error *err)
+{
+    char key[300];
+    MF_CLEANUP_FREE char *text = mf_xmalloc(NOTED_MAX);
+    bool found = false;
+    columns_key(t, key, sizeof key);
+    if (mf_state_get(m->state, key, text, NOTED_MAX, &found, err) < 0) {
+        return -1;
+    }
+    *ret = found ? mf_xstrdup(text) : NULL;
+    return 0;
+}
+
+bool mf_plan_same_column(const char *noted, const struct mf_table *t, const char *column)
+{
+    char hash[20];
+    snprintf(hash, sizeof hash, "%016" PRIx64 " ", column_hash(column));
+    const char *at = noted ? strstr(noted, hash) : NULL;
+    int i = mf_table_column(t, column);
+    return !at || (i >= 0 && t->columns[i].number == strtol(at + 17, NULL, 10));
+}
+
+struct note {
+    char id_key[300], columns_key[300], id[16];
+    struct mf_buf columns;
+};
+
+static int note_one(struct mf_migration *m, const struct mf_table *t, struct note *n, struct mf_fact *facts,
+                    size_t *nfacts, struct mf_error *err)
+{
+    MF_CLEANUP_FREE char *before = NULL;
+    n->columns.max = NOTED_MAX - 1;
+    target_key(t->schema, t->name, n->id_key, sizeof n->id_key);
+    columns_key(t, n->columns_key, sizeof n->columns_key);
+    if (put_columns(t, &n->columns, err) < 0 || mf_plan_target_columns(m, t, &before, err) < 0) {
+        return -1;
+    }
+    if (mf_plan_target_id(m, t) != t->id) {
+        snprintf(n->id, sizeof n->id, "%" PRIu32, t->id);
+        facts[(*nfacts)++] = (struct mf_fact){n->id_key, n->id};
+    }
+    if (!before || strcmp(before, mf_buf_str(&n->columns)) != 0) {
+        facts[(*nfacts)++] = (struct mf_fact){n->columns_key, mf_buf_str(&n->columns)};
+    }
+    return 0;
 }
 
 int mf_plan_note_target(struct mf_migration *m, const struct mf_catalog *tables, struct mf_error *err)
 {
-    for (size_t i = 0; i < tables->n; i++) {
-        const struct mf_table *t = &tables->tables[i];
-        char key[300];
-        target_key(t->schema, t->name, key, sizeof key);
-        if ((mf_plan_target_id(m, t) != t->id && mf_state_set_int(m->state, key, t->id, err) < 0) ||
-            note_columns(m, t, err) < 0) {
-            return -1;
-        }
+    struct note *notes = mf_xcalloc(tables->n + 1, sizeof *notes);
+    MF_CLEANUP_FREE struct mf_fact *facts = mf_xcalloc(2 * tables->n + 1, sizeof *facts);
+    size_t n = 0;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < tables->n; i++) {
+        rc = note_one(m, &tables->tables[i], &notes[i], facts, &n, err);
     }
-    return 0;
+    rc = rc == 0 && n ? mf_state_set_all(m->state, facts, n, err) : rc;
+    for (size_t i = 0; i < tables->n; i++) {
+        mf_buf_free(&notes[i].columns);
+    }
+    free(notes);
+    return rc;
 }
 
 static void describe(const struct mf_table *source, const char *note, struct mf_table_state *out)

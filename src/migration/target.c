@@ -1,12 +1,14 @@
-/* The target's tables where it tells nobody of its changes: no stream would notice that one was dropped and made again, or that a column was, and rows that
- * went with it look like rows that the application deleted. So what they are is noted when they are planned, and again when a verification begins
- * that is to prove them; a cutover and every pass look whether they still are. */
+/* Are the target's tables those that were filled? One that was dropped and made again, or a column that was, takes rows and values with it which look like ones
+ * that the application deleted; before the cutover nobody reads the target's changes for them. So what the tables are is noted when they are planned, and again when a verification
+ * begins that is to prove them; a cutover looks whether they still are. Where the target tells nobody of its changes every pass looks, too, and nothing is carried back from
+ * others; where it streams, the schema watch tells of what is done to them once they take the writes. */
 #include "migration/internal.h"
 
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 /* m->source_tables are those that migrate. `now` has the target's by the same names. */
 static int differs(struct mf_migration *m, const struct mf_table *s, const char *what, struct mf_error *err)
@@ -23,43 +25,60 @@ static int differs(struct mf_migration *m, const struct mf_table *s, const char 
 static int same_columns(struct mf_migration *m, const struct mf_table *s, const struct mf_table *t,
                         struct mf_error *err)
 {
+    MF_CLEANUP_FREE char *noted = NULL;
+    if (mf_plan_target_columns(m, s, &noted, err) < 0) {
+        return -1;
+    }
     for (uint16_t i = 0; i < s->ncolumns; i++) {
         const char *name = s->columns[i].name;
-        int at = mf_table_column(t, name);
-        int64_t noted = mf_plan_target_column(m, s, name);
+        bool gone = mf_table_column(t, name) < 0;
         char what[300];
-        if (noted == 0 || (at < 0 && m->config->on_ddl == MF_DDL_IGNORE) ||
-            (at >= 0 && t->columns[at].number == noted)) {
+        if (mf_plan_same_column(noted, t, name) || (gone && m->config->on_ddl == MF_DDL_IGNORE)) {
             continue;
         }
         snprintf(what, sizeof what,
-                 at < 0 ? "has no more the column \"%.120s\""
-                        : "had its column \"%.120s\" dropped and made again: its values are gone",
+                 m->config->shred ? "had one of its tables, or a column of one, dropped and made again, or altered so "
+                                    "that its values may be gone"
+                 : gone           ? "has no more the column \"%.120s\""
+                        : "had its column \"%.120s\" (or itself) dropped and made again, or altered so that its values "
+                          "may be gone",
                  name);
         return differs(m, s, what, err);
     }
     return 0;
 }
 
+/* Dropped on both sides: nobody misses it. */
+static int gone(struct mf_migration *m, const struct mf_table *s, struct mf_catalog *source, struct mf_error *err)
+{
+    if (!source->tables && m->source->connector->source->shapes(m->source, &m->filter, source, err) < 0) {
+        mf_error_prefix(err, "looking whether a table that the target lacks is gone on the source too");
+        return -1;
+    }
+    return mf_catalog_find(source, s->schema, s->name) ? differs(m, s, "is not there any more", err) : 0;
+}
+
 static int same(struct mf_migration *m, const struct mf_catalog *now, struct mf_error *err)
 {
-    for (size_t i = 0; i < m->source_tables.n; i++) {
+    struct mf_catalog source = {0};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < m->source_tables.n; i++) {
         const struct mf_table *s = &m->source_tables.tables[i], *t = mf_catalog_find(now, s->schema, s->name);
         uint32_t id = mf_plan_target_id(m, s);
         if (id == 0) {
             continue; /* it has not been there yet */
         }
-        if (!t) {
-            return differs(m, s, "is not there any more", err);
-        }
-        if (t->id != id) {
-            return differs(m, s, "is another one than the one that was filled: that one was dropped", err);
-        }
-        if (same_columns(m, s, t, err) < 0) {
-            return -1;
-        }
+        rc = !t            ? gone(m, s, &source, err)
+             : t->id != id ? differs(m, s,
+                                     m->config->shred ? "is made of other tables than those that were filled: one was "
+                                                        "dropped and made again, or the map was changed"
+                                                      : "is another one than the one that was filled: that one was "
+                                                        "dropped",
+                                     err)
+                           : same_columns(m, s, t, err);
     }
-    return 0;
+    mf_catalog_free(&source);
+    return rc;
 }
 
 static int read_now(struct mf_migration *m, struct mf_catalog *ret, struct mf_error *err)
@@ -74,7 +93,7 @@ static int read_now(struct mf_migration *m, struct mf_catalog *ret, struct mf_er
 int mf_target_same(struct mf_migration *m, struct mf_error *err)
 {
     struct mf_catalog now = {0};
-    if (m->target->connector->streams) {
+    if (mf_writes_on_target(m) && m->target->connector->streams) {
         return 0;
     }
     if (read_now(m, &now, err) < 0) {
@@ -85,25 +104,34 @@ int mf_target_same(struct mf_migration *m, struct mf_error *err)
     return rc;
 }
 
-/* The way back reads the new ones. */
+/* The way back reads the new ones: by its map, and by its stream, which has not heard of a table that was made since. */
 static int accept(struct mf_migration *m, const struct mf_catalog *now, struct mf_error *err)
 {
+    MF_CLEANUP_FREE struct mf_table *made = mf_xcalloc(m->source_tables.n + 1, sizeof *made);
+    struct mf_catalog fresh = {.tables = made};
     for (size_t i = 0; m->reverse_map && i < m->source_tables.n; i++) {
         const struct mf_table *s = &m->source_tables.tables[i], *t = mf_catalog_find(now, s->schema, s->name);
         struct mf_error why;
-        bool altered = t && (t->id != mf_plan_target_id(m, s) || same_columns(m, s, t, &why) < 0);
-        if (altered && mf_map_accept(m->reverse_map, t, s, err) < 0) {
+        bool another = t && t->id != mf_plan_target_id(m, s);
+        if (another) {
+            made[fresh.n++] = *t;
+        }
+        if (t && (another || same_columns(m, s, t, &why) < 0) && mf_map_accept(m->reverse_map, t, s, err) < 0) {
             return -1;
         }
     }
-    return 0;
+    if (fresh.n == 0 || mf_way_back(m) != MF_BACK_BY_STREAM) {
+        return 0;
+    }
+    struct mf_pipe_id id = mf_migration_pipe_id(m, MF_REVERSE);
+    return m->target->connector->source->stream_add_tables(m->target, &id, &fresh, err);
 }
 
 int mf_target_note(struct mf_migration *m, struct mf_error *err)
 {
     struct mf_catalog now = {0};
     struct mf_error why;
-    if (m->target->connector->streams || mf_writes_on_target(m)) {
+    if (mf_writes_on_target(m)) {
         return 0;
     }
     if (read_now(m, &now, err) < 0) {

@@ -88,6 +88,26 @@ static void tell_unmigrated(struct mf_migration *m, const struct mf_table_list *
 
 /* ---- what changed on both sides ---- */
 
+/* Its columns; not that it is another table, if it is. Values of one that is another have changed by no change that came back (cutover/others.c). */
+static int note_target(struct mf_migration *m, const struct mf_table *t, struct mf_error *err)
+{
+    struct mf_table one = *t;
+    const struct mf_catalog all = {.tables = &one, .n = 1};
+    MF_CLEANUP_FREE char *noted = NULL;
+    bool altered = false;
+    one.id = mf_plan_target_id(m, t);
+    if (one.id == 0 || mf_plan_target_columns(m, t, &noted, err) < 0) {
+        return one.id == 0 ? 0 : -1;
+    }
+    for (uint16_t i = 0; mf_writes_on_target(m) && i < t->ncolumns; i++) {
+        altered |= !mf_plan_same_column(noted, t, t->columns[i].name);
+    }
+    if (altered && mf_state_set_int(m->state, "values_altered_us", mf_wall_us(), err) < 0) {
+        return -1;
+    }
+    return mf_plan_note_target(m, &all, err);
+}
+
 /* Maps and catalogues take the new shapes; nobody else may work with the catalogues now. */
 static int accept(struct mf_migration *m, const struct mf_drift *d, struct mf_error *err)
 {
@@ -96,7 +116,8 @@ static int accept(struct mf_migration *m, const struct mf_drift *d, struct mf_er
     for (size_t i = 0; i < d->accepted.n; i++) {
         const struct mf_table *o = d->accepted.tables[i], *r = mf_catalog_find(&d->other, o->schema, o->name);
         if (mf_map_accept(there, o, r, err) < 0 || (home && mf_map_accept(home, r, o, err) < 0) ||
-            mf_state_table_shape(m->state, back ? r->id : o->id, mf_table_catalog_shape(back ? r : o), err) < 0) {
+            mf_state_table_shape(m->state, back ? r->id : o->id, mf_table_catalog_shape(back ? r : o), err) < 0 ||
+            note_target(m, back ? o : r, err) < 0) {
             return -1;
         }
         mf_log(MF_INFO, "schema", "the new shape of table %s.%s is known from here on; verify before a cutover",

@@ -22,11 +22,14 @@ int mf_plan_load(struct mf_migration *m, struct mf_plan *ret, struct mf_error *e
 void mf_plan_free(struct mf_plan *p);
 const struct mf_planned *mf_plan_find(const struct mf_plan *p, const char *schema, const char *name);
 const struct mf_planned *mf_plan_by_id(const struct mf_plan *p, enum mf_side side, uint32_t id);
-/* Which tables and columns (mf_column.number) of the target these are. */
+/* Which tables and columns (mf_column.number) of the target these are: all of them, or none. */
 int mf_plan_note_target(struct mf_migration *m, const struct mf_catalog *tables, struct mf_error *err);
 /* As noted, by the names of t; 0: it was not. */
 uint32_t mf_plan_target_id(struct mf_migration *m, const struct mf_table *t);
-int64_t mf_plan_target_column(struct mf_migration *m, const struct mf_table *t, const char *column);
+/* *ret, to be freed: what was noted of the columns of a table of the name of t, for mf_plan_same_column; NULL: nothing was. */
+int mf_plan_target_columns(struct mf_migration *m, const struct mf_table *t, char **ret, struct mf_error *err);
+/* The column is the one that was noted, or none of that name was. */
+bool mf_plan_same_column(const char *noted, const struct mf_table *t, const char *column);
 /* The whole plan, or nothing of it. */
 int mf_plan_make(struct mf_migration *m, const struct mf_catalog *source, struct mf_error *err);
 int mf_plan_put(struct mf_migration *m, const struct mf_table *source, const char *note, struct mf_error *err);
@@ -67,9 +70,9 @@ int mf_watch_other(struct mf_migration *m, struct mf_error *err);
 int mf_watch_note_own(struct mf_migration *m, struct mf_error *err);
 bool mf_watch_is_own(struct mf_migration *m, enum mf_side side, const struct mf_table *t);
 
-/* ---- target.c: a target that tells nobody of its changes; of another one there is nothing to do ---- */
+/* ---- target.c ---- */
 
-/* MF_ABANDONED MFGUARD: a table or a column is not the one that was noted. */
+/* MF_ABANDONED MFGUARD: a table or a column of the target is not the one that was noted. Nothing is looked for once a target that streams takes the writes. */
 int mf_target_same(struct mf_migration *m, struct mf_error *err);
 /* Before a verification of all rows while the source takes the writes: the tables of now are those that it proves. What was compared before does not count
  * where they are others than noted. */

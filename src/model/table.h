@@ -32,7 +32,7 @@ struct mf_column {
      * catalogue fills these; 0: not known. */
     uint32_t element_id;
     int32_t element_mod;
-    int16_t
+    int32_t
         number; /* of the catalogue, never given twice in one table: a column of the same name with another number is another column. 0: not known */
     bool in_key; /* part of the key that identifies a row */
     bool not_null;

@@ -194,6 +194,21 @@ static int rows_unseen(const struct touching *t, const struct my_rel *rel)
     return -1;
 }
 
+/* Another table has the name, or none. Going there it is one whose rows are in no copy. On the way back the name is what counts: all values of the table may be other ones,
+ * of which the numbers of its columns tell (moved.h), and what is written to it from here on is followed. */
+static void another_table(struct touching *t, struct my_rel *rel)
+{
+    struct my_stream *st = t->st;
+    char shown[MY_WHY];
+    if (st->rels.pipe.direction == MF_FORWARD) {
+        my_rel_gone(rel, t->e->query.text, t->e->query.len);
+        return;
+    }
+    my_shown(t->e->query.text, t->e->query.len, shown);
+    my_rel_forget(rel, t->e->query.text, t->e->query.len);
+    my_moves_all(&st->moves, rel, shown);
+}
+
 static int touch_one(struct touching *t, struct my_rel *rel, const struct my_touched *x)
 {
     struct my_stream *st = t->st;
@@ -210,7 +225,7 @@ static int touch_one(struct touching *t, struct my_rel *rel, const struct my_tou
         return 0;
     case MY_FX_MADE:
     case MY_FX_GONE:
-        my_rel_gone(rel, t->e->query.text, t->e->query.len);
+        another_table(t, rel);
         st->x.changed_tables = true;
         return 0;
     case MY_FX_EMPTIED:

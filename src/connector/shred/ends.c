@@ -29,15 +29,21 @@ static int what_became(struct mf_db *db, const struct mf_table *t, char *ret, si
     struct docs_db *s = docs_of(db);
     struct docs_reals r = {0};
     const char *missing = NULL;
+    bool there = false;
     if (docs_reals_read(s, DOCS_SHAPES, &r, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < r.n; i++) {
         bool is = mf_streq(r.of[i].of->collection, t->name) && mf_streq(r.of[i].of->database, t->schema);
         missing = is ? r.of[i].missing : missing;
+        there |= is && r.of[i].there;
     }
     *ret_dropped = false;
-    snprintf(ret, n, missing ? "has lost its table %.100s" : "is not in the map any more", missing);
+    snprintf(ret, n,
+             missing ? "has lost its table %.100s"
+             : there ? "had a table that was dropped and made again"
+                     : "is not in the map any more",
+             missing);
     docs_reals_free(&r);
     return 0;
 }

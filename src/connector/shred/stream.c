@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_SHAPES  200000u /* tables one stream has told of */
-#define SHAPE_BYTES ((size_t)64 << 20)
 #define UNSEEN_US   (2 * MF_US_PER_MS) /* between two looks at whether a commit is shown */
 #define TOGETHER    1000               /* documents, after which no other transaction is told with them */
 #define NOTHING_MAX 1000               /* items in a row that are nobody's, before the caller hears that nothing came */
@@ -50,14 +48,6 @@ int docs_stream_open(struct mf_db *db, const struct mf_pipe_id *pipe, const stru
     return 0;
 }
 
-static void rel_free(struct docs_rel *r)
-{
-    if (r) {
-        mf_arena_free(&r->arena);
-        free(r);
-    }
-}
-
 void docs_stream_close(struct mf_stream *base)
 {
     struct docs_stream *st = stream_of(base);
@@ -68,7 +58,7 @@ void docs_stream_close(struct mf_stream *base)
         own_ops(st)->stream_close(st->own);
     }
     for (size_t i = 0; i < st->rels.cap; i++) {
-        rel_free(st->rels.slots[i].p);
+        docs_rel_free(st->rels.slots[i].p);
     }
     mf_by_id_free(&st->rels);
     for (struct docs_txn *t = st->txns, *next; t; t = next) {
@@ -76,6 +66,10 @@ void docs_stream_close(struct mf_stream *base)
         docs_txn_free(t);
     }
     docs_held_free(st->held);
+    for (size_t i = 0; i < st->nlater; i++) {
+        mf_arena_free(&st->later[i]);
+    }
+    free(st->later);
     docs_reals_free(&st->reals);
     mf_arena_free(&st->item);
     free(st->announced);
@@ -96,72 +90,6 @@ void docs_stream_wake(struct mf_stream *st)
 int docs_stream_leave(struct mf_stream *st, struct mf_error *err)
 {
     return own_ops(stream_of(st))->stream_leave(stream_of(st)->own, err);
-}
-
-/* ---- relations ---- */
-
-static int take_key(struct docs_rel *r, const struct mf_table *t, struct mf_error *err)
-{
-    const struct mf_shred_table *of = &r->c->of->tables[r->t];
-    r->at = mf_alloc_array(&r->arena, of->nroot + 1u, sizeof *r->at);
-    if (!r->at) {
-        return docs_no_memory(err, "the shape of a table is too large");
-    }
-    for (uint16_t k = 0; k < of->nroot; k++) {
-        const char *name = of->table->columns[of->table->key[k]].name;
-        int at = mf_table_column(t, name);
-        if (at < 0) {
-            mf_fail(err, MF_FATAL, "MFSHAPE",
-                    "table %s.%s has no column \"%s\" any more, by which its documents are known; nothing is lost, the "
-                    "target keeps its changes from there on",
-                    t->schema, t->name, name);
-            mf_hint(err, "give the table back the column and start midflight again");
-            return -1;
-        }
-        r->at[k] = (uint16_t)at;
-    }
-    return 0;
-}
-
-static void find_collection(const struct docs_stream *st, const struct mf_table *t, struct docs_rel *r)
-{
-    for (size_t i = 0; i < st->reals.n; i++) {
-        const struct docs_real *c = &st->reals.of[i];
-        for (uint16_t k = 0; c->there && k < c->of->ntables; k++) {
-            if (mf_streq(c->full[k]->name, t->name) && mf_streq(c->full[k]->schema, t->schema)) {
-                r->how = DOCS_OURS;
-                r->c = c;
-                r->t = k;
-                return;
-            }
-        }
-    }
-}
-
-static int learn(struct docs_stream *st, const struct mf_table *t, struct docs_rel **ret, struct mf_error *err)
-{
-    if (st->rels.n >= MAX_SHAPES) {
-        return docs_no_memory(err, "the stream tells of too many tables");
-    }
-    struct docs_rel *r = mf_xcalloc(1, sizeof *r);
-    mf_arena_init(&r->arena, SHAPE_BYTES);
-    r->how = mf_bookkeeping(t) != MF_BOOK_NONE ? DOCS_PASSES : DOCS_LEFT_OUT;
-    if (r->how == DOCS_LEFT_OUT) {
-        find_collection(st, t, r);
-    }
-    if (r->how == DOCS_OURS && take_key(r, t, err) < 0) {
-        rel_free(r);
-        return -1;
-    }
-    rel_free(mf_by_id_put(&st->rels, t->id, r));
-    *ret = r;
-    return 0;
-}
-
-static int find(struct docs_stream *st, const struct mf_table *t, struct docs_rel **ret, struct mf_error *err)
-{
-    *ret = mf_by_id_find(&st->rels, t->id);
-    return *ret ? 0 : learn(st, t, ret, err);
 }
 
 /* ---- changes ---- */
@@ -254,7 +182,7 @@ static int show_truncate(struct docs_stream *st, const struct mf_item *own, stru
     for (int children = 0; children < 2; children++) {
         for (uint16_t i = 0; i < c->ntruncated; i++) {
             struct docs_rel *r;
-            if (find(st, c->truncated[i], &r, err) < 0) {
+            if (docs_rel_find(st, c->truncated[i], &r, err) < 0) {
                 return -1;
             }
             bool emptied = false;
@@ -288,7 +216,7 @@ static int show_change(struct docs_stream *st, const struct mf_item *own, struct
     if (c->op == MF_TRUNCATE) {
         return show_truncate(st, own, err);
     }
-    if (find(st, c->table, &r, err) < 0) {
+    if (docs_rel_find(st, c->table, &r, err) < 0) {
         return -1;
     }
     if (r->how == DOCS_PASSES) {
@@ -328,7 +256,7 @@ static int show(struct docs_stream *st, const struct mf_item *own, struct mf_err
     struct docs_rel *r;
     switch (own->kind) {
     case MF_ITEM_RELATION:
-        if (learn(st, own->table, &r, err) < 0) {
+        if (docs_rel_learn(st, own->table, &r, err) < 0) {
             return -1;
         }
         if (r->how == DOCS_PASSES) {
@@ -403,7 +331,7 @@ static int join(struct docs_stream *st, const struct mf_item *own, bool *ret, st
         return 0;
     }
     if (own->kind == MF_ITEM_CHANGE && own->change.op != MF_TRUNCATE) {
-        if (find(st, own->change.table, &r, err) < 0) {
+        if (docs_rel_find(st, own->change.table, &r, err) < 0) {
             return -1;
         }
         *ret = r->how != DOCS_PASSES;
@@ -411,7 +339,7 @@ static int join(struct docs_stream *st, const struct mf_item *own, bool *ret, st
     }
     if (own->kind == MF_ITEM_RELATION && mf_bookkeeping(own->table) == MF_BOOK_NONE) {
         *ret = true;
-        return learn(st, own->table, &r, err);
+        return docs_rel_learn(st, own->table, &r, err);
     }
     struct docs_txn *t = own->kind == MF_ITEM_COMMIT ? docs_txn_find(st, own->txn, false) : NULL;
     if (!t || t->ours || t->handed_out || t->n == 0) {

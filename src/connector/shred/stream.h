@@ -1,4 +1,4 @@
-/* The inside of the stream of the way back: stream.c, notes.c and told.c. Everything here is the stream's thread's alone. */
+/* The inside of the stream of the way back: stream.c, relations.c, notes.c and told.c. Everything here is the stream's thread's alone. */
 #ifndef MF_CONNECTOR_SHRED_STREAM_H
 #define MF_CONNECTOR_SHRED_STREAM_H
 
@@ -48,6 +48,8 @@ struct docs_stream {
     struct mf_stream *own;
     struct mf_pipe_id pipe;
     struct docs_reals reals;
+    struct mf_arena *later; /* of those read since: what was handed out may refer to any of them */
+    size_t nlater;
     bool *announced;        /* of a collection of the map */
     struct mf_by_id rels;   /* struct docs_rel, by table id */
     struct docs_txn *txns;  /* that are open */
@@ -61,6 +63,12 @@ struct docs_stream {
 
 /* ---- stream.c ---- */
 struct mf_item *docs_add_item(struct docs_stream *st, const struct mf_item *like);
+
+/* ---- relations.c ---- */
+void docs_rel_free(struct docs_rel *r);
+/* As the stream tells of it now, whatever it told before. */
+int docs_rel_learn(struct docs_stream *st, const struct mf_table *t, struct docs_rel **ret, struct mf_error *err);
+int docs_rel_find(struct docs_stream *st, const struct mf_table *t, struct docs_rel **ret, struct mf_error *err);
 
 /* ---- notes.c ---- */
 struct docs_txn *docs_txn_find(struct docs_stream *st, uint64_t id, bool make);

@@ -10,6 +10,7 @@
 #include "model/respell.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 int docs_no_memory(struct mf_error *err, const char *what)
 {
@@ -142,6 +143,26 @@ static const struct mf_table *find(const struct docs_db *s, const struct mf_cata
     return mf_catalog_find(all, schema, says->name);
 }
 
+/* Another table in the place of one of them makes another collection of it, as another column in the place of one that the map names makes other documents: by the
+ * numbers of both whoever watches the schema sees it. */
+static const struct mf_table *told_apart(struct mf_arena *arena, const struct docs_real *c)
+{
+    struct mf_table *t = mf_table_copy(arena, c->shown);
+    uint64_t ids = c->shown->id, numbers = 1;
+    for (uint16_t k = 0; k < c->of->ntables; k++) {
+        const struct mf_table *is = c->tables[k];
+        ids = XXH3_64bits_withSeed(&is->id, sizeof is->id, ids);
+        for (uint16_t i = 0; i < is->ncolumns; i++) {
+            numbers = XXH3_64bits_withSeed(&is->columns[i].number, sizeof is->columns[i].number, numbers);
+        }
+    }
+    if (t) {
+        t->id = (uint32_t)ids | 1;
+        t->columns[t->ncolumns - 1].number = (int32_t)(numbers & INT32_MAX) | 1;
+    }
+    return t;
+}
+
 static int take_collection(const struct docs_db *s, struct mf_arena *arena, const struct mf_catalog *all,
                            struct docs_real *ret, struct mf_error *err)
 {
@@ -170,8 +191,9 @@ static int take_collection(const struct docs_db *s, struct mf_arena *arena, cons
         }
     }
     ret->keys = keys_alone(arena, ret->tables[0]);
+    ret->shown = told_apart(arena, ret);
     ret->there = true;
-    return ret->keys ? 0 : full(err);
+    return ret->keys && ret->shown ? 0 : full(err);
 }
 
 int docs_reals_read(struct docs_db *s, enum docs_figures what, struct docs_reals *ret, struct mf_error *err)
