@@ -30,8 +30,7 @@ static const struct mf_field move_fields[] = {
 static const struct mf_field rollback_fields[] = {
     {"dry_run", MF_FIELD_FLAG, 0, 0, false, "rehearse only: nothing moves"},
     {"max_pause_ms", MF_FIELD_INTEGER, 1, 3600000, false, "the longest that writers may be held"},
-    {"accept_differences", MF_FIELD_FLAG, 0, 0, false,
-     "go back to the source as it is, though somebody else has written to it since the cutover"},
+    {"accept_differences", MF_FIELD_FLAG, 0, 0, false, "go back to the source as it is, though it is known to differ"},
     END,
 };
 static const struct mf_field quarantine_fields[] = {

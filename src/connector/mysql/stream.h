@@ -118,6 +118,11 @@ struct my_stream {
 /* What an event means; items go into the queue. An event that needs a shape not known yet is put aside (st->learning) and comes again. */
 int my_stream_event(struct my_stream *st, const struct my_event *e, struct mf_error *err);
 void my_stream_put(struct my_stream *st, const struct mf_item *item);
+/* stream_ddl.c. A change of tables. */
+int my_stream_ddl(struct my_stream *st, const struct my_event *e, struct mf_error *err);
+/* It comes again when the shape is known. */
+void my_stream_put_aside(struct my_stream *st, struct my_rel *rel, const struct my_event *e);
+int my_stream_not_that_table(const struct my_rel *rel, struct mf_error *err); /* -1, MFDDL */
 /* Where the stream is: behind the transaction that ends now. stream_mark.c */
 int my_stream_here(const struct my_stream *st, struct mf_position *ret, struct mf_error *err);
 /* PROGRESS, when there is any and no transaction is open. */
