@@ -130,15 +130,17 @@ static int accept(struct mf_migration *m, const struct mf_catalog *now, struct m
 int mf_target_note(struct mf_migration *m, struct mf_error *err)
 {
     struct mf_catalog now = {0};
-    struct mf_error why;
+    struct mf_error why = {0};
     if (mf_writes_on_target(m)) {
         return 0;
     }
     if (read_now(m, &now, err) < 0) {
         return -1;
     }
-    int rc = 0;
-    if (same(m, &now, &why) < 0) { /* first: what was compared before must not count when the new ones are known */
+    int rc = same(m, &now, &why);
+    if (rc < 0 && why.cls != MF_ABANDONED) {
+        *err = why;
+    } else if (rc < 0) { /* first: what was compared before must not count when the new ones are known */
         mf_log(MF_WARN, "schema", "%s; what was compared before does not count any more", why.text);
         rc = mf_state_set_int(m->state, "schema_accepted_us", mf_wall_us(), err) < 0 ? -1 : accept(m, &now, err);
     }
