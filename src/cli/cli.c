@@ -128,9 +128,9 @@ const struct mf_command mf_commands[] = {
      "lets writers go on as if nothing had been.",
      move_options, move_exits, false, mf_cmd_cutover},
     {"rollback", "", 0, 0, "move writes and reads back to the source, with every write made since",
-     "Waits for no verification. Refused where somebody else was seen to have written to the source since the cutover "
-     "and\n"
-     "no verification has found both sides equal since: it may lack rows that only the target has.",
+     "Waits for no verification. Refused where the source is known to differ since the cutover: somebody else was seen "
+     "to\n"
+     "have written to it, or a verification found rows that differ; until one finds both sides equal.",
      rollback_options, move_exits, false, mf_cmd_rollback},
     {"freeze", "", 0, 0, "make the side that takes writes read-only", NULL, no_options, move_exits, false,
      mf_cmd_freeze},
