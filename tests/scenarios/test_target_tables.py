@@ -1,7 +1,7 @@
 """Tables of the target that are no more those that were proven: dropped and made again, or a column of them. No stream of the source tells of it, and the rows look deleted."""
 import pytest
 
-from harness.midflight import DIFFERENT, REFUSED
+from harness.midflight import DIFFERENT, FAILED, REFUSED
 from harness.servers import wait_for
 
 KINDS = ["postgres", "8.0", "mariadb"]
@@ -104,3 +104,24 @@ def test_a_rollback_knows_what_verification_found(source, target, migration):
     m.call("verify", "--repair")
     m.call("rollback")
     assert there(source) == (ROWS, ROWS)
+
+
+@pytest.mark.parametrize("mysql_versions", [("8.0", "8.0"), ("mariadb", "mariadb")], ids="to".join)
+def test_a_table_swapped_after_the_cutover(mysql_pair, migration):
+    """As tools do that change a schema online. The name is what counts: the rows written to the new one are followed, and the source is made as it is."""
+    source, target = mysql_pair
+    m = proven((source, target), migration)
+    m.call("cutover")
+    target.execute("CREATE TABLE t2 LIKE t; ALTER TABLE t2 ADD KEY (v); INSERT INTO t2 SELECT * FROM t WHERE id > 0")
+    target.execute("RENAME TABLE t TO old, t2 TO t; DROP TABLE old")
+    target.execute(f"INSERT INTO t VALUES ({ROWS}, 'there')")
+    assert m.wait_exit() == FAILED and "dropped and made again" in m.log_text(), m.tail()
+    m.start()
+    m.wait_log("is known from here on")
+    target.execute(f"INSERT INTO t VALUES ({ROWS + 1}, 'and there')")
+    wait_for(lambda: source.value(f"SELECT count(*) FROM t WHERE id >= {ROWS}") == 2, 60, "rows of the new table on the source")
+    assert "was altered" in m.call("rollback", expect=REFUSED).err
+    assert m.call("verify", "--repair", "--json", expect=None).json["rows_differing"] == 1
+    m.call("verify")
+    m.call("rollback")
+    assert there(source) == there(target) == (ROWS + 1, ROWS + 1)
