@@ -470,14 +470,14 @@ int main(int argc, char **argv)
         .url = argv[2], .side = argc > 3 && !face ? MF_TARGET : MF_SOURCE, .connect_timeout_s = 60};
     const struct mf_connector *c = mf_connector_for_url(argv[2], &err);
     if (!c || c->open(&o, &db, &err) < 0) {
-        fprintf(stderr, "%s: %s\n", err.code, err.text);
+        fprintf(stderr, "%s: %s (%s)\n", err.code, err.text, err.hint);
         return 1;
     }
     if (face) {
         canon = c->canon;
         shown = true;
         if (mf_face_open(db, NULL, &db, &err) < 0) {
-            fprintf(stderr, "%s: %s\n", err.code, err.text);
+            fprintf(stderr, "%s: %s (%s)\n", err.code, err.text, err.hint);
             return 1;
         }
         c = db->connector;

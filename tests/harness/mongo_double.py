@@ -6,13 +6,14 @@ the part that tests here need; what the manual leaves open is read from the serv
 differ, the real one is right.
 
 It does not have: other indexes than that of _id (they are listed; unique ones forbid, and nothing is found by them), capped collections' limits, time to live, views,
-time series, collations, $lookup and most of the other stages and expressions, positional and filtered array updates, compression, TLS, roles, other members,
-elections, rollback. What it does not know it refuses by an error. A cursor reads the documents that were there when it was opened, each as it is when its
+time series, collations, $lookup and most of the other stages and expressions, positional and filtered array updates, compression, roles. Its other members are
+addresses of the same data, which a change of primaries and a rollback are shown with. What it does not know it refuses by an error. A cursor reads the documents that were there when it was opened, each as it is when its
 turn comes. All is in memory; the file grows for ever.
 
     PYTHONPATH=tests python3 -m harness.mongo_double PORT DATADIR [--replset rs0] [--auth USER:PASSWORD] [--reader USER:PASSWORD]
         [--narrow USER:PASSWORD]
-        [--oplog-mb 256] [--noop-seconds 10]
+        [--oplog-mb 256] [--noop-seconds 10] [--transactions no] [--also PORT,PORT] [--mongos yes]
+        [--tls FILE.pem --tls-ca FILE.pem [--tls-client yes]]
 
 It prints "Listening on PORT" when it answers. DATADIR/log has every write before it is answered (kill -9 loses nothing).
 
@@ -27,6 +28,12 @@ A command of its own, to any database:
             "slow"              ms: so long before it is done
     {doubleFault: 1, loseOplog: Timestamp or true}                    the oplog up to then (true: all of it) is gone
     {doubleFault: 1, clear: true}                                     no faults
+    {doubleHold: true or false}                                       the other members get nothing more, or all: what is written is not a majority's, writes that
+                                                                      wait for one get writeConcernError 64 at their wtimeout, majority reads and change
+                                                                      streams show what there was, linearizable reads wait
+    {doubleStepDown: 1, to: N, ms: 500, lose: false}                  the primary is none any more: its connections end, who is within a command is told 11602; so much
+                                                                      later member N is the primary (0 is PORT, 1 the first of --also). lose: what was written
+                                                                      since doubleHold is rolled back
 
 The wire is OP_MSG (manual: "MongoDB Wire Protocol"), and OP_QUERY for a first hello.
 """
@@ -35,11 +42,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import ssl
 import struct
 import sys
 import time
 import traceback
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 try:
@@ -53,7 +62,7 @@ from bson.raw_bson import RawBSONDocument
 
 from harness.mongo_double_admin import OPEN, WRITING, Admin, Fault
 from harness.mongo_double_commands import WRITES, Context
-from harness.mongo_double_store import Entry, Op, Store, stamp
+from harness.mongo_double_store import Entry, Op, Store, stamp, time_of
 from harness.mongo_double_values import Refused, encode, raw_of
 
 OP_REPLY, OP_QUERY, OP_MSG = 1, 2004, 2013
@@ -68,8 +77,8 @@ class Closed(Exception):
 
 
 class Connection:
-    def __init__(self, server: "Server", reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int):
-        self.server, self.reader, self.writer, self.number = server, reader, writer, number
+    def __init__(self, server: "Server", reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int, member: int = 0):
+        self.server, self.reader, self.writer, self.number, self.member = server, reader, writer, number, member
         self.user = self.scram = None
         self.short = False  # of skipEmptyExchange
 
@@ -77,7 +86,7 @@ class Connection:
         while True:
             head = await self.reader.readexactly(16)
             length, request, _, code = struct.unpack("<iiii", head)
-            if not 16 < length <= MESSAGE_MAX:
+            if not 16 < length <= MESSAGE_MAX or code not in (OP_QUERY, OP_MSG):  # TLS, for one
                 return
             await self._message(code, request, await self.reader.readexactly(length - 16))
             await self.writer.drain()
@@ -166,8 +175,10 @@ class Connection:
                 raise Refused(13, "Unauthorized", f"not authorized on {c.db} to execute command {{ {name}: {c.target!r} }}")
             if name == "saslStart":
                 self.short = bool((said.get("options") or {}).get("skipEmptyExchange"))
+            self._may(said, name)
+            await self._until_majority(said)
             c.open()
-            return await handler(c) | self._times()
+            return await self._acknowledged(said, await handler(c), server.term) | self._times()
         except Refused as error:
             if c.transaction and c.transaction.state == "open" and name not in ("commitTransaction",):
                 server.store.abort(c.transaction)
@@ -175,6 +186,43 @@ class Connection:
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, struct.error, bson.errors.BSONError) as error:
             traceback.print_exc(file=sys.stdout)
             return self._failed(said, Refused(2, "BadValue", f"the double failed at {name}: {type(error).__name__}: {error}"))
+
+    def _may(self, said: dict, name: str) -> None:
+        if self.member == self.server.primary or name in OPEN or name.startswith("double") or name == "killCursors":
+            return
+        if name in WRITES or name in WRITING or name in ("commitTransaction", "abortTransaction"):
+            raise Refused(10107, "NotWritablePrimary", "not primary")
+        if (said.get("$readPreference") or {}).get("mode", "primary") == "primary":
+            raise Refused(13435, "NotPrimaryNoSecondaryOk", "not primary and secondaryOk=false")
+
+    async def _held(self, seconds: float, term: int) -> bool:
+        """Whether a majority does not have it after so long."""
+        end = time.monotonic() + seconds
+        while self.server.store.majority is not None and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+            if self.server.term != term:
+                raise Refused(11602, "InterruptedDueToReplStateChange", "operation was interrupted")
+        return self.server.store.majority is not None
+
+    async def _until_majority(self, said: dict) -> None:
+        concern, held = said.get("readConcern") or {}, self.server.store.majority
+        after = concern.get("afterClusterTime")
+        waits = concern.get("level") == "linearizable" or (concern.get("level") == "majority" and after and held is not None and time_of(after) > held)
+        if waits and await self._held(said.get("maxTimeMS", 30000) / 1000, self.server.term):
+            raise Refused(50, "MaxTimeMSExpired", "operation exceeded time limit")
+
+    async def _acknowledged(self, said: dict, reply: dict, term: int) -> dict:
+        """By a majority, where that is asked for."""
+        concern = said.get("writeConcern") or {}
+        if concern.get("w") != "majority" or self.server.store.majority is None:
+            return reply
+        try:
+            late = await self._held(concern.get("wtimeout", 0) / 1000 or 600, term)
+            error = {"code": 64, "codeName": "WriteConcernFailed", "errmsg": "waiting for replication timed out", "errInfo": {"wtimeout": True}}
+        except Refused as stepped:
+            late, error = True, {"code": stepped.code, "codeName": stepped.name, "errmsg": stepped.message}
+        labels = ["RetryableWriteError"] if late and error["code"] in RETRYABLE and "txnNumber" in said else []
+        return reply | ({"writeConcernError": error} if late else {}) | ({"errorLabels": labels} if labels else {})
 
     def _times(self) -> dict:
         now = stamp(self.server.store.ts)
@@ -202,9 +250,15 @@ class Server:
     def __init__(self, arguments):
         self.port, self.set_name, self.noop_s = arguments.port, arguments.replset, arguments.noop_seconds
         self.host = f"127.0.0.1:{arguments.port}"
+        self.ports = [arguments.port, *(int(p) for p in arguments.also.split(",") if p)]
+        self.hosts = [f"127.0.0.1:{port}" for port in self.ports]
+        self.primary: int | None = 0
+        self.term, self.writers, self.arguments = 1, {}, arguments
+        self.mongos = arguments.mongos == "yes"
         self.accounts = dict(one.split(":", 1) for one in (arguments.auth, arguments.reader, arguments.narrow) if one)
         self.narrow = arguments.narrow.split(":", 1)[0] if arguments.narrow else None
         self.reader = arguments.reader.split(":", 1)[0] if arguments.reader else None
+        self.transactions = arguments.transactions == "yes"
         self.salt = b"the salt of a double, 28 byte"[:28]
         self.began, self.connections, self.counters, self._numbers = time.monotonic(), 0, Counter(), 0
         self.set_id = self._its_id(Path(arguments.datadir) / "set")
@@ -221,18 +275,37 @@ class Server:
         return bson.ObjectId(kept.read_text())
 
     def config(self) -> dict:
-        return {"_id": self.set_name, "version": 1, "term": Int64(1), "members": [{"_id": 0, "host": self.host, "priority": 1.0, "votes": 1}],
+        return {"_id": self.set_name, "version": 1, "term": Int64(self.term),
+                "members": [{"_id": n, "host": host, "priority": 1.0, "votes": 1} for n, host in enumerate(self.hosts)],
                 "settings": {"replicaSetId": self.set_id}}
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def step_down(self, to: int, ms: int, lose: bool) -> None:
+        was, self.primary = self.primary, None
+        self.term += 1
+        if lose:
+            self.store = self.commands.store = self.store.rolled_back()
+        self.store.majority = None  # who becomes the primary has all there is
+        self.commands.cursors.clear()
+        self.store.wake()
+        for writer in [w for w, member in self.writers.items() if member == was]:
+            writer.close()
+        asyncio.get_running_loop().call_later(ms / 1000, self._elected, to)
+
+    def _elected(self, to: int) -> None:
+        self.primary = to
+        self.store.commit([Entry([Op("n", "", "", None, raw_of({"msg": "new primary"}))])])
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, member: int) -> None:
         self._numbers += 1
         self.connections += 1
+        self.writers[writer] = member
         try:
-            await Connection(self, reader, writer, self._numbers).serve()
+            await Connection(self, reader, writer, self._numbers, member).serve()
         except (asyncio.IncompleteReadError, ConnectionError, Closed, asyncio.CancelledError):
             pass
         finally:
             self.connections -= 1
+            self.writers.pop(writer, None)
             writer.close()
 
     async def _now_and_then(self) -> None:
@@ -241,18 +314,28 @@ class Server:
             await asyncio.sleep(min(self.noop_s, 1))
             self.store.expire()
             self.commands.expire()
-            if time.time() - (self.store.ts >> 32) >= self.noop_s:
+            if self.primary is not None and time.time() - (self.store.ts >> 32) >= self.noop_s:
                 self.store.commit([Entry([Op("n", "", "", None, raw_of({"msg": "periodic noop"}))])])
 
     async def run(self) -> None:
         stop = asyncio.Event()
         for one in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(one, stop.set)
-        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=1 << 20, backlog=512)
+        servers = [await asyncio.start_server(partial(self._accept, member=n), "127.0.0.1", port, limit=1 << 20, backlog=512, ssl=self._tls())
+                   for n, port in enumerate(self.ports)]
         asyncio.get_running_loop().create_task(self._now_and_then())
         print(f"Listening on {self.port}", flush=True)
         await stop.wait()
-        server.close()
+        for server in servers:
+            server.close()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if not self.arguments.tls:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.arguments.tls_ca)
+        context.load_cert_chain(self.arguments.tls)
+        context.verify_mode = ssl.CERT_REQUIRED if self.arguments.tls_client == "yes" else ssl.CERT_NONE
+        return context
 
 
 def main() -> None:
@@ -264,6 +347,12 @@ def main() -> None:
     parser.add_argument("--reader", help="USER:PASSWORD of who may only read")
     parser.add_argument("--narrow", help="USER:PASSWORD of who may do everything in databases, and see nothing of the deployment")
     parser.add_argument("--oplog-mb", type=int, default=256)
+    parser.add_argument("--transactions", default="yes", choices=("yes", "no"), help="no: one that is begun is refused, as by a server that is in no set")
+    parser.add_argument("--also", default="", help="ports of other members")
+    parser.add_argument("--mongos", default="no", choices=("yes", "no"), help="says that it is a router of a sharded cluster, of one shard")
+    parser.add_argument("--tls", help="its key and certificate")
+    parser.add_argument("--tls-ca", help="who signs certificates of clients")
+    parser.add_argument("--tls-client", default="no", choices=("yes", "no"), help="clients need a certificate")
     parser.add_argument("--noop-seconds", type=float, default=10)
     asyncio.run(Server(parser.parse_args()).run())
 

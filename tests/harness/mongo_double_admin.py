@@ -56,17 +56,22 @@ class Admin(Commands):
 
     # -- what it is ----------------------------------------------------------------------------------------------
     async def do_hello(self, c: Context) -> dict:
-        host = self.server.host
-        said = {"helloOk": True, "isWritablePrimary": True} if c.name == "hello" else {"helloOk": True, "ismaster": True}
-        last = {"ts": stamp(self.store.ts), "t": Int64(1)}
+        server, me = self.server, c.connection.member
+        first = me == server.primary
+        said = {"helloOk": True, "isWritablePrimary" if c.name == "hello" else "ismaster": first}
+        last = {"ts": stamp(self.store.ts), "t": Int64(server.term)}
         when = bson.DatetimeMS((self.store.ts >> 32) * 1000)
-        said |= {"hosts": [host], "setName": self.server.set_name, "setVersion": 1, "secondary": False, "primary": host, "me": host,
-                 "electionId": bson.ObjectId("7fffffff0000000000000001"),
+        said |= {"hosts": server.hosts, "setName": server.set_name, "setVersion": 1, "secondary": not first, "me": server.hosts[me],
+                 **({"primary": server.hosts[server.primary]} if server.primary is not None else {}),
+                 **({"electionId": bson.ObjectId(f"7fffffff{server.term:016x}")} if first else {}),
                  "lastWrite": {"opTime": last, "lastWriteDate": when, "majorityOpTime": last, "majorityWriteDate": when},
                  "maxBsonObjectSize": 16777216, "maxMessageSizeBytes": 48000000, "maxWriteBatchSize": 100000, "localTime": bson.DatetimeMS(now_ms()),
                  "logicalSessionTimeoutMinutes": 30, "connectionId": c.connection.number, "minWireVersion": 0, "maxWireVersion": 21, "readOnly": False}
         if "saslSupportedMechs" in c.body:
             said["saslSupportedMechs"] = ["SCRAM-SHA-256"] if self.server.accounts else []
+        if server.mongos:
+            gone = ("hosts", "setName", "setVersion", "secondary", "primary", "me", "electionId", "lastWrite")
+            said = {k: v for k, v in said.items() if k not in gone} | {"msg": "isdbgrid"}
         return said
 
     do_isMaster = do_ismaster = do_hello
@@ -304,6 +309,18 @@ class Admin(Commands):
             until = body["loseOplog"]
             self.store.lose(time_of(until) if isinstance(until, Timestamp) else self.store.ts)
         return {"faults": len(self.faults)}
+
+    async def do_doubleHold(self, c: Context) -> dict:
+        if c.target:
+            self.store.hold()
+        else:
+            self.store.majority = None
+            self.store.wake()
+        return {}
+
+    async def do_doubleStepDown(self, c: Context) -> dict:
+        await self.server.step_down(int(c.body.get("to", 0)), int(c.body.get("ms", 500)), bool(c.body.get("lose")))
+        return {}
 
     def fault(self, name: str) -> Fault | None:
         return next((f for f in self.faults if f.now(name)), None) if self.faults else None

@@ -340,6 +340,8 @@ class Stream:
             raise Refused(286, "ChangeStreamHistoryLost", LOST)
         n = bisect_right(self.store.oplog, self.last, key=lambda e: e.ts)
         for entry in self.store.oplog[n:n + 10000]:
+            if self.store.majority is not None and entry.ts > self.store.majority:
+                return False
             self.last = entry.ts
             self.queue = list(self._events(entry))
             if self.queue:

@@ -50,6 +50,8 @@ class Context:
             self.at = time_of(concern["atClusterTime"])
         elif level == "snapshot" and body.get("autocommit") is not False:
             self.at = store.ts
+        elif level == "majority" and store.majority is not None and body.get("autocommit") is not False and self.name in ("find", "aggregate", "count", "distinct"):
+            self.at = store.majority
         if self.at is not None and self.at > store.ts:
             raise bad(f"Requested read timestamp {self.at >> 32} is later than the latest cluster time", 2)
         if self.at is not None and (self.at < store.floor or time.time() - (self.at >> 32) > HISTORY_S):
@@ -72,6 +74,8 @@ class Context:
                 session.number, session.results, session.transaction = self.number, {}, None
             return
         if body.get("startTransaction"):
+            if not self.connection.server.transactions:  # as a server says that is no member of a set
+                raise Refused(20, "IllegalOperation", "Transaction numbers are only allowed on a replica set member or mongos")
             if session.number == self.number and session.transaction and session.transaction.number == self.number and session.transaction.state != "aborted":
                 raise Refused(117, "ConflictingOperationInProgress", "Only servers in a sharded cluster can start a new transaction at the active number")
             self.transaction = store.begin(session, int(self.number), self.at)
@@ -280,7 +284,7 @@ class Commands:
         return self._reply(0 if done else int(c.target), cursor, batch, False)
 
     async def _awaited(self, c: Context, cursor: Cursor, most: int) -> tuple:
-        end = c.until or time.monotonic() + 1.0
+        end, term = c.until or time.monotonic() + 1.0, c.connection.server.term
         while True:
             try:
                 batch, done = cursor.batch(most) if cursor.stream else (cursor.tailed(most), False)
@@ -291,6 +295,8 @@ class Commands:
             if batch or done or left <= 0:
                 return batch, done
             await self.store.news(left)
+            if c.connection.server.term != term:
+                raise Refused(11602, "InterruptedDueToReplStateChange", "operation was interrupted")
             if int(c.target) not in self.cursors:
                 raise Refused(237, "CursorKilled", "cursor was killed")
 
@@ -554,8 +560,11 @@ class Commands:
             try:
                 result = bson.decode(known) if known else await self._whenever(c, lambda: one(statement, stmt))
             except Refused as error:
-                if c.transaction:
+                if c.transaction and error.code != 11000:
                     raise
+                if c.transaction:  # write_ops_exec.cpp, handleError: the batch ends, and so does the transaction
+                    self.store.abort(c.transaction)
+                    return reply | {"writeErrors": [{"index": index, "code": error.code, "errmsg": error.message} | error.more]}
                 errors.append({"index": index, "code": error.code, "errmsg": error.message} | error.more)
                 if c.body.get("ordered", True):
                     break

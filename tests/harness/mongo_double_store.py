@@ -234,6 +234,8 @@ class Store:
         self.superseded: deque = deque()  # (time, collection, key): the versions before that time can go when it is long ago
         self.floor = 0  # what was there before this time is no longer known
         self.waiting: list = []
+        self.majority: int | None = None  # the time up to which a majority has all; None: all there is
+        self.folder = folder
         self.file = os.open(folder / "log", os.O_RDWR | os.O_CREAT, 0o600)
         self._replay()
         if not self.ts:
@@ -275,6 +277,18 @@ class Store:
             if entry.transaction:
                 session.transaction = Transaction(session, int(entry.number), 0)
                 session.transaction.state = "committed"
+
+    def hold(self) -> None:
+        self.majority, self.majority_end = self.ts, os.lseek(self.file, 0, os.SEEK_CUR)
+
+    def rolled_back(self) -> "Store":
+        """As it was at hold(); times go on."""
+        os.ftruncate(self.file, self.majority_end)
+        os.close(self.file)
+        new = Store(self.folder, self.oplog_max)
+        new.ts = max(new.ts, self.ts)
+        self.wake()
+        return new
 
     def next(self) -> int:
         self.ts = max(self.ts + 1, int(time.time()) << 32 | 1)

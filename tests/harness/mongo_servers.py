@@ -417,17 +417,36 @@ class Double(MongoServer):
     def _arguments(self) -> list[str]:
         return [str(self.port), str(self.data), *self._options()]
 
+    def _ports(self) -> list:
+        return [self.port, *(int(p) for p in self.settings.get("also", "").split(",") if p)]
+
     def url(self, database: str | None = None, **options) -> str:
-        account = self.settings.get("auth")
+        """With `also`: of the set."""
+        hosts, account = ",".join(f"127.0.0.1:{port}" for port in self._ports()), self.settings.get("auth")
+        if "also" in self.settings:
+            options = {"replicaSet": self.replica_set} | options
         if not account:
-            return super().url(database, **options)
+            return super().url(database, **options).replace(f"127.0.0.1:{self.port}", hosts, 1)
         user, password = (quote(part, safe="") for part in account.split(":", 1))
-        return super().url(database, authSource="admin", **options).replace("//", f"//{user}:{password}@", 1)
+        return super().url(database, authSource="admin", **options).replace(f"//127.0.0.1:{self.port}", f"//{user}:{password}@{hosts}", 1)
+
+    def connect(self, **options):
+        return super().connect(**({"directConnection": False, "w": "majority"} if "also" in self.settings else {}) | self.tls_options() | options)
+
+    def tls_options(self) -> dict:
+        """What a client of the tests needs to get in."""
+        if not self.settings.get("tls"):
+            return {}
+        return {"tls": True, "tlsCAFile": self.settings["tls-ca"], "tlsAllowInvalidHostnames": True, "tlsCertificateKeyFile": self.settings["tls"]}
 
     def fault(self, **spec) -> None:
         """doubleFault, as the program's note has it."""
-        with self.connect() as client:
-            client.admin.command({"doubleFault": 1, **spec})
+        self.order(doubleFault=1, **spec)
+
+    def order(self, member: int = 0, **command) -> None:
+        """A command of the double's own, which any member takes."""
+        with driver().MongoClient("127.0.0.1", self._ports()[member], directConnection=True, **self.tls_options()) as client:
+            client.admin.command(command)
 
 
 SERVERS = {one.kind: one for one in (FerretDB, JavaServer, Nx, Double)}
