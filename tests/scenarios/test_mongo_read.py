@@ -338,6 +338,21 @@ def test_check_says_what_the_server_is_and_lacks(database, read):
     assert not [f for f in found.values() if f["severity"] == 2]
 
 
+def test_check_says_that_it_is_a_sharded_cluster(own_mongo, read):
+    """What is said through a mongos; without a right to the whole cluster's stream nothing is followed, and no oplog is looked for."""
+    server = own_mongo("double", settings={"mongos": "yes", "auth": "mover:r1ght", "narrow": "clerk:r1ght"})
+    source = server.create_database("shop")
+    d = source.connect()
+    d.users.insert_one({})
+    found = {f["code"]: f for f in read(source).check()["findings"]}
+    assert found["sharded-cluster"]["severity"] == 1 and "mongos" in found["sharded-cluster"]["reason"]
+    assert not {"not-replica-set", "url-replica-set", "oplog-only", "oplog-window", "stream-of-all"} & set(found), found
+    found = {f["code"]: f for f in read(server.url("shop").replace("mover", "clerk")).check()["findings"]}
+    assert found["sharded-cluster"]["severity"] == 2 and "readAnyDatabase" in found["sharded-cluster"]["remedy"]
+    assert not {"oplog-only", "stream-of-all"} & set(found), found
+    d.client.close()
+
+
 def test_check_of_collections(mongo_database, read):
     db = mongo_database("ferretdb")
     d = db.connect()

@@ -96,9 +96,32 @@ static void check_set(struct mongo_check *k)
 
 /* ---- changes ---- */
 
+/* Through a mongos: the stream of the whole cluster or nothing. */
+static void check_cluster(struct mongo_check *k)
+{
+    const char *host = k->db->facts.host;
+    if (k->db->can.tells == MONGO_TELLS_ALL) {
+        mongo_say(k, MF_WARNING, "sharded-cluster", host, "rehearse the whole migration on a copy first",
+                  "the URL leads to a sharded cluster (a mongos answers), which was not run: its changes are read from "
+                  "one change stream, in the order of the cluster's time; what two shards wrote at one such time is "
+                  "told as one transaction, and a document that moves between shards must have an _id of its own in "
+                  "the whole cluster");
+        return;
+    }
+    mongo_say(k, MF_BLOCKER, "sharded-cluster", host,
+              "db.getSiblingDB(\"admin\").grantRolesToUser(…, [{role: \"readAnyDatabase\", db: \"admin\"}]); clusters "
+              "before version 4.0 are upgraded first",
+              "the URL leads to a sharded cluster (a mongos answers), and no change stream of all of it can be opened: "
+              "streams of single databases have no order between them, and the oplogs of its shards are not read");
+}
+
 static void check_stream(struct mongo_check *k)
 {
     const char *host = k->db->facts.host;
+    if (k->db->can.sharded) {
+        check_cluster(k);
+        return;
+    }
     bool alone = !k->db->can.replica_set && !k->db->can.sharded;
     switch (k->db->can.tells) {
     case MONGO_TELLS_NOTHING:

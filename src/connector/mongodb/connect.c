@@ -211,6 +211,9 @@ static int has_oplog(struct mongo_db *db, struct mf_error *err)
     MONGO_BSON(c);
     struct mongo_found found;
     bool there = false;
+    if (db->can.sharded) { /* each shard has its own, which a mongos does not show */
+        return 0;
+    }
     BSON_APPEND_UTF8(&c, "find", "oplog.rs");
     BSON_APPEND_INT32(&c, "limit", 1);
     BSON_APPEND_BOOL(&c, "singleBatch", true);

@@ -5,8 +5,10 @@
 #include "base/str.h"
 #include "connector/mongodb/mongo_room.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ANSWER_MS 120000 /* for an answer, where the URL does not say socketTimeoutMS */
 #define CLIENT_MS 60000  /* for a client of the pool */
@@ -32,6 +34,19 @@ static void at_most(mongoc_uri_t *uri, const char *option, int64_t ms)
     }
 }
 
+/* The library says of a file that it cannot read only that there is no connection. */
+static int can_be_read(const mongoc_uri_t *uri, const char *option, struct mf_error *err)
+{
+    const char *path = mongoc_uri_get_option_as_utf8(uri, option, NULL);
+    if (!path || access(path, R_OK) == 0) {
+        return 0;
+    }
+    mf_fail(err, MF_USAGE, "MFTLS", "the file %s cannot be read: %s", path, strerror(errno));
+    mf_hint(err, "%s of the URL names it",
+            mf_streq(option, MONGOC_URI_TLSCAFILE) ? "tlsCAFile" : "tlsCertificateKeyFile");
+    return -1;
+}
+
 static int options(const struct mf_db_options *o, mongoc_uri_t *uri, struct mf_error *err)
 {
     int64_t connect_ms = (o->connect_timeout_s > 0 ? o->connect_timeout_s : 10) * INT64_C(1000);
@@ -50,7 +65,8 @@ static int options(const struct mf_db_options *o, mongoc_uri_t *uri, struct mf_e
     if (o->password && !mongoc_uri_set_password(uri, o->password)) {
         return bad(o->url, "the password is not UTF-8", err);
     }
-    return 0;
+    return can_be_read(uri, MONGOC_URI_TLSCAFILE, err) < 0 ? -1
+                                                           : can_be_read(uri, MONGOC_URI_TLSCERTIFICATEKEYFILE, err);
 }
 
 int mongo_url_parse(const struct mf_db_options *o, mongoc_uri_t **ret, struct mf_error *err)
