@@ -6,7 +6,8 @@
  * its documents a window announces them (intent.h), and its number is given to no other, so that a window which failed and comes again is known by both.
  *
  * The last change of a document in a window is what it comes to (change/window.h), and documents do not refer to each other: so the order in a window means something only
- * where a unique index does. A conflict there is MF_CONFLICT, and the window comes again in source order.
+ * where a unique index does. What one refuses is given anew at the window's end (anew.c). What is refused even then is MF_CONFLICT, and the window comes again in source
+ * order, so that it is known which document goes to quarantine.
  */
 #include "connector/mongodb/apply.h"
 
@@ -39,11 +40,34 @@ static int find_window(struct mongo_applier *a, struct mf_error *err)
     struct mongo_db *db = mongo_db_of(a->base.db);
     BSON_APPEND_UTF8(&filter, "migration", a->pipe.migration);
     BSON_APPEND_UTF8(&filter, "direction", mongo_direction(a->pipe.direction));
-    return mongo_checkpoint_read(db, &a->pipe, &a->last, &a->window, err) < 0 ||
+    return mongo_checkpoint_read(db, &a->pipe, true, &a->last, &a->window, err) < 0 ||
                    mongo_book_each(db, "window", &filter, last_window, &a->window, err) < 0 ||
                    mongo_quarantine_any(db, &a->pipe, &a->has_quarantine, err) < 0
                ? -1
                : 0;
+}
+
+static void next_window(struct mongo_applier *a)
+{
+    a->window++;
+    a->part = 0;
+    a->nputs = a->bytes = 0;
+    mf_arena_reset(&a->arena);
+    mongo_left_clear(a);
+}
+
+static int bring_back(struct mongo_applier *a, struct mf_error *err)
+{
+    next_window(a);
+    if (mongo_parked_restore(a, err) < 0) {
+        mf_error_prefix(err, "bringing back documents that were parked");
+        return -1;
+    }
+    if (!a->part) {
+        a->window--;
+        return 0;
+    }
+    return mongo_checkpoint_write(mongo_db_of(a->base.db), &a->pipe, &a->last, a->window, err);
 }
 
 int mongo_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err)
@@ -52,7 +76,8 @@ int mongo_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct m
     a->base.db = db;
     a->pipe = *pipe;
     mf_arena_init(&a->arena, GROUP_ARENA);
-    if (find_window(a, err) < 0) {
+    mf_arena_init(&a->kept, GROUP_ARENA);
+    if (find_window(a, err) < 0 || bring_back(a, err) < 0) {
         mongo_applier_close(&a->base);
         return -1;
     }
@@ -65,16 +90,9 @@ void mongo_applier_close(struct mf_applier *base)
     struct mongo_applier *a = (struct mongo_applier *)base;
     if (a) {
         mf_arena_free(&a->arena);
+        mf_arena_free(&a->kept);
         free(a);
     }
-}
-
-static void next_window(struct mongo_applier *a)
-{
-    a->window++;
-    a->part = 0;
-    a->nputs = a->bytes = 0;
-    mf_arena_reset(&a->arena);
 }
 
 /* Another process has applied this stream since: what it wrote is newer than what this window would put over it. One whose answer was lost is our own. */
@@ -82,7 +100,7 @@ static int check_alone(struct mongo_applier *a, const struct mf_position *checkp
 {
     struct mf_position at;
     int64_t window;
-    if (mongo_checkpoint_read(mongo_db_of(a->base.db), &a->pipe, &at, &window, err) < 0) {
+    if (mongo_checkpoint_read(mongo_db_of(a->base.db), &a->pipe, false, &at, &window, err) < 0) {
         return -1;
     }
     bool others = window > a->window || (at.order > a->last.order && window != a->window);
@@ -190,16 +208,33 @@ static int forget(struct mongo_applier *a, const struct mf_table *t, const struc
 
 /* ---- documents that are refused ---- */
 
+static int enter(struct mongo_applier *a, const char *schema, const char *name, struct mf_quarantined *q,
+                 const struct mf_value *document, const struct mf_error *why, struct mf_error *err)
+{
+    struct mf_table t = {.schema = schema, .name = name};
+    bool new_entry = false;
+    mf_strlcpy(q->schema, schema, sizeof q->schema);
+    mf_strlcpy(q->table, name, sizeof q->table);
+    mf_strlcpy(q->code, why->code, sizeof q->code);
+    if (MF_FAULT(err, "mongodb.quarantine") ||
+        mongo_quarantine_keep(mongo_db_of(a->base.db), &a->pipe, q, mongo_is_error(why, 11000) ? document : NULL,
+                              &new_entry, err) < 0) {
+        return -1;
+    }
+    a->has_quarantine = true;
+    if (a->result) {
+        a->result->quarantined += new_entry;
+        mf_result_refused(a->result, &t, q->key, why);
+    }
+    return 0;
+}
+
 /* What is there stays: it has ignored fields that the new side's rows do not have, and nobody could bring them back. The entry says that it is older. */
 static int leave_out(struct mongo_applier *a, const struct mf_table *t, const struct mf_rowchange *c,
                      const struct mf_error *why, struct mf_error *err)
 {
     MF_CLEANUP_BUF struct mf_buf key = {.max = KEY_TEXT_MAX}, json = {.max = ROW_JSON_MAX};
     const struct mf_row *row = c->op == MF_ROW_DELETE ? &c->old_row : &c->new_row;
-    bool new_entry = false;
-    if (MF_FAULT(err, "mongodb.quarantine")) {
-        return -1;
-    }
     mf_put_key_text(&key, t, row);
     if (row->n == 2 && document_of(t, row)->kind == MF_BINARY) {
         mf_bson_put_json(&json, document_of(t, row), ROW_JSON_MAX / 2);
@@ -211,16 +246,12 @@ static int leave_out(struct mongo_applier *a, const struct mf_table *t, const st
                                .reason = why->text,
                                .row = mf_buf_ok(&json) ? mf_buf_str(&json) : "{}",
                                .position = a->checkpoint};
-    mf_strlcpy(q.schema, t->schema, sizeof q.schema);
-    mf_strlcpy(q.table, t->name, sizeof q.table);
-    mf_strlcpy(q.code, why->code, sizeof q.code);
-    if (mongo_quarantine_keep(mongo_db_of(a->base.db), &a->pipe, &q, &new_entry, err) < 0) {
-        return -1;
-    }
-    a->has_quarantine = true;
-    a->result->quarantined += new_entry;
-    mf_result_refused(a->result, t, q.key, why);
-    return 0;
+    return enter(a, t->schema, t->name, &q, row->n == 2 ? document_of(t, row) : NULL, why, err);
+}
+
+static bool left(const struct mongo_applier *a, const struct mf_table *t, const struct mf_row *row)
+{
+    return a->nleft && id_of(t, row)->kind == MF_TEXT && mongo_is_left(a, t, id_of(t, row));
 }
 
 static int careful(struct mongo_applier *a, const struct mf_table *t, const struct mf_rowchange *c,
@@ -228,7 +259,9 @@ static int careful(struct mongo_applier *a, const struct mf_table *t, const stru
 {
     const struct mf_row *row = c->op == MF_ROW_DELETE ? &c->old_row : &c->new_row;
     if (change(a, t, c, err) == 0 && mongo_put_group(a, t, err) == 0) {
-        return forget(a, t, row, err) < 0 || (moves(t, c) && forget(a, t, &c->old_row, err) < 0) ? -1 : 0;
+        return (!left(a, t, row) && forget(a, t, row, err) < 0) || (moves(t, c) && forget(a, t, &c->old_row, err) < 0)
+                   ? -1
+                   : 0;
     }
     struct mf_error why = *err;
     a->nputs = a->bytes = 0;
@@ -254,10 +287,62 @@ static int changes(struct mongo_applier *a, const struct mf_table *t, struct mf_
         return -1;
     }
     for (size_t i = 0; !a->mode.careful && i < n; i++) { /* an entry goes when its document is acknowledged */
-        if (forget(a, t, list[i]->op == MF_ROW_DELETE ? &list[i]->old_row : &list[i]->new_row, err) < 0) {
+        const struct mf_row *row = list[i]->op == MF_ROW_DELETE ? &list[i]->old_row : &list[i]->new_row;
+        if (!left(a, t, row) && forget(a, t, row, err) < 0) {
             return -1;
         }
     }
+    return 0;
+}
+
+/* ---- the end of a window ---- */
+
+static int leave_out_left(struct mongo_applier *a, const struct mongo_left *l, const struct mf_error *why,
+                          struct mf_error *err)
+{
+    MF_CLEANUP_BUF struct mf_buf json = {.max = ROW_JSON_MAX};
+    mf_bson_put_json(&json, &l->put.wanted, ROW_JSON_MAX / 2);
+    struct mf_quarantined q = {.key = l->key,
+                               .reason = why->text,
+                               .row = mf_buf_ok(&json) ? mf_buf_str(&json) : "{}",
+                               .position = a->checkpoint};
+    return enter(a, l->schema, l->name, &q, &l->put.wanted, why, err);
+}
+
+/* One that is refused for good: its window comes again carefully, and then it goes to quarantine. */
+static int refuse_left(struct mongo_applier *a, const struct mongo_left *l, struct mf_error *err)
+{
+    struct mf_error why = {0};
+    mf_fail(&why, a->mode.careful ? MF_ROW : MF_CONFLICT, "11000", "%s", l->put.taken);
+    mf_error_prefix(&why, "writing documents of %s.%s", l->schema, l->name);
+    if (!a->mode.careful || !a->mode.keep_rejected) {
+        *err = why;
+        return -1;
+    }
+    return leave_out_left(a, l, &why, err);
+}
+
+static int end_left(struct mongo_applier *a, struct mf_error *err)
+{
+    if (mongo_left_settle(a, err) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < a->nleft; i++) {
+        const struct mongo_left *l = &a->left[i];
+        struct mf_table t = {.schema = l->schema, .name = l->name};
+        if (l->over || (l->entry && l->put.taken)) {
+            continue;
+        }
+        if (!l->put.taken && l->put.parked && mongo_unpark(a, l->schema, l->name, &l->put.id, err) < 0) {
+            return -1;
+        }
+        if (l->put.taken ? refuse_left(a, l, err) < 0
+                         : a->has_quarantine &&
+                               mongo_quarantine_forget(mongo_db_of(a->base.db), &a->pipe, &t, l->key, err) < 0) {
+            return -1;
+        }
+    }
+    mongo_left_clear(a);
     return 0;
 }
 
@@ -294,6 +379,10 @@ static int empty_collection(struct mongo_applier *a, const struct mf_table *t, s
     BSON_APPEND_DOCUMENT_BEGIN(&c, "projection", &part);
     BSON_APPEND_INT32(&part, "_id", 1);
     bson_append_document_end(&c, &part);
+    mongo_ask_majority(mongo_db_of(a->base.db), &c);
+    for (size_t i = 0; i < a->nleft; i++) {
+        a->left[i].over |= mf_streq(a->left[i].schema, t->schema) && mf_streq(a->left[i].name, t->name);
+    }
     return mongo_each(mongo_db_of(a->base.db), MONGO_PRIMARY, t->schema, &c, empty_one, &e, err) < 0 ||
                    mongo_put_group(a, t, err) < 0 ||
                    (a->has_quarantine && mongo_quarantine_forget_table(mongo_db_of(a->base.db), &a->pipe, t, err) < 0)
@@ -326,7 +415,7 @@ int mongo_window_batch(struct mf_applier *base, const struct mf_batch *b, struct
 int mongo_window_commit(struct mf_applier *base, struct mf_error *err)
 {
     struct mongo_applier *a = (struct mongo_applier *)base;
-    if (MF_FAULT(err, "mongodb.window_commit") ||
+    if (end_left(a, err) < 0 || MF_FAULT(err, "mongodb.window_commit") ||
         mongo_checkpoint_write(mongo_db_of(base->db), &a->pipe, &a->checkpoint, a->window, err) < 0) {
         return -1;
     }
@@ -340,6 +429,7 @@ void mongo_window_abort(struct mf_applier *base)
     struct mongo_applier *a = (struct mongo_applier *)base;
     a->nputs = a->bytes = 0;
     mf_arena_reset(&a->arena);
+    mongo_left_clear(a);
 }
 
 /* A window that ends where the last one did. */
@@ -349,6 +439,7 @@ int mongo_repair_rows(struct mf_applier *base, const struct mf_table *t, const s
     struct mongo_applier *a = (struct mongo_applier *)base;
     (void)stamp;
     next_window(a);
+    a->mode = (struct mf_window_mode){.fuzzy = true};
     for (size_t i = 0; i < ngone; i++) {
         if (remove_row(a, t, &gone[i], err) < 0) {
             return -1;
@@ -360,6 +451,9 @@ int mongo_repair_rows(struct mf_applier *base, const struct mf_table *t, const s
         }
     }
     if (mongo_put_group(a, t, err) < 0) {
+        return -1;
+    }
+    if (end_left(a, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < ngone + nwhole; i++) {

@@ -4,13 +4,14 @@
  *   checkpoint  MIGRATION/DIRECTION           how far a pipe has come here, and the number of its window
  *   window      MIGRATION/DIRECTION/N/PART    what a window of the way back is about to write (intent.h)
  *   quarantine  MIGRATION/DIRECTION/TABLE/N   documents that were left out
+ *   parked      MIGRATION/DIRECTION/N         documents that are out of their collection for a moment (anew.c)
  *   heartbeat   MIGRATION/SIDE                a beat; its last marker
  *   epoch       MIGRATION                     who may write
  *   settings    MIGRATION/KIND/OBJECT         owner, streams
  *   run_lock    MIGRATION                     the right to run
  *
- * Every write waits for a majority and every read is the primary's: what was acknowledged here outlives a change of primaries. A document is
- * replaced as a whole, so that what a change stream tells of it is what was written, not what is there by the time it is looked up.
+ * Every write waits for a majority and every read is the primary's: what was acknowledged here outlives a change of primaries. What somebody acts upon for good, the
+ * checkpoint a pipe goes on from and the epoch, is read so that it does, too. A document is replaced as a whole, so that what a change stream tells of it is what was written, not what is there by the time it is looked up.
  */
 #include "connector/mongodb/book.h"
 
@@ -21,6 +22,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#define FOR_GOOD_MS 60000
 
 const char *mongo_direction(enum mf_direction d)
 {
@@ -39,8 +42,24 @@ static void put_find(bson_t *c, const char *collection, const bson_t *filter, in
     }
 }
 
-int mongo_book_get(struct mongo_db *db, const char *collection, const char *id, bson_t *ret, bool *ret_there,
-                   struct mf_error *err)
+/* A write of ours that was not acknowledged may be there and be taken back by a change of primaries. Such a read waits until a majority has what it shows, which what it
+ * is asked for has then too; and nobody who is no primary any more answers it. */
+static void ask_for_good(struct mongo_db *db, bson_t *c)
+{
+    bson_t concern;
+    if (!db->can.majority || db->can.speaks != MONGO_GENUINE) {
+        return;
+    }
+    BSON_APPEND_DOCUMENT_BEGIN(c, "readConcern", &concern);
+    BSON_APPEND_UTF8(&concern, "level", "linearizable");
+    bson_append_document_end(c, &concern);
+    if (mongo_time_left(db) <= 0) {
+        BSON_APPEND_INT32(c, "maxTimeMS", FOR_GOOD_MS);
+    }
+}
+
+static int get(struct mongo_db *db, const char *collection, const char *id, bool for_good, bson_t *ret, bool *ret_there,
+               struct mf_error *err)
 {
     MONGO_BSON(filter);
     MONGO_BSON(c);
@@ -50,6 +69,9 @@ int mongo_book_get(struct mongo_db *db, const char *collection, const char *id, 
     uint32_t len;
     BSON_APPEND_UTF8(&filter, "_id", id);
     put_find(&c, collection, &filter, 1);
+    if (for_good) {
+        ask_for_good(db, &c);
+    }
     if (mongo_command(db, NULL, MONGO_PRIMARY, MONGO_BOOK, &c, &reply, err) < 0) {
         return -1;
     }
@@ -64,6 +86,18 @@ int mongo_book_get(struct mongo_db *db, const char *collection, const char *id, 
     }
     bson_destroy(&reply);
     return 0;
+}
+
+int mongo_book_get(struct mongo_db *db, const char *collection, const char *id, bson_t *ret, bool *ret_there,
+                   struct mf_error *err)
+{
+    return get(db, collection, id, false, ret, ret_there, err);
+}
+
+int mongo_book_get_for_good(struct mongo_db *db, const char *collection, const char *id, bson_t *ret, bool *ret_there,
+                            struct mf_error *err)
+{
+    return get(db, collection, id, true, ret, ret_there, err);
 }
 
 static void put_update(bson_t *c, const char *collection, const bson_t *filter, const bson_t *doc, bool upsert)
@@ -226,7 +260,7 @@ int mongo_prepare(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_e
 
 /* ---- the checkpoint ---- */
 
-int mongo_checkpoint_read(struct mongo_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret,
+int mongo_checkpoint_read(struct mongo_db *db, const struct mf_pipe_id *pipe, bool for_good, struct mf_position *ret,
                           int64_t *ret_window, struct mf_error *err)
 {
     char id[MONGO_BOOK_ID], order[32];
@@ -235,7 +269,7 @@ int mongo_checkpoint_read(struct mongo_db *db, const struct mf_pipe_id *pipe, st
     bson_t doc;
     bool there;
     snprintf(id, sizeof id, "%s/%s", pipe->migration, mongo_direction(pipe->direction));
-    if (mongo_book_get(db, "checkpoint", id, &doc, &there, err) < 0) {
+    if (get(db, "checkpoint", id, for_good, &doc, &there, err) < 0) {
         return -1;
     }
     if (there) {
@@ -257,7 +291,7 @@ int mongo_checkpoint_read(struct mongo_db *db, const struct mf_pipe_id *pipe, st
 
 int mongo_checkpoint(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret, struct mf_error *err)
 {
-    return mongo_checkpoint_read(mongo_db_of(db), pipe, ret, NULL, err);
+    return mongo_checkpoint_read(mongo_db_of(db), pipe, true, ret, NULL, err);
 }
 
 int mongo_checkpoint_write(struct mongo_db *db, const struct mf_pipe_id *pipe, const struct mf_position *p,
@@ -316,8 +350,8 @@ static int drop_if_empty(struct mongo_db *db, const char *const *collections, si
 
 int mongo_cleanup(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
-    static const char *const all[] = {"window", "quarantine", "checkpoint", "heartbeat",
-                                      "epoch",  "settings",   "run_lock"};
+    static const char *const all[] = {"window",    "quarantine", "parked",   "checkpoint",
+                                      "heartbeat", "epoch",      "settings", "run_lock"};
     struct mongo_db *db = mongo_db_of(base);
     for (size_t i = 0; i < MF_ARRAY_LEN(all); i++) {
         if (forget(db, all[i], pipe->migration, err) < 0 || MF_FAULT(err, "mongodb.cleanup")) {

@@ -11,6 +11,9 @@ const char *mongo_direction(enum mf_direction d); /* "fwd", "rev" */
 /* One document by its id. *ret is the caller's to bson_destroy when *ret_there. */
 int mongo_book_get(struct mongo_db *db, const char *collection, const char *id, bson_t *ret, bool *ret_there,
                    struct mf_error *err);
+/* The same, of what no change of primaries takes back. */
+int mongo_book_get_for_good(struct mongo_db *db, const char *collection, const char *id, bson_t *ret, bool *ret_there,
+                            struct mf_error *err);
 /* The document, which has an _id, in place of what has the id, or beside it. *ret_time (may be NULL): the operation time of the reply, 0: it has none. */
 int mongo_book_put(struct mongo_db *db, const char *collection, const bson_t *doc, uint64_t *ret_time,
                    struct mf_error *err);
@@ -33,8 +36,8 @@ int mongo_time_now(struct mongo_db *db, uint64_t *ret, struct mf_error *err);
 /* The server's clock, microseconds since 1970. */
 int mongo_clock_us(struct mongo_db *db, int64_t *ret, struct mf_error *err);
 
-/* The checkpoint, with the number of the window it ends. */
-int mongo_checkpoint_read(struct mongo_db *db, const struct mf_pipe_id *pipe, struct mf_position *ret,
+/* The checkpoint, with the number of the window it ends. for_good: as mongo_book_get_for_good. */
+int mongo_checkpoint_read(struct mongo_db *db, const struct mf_pipe_id *pipe, bool for_good, struct mf_position *ret,
                           int64_t *ret_window, struct mf_error *err);
 int mongo_checkpoint_write(struct mongo_db *db, const struct mf_pipe_id *pipe, const struct mf_position *p,
                            int64_t window, struct mf_error *err);

@@ -192,7 +192,7 @@ static int open_cursor(struct mongo_stream *st, bson_t *ret, struct mf_error *er
     BSON_APPEND_DOCUMENT_BEGIN(&c, "cursor", &cursor);
     BSON_APPEND_INT32(&cursor, "batchSize", BATCH_EVENTS);
     bson_append_document_end(&c, &cursor);
-    mongo_put_concern(st->db, &c);
+    mongo_ask_majority(st->db, &c);
     if (mongo_borrow(st->db, &x->client, err) < 0 || choose(st, err) < 0 || run(st, "admin", &c, ret, err) < 0) {
         return -1;
     }

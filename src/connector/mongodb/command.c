@@ -12,10 +12,11 @@
 /* ---- errors ---- */
 
 /* What passes by itself: https://github.com/mongodb/specifications (retryable reads and writes, change streams), and commands that were told to stop. */
-static bool passes(int64_t code)
+bool mongo_passes(int64_t code)
 {
-    static const int codes[] = {6,   7,   43,  50,  63,  64,  89,   91,    112,   117,   133,   134,   150,   175,
-                                189, 234, 237, 251, 262, 290, 9001, 10107, 11600, 11601, 11602, 13388, 13435, 13436};
+    static const int codes[] = {6,   7,   43,   50,    63,    64,    89,    91,    100,   112,
+                                117, 133, 134,  150,   175,   189,   234,   237,   251,   262,
+                                290, 317, 9001, 10107, 11600, 11601, 11602, 13388, 13435, 13436};
     for (size_t i = 0; i < MF_ARRAY_LEN(codes); i++) {
         if (codes[i] == code) {
             return true;
@@ -28,6 +29,7 @@ static bool labelled_transient(const bson_t *reply)
 {
     return mongoc_error_has_label(reply, "TransientTransactionError") ||
            mongoc_error_has_label(reply, "RetryableWriteError") ||
+           mongoc_error_has_label(reply, "UnknownTransactionCommitResult") ||
            mongoc_error_has_label(reply, "ResumableChangeStreamError");
 }
 
@@ -35,7 +37,7 @@ static int fail_server(const bson_error_t *e, const bson_t *reply, struct mf_err
 {
     char code[16], name[80] = "";
     int64_t number = reply ? mongo_int(reply, "code", e->code) : e->code;
-    bool transient = passes(number) || (reply && labelled_transient(reply));
+    bool transient = mongo_passes(number) || (reply && labelled_transient(reply));
     if (reply) {
         mongo_text(reply, "codeName", name, sizeof name);
     }
@@ -53,7 +55,8 @@ static int fail_server(const bson_error_t *e, const bson_t *reply, struct mf_err
 /* A certificate that is refused stays so; whatever else is said of TLS may be a server that just ends. */
 static bool never_connects(const char *message)
 {
-    static const char *const words[] = {"certificate verify failed", "ertificate", "wrong version number", "ipher"};
+    static const char *const words[] = {"certificate verify failed", "ertificate", "wrong version number", "ipher",
+                                        "initialize TLS"};
     for (size_t i = 0; strstr(message, "TLS") && i < MF_ARRAY_LEN(words); i++) {
         if (strstr(message, words[i])) {
             return true;
@@ -62,13 +65,28 @@ static bool never_connects(const char *message)
     return false;
 }
 
+/* What the other end may want that the URL does not say: it ends the connection then, and gives no reason. */
+static const char *what_may_be_wanted(const struct mongo_db *db)
+{
+    return !mongoc_uri_get_tls(db->uri) ? "; where they take TLS only, tls=true belongs into it"
+           : !mongoc_uri_get_option_as_utf8(db->uri, MONGOC_URI_TLSCERTIFICATEKEYFILE, NULL)
+               ? "; where they want a certificate of their clients, tlsCertificateKeyFile belongs into it"
+               : "";
+}
+
 static int fail_network(const struct mongo_db *db, const bson_error_t *e, struct mf_error *err)
 {
-    bool tls = never_connects(e->message);
-    mf_fail(err, tls ? MF_FATAL : MF_RETRY, tls ? "MFTLS" : "MFNET", "%s: %s", db->facts.host, e->message);
-    mf_hint(err,
-            tls ? "TLS failed: check tls, tlsCAFile and the names of the URL against what the server offers"
-                : "check that the servers run, and that hosts, ports and replicaSet of the URL reach them from here");
+    if (never_connects(e->message)) {
+        mf_fail(err, MF_FATAL, "MFTLS", "%s: %s", db->facts.host, e->message);
+        mf_hint(
+            err,
+            "TLS failed: give the file of the authority as tlsCAFile=… in the URL; its host names must be those of the "
+            "server's certificate; a certificate of ours with its key is tlsCertificateKeyFile");
+        return -1;
+    }
+    mf_fail(err, MF_RETRY, "MFNET", "%s: %s", db->facts.host, e->message);
+    mf_hint(err, "check that the servers run, and that hosts, ports and replicaSet of the URL reach them from here%s",
+            what_may_be_wanted(db));
     return -1;
 }
 
@@ -199,6 +217,34 @@ static bool run(mongoc_client_t *c, enum mongo_how how, const char *database, co
     return ok;
 }
 
+void mongo_ask_durable(const struct mongo_db *db, bson_t *command, int wtimeout_ms)
+{
+    bson_t concern;
+    bool set = db->can.replica_set || db->can.sharded, disk = db->can.speaks == MONGO_GENUINE;
+    if (!set && !disk) {
+        return;
+    }
+    BSON_APPEND_DOCUMENT_BEGIN(command, "writeConcern", &concern);
+    if (set) {
+        BSON_APPEND_UTF8(&concern, "w", "majority");
+        BSON_APPEND_INT32(&concern, "wtimeout", wtimeout_ms > 0 ? wtimeout_ms : 60000);
+    }
+    if (disk) { /* also where writeConcernMajorityJournalDefault is false */
+        BSON_APPEND_BOOL(&concern, "j", true);
+    }
+    bson_append_document_end(command, &concern);
+}
+
+void mongo_ask_majority(const struct mongo_db *db, bson_t *command)
+{
+    bson_t concern;
+    if (db->can.majority) {
+        BSON_APPEND_DOCUMENT_BEGIN(command, "readConcern", &concern);
+        BSON_APPEND_UTF8(&concern, "level", "majority");
+        bson_append_document_end(command, &concern);
+    }
+}
+
 /* As it was given, with the bound of time, and for writes with whose word is waited for. */
 static void bound(struct mongo_db *db, enum mongo_how how, const bson_t *command, bson_t *ret)
 {
@@ -208,12 +254,8 @@ static void bound(struct mongo_db *db, enum mongo_how how, const bson_t *command
         !bson_has_field(command, "getMore")) {
         BSON_APPEND_INT32(ret, "maxTimeMS", left);
     }
-    if (how == MONGO_WRITE && (db->can.replica_set || db->can.sharded) && !bson_has_field(command, "writeConcern")) {
-        bson_t concern;
-        BSON_APPEND_DOCUMENT_BEGIN(ret, "writeConcern", &concern);
-        BSON_APPEND_UTF8(&concern, "w", "majority");
-        BSON_APPEND_INT32(&concern, "wtimeout", left > 0 ? left : 60000);
-        bson_append_document_end(ret, &concern);
+    if (how == MONGO_WRITE && !bson_has_field(command, "writeConcern")) {
+        mongo_ask_durable(db, ret, left);
     }
 }
 

@@ -6,16 +6,6 @@
 #define LOOK_MOST  200
 #define LOOK_BYTES ((size_t)64 << 20) /* of several; one alone may have more */
 
-void mongo_put_concern(const struct mongo_db *db, bson_t *command)
-{
-    bson_t concern;
-    if (db->can.majority) {
-        BSON_APPEND_DOCUMENT_BEGIN(command, "readConcern", &concern);
-        BSON_APPEND_UTF8(&concern, "level", "majority");
-        bson_append_document_end(command, &concern);
-    }
-}
-
 struct look {
     struct mongo_stream *st;
     struct mongo_table *t;
@@ -86,7 +76,7 @@ static int look(struct look *l, struct mf_error *err)
     bson_append_array_end(&id, &list);
     bson_append_document_end(&filter, &id);
     bson_append_document_end(&c, &filter);
-    mongo_put_concern(l->st->db, &c);
+    mongo_ask_majority(l->st->db, &c);
     rc = rc < 0 ? -1 : mongo_each(l->st->db, MONGO_PRIMARY, t->database, &c, found, l, err);
     if (rc < 0) {
         mf_error_prefix(err, "looking up documents of %s.%s that were changed", t->database, t->collection);

@@ -144,6 +144,12 @@ int mongo_fail(const struct mongo_db *db, const bson_error_t *e, const bson_t *r
 /* The same of a cursor that has ended with an error; 0: it has not. */
 int mongo_cursor_failed(const struct mongo_db *db, mongoc_cursor_t *cursor, struct mf_error *err);
 bool mongo_is_error(const struct mf_error *err, int number);
+/* What the server answers with this number passes by itself. */
+bool mongo_passes(int64_t number);
+/* A command, or a bulk, that waits until a majority has it on disk; wtimeout_ms 0: a minute. Where there is no set: until the disk has it. */
+void mongo_ask_durable(const struct mongo_db *db, bson_t *command, int wtimeout_ms);
+/* readConcern majority, where the deployment has it: what is read so is not taken back by a change of primaries. */
+void mongo_ask_majority(const struct mongo_db *db, bson_t *command);
 /* "dotted.path" of a reply: an integer of any width (or an integral double), a text ("" where it is none; cut to n), true or 1. */
 int64_t mongo_int(const bson_t *reply, const char *path, int64_t otherwise);
 void mongo_text(const bson_t *reply, const char *path, char *ret, size_t n);

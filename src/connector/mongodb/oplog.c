@@ -98,7 +98,7 @@ static int ask(struct mongo_stream *st, struct mf_error *err)
                          true); /* before 4.4 the server has to be told that it may begin at that place */
     }
     BSON_APPEND_INT32(&c, "batchSize", TAKE_ENTRIES);
-    mongo_put_concern(st->db, &c);
+    mongo_ask_majority(st->db, &c);
     o->found = false;
     o->bytes = 0;
     int rc = mongo_each(st->db, MONGO_PRIMARY, "local", &c, take, st, err);

@@ -43,20 +43,26 @@ int mongo_put_add(struct mongo_applier *a, const struct mf_table *t, const struc
 
 /* ---- what is there ---- */
 
+struct looked {
+    struct mongo_applier *a;
+    struct mongo_put **list;
+    size_t n;
+};
+
 static int found(void *ctx, const bson_t *doc, struct mf_error *err)
 {
-    struct mongo_applier *a = ctx;
+    struct looked *l = ctx;
     struct mf_value v = {.kind = MF_BINARY, .data = (const char *)bson_get_data(doc), .len = doc->len}, id;
-    v.data = mf_memdup_a(&a->arena, v.data, v.len);
+    v.data = mf_memdup_a(&l->a->arena, v.data, v.len);
     if (!v.data) {
         return no_memory(err);
     }
-    if (mf_bson_id_of(&a->arena, &v, &id, err) < 0) {
+    if (mf_bson_id_of(&l->a->arena, &v, &id, err) < 0) {
         return -1;
     }
-    for (size_t i = 0; i < a->nputs; i++) {
-        if (mf_value_equal(&a->puts[i].id, &id)) {
-            a->puts[i].there = v;
+    for (size_t i = 0; i < l->n; i++) {
+        if (mf_value_equal(&l->list[i]->id, &id)) {
+            l->list[i]->there = v;
         }
     }
     return 0;
@@ -73,14 +79,14 @@ static int id_selector(struct mongo_applier *a, const struct mf_value *id, bson_
                : mf_fail(err, MF_FATAL, "MFBUG", "an id could not be made a document");
 }
 
-static int put_ids(struct mongo_applier *a, bson_t *list, struct mf_error *err)
+static int put_ids(const struct looked *l, bson_t *list, struct mf_error *err)
 {
-    for (size_t i = 0; i < a->nputs; i++) {
+    for (size_t i = 0; i < l->n; i++) {
         bson_t one;
         bson_iter_t at;
         char key[16];
         const char *name;
-        if (id_selector(a, &a->puts[i].id, &one, err) < 0) {
+        if (id_selector(l->a, &l->list[i]->id, &one, err) < 0) {
             return -1;
         }
         bson_uint32_to_string((uint32_t)i, &name, key, sizeof key);
@@ -91,19 +97,22 @@ static int put_ids(struct mongo_applier *a, bson_t *list, struct mf_error *err)
     return 0;
 }
 
-static int look(struct mongo_applier *a, const struct mf_table *t, struct mf_error *err)
+/* What a majority has: a document that is "so already" is not written, and may not be one that a change of primaries takes back. */
+static int look(struct looked *l, const char *schema, const char *name, struct mf_error *err)
 {
     MONGO_BSON(c);
     bson_t filter, id, list;
-    BSON_APPEND_UTF8(&c, "find", t->name);
+    struct mongo_db *db = mongo_db_of(l->a->base.db);
+    BSON_APPEND_UTF8(&c, "find", name);
     BSON_APPEND_DOCUMENT_BEGIN(&c, "filter", &filter);
     BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &id);
     BSON_APPEND_ARRAY_BEGIN(&id, "$in", &list);
-    int rc = put_ids(a, &list, err);
+    int rc = put_ids(l, &list, err);
     bson_append_array_end(&id, &list);
     bson_append_document_end(&filter, &id);
     bson_append_document_end(&c, &filter);
-    return rc < 0 ? -1 : mongo_each(mongo_db_of(a->base.db), MONGO_PRIMARY, t->schema, &c, found, a, err);
+    mongo_ask_majority(db, &c);
+    return rc < 0 ? -1 : mongo_each(db, MONGO_PRIMARY, schema, &c, found, l, err);
 }
 
 /* ---- what it will be ---- */
@@ -131,17 +140,21 @@ static int id_first(struct mongo_applier *a, const struct mf_value *in, struct m
     return ret->data ? 0 : no_memory(err);
 }
 
-static int make(struct mongo_applier *a, const struct mf_table *t, struct mongo_put *p, struct mf_error *err)
+static int make(struct mongo_applier *a, const char *schema, const char *name, struct mongo_put *p,
+                struct mf_error *err)
 {
     const struct mf_shred *map = mongo_db_of(a->base.db)->shred;
-    const struct mf_shred_collection *c = map ? mf_shred_find(map, t->schema, t->name) : NULL;
+    const struct mf_shred_collection *c = map ? mf_shred_find(map, schema, name) : NULL;
     bool there = p->there.kind != MF_NULL;
+    if (!there && a->parked && mongo_parked_find(a, schema, name, p, err) < 0) {
+        return -1;
+    }
     if (p->wanted.kind == MF_NULL) {
         p->nothing = !there;
         return 0;
     }
     struct mf_value merged = p->wanted;
-    if ((there && c && mf_shred_merge(c, &a->arena, &p->there, &p->wanted, &merged, err) < 0) ||
+    if ((p->there.kind != MF_NULL && c && mf_shred_merge(c, &a->arena, &p->there, &p->wanted, &merged, err) < 0) ||
         id_first(a, &merged, &p->whole, err) < 0) {
         return -1;
     }
@@ -153,132 +166,197 @@ static int make(struct mongo_applier *a, const struct mf_table *t, struct mongo_
     return 0;
 }
 
-static int announce(struct mongo_applier *a, const struct mf_table *t, struct mf_error *err)
+int mongo_put_prepare(struct mongo_applier *a, const char *schema, const char *name, struct mongo_put **list, size_t n,
+                      struct mf_error *err)
 {
-    struct mongo_intent_hash list[MONGO_GROUP];
-    size_t n = 0;
-    for (size_t i = 0; i < a->nputs; i++) {
-        if (!a->puts[i].nothing) {
-            list[n++] = mongo_intent_hash(t->schema, t->name, &a->puts[i].id, &a->puts[i].whole);
-        }
-    }
-    if (!n) {
-        return 0;
-    }
-    if (mongo_intents_write(mongo_db_of(a->base.db), &a->pipe, a->window, a->part, list, n, err) < 0) {
+    struct looked l = {a, list, n};
+    if (look(&l, schema, name, err) < 0) {
         return -1;
     }
-    a->part++;
-    return MF_FAULT(err, "mongodb.window_intent");
-}
-
-/* ---- and then ---- */
-
-static int add_writes(struct mongo_applier *a, mongoc_bulk_operation_t *bulk, size_t *ret_n, struct mf_error *err)
-{
-    MONGO_BSON(upsert);
-    bson_error_t e = {0};
-    BSON_APPEND_BOOL(&upsert, "upsert", true);
-    BSON_APPEND_BOOL(&upsert, "validate", false); /* libmongoc refuses empty names; the deployment has such documents */
-    for (size_t i = 0; i < a->nputs; i++) {
-        struct mongo_put *p = &a->puts[i];
-        bson_t selector, doc;
-        if (p->nothing) {
-            continue;
-        }
-        if (id_selector(a, &p->id, &selector, err) < 0) {
+    for (size_t i = 0; i < n; i++) {
+        if (make(a, schema, name, list[i], err) < 0) {
             return -1;
         }
-        /* The server would take it for operators ($set …), not for a document. */
-        if (p->wanted.kind != MF_NULL && p->whole.len > 5 && ((const char *)p->whole.data)[5] == '$') {
-            return mf_fail(err, MF_ROW, "MFDOC", "the document cannot be sent: its first field begins with $");
-        }
-        bool ok = p->wanted.kind == MF_NULL
-                      ? mongoc_bulk_operation_remove_one_with_opts(bulk, &selector, NULL, &e)
-                      : bson_init_static(&doc, (const uint8_t *)p->whole.data, p->whole.len) &&
-                            mongoc_bulk_operation_replace_one_with_opts(bulk, &selector, &doc, &upsert, &e);
-        if (!ok) {
-            return mf_fail(err, MF_ROW, "MFDOC", "the document cannot be sent: %s", e.message);
-        }
-        ++*ret_n;
     }
     return 0;
 }
 
-/* What the server says of one document is that document's fault; but for a value that is taken, which may be free when what comes before it is written. */
-static int refused(struct mongo_db *db, const bson_t *reply, const bson_error_t *e, struct mf_error *err)
+static const struct mf_value *comes_to(const struct mongo_put *p, enum mongo_write what)
 {
-    if (!mongo_has(reply, "writeErrors.0")) {
-        return mongo_fail(db, e, reply, err);
+    static const struct mf_value nothing = {.kind = MF_NULL};
+    return what == MONGO_WRITE_GONE || (what == MONGO_WRITE_WHOLE && p->wanted.kind == MF_NULL) ? &nothing
+           : what == MONGO_WRITE_BACK                                                           ? &p->there
+                                                                                                : &p->whole;
+}
+
+int mongo_put_announce(struct mongo_applier *a, const char *schema, const char *name, struct mongo_put **list, size_t n,
+                       enum mongo_write what, struct mf_error *err)
+{
+    struct mongo_intent_hash hashes[MONGO_GROUP];
+    if (!n) {
+        return 0;
     }
-    char text[600], code[16];
-    int64_t number = mongo_int(reply, "writeErrors.0.code", 0);
-    mongo_text(reply, "writeErrors.0.errmsg", text, sizeof text);
+    for (size_t i = 0; i < n; i++) {
+        hashes[i] = mongo_intent_hash(schema, name, &list[i]->id, comes_to(list[i], what));
+    }
+    return mongo_intents_write(mongo_db_of(a->base.db), &a->pipe, a->window, a->part++, hashes, n, err);
+}
+
+/* ---- and then ---- */
+
+static int add_write(struct mongo_applier *a, mongoc_bulk_operation_t *bulk, const struct mongo_put *p,
+                     enum mongo_write what, struct mf_error *err)
+{
+    MONGO_BSON(upsert);
+    bson_error_t e = {0};
+    bson_t selector, doc;
+    const struct mf_value *to = comes_to(p, what);
+    BSON_APPEND_BOOL(&upsert, "upsert", true);
+    BSON_APPEND_BOOL(&upsert, "validate", false); /* libmongoc refuses empty names; the deployment has such documents */
+    if (id_selector(a, &p->id, &selector, err) < 0) {
+        return -1;
+    }
+    /* The server would take it for operators ($set …), not for a document. */
+    if (to->kind != MF_NULL && to->len > 5 && ((const char *)to->data)[5] == '$') {
+        return mf_fail(err, MF_ROW, "MFDOC", "the document cannot be sent: its first field begins with $");
+    }
+    bool ok = to->kind == MF_NULL ? mongoc_bulk_operation_remove_one_with_opts(bulk, &selector, NULL, &e)
+                                  : bson_init_static(&doc, (const uint8_t *)to->data, to->len) &&
+                                        mongoc_bulk_operation_replace_one_with_opts(bulk, &selector, &doc, &upsert, &e);
+    return ok ? 0 : mf_fail(err, MF_ROW, "MFDOC", "the document cannot be sent: %s", e.message);
+}
+
+#define DUPLICATE 11000
+
+/* What the server says of one document is that document's fault. */
+static int refused(int64_t number, bool of_id, const char *text, struct mf_error *err)
+{
+    char code[16];
+    enum mf_errclass cls = of_id ? MF_RETRY : number == DUPLICATE ? MF_CONFLICT : MF_ROW;
     snprintf(code, sizeof code, "%d", (int)number);
-    bool of_id = number == 11000 && (strstr(text, "_id_ dup key") || mongo_has(reply, "writeErrors.0.keyPattern._id"));
-    enum mf_errclass cls = of_id ? MF_RETRY : number == 11000 ? MF_CONFLICT : MF_ROW;
-    switch (number) { /* that are nobody's document's */
-    case 13:
-    case 8000:
+    if (number == 13 || number == 8000) { /* nobody's document's */
         cls = MF_FATAL;
-        break;
-    case 11600:
-    case 11602:
-    case 10107:
-    case 13435:
-    case 189:
-    case 91:
-    case 112:
-    case 50:
+    } else if (mongo_passes(number)) {
         cls = MF_RETRY;
-        break;
-    default:
-        break;
     }
     return mf_fail(err, cls, code, "%s", text);
 }
 
-static int write_all(struct mongo_applier *a, const struct mf_table *t, struct mf_error *err)
+/* One of writeErrors: a value that is taken is the document's matter, anything else ends the group. */
+static int take_refusal(struct mongo_applier *a, const bson_t *one, struct mongo_put **list, size_t n,
+                        struct mf_error *err)
+{
+    char text[600];
+    int64_t number = mongo_int(one, "code", 0), at = mongo_int(one, "index", -1);
+    mongo_text(one, "errmsg", text, sizeof text);
+    bool of_id = number == DUPLICATE && (strstr(text, "_id_ dup key") || mongo_has(one, "keyPattern._id"));
+    if (number != DUPLICATE || of_id || at < 0 || (size_t)at >= n) {
+        return refused(number, of_id, text, err);
+    }
+    list[at]->taken = mf_strdup_a(&a->arena, text);
+    return list[at]->taken ? 0 : no_memory(err);
+}
+
+/* The bulk has failed: of some documents because a value is taken, or as a whole. */
+static int take_refusals(struct mongo_applier *a, const struct mongo_where *w, const bson_t *reply,
+                         const bson_error_t *e, struct mongo_put **list, size_t n, struct mf_error *err)
+{
+    bson_iter_t at, errors;
+    bson_t one;
+    uint32_t len;
+    const uint8_t *p;
+    if (w->session && e->code == DUPLICATE && !mongo_has(reply, "writeErrors.0")) {
+        list[0]->taken = mf_strdup_a(&a->arena, e->message);
+        return list[0]->taken ? 0 : no_memory(err);
+    }
+    if (!bson_iter_init_find(&at, reply, "writeErrors") || !mongo_has(reply, "writeErrors.0") ||
+        mongo_has(reply, "writeConcernErrors.0") || !bson_iter_recurse(&at, &errors)) {
+        return mongo_fail(mongo_db_of(a->base.db), e, reply, err);
+    }
+    while (bson_iter_next(&errors)) {
+        if (!BSON_ITER_HOLDS_DOCUMENT(&errors)) {
+            continue;
+        }
+        bson_iter_document(&errors, &len, &p);
+        if (bson_init_static(&one, p, len) && take_refusal(a, &one, list, n, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static bool bulk_options(struct mongo_db *db, const struct mongo_where *w, bson_t *opts, bson_error_t *e)
+{
+    BSON_APPEND_BOOL(opts, "ordered", false);
+    if (w->session) {
+        return mongoc_client_session_append(w->session, opts, e);
+    }
+    mongo_ask_durable(db, opts, mongo_time_left(db));
+    return true;
+}
+
+int mongo_put_write(struct mongo_applier *a, const struct mongo_where *w, struct mongo_put **list, size_t n,
+                    enum mongo_write what, struct mf_error *err)
 {
     struct mongo_db *db = mongo_db_of(a->base.db);
-    MONGO_LEASE(db, l);
     MONGO_BSON(opts);
     bson_error_t e = {0};
     bson_t reply;
-    size_t n = 0;
-    if (mongo_borrow(db, &l.client, err) < 0) {
-        return -1;
+    if (!n) {
+        return 0;
     }
-    MONGO_COLLECTION *c = mongoc_client_get_collection(l.client, t->schema, t->name);
-    BSON_APPEND_BOOL(&opts, "ordered", false);
-    if (db->can.replica_set || db->can.sharded) {
-        bson_t concern;
-        BSON_APPEND_DOCUMENT_BEGIN(&opts, "writeConcern", &concern);
-        BSON_APPEND_UTF8(&concern, "w", "majority");
-        BSON_APPEND_INT32(&concern, "wtimeout", 60000);
-        bson_append_document_end(&opts, &concern);
+    if (!bulk_options(db, w, &opts, &e)) {
+        return mongo_fail(db, &e, NULL, err);
     }
+    MONGO_COLLECTION *c = mongoc_client_get_collection(w->client, w->schema, w->name);
     mongoc_bulk_operation_t *bulk = mongoc_collection_create_bulk_operation_with_opts(c, &opts);
-    int rc = add_writes(a, bulk, &n, err);
-    if (rc == 0 && n) {
-        rc = mongoc_bulk_operation_execute(bulk, &reply, &e) ? 0 : refused(db, &reply, &e, err);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        list[i]->taken = NULL;
+        rc = add_write(a, bulk, list[i], what, err);
+    }
+    if (rc == 0) {
+        rc = mongoc_bulk_operation_execute(bulk, &reply, &e) ? 0 : take_refusals(a, w, &reply, &e, list, n, err);
         bson_destroy(&reply);
     }
     mongoc_bulk_operation_destroy(bulk);
-    return rc < 0 ? -1 : MF_FAULT(err, "mongodb.window_rows");
+    return rc;
+}
+
+/* What was parked stands in its collection again, or is to be nowhere. */
+static int unpark(struct mongo_applier *a, const struct mf_table *t, struct mf_error *err)
+{
+    for (size_t i = 0; i < a->nputs; i++) {
+        if (a->puts[i].parked && !a->puts[i].taken && mongo_unpark(a, t->schema, t->name, &a->puts[i].id, err) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static int put(struct mongo_applier *a, const struct mf_table *t, struct mf_error *err)
 {
-    if (look(a, t, err) < 0) {
+    MONGO_LEASE(mongo_db_of(a->base.db), l);
+    struct mongo_put *list[MONGO_GROUP];
+    size_t n = 0;
+    for (size_t i = 0; i < a->nputs; i++) {
+        list[i] = &a->puts[i];
+    }
+    if (mongo_put_prepare(a, t->schema, t->name, list, a->nputs, err) < 0) {
         return -1;
     }
     for (size_t i = 0; i < a->nputs; i++) {
-        if (make(a, t, &a->puts[i], err) < 0) {
-            return -1;
+        if (!a->puts[i].nothing) {
+            list[n++] = &a->puts[i];
         }
     }
-    return announce(a, t, err) < 0 ? -1 : write_all(a, t, err);
+    if (mongo_put_announce(a, t->schema, t->name, list, n, MONGO_WRITE_WHOLE, err) < 0 ||
+        (n && MF_FAULT(err, "mongodb.window_intent")) || (n && mongo_borrow(l.db, &l.client, err) < 0)) {
+        return -1;
+    }
+    struct mongo_where w = {t->schema, t->name, l.client, NULL};
+    return mongo_put_write(a, &w, list, n, MONGO_WRITE_WHOLE, err) < 0 || MF_FAULT(err, "mongodb.window_rows")
+    || unpark(a, t, err) < 0 ? -1 : mongo_left_take(a, t, err);
 }
 
 int mongo_put_group(struct mongo_applier *a, const struct mf_table *t, struct mf_error *err)

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#define DOCUMENT_KEPT (4u << 20) /* a larger one is given again by quarantine retry, not by itself */
+
 /* Of a key: what commands name an entry by. */
 static int64_t number_of(const struct mf_pipe_id *pipe, const char *schema, const char *table, const char *key)
 {
@@ -48,7 +50,7 @@ int mongo_quarantine_any(struct mongo_db *db, const struct mf_pipe_id *pipe, boo
 }
 
 int mongo_quarantine_keep(struct mongo_db *db, const struct mf_pipe_id *pipe, const struct mf_quarantined *q,
-                          bool *ret_new, struct mf_error *err)
+                          const struct mf_value *document, bool *ret_new, struct mf_error *err)
 {
     MONGO_BSON(doc);
     char id[MONGO_BOOK_ID], order[32];
@@ -75,6 +77,9 @@ int mongo_quarantine_keep(struct mongo_db *db, const struct mf_pipe_id *pipe, co
     BSON_APPEND_UTF8(&doc, "reason", q->reason);
     BSON_APPEND_UTF8(&doc, "code", q->code);
     BSON_APPEND_UTF8(&doc, "row", q->row);
+    if (document && document->kind == MF_BINARY && document->len <= DOCUMENT_KEPT) {
+        BSON_APPEND_BINARY(&doc, "document", BSON_SUBTYPE_BINARY, (const uint8_t *)document->data, document->len);
+    }
     BSON_APPEND_UTF8(&doc, "position_order", order);
     BSON_APPEND_UTF8(&doc, "position_token", q->position.token);
     BSON_APPEND_DATE_TIME(&doc, "at", mf_wall_us() / MF_US_PER_MS);
@@ -110,6 +115,45 @@ int mongo_quarantine_forget_table(struct mongo_db *db, const struct mf_pipe_id *
     return mongo_book_delete(db, "quarantine", &filter, err);
 }
 
+static const char *text_in(const bson_t *doc, const char *name)
+{
+    bson_iter_t at;
+    return bson_iter_init_find(&at, doc, name) && BSON_ITER_HOLDS_UTF8(&at) ? bson_iter_utf8(&at, NULL) : NULL;
+}
+
+struct refused_ones {
+    mongo_refused_fn *each;
+    void *ctx;
+};
+
+static int refused_one(void *ctx, const bson_t *doc, struct mf_error *err)
+{
+    struct refused_ones *r = ctx;
+    struct mf_value v = {.kind = MF_BINARY};
+    bson_iter_t at;
+    bson_subtype_t subtype;
+    const uint8_t *bytes = NULL;
+    const char *key = text_in(doc, "key");
+    if (!key || !bson_iter_init_find(&at, doc, "document") || !BSON_ITER_HOLDS_BINARY(&at)) {
+        return 0;
+    }
+    bson_iter_binary(&at, &subtype, &v.len, &bytes);
+    v.data = (const char *)bytes;
+    return r->each(r->ctx, key, &v, err);
+}
+
+int mongo_quarantine_taken(struct mongo_db *db, const struct mf_pipe_id *pipe, const char *schema, const char *name,
+                           mongo_refused_fn *each, void *ctx, struct mf_error *err)
+{
+    MONGO_BSON(filter);
+    struct refused_ones r = {each, ctx};
+    put_scope(&filter, pipe);
+    BSON_APPEND_UTF8(&filter, "schema", schema);
+    BSON_APPEND_UTF8(&filter, "table", name);
+    BSON_APPEND_UTF8(&filter, "code", "11000");
+    return mongo_book_each(db, "quarantine", &filter, refused_one, &r, err) < 0 ? -1 : 0;
+}
+
 int mongo_quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int64_t id, struct mf_error *err)
 {
     return drop(mongo_db_of(db), pipe, id, err);
@@ -121,12 +165,6 @@ struct listing {
     mf_quarantine_sink *emit;
     void *ctx;
 };
-
-static const char *text_in(const bson_t *doc, const char *name)
-{
-    bson_iter_t at;
-    return bson_iter_init_find(&at, doc, name) && BSON_ITER_HOLDS_UTF8(&at) ? bson_iter_utf8(&at, NULL) : NULL;
-}
 
 static int list_one(void *ctx, const bson_t *doc, struct mf_error *err)
 {

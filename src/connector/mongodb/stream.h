@@ -76,7 +76,5 @@ int mongo_stream_widen(struct mongo_stream *st, const bson_t *doc, bool *ret_new
 
 /* lookup.c: looks for the document of pending[next], and for some of those behind it. */
 int mongo_look_up(struct mongo_stream *st, struct mf_error *err);
-/* readConcern majority, where the deployment has it: what is read so is not taken back by a change of primaries. */
-void mongo_put_concern(const struct mongo_db *db, bson_t *command);
 
 #endif

@@ -157,7 +157,7 @@ static int read_epoch(struct mongo_db *db, const char *migration, struct epoch_r
 {
     struct epoch_row r = {.e = {.open = true}};
     bson_t doc;
-    if (mongo_book_get(db, "epoch", migration, &doc, &r.there, err) < 0) {
+    if (mongo_book_get_for_good(db, "epoch", migration, &doc, &r.there, err) < 0) {
         return -1;
     }
     if (r.there) {
