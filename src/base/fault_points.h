@@ -25,10 +25,8 @@ MF_FAULT_POINT("mongodb.window_intent", "documents of a window are announced, no
 MF_FAULT_POINT("mongodb.window_rows", "some documents of a window are written")
 MF_FAULT_POINT("mongodb.window_commit", "all documents of a window are written, its checkpoint is not")
 MF_FAULT_POINT("mongodb.window_committed", "a window's checkpoint is in the deployment, nobody knows yet")
-MF_FAULT_POINT("mongodb.exchange_parked", "documents in each other's way are parked in a MongoDB deployment")
-MF_FAULT_POINT("mongodb.exchange_gone",
-               "documents in each other's way are gone from their collection, or in a transaction moved")
-MF_FAULT_POINT("mongodb.exchange_come", "documents in each other's way stand in their collection, maybe parked as well")
+MF_FAULT_POINT("mongodb.exchange_gone", "documents in each other's way have moved in a transaction that is open")
+MF_FAULT_POINT("mongodb.exchange_come", "documents in each other's way have moved")
 MF_FAULT_POINT("mongodb.quarantine", "a document is left out; it is not in quarantine yet")
 MF_FAULT_POINT("mongodb.cleanup", "some of a migration's bookkeeping in a MongoDB deployment is gone, some is not")
 MF_FAULT_POINT("cutover.guards", "a cutover is asked for, nothing is done yet")

@@ -24,7 +24,7 @@ BACK = ["shred.tell", "mongodb.window_begin", "mongodb.window_intent", "mongodb.
 CLEANING = ["mongodb.cleanup"]
 NEAR = ("mongodb.", "shred.", "TARGET.")  # whatever the target is; the others with one target
 ELSEWHERE = ["mongodb.quarantine", "mongodb.running",  # test_mongo_quarantine.py; of a deployment that is a target
-             "mongodb.exchange_parked", "mongodb.exchange_gone", "mongodb.exchange_come"]  # test_mongo_exchange.py
+             "mongodb.exchange_gone", "mongodb.exchange_come"]  # test_mongo_exchange.py
 
 
 def test_every_point_of_documents_is_in_a_sweep():

@@ -1,7 +1,6 @@
-"""The way back into MongoDB, under unique indexes there: documents that stand in each other's way are given anew, in one transaction where the server has them, else by
-parking them for a moment; one that violates the index is the only one that is left out. mongo-java-server has no transactions; the double has, and can be told to have
-none. FerretDB 1.24 answers an update that a unique index refuses with an error of its own (code 1, of the whole command), which nothing tells from others. Documents are
-the judge, and midflight.parked of what is nowhere else.
+"""The way back into MongoDB, under unique indexes there: documents that stand in each other's way are given anew in one transaction where the server has them; one that
+violates the index is the only one that is left out. The double has transactions, and can be told to have none; mongo-java-server has none. FerretDB 1.24 answers an update that a
+unique index refuses with an error of its own (code 1, of the whole command), which nothing tells from others. Documents are the judge.
 """
 import threading
 from contextlib import contextmanager
@@ -17,8 +16,7 @@ from test_mongo_back import USERS, gone, put
 driver()
 import bson  # noqa: E402
 
-KINDS = ("java", "double", "double without")  # transactions
-PARKING = ("java", "double without")
+WITHOUT = ("java", "double without")  # transactions
 
 
 class Back:
@@ -38,18 +36,15 @@ class Back:
         there = {d["_id"]: d["mail"] for d in self.users.find()}
         return "".join(there.get(i, "-") for i in range(1, 7))
 
-    def parked(self) -> int:
-        return self.s.client.midflight.parked.count_documents({})
-
     def nothing_came_back(self) -> None:
-        assert self.s.changes_until_now() == [] and self.parked() == 0
+        assert self.s.changes_until_now() == []
 
 
 @pytest.fixture
 def back(own_mongo):
     made = []
 
-    def make(kind: str) -> Back:
+    def make(kind: str = "double") -> Back:
         settings = {"transactions": "no"} if kind == "double without" else {}
         made.append(Back(kind, own_mongo(kind.split()[0], settings=settings)))
         return made[-1]
@@ -90,9 +85,8 @@ def entries(d: Drive) -> dict:
     return {q["key"]: q["reason"] for q in d("quarantine")["entries"]}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_values_change_places(back, kind):
-    b, before = back(kind), "abcdef"
+def test_values_change_places(back):
+    b, before = back(), "abcdef"
     with way_back(b) as d:
         for order, (mails, deletes) in enumerate([("ba....", ()), ("cab...", ()), ("fabcde", ()), (".fabcd", [1]), ("afbcde", ()), ("fedcba", ())], 10):
             window(d, order, *become(mails), deletes=deletes)
@@ -104,10 +98,9 @@ def test_values_change_places(back, kind):
         b.nothing_came_back()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_in_source_order_too(back, kind):
+def test_in_source_order_too(back):
     """A window that comes carefully has each version of a document; what counts is the last."""
-    b = back(kind)
+    b = back()
     with way_back(b) as d:
         assert careful(d, 10, user(1, "b"), user(2, "x"), user(2, "a"))["quarantined"] == 0
         assert b.mails() == "bacdef"
@@ -116,9 +109,8 @@ def test_in_source_order_too(back, kind):
         b.nothing_came_back()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_one_that_violates_the_index_is_left_out_alone(back, kind):
-    b = back(kind)
+def test_one_that_violates_the_index_is_left_out_alone(back):
+    b = back()
     new = [user(1, "b"), user(2, "a"), user(3, "f"), user(4, "e"), user(5, "d")]  # 6 keeps its f
     with way_back(b) as d:
         with pytest.raises(Refused) as e:
@@ -136,9 +128,8 @@ def test_one_that_violates_the_index_is_left_out_alone(back, kind):
         b.nothing_came_back()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_those_that_want_what_it_does_not_give_up_wait_with_it(back, kind):
-    b = back(kind)
+def test_those_that_want_what_it_does_not_give_up_wait_with_it(back):
+    b = back()
     new = [user(1, "b"), user(2, "c"), user(3, "f"), user(4, "e"), user(5, "d"), user(7, "a")]
     with way_back(b) as d:
         with pytest.raises(Refused):
@@ -152,10 +143,9 @@ def test_those_that_want_what_it_does_not_give_up_wait_with_it(back, kind):
         b.nothing_came_back()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_windows_of_their_own(back, kind):
+def test_windows_of_their_own(back):
     """The first finds its value taken and is left out; the window with the others brings it in."""
-    b = back(kind)
+    b = back()
     with way_back(b) as d:
         assert careful(d, 10, user(1, "b"))["quarantined"] == 1
         assert careful(d, 11, user(2, "c"))["quarantined"] == 1
@@ -164,9 +154,8 @@ def test_windows_of_their_own(back, kind):
         b.nothing_came_back()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_repair_gives_them_together(back, kind):
-    b = back(kind)
+def test_repair_gives_them_together(back):
+    b = back()
     with way_back(b) as d:
         careful(d, 10, user(1, "b"))
         d("repair", table=USERS, whole=[put(user(1, "b"))["new"], put(user(2, "a"))["new"]])
@@ -178,20 +167,15 @@ def test_repair_gives_them_together(back, kind):
         b.nothing_came_back()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("fault", ["mongodb.exchange_parked", "mongodb.exchange_gone", "mongodb.exchange_come", "mongodb.window_commit", "mongodb.quarantine"])
-def test_it_is_killed_and_comes_again(back, kind, fault):
-    """With a violation among them, so that what was moved is moved back in between."""
-    if kind == "double" and fault == "mongodb.exchange_parked":
-        kind = "double without"
-    b = back(kind)
+@pytest.mark.parametrize("fault", ["mongodb.exchange_gone", "mongodb.exchange_come", "mongodb.window_commit", "mongodb.quarantine"])
+def test_it_is_killed_and_comes_again(back, fault):
+    """With a violation among them, so that a transaction is undone in between."""
+    b = back()
     new = [user(1, "b", by=1), user(2, "c"), user(3, "a"), user(4, "f"), user(7, "d")]
     bad = fault == "mongodb.quarantine"
     with way_back(b, fault=f"{fault}=kill") as d, pytest.raises(RuntimeError):
-        careful(d, 10, *(new if bad or kind in PARKING else new[:3]))
-    there = b.mails()
-    for i, mail in enumerate(there, 1):
-        assert mail != "-" or b.parked(), there
+        careful(d, 10, *(new if bad else new[:3]))
+    assert "-" not in b.mails()
     with way_back(b) as d:
         with pytest.raises(Refused):
             window(d, 10, *new)
@@ -205,41 +189,27 @@ def test_it_is_killed_and_comes_again(back, kind, fault):
         b.nothing_came_back()
 
 
-@pytest.mark.parametrize("kind", PARKING)
-@pytest.mark.parametrize("fault", ["mongodb.exchange_gone", "mongodb.exchange_come"])
-def test_a_killed_exchange_is_taken_back_before_anything_is_written(back, kind, fault):
+@pytest.mark.parametrize("kind", WITHOUT)
+def test_without_transactions_no_document_leaves_its_place(back, kind):
+    """What comes in by itself does, in whatever order; those that exchange their values wait, and arrive over a third one."""
     b = back(kind)
-    with way_back(b, fault=f"{fault}=kill") as d, pytest.raises(RuntimeError):
-        window(d, 10, user(1, "b"), user(2, "a"))
-    assert b.parked() == 2 and b.mails() == ("--cdef" if fault.endswith("gone") else "bacdef")
     with way_back(b) as d:
-        window(d, 5, user(3, "c"))  # nothing new
-        assert b.parked() == 0 and b.mails() == ("abcdef" if fault.endswith("gone") else "bacdef")
-        window(d, 10, user(1, "b"), user(2, "a"))
-        assert b.mails() == "bacdef"
+        window(d, 10, user(1, "b"), user(2, "x"))
+        assert b.mails() == "bxcdef" and entries(d) == {}
+        with pytest.raises(Refused) as e:
+            window(d, 11, user(3, "d"), user(4, "c"), user(5, "y"))
+        assert (e.value.cls, e.value.code) == ("conflict", "11000")
+        assert careful(d, 11, user(3, "d"), user(4, "c"), user(5, "y"))["quarantined"] == 2
+        assert set(entries(d)) == {"_id=3", "_id=4"} and b.mails() == "bxcdyf"
+        window(d, 12, user(3, "z"))
+        window(d, 13, user(4, "c"))
+        window(d, 14, user(3, "d"))
+        assert b.mails() == "bxdcyf" and entries(d) == {}
         b.nothing_came_back()
 
 
-@pytest.mark.parametrize("kind", PARKING)
-def test_somebody_takes_a_value_while_they_are_parked(back, kind):
-    """It cannot come back, and is not lost: its next version is what is put in its place."""
-    b = back(kind)
-    with way_back(b, fault="mongodb.exchange_gone=kill") as d, pytest.raises(RuntimeError):
-        window(d, 10, user(1, "b"), user(2, "a"))
-    b.users.insert_one({"_id": 9, "mail": "a"})
-    with way_back(b) as d:
-        with pytest.raises(Refused):
-            window(d, 10, user(1, "b"), user(2, "a"))
-        careful(d, 10, user(1, "b"), user(2, "a"))
-        assert b.mails()[2:] == "cdef" and b.users.find_one({"_id": 9}) == {"_id": 9, "mail": "a"}
-        for i, mail in enumerate(b.mails(), 1):
-            assert mail != "-" or b.parked(), b.mails()
-        window(d, 11, user(1, "x"), user(2, "y"))
-        assert b.mails() == "xycdef" and b.parked() == 0
-
-
 def test_readers_of_a_transaction_never_miss_one(back):
-    b = back("double")
+    b = back()
     stop, seen, failures = threading.Event(), set(), []
 
     def read():

@@ -2,19 +2,14 @@
  * Documents that a unique index refuses are given anew at the end of their window, when everything else of it is written.
  *
  * Most of them come in then by themselves: the value is free. What is left stands in each other's way, because it exchanges values, or in the way of a document that
- * keeps its own. So all of it is taken away and put where it is to be:
- *
- *  - In a transaction, where the deployment has them: nobody sees a moment without them, and what is refused even then undoes it all.
- *  - Elsewhere each document that is there is parked first, acknowledged: whole, in midflight.parked (parked.c). Then all go, then all come. What is refused even then
- *    sends all of them back to what they were, and the parked ones are forgotten when everything stands in its collection. For that moment readers do not find the
- *    documents. A run that ends within it finds them parked when it begins again, and puts them back before it writes anything.
- *
- * The one that is refused even then is the one that violates the index: it is left out, and the others try without it, since they may want what it does not give up.
+ * keeps its own. So all of it goes and comes to where it is to be in a transaction: nobody sees a moment without it, and what is refused even then undoes it all. The one that is refused
+ * violates the index: it is left out, and the others try without it, since they may want what it does not give up. Where a deployment has no transactions nothing is taken away: what
+ * does not come in by itself is left out.
  *
  * A document of an earlier window that was left out for the same reason takes part, with the version that its entry has: two that exchange their values
  * in windows of their own meet here.
  *
- * Everything is announced before, as any write (intent.h): that they go, that they come, and that they come back.
+ * Everything is announced before, as any write (intent.h): that they go, and that they come.
  */
 #include "connector/mongodb/apply.h"
 
@@ -72,7 +67,7 @@ static bool copy(struct mongo_applier *a, const struct mf_value *in, struct mf_v
 static int keep(struct mongo_applier *a, const char *schema, const char *name, const char *key,
                 const struct mongo_put *p, bool entry, struct mf_error *err)
 {
-    struct mongo_left l = {.entry = entry, .put = {.parked = p->parked}};
+    struct mongo_left l = {.entry = entry};
     l.schema = mf_strdup_a(&a->kept, schema);
     l.name = mf_strdup_a(&a->kept, name);
     l.key = mf_strdup_a(&a->kept, key);
@@ -235,55 +230,6 @@ static int in_transaction(struct mongo_applier *a, const struct mongo_where *w, 
     return rc < 0 ? -1 : MF_FAULT(err, "mongodb.exchange_come");
 }
 
-static int park_all(struct mongo_applier *a, const struct mongo_where *w, struct some *s, bool *ret_parked,
-                    struct mf_error *err)
-{
-    *ret_parked = true;
-    for (size_t i = 0; i < s->n; i++) {
-        if (!mongo_parkable(a, s->list[i])) {
-            *ret_parked = false;
-            return 0;
-        }
-    }
-    for (size_t i = 0; i < s->n; i++) {
-        s->list[i]->taken = NULL;
-        if (mongo_park(a, w, s->list[i], err) < 0) {
-            return -1;
-        }
-    }
-    return MF_FAULT(err, "mongodb.exchange_parked");
-}
-
-static int unpark_all(struct mongo_applier *a, const struct mongo_where *w, struct some *s, struct mf_error *err)
-{
-    for (size_t i = 0; i < s->n; i++) {
-        if (mongo_unpark(a, w->schema, w->name, &s->list[i]->id, err) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int by_parking(struct mongo_applier *a, const struct mongo_where *w, struct some *s, struct mf_error *err)
-{
-    bool parked;
-    if (park_all(a, w, s, &parked, err) < 0) {
-        return -1;
-    }
-    if (!parked) {
-        return 0;
-    }
-    if (announce(a, w, s, err) < 0 || mongo_put_write(a, w, s->list, s->n, MONGO_WRITE_GONE, err) < 0 ||
-        MF_FAULT(err, "mongodb.exchange_gone") || mongo_put_write(a, w, s->list, s->n, MONGO_WRITE_WHOLE, err) < 0 ||
-        MF_FAULT(err, "mongodb.exchange_come")) {
-        return -1;
-    }
-    if (!any_taken(s)) {
-        return unpark_all(a, w, s, err);
-    }
-    return mongo_put_back(a, w, s->list, s->n, err);
-}
-
 static bool has_transactions(const struct mongo_applier *a)
 {
     const struct mongo_can *can = &mongo_db_of(a->base.db)->can;
@@ -291,20 +237,21 @@ static bool has_transactions(const struct mongo_applier *a)
            (can->sharded ? can->wire >= 8 : can->replica_set && can->wire >= 7);
 }
 
-/* 0: all are written, or some have `taken` and all is as it was. */
-static int exchange(struct mongo_applier *a, const struct mongo_where *w, struct some *s, struct mf_error *err)
+/* 0: all are written, or some have `taken` and all is as it was. *ret: the deployment could try. */
+static int exchange(struct mongo_applier *a, const struct mongo_where *w, struct some *s, bool *ret,
+                    struct mf_error *err)
 {
-    if (has_transactions(a)) {
-        if (in_transaction(a, w, s, err) == 0) {
-            return 0;
-        }
-        if (!has_none(err)) {
-            return -1;
-        }
-        mf_error_clear(err);
-        a->no_transactions = true;
+    *ret = has_transactions(a);
+    if (!*ret || in_transaction(a, w, s, err) == 0) {
+        return 0;
     }
-    return by_parking(a, w, s, err);
+    if (!has_none(err)) {
+        return -1;
+    }
+    mf_error_clear(err);
+    a->no_transactions = true;
+    *ret = false;
+    return 0;
 }
 
 /* ---- those of earlier windows ---- */
@@ -379,21 +326,25 @@ static int settle_collection(struct mongo_applier *a, const struct mongo_where *
     for (int i = 0; s->n > 1 && i < ROUNDS; i++) {
         struct some now = *s;
         const char *were[MONGO_GROUP];
+        bool tried;
         for (size_t k = 0; k < now.n; k++) {
             were[k] = now.list[k]->taken;
         }
-        if (exchange(a, w, &now, err) < 0) {
+        if (exchange(a, w, &now, &tried, err) < 0) {
             return -1;
         }
-        if (!any_taken(&now)) {
+        if (tried && !any_taken(&now)) {
             return 0;
         }
         s->n = 0;
         for (size_t k = 0; k < now.n; k++) { /* without the refused, whose words stay */
-            if (!now.list[k]->taken) {
+            if (!tried || !now.list[k]->taken) {
                 now.list[k]->taken = were[k];
                 s->list[s->n++] = now.list[k];
             }
+        }
+        if (!tried) {
+            return 0;
         }
     }
     return 0;

@@ -56,20 +56,6 @@ static void next_window(struct mongo_applier *a)
     mongo_left_clear(a);
 }
 
-static int bring_back(struct mongo_applier *a, struct mf_error *err)
-{
-    next_window(a);
-    if (mongo_parked_restore(a, err) < 0) {
-        mf_error_prefix(err, "bringing back documents that were parked");
-        return -1;
-    }
-    if (!a->part) {
-        a->window--;
-        return 0;
-    }
-    return mongo_checkpoint_write(mongo_db_of(a->base.db), &a->pipe, &a->last, a->window, err);
-}
-
 int mongo_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_applier **ret, struct mf_error *err)
 {
     struct mongo_applier *a = mf_xcalloc(1, sizeof *a);
@@ -77,7 +63,7 @@ int mongo_applier_open(struct mf_db *db, const struct mf_pipe_id *pipe, struct m
     a->pipe = *pipe;
     mf_arena_init(&a->arena, GROUP_ARENA);
     mf_arena_init(&a->kept, GROUP_ARENA);
-    if (find_window(a, err) < 0 || bring_back(a, err) < 0) {
+    if (find_window(a, err) < 0) {
         mongo_applier_close(&a->base);
         return -1;
     }
@@ -332,9 +318,6 @@ static int end_left(struct mongo_applier *a, struct mf_error *err)
         struct mf_table t = {.schema = l->schema, .name = l->name};
         if (l->over || (l->entry && l->put.taken)) {
             continue;
-        }
-        if (!l->put.taken && l->put.parked && mongo_unpark(a, l->schema, l->name, &l->put.id, err) < 0) {
-            return -1;
         }
         if (l->put.taken ? refuse_left(a, l, err) < 0
                          : a->has_quarantine &&

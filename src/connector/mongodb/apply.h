@@ -15,7 +15,6 @@ struct mongo_put {
     struct mf_value there;  /* as it is; MF_NULL: it is not there */
     struct mf_value whole;  /* as it will be written: wanted put into what is there */
     bool nothing;           /* it is so already */
-    bool parked;            /* it is not there, but parked: `whole` is made of that */
     const char *taken; /* not written: the server's words of a unique index that has one of its values; else NULL */
 };
 
@@ -40,7 +39,6 @@ struct mongo_applier {
     size_t nputs, bytes;
     bool has_quarantine;
     bool no_transactions; /* it said so when one was begun */
-    size_t parked;        /* documents that are parked and nowhere else */
     struct mf_arena kept; /* of a window: what is left */
     struct mongo_left left[MONGO_GROUP];
     size_t nleft, left_bytes;
@@ -61,7 +59,6 @@ struct mongo_where {
 enum mongo_write {
     MONGO_WRITE_WHOLE, /* what is wanted */
     MONGO_WRITE_GONE,  /* nothing is there */
-    MONGO_WRITE_BACK,  /* what was there */
 };
 /* What is there of them, and what they will be. MF_ROW: one of them cannot be written. */
 int mongo_put_prepare(struct mongo_applier *a, const char *schema, const char *name, struct mongo_put **list, size_t n,
@@ -80,20 +77,6 @@ bool mongo_is_left(const struct mongo_applier *a, const struct mf_table *t, cons
 /* They are given anew, in an order that the indexes allow. What is refused for good stands in *ret with `taken`; the others are written. */
 int mongo_left_settle(struct mongo_applier *a, struct mf_error *err);
 void mongo_left_clear(struct mongo_applier *a);
-
-/* parked.c: midflight.parked has documents while they are not in their collections. */
-int mongo_park(struct mongo_applier *a, const struct mongo_where *w, const struct mongo_put *p, struct mf_error *err);
-bool mongo_parkable(const struct mongo_applier *a, const struct mongo_put *p);
-int mongo_unpark(struct mongo_applier *a, const char *schema, const char *name, const struct mf_value *id,
-                 struct mf_error *err);
-/* p is not there: what is parked of it, if anything, as `there`, in the arena; and p->parked. */
-int mongo_parked_find(struct mongo_applier *a, const char *schema, const char *name, struct mongo_put *p,
-                      struct mf_error *err);
-/* What another run has parked and not brought back is brought back. */
-int mongo_parked_restore(struct mongo_applier *a, struct mf_error *err);
-/* All of it goes, and what was there comes back, out of any order. Those that are refused stay parked. */
-int mongo_put_back(struct mongo_applier *a, const struct mongo_where *w, struct mongo_put **list, size_t n,
-                   struct mf_error *err);
 
 /* quarantine.c */
 int mongo_quarantine_any(struct mongo_db *db, const struct mf_pipe_id *pipe, bool *ret, struct mf_error *err);

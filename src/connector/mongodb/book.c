@@ -350,8 +350,8 @@ static int drop_if_empty(struct mongo_db *db, const char *const *collections, si
 
 int mongo_cleanup(struct mf_db *base, const struct mf_pipe_id *pipe, struct mf_error *err)
 {
-    static const char *const all[] = {"window",    "quarantine", "parked",   "checkpoint",
-                                      "heartbeat", "epoch",      "settings", "run_lock"};
+    static const char *const all[] = {"window", "quarantine", "checkpoint", "heartbeat",
+                                      "epoch",  "settings",   "run_lock"};
     struct mongo_db *db = mongo_db_of(base);
     for (size_t i = 0; i < MF_ARRAY_LEN(all); i++) {
         if (forget(db, all[i], pipe->migration, err) < 0 || MF_FAULT(err, "mongodb.cleanup")) {

@@ -146,15 +146,12 @@ static int make(struct mongo_applier *a, const char *schema, const char *name, s
     const struct mf_shred *map = mongo_db_of(a->base.db)->shred;
     const struct mf_shred_collection *c = map ? mf_shred_find(map, schema, name) : NULL;
     bool there = p->there.kind != MF_NULL;
-    if (!there && a->parked && mongo_parked_find(a, schema, name, p, err) < 0) {
-        return -1;
-    }
     if (p->wanted.kind == MF_NULL) {
         p->nothing = !there;
         return 0;
     }
     struct mf_value merged = p->wanted;
-    if ((p->there.kind != MF_NULL && c && mf_shred_merge(c, &a->arena, &p->there, &p->wanted, &merged, err) < 0) ||
+    if ((there && c && mf_shred_merge(c, &a->arena, &p->there, &p->wanted, &merged, err) < 0) ||
         id_first(a, &merged, &p->whole, err) < 0) {
         return -1;
     }
@@ -184,9 +181,7 @@ int mongo_put_prepare(struct mongo_applier *a, const char *schema, const char *n
 static const struct mf_value *comes_to(const struct mongo_put *p, enum mongo_write what)
 {
     static const struct mf_value nothing = {.kind = MF_NULL};
-    return what == MONGO_WRITE_GONE || (what == MONGO_WRITE_WHOLE && p->wanted.kind == MF_NULL) ? &nothing
-           : what == MONGO_WRITE_BACK                                                           ? &p->there
-                                                                                                : &p->whole;
+    return what == MONGO_WRITE_GONE || (what == MONGO_WRITE_WHOLE && p->wanted.kind == MF_NULL) ? &nothing : &p->whole;
 }
 
 int mongo_put_announce(struct mongo_applier *a, const char *schema, const char *name, struct mongo_put **list, size_t n,
@@ -323,17 +318,6 @@ int mongo_put_write(struct mongo_applier *a, const struct mongo_where *w, struct
     return rc;
 }
 
-/* What was parked stands in its collection again, or is to be nowhere. */
-static int unpark(struct mongo_applier *a, const struct mf_table *t, struct mf_error *err)
-{
-    for (size_t i = 0; i < a->nputs; i++) {
-        if (a->puts[i].parked && !a->puts[i].taken && mongo_unpark(a, t->schema, t->name, &a->puts[i].id, err) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 static int put(struct mongo_applier *a, const struct mf_table *t, struct mf_error *err)
 {
     MONGO_LEASE(mongo_db_of(a->base.db), l);
@@ -356,7 +340,7 @@ static int put(struct mongo_applier *a, const struct mf_table *t, struct mf_erro
     }
     struct mongo_where w = {t->schema, t->name, l.client, NULL};
     return mongo_put_write(a, &w, list, n, MONGO_WRITE_WHOLE, err) < 0 || MF_FAULT(err, "mongodb.window_rows")
-    || unpark(a, t, err) < 0 ? -1 : mongo_left_take(a, t, err);
+    ? -1 : mongo_left_take(a, t, err);
 }
 
 int mongo_put_group(struct mongo_applier *a, const struct mf_table *t, struct mf_error *err)
