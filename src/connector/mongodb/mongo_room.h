@@ -17,7 +17,6 @@ extern const struct mf_connector mf_connector_mongodb;
 #define MONGO_BOOK        "midflight" /* the database with our bookkeeping */
 #define MONGO_NAME        256         /* of a database, a collection; longer ones are not migrated (check says so) */
 #define MONGO_CLIENTS_MAX 100         /* borrowed at one time */
-#define MONGO_ID_BYTES    ((size_t)64 << 10) /* the text of an id; an index key has at most some kilobytes */
 
 /* How a deployment tells of changes: the widest that it answered to. */
 enum mongo_tells {
