@@ -9,12 +9,15 @@
 
 static int text_of(struct mf_arena *arena, const struct elem *e, struct mf_value *ret, struct mf_error *err)
 {
-    MF_CLEANUP_BUF struct mf_buf b = {.max = SHRED_TEXT_MOST};
+    MF_CLEANUP_BUF struct mf_buf b = {.max = MF_ID_BYTES};
     const char *why = id_put(&b, e);
+    if (!why && !mf_buf_ok(&b)) {
+        why = MF_ID_TOO_LONG;
+    }
     if (why) {
         return mf_fail(err, MF_ROW, "MFDOC", "_id (%s): %s", elem_type_name(e->type), why);
     }
-    char *copy = mf_buf_ok(&b) ? mf_memdup_a(arena, mf_buf_str(&b), b.len) : NULL;
+    char *copy = mf_memdup_a(arena, mf_buf_str(&b), b.len);
     if (!copy) {
         return shred_no_memory(err);
     }

@@ -241,7 +241,11 @@ int mf_map_check_add(struct mf_map_check *c, const struct mf_value *bson, struct
     }
     struct mf_error refused = {0};
     if (shred_checked(c->of, &c->arena, &e, &rows, &out, &refused) == 0) {
-        if (fit(c, bson, &rows)) {
+        struct mf_value id;
+        if (mf_bson_id_of(&c->arena, bson, &id, &refused) < 0 && refused.cls == MF_ROW) {
+            c->refused++;
+            add_reason(c, bson, "_id", NULL, MF_ID_TOO_LONG); /* all else that is no id, the map has refused */
+        } else if (fit(c, bson, &rows)) {
             count_rows(c, &rows);
         } else {
             c->refused++;

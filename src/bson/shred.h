@@ -17,7 +17,8 @@
 
 #define MF_DOC_BYTES   ((size_t)16 << 20 | 64 << 10) /* the largest document a server takes, and some */
 #define MF_DOC_DEPTH   200
-#define MF_DOC_REASONS 50 /* of one document are named */
+#define MF_ID_BYTES    ((size_t)64 << 10) /* of the text of an id; an index key has at most some kilobytes */
+#define MF_DOC_REASONS 50                 /* of one document are named */
 
 struct mf_shred; /* a compiled map; opaque */
 
@@ -80,7 +81,8 @@ int mf_shred_merge(const struct mf_shred_collection *c, struct mf_arena *arena, 
 
 /* ---- ids ---- */
 
-/* The id of a document as text: what the collection's row has for its key (bson/id.c says the forms). MF_ROW MFDOC: it has none, or none that can be told. */
+/* The id of a document as text: what the collection's row has for its key (bson/id.c says the forms). MF_ROW MFDOC: it has none, none that can be told, or one of more than
+ * MF_ID_BYTES. */
 int mf_bson_id_of(struct mf_arena *arena, const struct mf_value *bson, struct mf_value *ret, struct mf_error *err);
 /* The text as a BSON document {"_id": …}. MF_ROW MFDOC: it is none of ours. */
 int mf_bson_id_document(struct mf_arena *arena, const struct mf_value *text, struct mf_value *ret,

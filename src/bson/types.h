@@ -57,6 +57,7 @@ const char *shred_fallback(const struct shred_type *t, struct mf_arena *arena, c
 
 /* ---- numbers (number.c) ---- */
 
+#define MF_ID_TOO_LONG  "it is longer than 64 KB, which no key of a table is"
 #define SHRED_TEXT_MOST ((size_t)256 << 20) /* bytes of the longest JSON that a document of 16 MB becomes, and more */
 #define NUMBER_ROOM     64
 /* A double of all its digits, or Decimal128, as a decimal "-DIGITSe-5" without a point; false: NaN or an infinity. ret has room for NUMBER_EXACT bytes. */

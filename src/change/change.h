@@ -53,6 +53,9 @@ struct mf_item {
     bool reply_wanted;
     const struct mf_table *table;
     struct mf_change change; /* rel is filled by capture, not by the source */
+    /* CHANGE: it cannot be carried on; `change` says only what it was. Whoever has to carry it on fails with this, at the COMMIT; where nobody has to (a write on the
+     * wrong side) it counts like any. */
+    const struct mf_error *cannot;
 };
 
 /* Bookkeeping rows of ours seen in a stream are ordinary changes of tables in schema `midflight`; see

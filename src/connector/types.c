@@ -4,9 +4,11 @@
 #include "base/str.h"
 #include "model/refused.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* ---- filters ---- */
 
@@ -312,6 +314,21 @@ void mf_put_key_text(struct mf_buf *b, const struct mf_table *t, const struct mf
         mf_buf_printf(b, "%s=", t->columns[col].name);
         put_key_part(b, &row->values[col], t->nkey ? SIZE_MAX : SHOWN_PART);
     }
+}
+
+void mf_key_short(const char *key, char *out, size_t n)
+{
+    char end[MF_KEY_SHORT_LEAST - 1];
+    size_t len = strlen(key);
+    if (len < n) {
+        memcpy(out, key, len + 1);
+        return;
+    }
+    XXH128_hash_t h = XXH3_128bits(key, len);
+    int nend = snprintf(end, sizeof end, "… (%zu bytes, hash %016" PRIx64 "%016" PRIx64 ")", len, h.high64, h.low64);
+    size_t cut = mf_utf8_cut(key, len, n - 1 - (size_t)nend);
+    memcpy(out, key, cut);
+    memcpy(out + cut, end, (size_t)nend + 1);
 }
 
 #define SHOWN_VALUE (64u << 10) /* longer values are cut: the whole row is still in the source */

@@ -250,6 +250,10 @@ struct mf_quarantined {
 
 /* `a=1, b=2`: the key as mf_quarantined.key has it, wherever it is made; without a key all columns, cut. */
 void mf_put_key_text(struct mf_buf *b, const struct mf_table *t, const struct mf_row *row);
+/* The key as it is told of and compared where the memory for it is bounded: a long one is cut, and says its length and a hash of all of it. n: at least MF_KEY_SHORT_LEAST. */
+#define MF_KEY_SHORT_LEAST 128
+#define MF_KEY_TOLD        1024 /* of one that verify tells of, and the quarantine's list */
+void mf_key_short(const char *key, char *out, size_t n);
 /* mf_quarantined.column: whose value was refused, as far as the row or our own words say; else NULL. */
 const char *mf_refused_column(const struct mf_table *t, const struct mf_row *row, const struct mf_error *why);
 /* The row as it is kept in mf_quarantined.row: an object of texts; what is binary or unchanged is left out, long values are cut. */

@@ -90,9 +90,11 @@ static int row_json(void *ctx, const struct mf_quarantined *q, struct mf_error *
 {
     (void)err;
     struct listing *l = ctx;
+    char key[MF_KEY_TOLD];
+    mf_key_short(q->key, key, sizeof key);
     return json_array_append_new(l->rows, json_pack("{s:I, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:s?}", "id",
                                                     (json_int_t)q->id, "direction", mf_direction_word(l->direction),
-                                                    "schema", q->schema, "table", q->table, "key", q->key, "column",
+                                                    "schema", q->schema, "table", q->table, "key", key, "column",
                                                     q->column, "reason", q->reason, "code", q->code, "row", q->row));
 }
 
@@ -189,12 +191,14 @@ static int seek_entry(void *ctx, const struct mf_quarantined *q, struct mf_error
 static bool differs(const json_t *found, const char *key)
 {
     const json_t *named = json_object_get(found, "differences");
+    char told[MF_KEY_TOLD];
+    mf_key_short(key, told, sizeof told);
     size_t i;
     json_t *v;
     json_array_foreach((json_t *)named, i, v)
     {
         const char *k = json_string_value(json_object_get(v, "key"));
-        if (!k || strcmp(k, key) == 0) {
+        if (!k || strcmp(k, told) == 0) {
             return true;
         }
     }

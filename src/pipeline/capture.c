@@ -279,6 +279,12 @@ static int take_transaction(struct mf_capture *c, struct cap_txn *t, const struc
     if (!mf_txnbuf_changes(t->buf) && !(t->marks && right)) {
         return 0;
     }
+    if (right && t->cannot) {
+        if (err) {
+            *err = *t->cannot;
+        }
+        return -1;
+    }
     if (right) {
         return append(c, t, item, err);
     }

@@ -24,9 +24,10 @@ struct cap_rel {
 struct cap_txn {
     uint64_t id;
     struct mf_txnbuf *buf;
-    bool own;        /* holds a row only midflight writes in transactions of its own: dropped whole */
-    bool marks;      /* a beat that asked to be spooled (MF_BEAT_STAMP), though there is nothing in it */
-    char writer[16]; /* of an epoch row of this migration in it; "" none */
+    bool own;                /* holds a row only midflight writes in transactions of its own: dropped whole */
+    bool marks;              /* a beat that asked to be spooled (MF_BEAT_STAMP), though there is nothing in it */
+    char writer[16];         /* of an epoch row of this migration in it; "" none */
+    struct mf_error *cannot; /* mf_item.cannot, the first in it; NULL: none. Its own. */
     struct cap_txn *next;
 };
 

@@ -104,6 +104,8 @@ void mf_capture_put_back(struct mf_capture *c, struct cap_txn *t)
     mf_txnbuf_reset(t->buf);
     t->own = t->marks = false;
     t->writer[0] = '\0';
+    free(t->cannot);
+    t->cannot = NULL;
     t->next = c->spare;
     c->spare = t;
 }
@@ -241,6 +243,10 @@ int mf_capture_change(struct mf_capture *c, const struct mf_item *item, struct m
     struct cap_txn *t = c->open && c->open->id == item->txn ? c->open : mf_capture_begin(c, item->txn);
     if (t->own) {
         return 0;
+    }
+    if (item->cannot && !t->cannot) {
+        t->cannot = mf_xcalloc(1, sizeof *t->cannot);
+        *t->cannot = *item->cannot;
     }
     if (item->change.op == MF_TRUNCATE) {
         return truncate(c, t, item, err);

@@ -9,7 +9,7 @@
 #include <pthread.h>
 
 #define VF_WORKERS   16
-#define VF_KEY_TEXT  1024
+#define VF_KEY_TEXT  MF_KEY_TOLD
 #define VF_ROWS_LEAF 1000 /* a range that differs is split until it has no more rows than this */
 
 /* A chunk of a table's plan, with its bounds as long as they are. */
@@ -47,7 +47,7 @@ struct vf_table {
     int64_t on_replica, extra; /* joined: rows that were read there, and how many of them it alone has */
     struct vf_part *parts;     /* in the order of the map */
     int64_t recorded_us;
-    /* Keys in quarantine: differences until resolved. */
+    /* Keys in quarantine, as vf_key_text tells them: differences until resolved. */
     char **quarantined;
     bool *quarantined_seen;
     int64_t *quarantined_id;
@@ -116,6 +116,7 @@ int vf_table_finish(struct mf_verify *v, struct vf_table *t, struct mf_error *er
 int vf_table_record(struct mf_verify *v, struct vf_table *t, bool finished, struct mf_error *err);
 /* What is still in quarantine and was not found by comparing counts too. */
 int vf_table_quarantine(struct mf_verify *v, struct vf_table *t, int64_t *ret_found, struct mf_error *err);
+/* mf_key_short of it, n: VF_KEY_TEXT. */
 const char *vf_key_text(const struct mf_table *t, const struct mf_row *row, char *out, size_t n);
 
 /* The origin is read as it stands: nobody writes to it, or a pass does not mind. */

@@ -23,7 +23,7 @@ const char *vf_key_text(const struct mf_table *t, const struct mf_row *row, char
     out[0] = '\0';
     if (t->nkey) {
         mf_put_key_text(&key, t, row);
-        mf_strlcpy(out, mf_buf_str(&key), n);
+        mf_key_short(mf_buf_str(&key), out, n);
     }
     return out;
 }
@@ -201,6 +201,8 @@ int vf_table_record(struct mf_verify *v, struct vf_table *t, bool finished, stru
 static int take_quarantined(void *ctx, const struct mf_quarantined *q, struct mf_error *err)
 {
     struct mf_verify *v = ctx;
+    char key[VF_KEY_TEXT];
+    mf_key_short(q->key ? q->key : "", key, sizeof key);
     for (size_t i = 0; i < v->ntables; i++) {
         struct vf_table *t = &v->tables[i];
         if (strcmp(t->named->name, q->table) != 0 || strcmp(t->named->schema, q->schema) != 0) {
@@ -216,7 +218,7 @@ static int take_quarantined(void *ctx, const struct mf_quarantined *q, struct mf
             t->quarantined_seen = mf_xreallocarray(t->quarantined_seen, n, sizeof(*t->quarantined_seen));
             t->quarantined_id = mf_xreallocarray(t->quarantined_id, n, sizeof(*t->quarantined_id));
         }
-        t->quarantined[t->nquarantined] = mf_xstrdup(q->key ? q->key : "");
+        t->quarantined[t->nquarantined] = mf_xstrdup(key);
         t->quarantined_id[t->nquarantined] = q->id;
         t->quarantined_seen[t->nquarantined++] = false;
         return 0;

@@ -242,8 +242,12 @@ static int do_follow(struct mf_db *db, const json_t *o, json_t *reply, struct mf
     return rc;
 }
 
-static json_t *json_change(const struct mf_change *c)
+static json_t *json_change(const struct mf_item *it)
 {
+    const struct mf_change *c = &it->change;
+    if (it->cannot) {
+        return json_pack("[s, s, s, s]", "cannot", it->cannot->code, it->cannot->text, it->cannot->hint);
+    }
     if (c->op == MF_TRUNCATE) {
         return json_pack("[s, s]", "truncate", c->table->name);
     }
@@ -274,7 +278,7 @@ static void take_change(struct telling *t, const struct mf_item *it)
         list = json_array();
         json_object_set_new(t->open, txn, list);
     }
-    json_array_append_new(list, book == MF_BOOK_CHECKPOINT ? json_pack("[s]", "checkpoint") : json_change(&it->change));
+    json_array_append_new(list, book == MF_BOOK_CHECKPOINT ? json_pack("[s]", "checkpoint") : json_change(it));
 }
 
 /* What the stream has up to now, as a list of transactions. */

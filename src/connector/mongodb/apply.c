@@ -347,8 +347,13 @@ static int empty_one(void *ctx, const bson_t *doc, struct mf_error *err)
     static const struct mf_value nothing = {.kind = MF_NULL};
     struct emptying *e = ctx;
     struct mf_value v = {.kind = MF_BINARY, .data = (const char *)bson_get_data(doc), .len = doc->len}, id;
+    struct mf_error why = {0};
     mf_arena_reset(&e->arena);
-    return mf_bson_id_of(&e->arena, &v, &id, err) < 0 || mongo_put_add(e->a, e->t, &id, &nothing, err) < 0 ? -1 : 0;
+    if (mf_bson_id_of(&e->arena, &v, &id, &why) < 0) {
+        *err = why;
+        return why.cls == MF_ROW ? (mf_error_clear(err), 0) : -1; /* the tables never had it */
+    }
+    return mongo_put_add(e->a, e->t, &id, &nothing, err);
 }
 
 /* Document by document, as anything else that is announced. */
@@ -357,7 +362,7 @@ static int empty_collection(struct mongo_applier *a, const struct mf_table *t, s
     MONGO_BSON(c);
     bson_t part;
     MF_CLEANUP(free_emptying) struct emptying e = {.a = a, .t = t};
-    mf_arena_init(&e.arena, MONGO_ID_BYTES * 4);
+    mf_arena_init(&e.arena, MF_ID_BYTES * 4);
     BSON_APPEND_UTF8(&c, "find", t->name);
     BSON_APPEND_DOCUMENT_BEGIN(&c, "projection", &part);
     BSON_APPEND_INT32(&part, "_id", 1);

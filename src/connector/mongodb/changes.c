@@ -43,7 +43,29 @@ static bool history_lost(const struct mf_error *err)
     return false;
 }
 
-static int say(struct mf_error *err)
+/*
+ * An event may be larger than any reply: with a document near 16 MB, and always with an `_id` of some megabytes, since every event's token has it. The oplog tells of
+ * the same change in less, and its times are the same: the stream is opened anew from its position, and reads that. Between shards there is no one oplog.
+ */
+static int too_large(struct mongo_db *db, struct mf_error *err)
+{
+    struct mf_error why = {0};
+    bool oplog = !db->can.sharded && mongo_has_oplog(db, &why) > 0;
+    err->cls = oplog ? MF_RETRY : MF_FATAL;
+    if (oplog) {
+        atomic_store(&db->oplog_instead, true);
+        mf_error_prefix(err, "the change stream cannot tell of a change, the oplog is read from here on");
+        mf_hint(err, "nothing: it is tried at once");
+        return -1;
+    }
+    mf_error_prefix(err, "reading the change stream");
+    mf_hint(err,
+            "MongoDB from 7.0 (and 6.0.9) on splits events over 16 MB, but for those of an _id of some megabytes. A "
+            "replica set's oplog tells of all: grant read on local, and start midflight again");
+    return -1;
+}
+
+static int say(struct mongo_db *db, struct mf_error *err)
 {
     char why[700];
     if (history_lost(err)) {
@@ -51,10 +73,7 @@ static int say(struct mf_error *err)
         return mongo_stream_lost(err, why);
     }
     if (mongo_is_error(err, 10334)) {
-        mf_hint(err,
-                "MongoDB from 7.0 (and 6.0.9) on splits events over 16 MB; before, a document that comes near 16 MB "
-                "with what was changed of it cannot be told: make such documents smaller, or upgrade the server");
-        err->cls = MF_FATAL;
+        return too_large(db, err);
     }
     mf_error_prefix(err, "reading the change stream");
     return -1;
@@ -71,7 +90,7 @@ static int run(struct mongo_stream *st, const char *database, const bson_t *c, b
     if (!ok) {
         mongo_fail(st->db, &e, &reply, err);
         bson_destroy(&reply);
-        return say(err);
+        return say(st->db, err);
     }
     if (!bson_steal(ret, &reply)) {
         bson_copy_to(&reply, ret);

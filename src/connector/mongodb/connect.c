@@ -206,7 +206,7 @@ static int answers(struct mongo_db *db, const char *database, const char *collec
 }
 
 /* A server that keeps none answers a find all the same. */
-static int has_oplog(struct mongo_db *db, struct mf_error *err)
+int mongo_has_oplog(struct mongo_db *db, struct mf_error *err)
 {
     MONGO_BSON(c);
     struct mongo_found found;
@@ -232,7 +232,7 @@ static int how_it_tells(struct mongo_db *db, enum mongo_tells *ret, struct mf_er
     *ret = MONGO_TELLS_ALL;
     if (rc == 0 &&
         db->can.speaks == MONGO_GENUINE) { /* before streams of less than all, which are not followed (stream_open.c) */
-        rc = has_oplog(db, err);
+        rc = mongo_has_oplog(db, err);
         *ret = MONGO_TELLS_OPLOG;
     }
     if (rc == 0) {
@@ -244,7 +244,7 @@ static int how_it_tells(struct mongo_db *db, enum mongo_tells *ret, struct mf_er
         rc = answers(db, own, "heartbeat", false, err);
     }
     if (rc == 0) {
-        rc = has_oplog(db, err);
+        rc = mongo_has_oplog(db, err);
         *ret = rc > 0 ? MONGO_TELLS_OPLOG : MONGO_TELLS_NOTHING;
     }
     return rc < 0 ? -1 : 0;

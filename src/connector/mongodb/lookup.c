@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define LOOK_MOST  200
+#define IDS_BYTES  ((size_t)4 << 20)  /* of one command */
 #define LOOK_BYTES ((size_t)64 << 20) /* of several; one alone may have more */
 
 struct look {
@@ -100,8 +101,10 @@ int mongo_look_up(struct mongo_stream *st, struct mf_error *err)
     struct look l = {.st = st, .t = table_of(st, first->table)};
     mf_arena_reset(&l.t->found); /* first is the earliest of its table that was not looked up: what was is given */
     st->look_most = st->look_most ? st->look_most : LOOK_MOST;
-    for (size_t i = st->next; i < st->npending && l.n < st->look_most; i++) {
+    size_t ids = 0;
+    for (size_t i = st->next; i < st->npending && l.n < st->look_most && ids < IDS_BYTES; i++) {
         if (wants(&st->pending[i], first->table)) {
+            ids += st->pending[i].id.len;
             l.wanted[l.n++] = &st->pending[i];
         }
     }

@@ -11,13 +11,13 @@
 
 #include <mongoc/mongoc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 extern const struct mf_connector mf_connector_mongodb;
 
 #define MONGO_BOOK        "midflight" /* the database with our bookkeeping */
 #define MONGO_NAME        256         /* of a database, a collection; longer ones are not migrated (check says so) */
 #define MONGO_CLIENTS_MAX 100         /* borrowed at one time */
-#define MONGO_ID_BYTES    ((size_t)64 << 10) /* the text of an id; an index key has at most some kilobytes */
 
 /* How a deployment tells of changes: the widest that it answered to. */
 enum mongo_tells {
@@ -52,10 +52,11 @@ struct mongo_db {
     struct mf_db_facts facts;
     struct mongo_can can;
     int connect_timeout_s, statement_timeout_ms;
-    char migration[41];     /* whose books a check looks at; "" of none */
-    pthread_mutex_t lock;   /* guards the rest */
-    int64_t hurry_until_us; /* 0: nobody is in a hurry */
-    pthread_t hurried;      /* the thread that is */
+    atomic_bool oplog_instead; /* a change stream met an event that it cannot tell: the next stream reads the oplog */
+    char migration[41];        /* whose books a check looks at; "" of none */
+    pthread_mutex_t lock;      /* guards the rest */
+    int64_t hurry_until_us;    /* 0: nobody is in a hurry */
+    pthread_t hurried;         /* the thread that is */
     const struct mf_shred
         *shred; /* the map of documents, for the way back; NULL: documents are put as they are given */
     struct mongo_was *was;
@@ -71,6 +72,8 @@ static inline struct mongo_db *mongo_db_of(struct mf_db *db)
 
 int mongo_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err);
 void mongo_close(struct mf_db *db);
+/* 1: local.oplog.rs can be read. */
+int mongo_has_oplog(struct mongo_db *db, struct mf_error *err);
 int mongo_facts(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err);
 void mongo_hurry(struct mf_db *db, int within_ms);
 /* What is left for a short command of the calling thread, in ms: of its hurry, else the statement timeout; 0: no bound. */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #define TAKE_ENTRIES 1000
+#define TAKE_FEW     2 /* of any size go into a reply */
 #define TAKE_BYTES   ((size_t)16 << 20)
 #define SLACK        ((uint64_t)3 << 32)
 #define WAIT_MIN_US  (5 * MF_US_PER_MS)
@@ -88,7 +89,7 @@ static void put_after(bson_t *c, const char *op, uint64_t time)
     bson_append_document_end(c, &filter);
 }
 
-static int ask(struct mongo_stream *st, struct mf_error *err)
+static int ask_for(struct mongo_stream *st, int32_t batch, struct mf_error *err)
 {
     MONGO_BSON(c);
     struct oplog *o = st->reading;
@@ -97,12 +98,25 @@ static int ask(struct mongo_stream *st, struct mf_error *err)
         BSON_APPEND_BOOL(&c, "oplogReplay",
                          true); /* before 4.4 the server has to be told that it may begin at that place */
     }
-    BSON_APPEND_INT32(&c, "batchSize", TAKE_ENTRIES);
+    BSON_APPEND_INT32(&c, "batchSize", batch);
     mongo_ask_majority(st->db, &c);
     o->found = false;
     o->bytes = 0;
     int rc = mongo_each(st->db, MONGO_PRIMARY, "local", &c, take, st, err);
     return rc < 0 ? -1 : 0;
+}
+
+/* MongoDB ends a reply at 16 MB. Others put into it what they are asked for, and one of more than 48 MB does not arrive: they are asked again for less. */
+static int ask(struct mongo_stream *st, struct mf_error *err)
+{
+    if (ask_for(st, TAKE_ENTRIES, err) == 0) {
+        return 0;
+    }
+    if (st->db->can.speaks == MONGO_GENUINE || err->cls != MF_RETRY) {
+        return -1;
+    }
+    empty_queue(st->reading);
+    return ask_for(st, TAKE_FEW, err);
 }
 
 /* The last entry was not there. That is right where a position was no entry's time, as long as the log begins before it. */

@@ -23,7 +23,7 @@ static int no_memory(struct mf_error *err)
 int mongo_put_add(struct mongo_applier *a, const struct mf_table *t, const struct mf_value *id,
                   const struct mf_value *document, struct mf_error *err)
 {
-    if ((a->nputs == MONGO_GROUP || (a->nputs && a->bytes + document->len > MONGO_GROUP_BYTES)) &&
+    if ((a->nputs == MONGO_GROUP || (a->nputs && a->bytes + id->len + document->len > MONGO_GROUP_BYTES)) &&
         mongo_put_group(a, t, err) < 0) {
         return -1;
     }
@@ -36,7 +36,7 @@ int mongo_put_add(struct mongo_applier *a, const struct mf_table *t, const struc
     if (!p->id.data || (document->kind != MF_NULL && !p->wanted.data)) {
         return no_memory(err);
     }
-    a->bytes += document->kind == MF_NULL ? 0 : document->len;
+    a->bytes += id->len + (document->kind == MF_NULL ? 0 : document->len);
     a->nputs++;
     return 0;
 }

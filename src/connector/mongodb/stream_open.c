@@ -277,7 +277,8 @@ int mongo_stream_open(struct mf_db *base, const struct mf_pipe_id *pipe, const s
     st->db = mongo_db_of(base);
     st->pipe = *pipe;
     st->told = *from;
-    st->way = st->db->can.tells == MONGO_TELLS_ALL ? &mongo_way_changes : &mongo_way_oplog;
+    bool streams = st->db->can.tells == MONGO_TELLS_ALL && !atomic_load(&st->db->oplog_instead);
+    st->way = streams ? &mongo_way_changes : &mongo_way_oplog;
     mf_arena_init(&st->shape, SHAPE_BYTES);
     mf_arena_init(&st->batch, BATCH_BYTES);
     if (MF_FAULT(err, "mongodb.stream_open") || read_tables(st, err) < 0 ||

@@ -4,6 +4,7 @@
 #include "base/str.h"
 
 #define KEYS_AT_ONCE 100u
+#define KEYS_BYTES   (512u << 10) /* and no more of them in one statement */
 
 void my_put_quarantine_where(struct mf_buf *b, const struct mf_pipe_id *pipe, const struct mf_table *t,
                              const struct mf_row *row)
@@ -33,7 +34,8 @@ int my_unquarantine(struct my_applier *a, const struct mf_table *t, const struct
         mf_buf_puts(&a->sql, "DELETE FROM midflight.quarantine");
         my_put_quarantine_where(&a->sql, &a->pipe, t, NULL);
         mf_buf_puts(&a->sql, " AND CAST(`key` AS BINARY) IN (");
-        for (size_t k = 0; i < n && k < KEYS_AT_ONCE; k++, i++) {
+        const size_t begin = a->sql.len;
+        for (size_t k = 0; i < n && k < KEYS_AT_ONCE && a->sql.len - begin < KEYS_BYTES; k++, i++) {
             mf_buf_reset(&key);
             mf_put_key_text(&key, t, rows[i]);
             mf_buf_puts(&a->sql, k ? "," : "");

@@ -157,64 +157,12 @@ static bool by_us(const struct docs_stream *st, const struct mf_change *c)
            (mf_book_text(c, "migration", migration, sizeof migration) < 0 || mf_streq(migration, st->pipe.migration));
 }
 
-/* A child table that was emptied alone: which documents had rows there nobody knows any more. */
-static int cannot_tell(const struct docs_rel *r, struct mf_error *err)
-{
-    mf_fail(err, MF_FATAL, "MFTRUNCATE",
-            "table %s was truncated, which the documents of %s.%s go to in part: which of them had rows there is not "
-            "known any more",
-            r->c->full[r->t]->name, r->c->of->database, r->c->of->collection);
-    mf_hint(err, "DELETE in place of TRUNCATE is followed. Nothing else is carried back from there on: midflight "
-                 "complete, or cancel and begin the way back anew");
-    return -1;
-}
-
-static int show_truncate(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
-{
-    const struct mf_change *c = &own->change;
-    struct docs_txn *t = docs_txn_find(st, own->txn, true);
-    const struct mf_table **tables = mf_alloc_array(&st->item, c->ntruncated + 1u, sizeof(struct mf_table *));
-    uint32_t *rels = mf_alloc_array(&st->item, c->ntruncated + 1u, sizeof *rels);
-    uint16_t n = 0;
-    if (!tables || !rels) {
-        return docs_no_memory(err, "a TRUNCATE names too many tables");
-    }
-    for (int children = 0; children < 2; children++) {
-        for (uint16_t i = 0; i < c->ntruncated; i++) {
-            struct docs_rel *r;
-            if (docs_rel_find(st, c->truncated[i], &r, err) < 0) {
-                return -1;
-            }
-            bool emptied = false;
-            for (uint16_t k = 0; r->how == DOCS_OURS && k < n; k++) {
-                emptied = emptied || tables[k] == r->c->shown;
-            }
-            if (children && r->how == DOCS_OURS && r->t && !emptied) {
-                return cannot_tell(r, err);
-            }
-            if (!children && r->how == DOCS_OURS && r->t == 0) {
-                docs_note_emptied(t, r->c);
-                tables[n++] = r->c->shown;
-            }
-        }
-    }
-    if (n) {
-        struct mf_change *out = &docs_add_item(st, own)->change;
-        t->handed_out = true;
-        out->truncated = tables;
-        out->truncated_rels = rels;
-        out->ntruncated = n;
-        out->table = tables[0];
-    }
-    return 0;
-}
-
 static int show_change(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
 {
     const struct mf_change *c = &own->change;
     struct docs_rel *r;
     if (c->op == MF_TRUNCATE) {
-        return show_truncate(st, own, err);
+        return docs_emptied(st, own, err);
     }
     if (docs_rel_find(st, c->table, &r, err) < 0) {
         return -1;
@@ -238,17 +186,22 @@ static int show_change(struct docs_stream *st, const struct mf_item *own, struct
                : 0;
 }
 
-static void show_commit(struct docs_stream *st, const struct mf_item *own)
+static int show_commit(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
 {
     struct docs_txn *t = docs_txn_take(st, own->txn);
+    if (t && !t->ours && docs_emptied_tell(st, t, own, err) < 0) {
+        docs_txn_free(t);
+        return -1;
+    }
     if (!t || t->ours || t->n == 0) {
         docs_txn_free(t);
         docs_add_item(st, own);
-        return;
+        return 0;
     }
     st->held = mf_xcalloc(1, sizeof *st->held);
     *st->held = (struct docs_held){.txn = t, .since_us = mf_now_us(), .whole = t->handed_out};
     docs_held_add(st->held, own);
+    return 0;
 }
 
 static int show(struct docs_stream *st, const struct mf_item *own, struct mf_error *err)
@@ -266,11 +219,12 @@ static int show(struct docs_stream *st, const struct mf_item *own, struct mf_err
     case MF_ITEM_CHANGE:
         return show_change(st, own, err);
     case MF_ITEM_COMMIT:
-        show_commit(st, own);
-        return 0;
+        return show_commit(st, own, err);
     case MF_ITEM_ABORT:
         if (own->subtxn == own->txn) {
             docs_txn_free(docs_txn_take(st, own->txn));
+        } else {
+            docs_emptied_undone(docs_txn_find(st, own->txn, false), own->subtxn);
         }
         break;
     case MF_ITEM_NONE:

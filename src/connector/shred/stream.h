@@ -1,4 +1,4 @@
-/* The inside of the stream of the way back: stream.c, relations.c, notes.c and told.c. Everything here is the stream's thread's alone. */
+/* The inside of the stream of the way back: stream.c, relations.c, emptied.c, notes.c and told.c. Everything here is the stream's thread's alone. */
 #ifndef MF_CONNECTOR_SHRED_STREAM_H
 #define MF_CONNECTOR_SHRED_STREAM_H
 
@@ -19,6 +19,15 @@ struct docs_note {
     const struct docs_real *c;
     struct mf_value id;
 };
+
+/* A child table that was emptied alone, and the savepoint it was done in. */
+struct docs_emptied {
+    const struct docs_real *c;
+    uint16_t t;
+    uint64_t subtxn;
+};
+#define DOCS_EMPTIED 16 /* of one transaction; the last one then stands for what more there is */
+
 struct docs_txn {
     struct docs_txn *next;
     uint64_t id;
@@ -29,6 +38,8 @@ struct docs_txn {
     size_t n, cap;
     uint32_t *slots; /* by hash; number of the note plus one */
     size_t nslots;
+    struct docs_emptied emptied[DOCS_EMPTIED];
+    uint8_t nemptied;
 };
 
 /* A COMMIT that is held back until its documents are told, and those of the transactions before it that are told with it. */
@@ -63,6 +74,12 @@ struct docs_stream {
 
 /* ---- stream.c ---- */
 struct mf_item *docs_add_item(struct docs_stream *st, const struct mf_item *like);
+
+/* ---- emptied.c ---- */
+int docs_emptied(struct docs_stream *st, const struct mf_item *own, struct mf_error *err); /* a TRUNCATE */
+void docs_emptied_undone(struct docs_txn *t, uint64_t subtxn);                             /* t may be NULL */
+/* Before its COMMIT: what nobody can tell as changes of documents. */
+int docs_emptied_tell(struct docs_stream *st, struct docs_txn *t, const struct mf_item *commit, struct mf_error *err);
 
 /* ---- relations.c ---- */
 void docs_rel_free(struct docs_rel *r);
