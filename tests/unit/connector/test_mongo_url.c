@@ -109,7 +109,7 @@ static void what_an_error_means(void **state)
         {MONGOC_ERROR_SERVER, 11000, "E11000 duplicate key", MF_FATAL, "11000"},
         {MONGOC_ERROR_COMMAND, MONGOC_ERROR_COMMAND_INVALID_ARG, "bad argument", MF_FATAL, "MFMONGO"},
     };
-    struct mongo_db db = {.facts.host = "h:1"};
+    struct mongo_db db = {.facts.host = "h:1", .uri = mongoc_uri_new("mongodb://h:1/")};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct mf_error err = {0};
@@ -118,6 +118,7 @@ static void what_an_error_means(void **state)
         assert_mf_fails(mongo_fail(&db, &e, NULL, &err), &err, cases[i].cls, cases[i].message);
         assert_string_equal(err.code, cases[i].as);
     }
+    mongoc_uri_destroy(db.uri);
 }
 
 static void a_label_says_that_it_may_be_tried_again(void **state)
