@@ -390,6 +390,35 @@ static void keys_of_rows(void **state)
     doc_close(&d);
 }
 
+/* {"_id": "xx…x"} of n letters. */
+static struct mf_value long_id(struct doc *d, size_t n)
+{
+    MF_CLEANUP_BUF struct mf_buf b = {.max = (size_t)32 << 20};
+    mf_buf_puts(&b, "{\"_id\":\"");
+    for (size_t i = 0; i < n; i++) {
+        mf_buf_putc(&b, 'x');
+    }
+    mf_buf_puts(&b, "\"}");
+    return doc_of(d, mf_buf_str(&b));
+}
+
+static void an_id_may_be_too_long(void **state)
+{
+    (void)state;
+    struct doc d;
+    struct mf_value text;
+    doc_open(&d, "map:\n  - {collection: d.c, columns: [{path: _id, type: string}]}\n");
+    const struct mf_value most = long_id(&d, MF_ID_BYTES - 2), more = long_id(&d, MF_ID_BYTES - 1),
+                          far = long_id(&d, 15000000);
+    assert_mf_ok(mf_bson_id_of(&d.arena, &most, &text, &d.err), &d.err);
+    assert_int_equal(text.len, MF_ID_BYTES);
+    assert_mf_fails(mf_bson_id_of(&d.arena, &more, &text, &d.err), &d.err, MF_ROW,
+                    "_id (string): it is longer than 64 KB");
+    assert_mf_fails(mf_bson_id_of(&d.arena, &far, &text, &d.err), &d.err, MF_ROW,
+                    "_id (string): it is longer than 64 KB");
+    doc_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +433,7 @@ int main(void)
         cmocka_unit_test(merged),
         cmocka_unit_test(ids),
         cmocka_unit_test(keys_of_rows),
+        cmocka_unit_test(an_id_may_be_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

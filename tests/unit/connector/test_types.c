@@ -2,6 +2,7 @@
 #include "mf_test.h"
 
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "connector/types.h"
 
 #include <string.h>
@@ -142,6 +143,30 @@ static void a_key_shows_what_is_known(void **state)
     }
 }
 
+static void a_long_key_is_told_apart_by_what_is_cut(void **state)
+{
+    (void)state;
+    char key[3000], other[3000], out[1024], more[1024];
+    for (size_t n = 0; n < sizeof key; n += 2) {
+        memcpy(key + n, "é", 2);
+    }
+    key[sizeof key - 2] = 'a';
+    key[sizeof key - 1] = '\0';
+    memcpy(other, key, sizeof key);
+    other[sizeof key - 2] = 'b';
+    mf_key_short(key, out, sizeof out);
+    mf_key_short(other, more, sizeof more);
+    assert_string_not_equal(out, more);
+    assert_true(strlen(out) < sizeof out && strlen(out) >= sizeof out - 2);
+    assert_true(mf_utf8_valid(out, strlen(out)));
+    assert_memory_equal(out, key, 900);
+    assert_non_null(strstr(out, "… (2999 bytes, hash "));
+    mf_key_short(out, more, sizeof more); /* what fits stays */
+    assert_string_equal(out, more);
+    mf_key_short(key, out, MF_KEY_SHORT_LEAST);
+    assert_true(strlen(out) < MF_KEY_SHORT_LEAST && mf_utf8_valid(out, strlen(out)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +176,7 @@ int main(void)
         cmocka_unit_test(a_pattern_of_any_length_is_safe),
         cmocka_unit_test(findings_keep_their_own_words),
         cmocka_unit_test(a_key_shows_what_is_known),
+        cmocka_unit_test(a_long_key_is_told_apart_by_what_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
