@@ -2,7 +2,7 @@
  * Objects whose keys are data: `settings: {"theme": …, "lang": …}` has two fields, `scores: {"4711": …, "4712": …}` has one column of values and a key.
  *
  * Which it is shows in how often a key comes back. While documents are read an object is folded when it has many keys of which few are in each
- * document (so that their number stays small), at the end also one with fewer. Folding puts all that was seen of the fields into one path; it is not undone.
+ * document (so that their number stays small), at the end also one with fewer. Values of unlike types need more of that: a wide document of few fields each is no map. Folding puts all that was seen of the fields into one path; it is not undone.
  */
 #include "bson/infer_internal.h"
 
@@ -11,11 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FOLD_MANY  64  /* fields, of like values, from which on an object is folded while it is read */
-#define FOLD_MORE  400 /* the same whatever the values are */
-#define FOLD_FEW   8   /* at the end */
-#define FOLD_PART  0.4 /* of the objects have a field, on average: fewer is data */
-#define FOLD_NAMES 3   /* keys that all look like data */
+#define FOLD_MANY  64   /* fields, of like values, from which on an object is folded while it is read */
+#define FOLD_MORE  400  /* the same whatever the values are */
+#define FOLD_FEW   8    /* at the end */
+#define FOLD_PART  0.4  /* of the objects have a field, on average: fewer is data */
+#define FOLD_RARE  0.05 /* the same, of unlike values */
+#define FOLD_NAMES 3    /* keys that all look like data */
 
 enum like { LIKE_NONE, LIKE_NUMBER, LIKE_TEXT, LIKE_DOCUMENT, LIKE_ARRAY, LIKE_OTHER };
 
@@ -63,7 +64,9 @@ bool infer_folds(const struct mf_infer_path *p, bool last)
     }
     bool alike = (bits & (bits - 1)) == 0;
     bool rare = (double)there < FOLD_PART * (double)p->nfields * (double)objects;
-    return (alike && data) || (rare && ((alike && p->nfields >= FOLD_FEW) || p->nfields >= FOLD_MORE));
+    bool rarer = (double)there < FOLD_RARE * (double)p->nfields * (double)objects;
+    return (data && (alike || p->nfields >= FOLD_MANY)) || (rare && alike && p->nfields >= FOLD_FEW) ||
+           (rarer && p->nfields >= FOLD_MANY) || (rare && p->nfields >= FOLD_MORE);
 }
 
 void infer_fold(struct mf_infer *f, struct mf_infer_path *p)
