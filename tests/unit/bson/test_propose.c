@@ -1,28 +1,12 @@
 /* Maps proposed: what is written for what was seen, and that every document it was inferred from is taken by it and comes back. */
 #include "doc.h"
 #include "infer_data.h"
-
-#include "bson/propose.h"
+#include "propose_text.h"
 
 #include <math.h>
 
 /* Of which target; NULL: any. */
 static const struct mf_map_target *target;
-
-/* The proposal as a whole configuration; the caller frees. */
-static char *propose(struct mf_infer *f)
-{
-    struct mf_doc_proposal *p;
-    struct mf_error err;
-    struct mf_buf b = {.max = MF_PROPOSE_BYTES};
-    mf_infer_finish(f);
-    assert_mf_ok(mf_doc_propose(f, NULL, target, &p, &err), &err);
-    mf_buf_puts(&b, "map:\n");
-    mf_doc_proposal_put_yaml(&b, p);
-    mf_doc_proposal_free(p);
-    assert_true(mf_buf_ok(&b));
-    return mf_buf_steal(&b, NULL);
-}
 
 static void add_json(struct mf_infer *f, const char *collection, const char *json)
 {
@@ -41,7 +25,7 @@ static void line_is(const char *want, const char *const *documents)
     for (; *documents; documents++) {
         add_json(f, "c", *documents);
     }
-    char *text = propose(f);
+    char *text = propose(f, target);
     if (!strstr(text, want)) {
         fail_msg("no line \"%s\" in\n%s", want, text);
     }
@@ -86,54 +70,6 @@ static void test_types(void **state)
          "{\"_id\":1,\"v\":{\"$regularExpression\":{\"pattern\":\"a\",\"options\":\"\"}}}");
     LINE("{path: v, column: v, type: json}", "{\"_id\":1,\"v\":1}", "{\"_id\":2,\"v\":\"1\"}");
     LINE("{path: v, column: v, type: json}", "{\"_id\":1,\"v\":null}");
-}
-
-/* `documents` documents with so many of 300 names in m, each of one of four types. */
-static char *propose_wide(int documents, int each)
-{
-    struct mf_infer *f = mf_infer_new(NULL);
-    for (int i = 0; i < documents; i++) {
-        bson_t m, *d = BCON_NEW("_id", BCON_INT32(i));
-        BSON_APPEND_DOCUMENT_BEGIN(d, "m", &m);
-        for (int k = 0; k < each; k++) {
-            int n = (i * each + k) % 300;
-            char key[32];
-            snprintf(key, sizeof key, "key%c%d", 'a' + n % 26, n);
-            switch (n % 4) {
-            case 0:
-                BSON_APPEND_INT32(&m, key, k);
-                break;
-            case 1:
-                BSON_APPEND_UTF8(&m, key, "x");
-                break;
-            case 2:
-                BSON_APPEND_BOOL(&m, key, true);
-                break;
-            default:
-                BSON_APPEND_DATE_TIME(&m, key, 0);
-            }
-        }
-        bson_append_document_end(d, &m);
-        add(f, "c", d);
-    }
-    char *text = propose(f);
-    mf_infer_free(f);
-    return text;
-}
-
-static void test_keys_that_are_data_with_unlike_values(void **state)
-{
-    (void)state;
-    char *text = propose_wide(3000, 5);
-    if (!strstr(text, "to: c_m\n        kind: map\n") || !strstr(text, "column: value, type: json}") ||
-        strstr(text, "keya26")) {
-        fail_msg("%s", text);
-    }
-    free(text);
-    text = propose_wide(3000, 60); /* of the same names so many in each document that they are fields */
-    assert_null(strstr(text, "kind: map"));
-    assert_non_null(strstr(text, "keya26"));
-    free(text);
 }
 
 static int poor(const void *ctx, const struct mf_type *t, struct mf_arena *arena, const struct mf_value *v,
@@ -274,7 +210,7 @@ static void all_add(struct all *a, bson_t *b)
 static void all_good(struct all *a)
 {
     struct doc d;
-    char *text = propose(a->f);
+    char *text = propose(a->f, target);
     assert_int_equal(mf_infer_collection(a->f, "shop", "c")->refused, 0);
     if (getenv("MF_SHOW")) {
         printf("%s\n", text);
@@ -519,7 +455,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
-        cmocka_unit_test(test_keys_that_are_data_with_unlike_values),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_a_poor_target),
         cmocka_unit_test(test_a_nul_that_nothing_takes),
