@@ -50,6 +50,14 @@ static struct mongo_left *find(const struct mongo_applier *a, const char *schema
     return NULL;
 }
 
+void mongo_left_over(struct mongo_applier *a, const struct mf_table *t, const struct mf_value *id)
+{
+    struct mongo_left *l = id->kind == MF_TEXT ? find(a, t->schema, t->name, id) : NULL;
+    if (l) {
+        l->over = true;
+    }
+}
+
 bool mongo_is_left(const struct mongo_applier *a, const struct mf_table *t, const struct mf_value *id)
 {
     return find(a, t->schema, t->name, id) != NULL;
@@ -67,7 +75,7 @@ static bool copy(struct mongo_applier *a, const struct mf_value *in, struct mf_v
 static int keep(struct mongo_applier *a, const char *schema, const char *name, const char *key,
                 const struct mongo_put *p, bool entry, struct mf_error *err)
 {
-    struct mongo_left l = {.entry = entry};
+    struct mongo_left l = {.entry = entry, .put.code = p->code};
     l.schema = mf_strdup_a(&a->kept, schema);
     l.name = mf_strdup_a(&a->kept, name);
     l.key = mf_strdup_a(&a->kept, key);
@@ -209,6 +217,12 @@ static bool has_none(const struct mf_error *err)
     return mongo_is_error(err, 20) || mongo_is_error(err, 263) || mongo_is_error(err, 59);
 }
 
+/* TransactionTooLarge, of servers that put all of one into one entry of 16 MB. */
+static bool too_large(const struct mf_error *err)
+{
+    return mongo_is_error(err, 257) || mongo_is_error(err, 388);
+}
+
 static int in_transaction(struct mongo_applier *a, const struct mongo_where *w, struct some *s, struct mf_error *err)
 {
     struct mongo_where inside = *w;
@@ -245,11 +259,12 @@ static int exchange(struct mongo_applier *a, const struct mongo_where *w, struct
     if (!*ret || in_transaction(a, w, s, err) == 0) {
         return 0;
     }
-    if (!has_none(err)) {
+    bool none = has_none(err);
+    if (!none && !too_large(err)) {
         return -1;
     }
     mf_error_clear(err);
-    a->no_transactions = true;
+    a->no_transactions = none;
     *ret = false;
     return 0;
 }
@@ -360,7 +375,7 @@ int mongo_left_settle(struct mongo_applier *a, struct mf_error *err)
         return -1;
     }
     for (size_t i = 0; i < own; i++) {
-        struct mongo_where w = {a->left[i].schema, a->left[i].name, l.client, NULL};
+        struct mongo_where w = {a->left[i].schema, a->left[i].name, l.client, NULL, true};
         struct some s = {.n = 0};
         for (size_t k = i; k < own; k++) {
             struct mongo_left *one = &a->left[k];

@@ -232,6 +232,7 @@ static int leave_out(struct mongo_applier *a, const struct mf_table *t, const st
                                .reason = why->text,
                                .row = mf_buf_ok(&json) ? mf_buf_str(&json) : "{}",
                                .position = a->checkpoint};
+    mongo_left_over(a, t, id_of(t, row));
     return enter(a, t->schema, t->name, &q, row->n == 2 ? document_of(t, row) : NULL, why, err);
 }
 
@@ -299,7 +300,9 @@ static int leave_out_left(struct mongo_applier *a, const struct mongo_left *l, c
 static int refuse_left(struct mongo_applier *a, const struct mongo_left *l, struct mf_error *err)
 {
     struct mf_error why = {0};
-    mf_fail(&why, a->mode.careful ? MF_ROW : MF_CONFLICT, "11000", "%s", l->put.taken);
+    char code[16];
+    snprintf(code, sizeof code, "%d", (int)l->put.code);
+    mf_fail(&why, a->mode.careful ? MF_ROW : MF_CONFLICT, code, "%s", l->put.taken);
     mf_error_prefix(&why, "writing documents of %s.%s", l->schema, l->name);
     if (!a->mode.careful || !a->mode.keep_rejected) {
         *err = why;
@@ -441,11 +444,9 @@ int mongo_repair_rows(struct mf_applier *base, const struct mf_table *t, const s
     if (mongo_put_group(a, t, err) < 0) {
         return -1;
     }
-    if (end_left(a, err) < 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < ngone + nwhole; i++) {
-        if (forget(a, t, i < ngone ? &gone[i] : &whole[i - ngone], err) < 0) {
+    for (size_t i = 0; i < ngone + nwhole; i++) { /* before what is left takes entries that are older than this */
+        const struct mf_row *row = i < ngone ? &gone[i] : &whole[i - ngone];
+        if (!left(a, t, row) && forget(a, t, row, err) < 0) {
             return -1;
         }
     }

@@ -15,6 +15,7 @@ struct mongo_put {
     struct mf_value there;  /* as it is; MF_NULL: it is not there */
     struct mf_value whole;  /* as it will be written: wanted put into what is there */
     bool nothing;           /* it is so already */
+    int32_t code;           /* the server's, with `taken` */
     const char *taken; /* not written: the server's words of a unique index that has one of its values; else NULL */
 };
 
@@ -55,6 +56,8 @@ struct mongo_where {
     const char *schema, *name;
     mongoc_client_t *client;
     mongoc_client_session_t *session; /* with a transaction; NULL: each write is by itself */
+    bool
+        settling; /* whatever the server has against a document is a refusal of it (`taken`): its window has no other place to tell it */
 };
 enum mongo_write {
     MONGO_WRITE_WHOLE, /* what is wanted */
@@ -73,6 +76,8 @@ int mongo_put_write(struct mongo_applier *a, const struct mongo_where *w, struct
 /* anew.c */
 /* The group was written: of its documents the newest version counts, and those that were not written are kept. MF_CONFLICT: there is no room. */
 int mongo_left_take(struct mongo_applier *a, const struct mf_table *t, struct mf_error *err);
+/* Another version of it is left out: what is left of it counts no more. */
+void mongo_left_over(struct mongo_applier *a, const struct mf_table *t, const struct mf_value *id);
 bool mongo_is_left(const struct mongo_applier *a, const struct mf_table *t, const struct mf_value *id);
 /* They are given anew, in an order that the indexes allow. What is refused for good stands in *ret with `taken`; the others are written. */
 int mongo_left_settle(struct mongo_applier *a, struct mf_error *err);
@@ -83,7 +88,7 @@ int mongo_quarantine_any(struct mongo_db *db, const struct mf_pipe_id *pipe, boo
 /* document: of one that a unique index refused, so that it can be given again with others; else NULL. */
 int mongo_quarantine_keep(struct mongo_db *db, const struct mf_pipe_id *pipe, const struct mf_quarantined *q,
                           const struct mf_value *document, bool *ret_new, struct mf_error *err);
-/* The documents of a collection that unique indexes refused, up to so many. key: of the entry; both are good during the call. Not 0 ends it. */
+/* The documents of a collection that unique indexes refused since writes left it. key: of the entry; both are good during the call. Not 0 ends it. */
 typedef int mongo_refused_fn(void *ctx, const char *key, const struct mf_value *document, struct mf_error *err);
 int mongo_quarantine_taken(struct mongo_db *db, const struct mf_pipe_id *pipe, const char *schema, const char *name,
                            mongo_refused_fn *each, void *ctx, struct mf_error *err);

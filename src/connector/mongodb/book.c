@@ -4,7 +4,6 @@
  *   checkpoint  MIGRATION/DIRECTION           how far a pipe has come here, and the number of its window
  *   window      MIGRATION/DIRECTION/N/PART    what a window of the way back is about to write (intent.h)
  *   quarantine  MIGRATION/DIRECTION/TABLE/N   documents that were left out
- *   parked      MIGRATION/DIRECTION/N         documents that are out of their collection for a moment (anew.c)
  *   heartbeat   MIGRATION/SIDE                a beat; its last marker
  *   epoch       MIGRATION                     who may write
  *   settings    MIGRATION/KIND/OBJECT         owner, streams

@@ -50,7 +50,12 @@ static bool history_lost(const struct mf_error *err)
 static int too_large(struct mongo_db *db, struct mf_error *err)
 {
     struct mf_error why = {0};
-    bool oplog = !db->can.sharded && mongo_has_oplog(db, &why) > 0;
+    int has = db->can.sharded ? 0 : mongo_has_oplog(db, &why);
+    bool oplog = has > 0;
+    if (has < 0) {
+        *err = why;
+        return -1;
+    }
     err->cls = oplog ? MF_RETRY : MF_FATAL;
     if (oplog) {
         atomic_store(&db->oplog_instead, true);

@@ -237,5 +237,6 @@ int mongo_quarantine_drop(struct mf_db *db, const struct mf_pipe_id *pipe, int64
 /* ---- traffic.c: its .hurry is mongo_hurry, its .cleanup mongo_cleanup ---- */
 
 extern const struct mf_traffic_ops mongo_traffic_ops;
+int mongo_epoch_number(struct mongo_db *db, const char *migration, int64_t *ret, struct mf_error *err);
 
 #endif

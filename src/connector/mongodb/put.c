@@ -101,16 +101,25 @@ static int put_ids(const struct looked *l, bson_t *list, struct mf_error *err)
 static int look(struct looked *l, const char *schema, const char *name, struct mf_error *err)
 {
     MONGO_BSON(c);
-    bson_t filter, id, list;
+    bson_t filter, id, list, part;
     struct mongo_db *db = mongo_db_of(l->a->base.db);
     BSON_APPEND_UTF8(&c, "find", name);
     BSON_APPEND_DOCUMENT_BEGIN(&c, "filter", &filter);
     BSON_APPEND_DOCUMENT_BEGIN(&filter, "_id", &id);
     BSON_APPEND_ARRAY_BEGIN(&id, "$in", &list);
     int rc = put_ids(l, &list, err);
+    bool whole = false; /* of what only goes nothing but that it is there means anything, and it may be large */
+    for (size_t i = 0; i < l->n; i++) {
+        whole |= l->list[i]->wanted.kind != MF_NULL;
+    }
     bson_append_array_end(&id, &list);
     bson_append_document_end(&filter, &id);
     bson_append_document_end(&c, &filter);
+    if (!whole) {
+        BSON_APPEND_DOCUMENT_BEGIN(&c, "projection", &part);
+        BSON_APPEND_INT32(&part, "_id", 1);
+        bson_append_document_end(&c, &part);
+    }
     mongo_ask_majority(db, &c);
     return rc < 0 ? -1 : mongo_each(db, MONGO_PRIMARY, schema, &c, found, l, err);
 }
@@ -238,16 +247,20 @@ static int refused(int64_t number, bool of_id, const char *text, struct mf_error
 }
 
 /* One of writeErrors: a value that is taken is the document's matter, anything else ends the group. */
-static int take_refusal(struct mongo_applier *a, const bson_t *one, struct mongo_put **list, size_t n,
+static int take_refusal(struct mongo_applier *a, bool settling, const bson_t *one, struct mongo_put **list, size_t n,
                         struct mf_error *err)
 {
     char text[600];
     int64_t number = mongo_int(one, "code", 0), at = mongo_int(one, "index", -1);
     mongo_text(one, "errmsg", text, sizeof text);
     bool of_id = number == DUPLICATE && (strstr(text, "_id_ dup key") || mongo_has(one, "keyPattern._id"));
-    if (number != DUPLICATE || of_id || at < 0 || (size_t)at >= n) {
-        return refused(number, of_id, text, err);
+    refused(number, of_id, text, err);
+    bool taken = err->cls == MF_CONFLICT || (settling && err->cls == MF_ROW);
+    if (!taken || at < 0 || (size_t)at >= n) {
+        return -1;
     }
+    mf_error_clear(err);
+    list[at]->code = (int32_t)number;
     list[at]->taken = mf_strdup_a(&a->arena, text);
     return list[at]->taken ? 0 : no_memory(err);
 }
@@ -261,11 +274,16 @@ static int take_refusals(struct mongo_applier *a, const struct mongo_where *w, c
     uint32_t len;
     const uint8_t *p;
     if (w->session && e->code == DUPLICATE && !mongo_has(reply, "writeErrors.0")) {
+        list[0]->code = DUPLICATE;
         list[0]->taken = mf_strdup_a(&a->arena, e->message);
         return list[0]->taken ? 0 : no_memory(err);
     }
+    if (mongo_has(reply, "writeErrors.0") &&
+        mongo_has(reply, "writeConcernErrors.0")) { /* first of all no majority has the rest */
+        return mf_fail(err, MF_RETRY, "64", "%s", e->message);
+    }
     if (!bson_iter_init_find(&at, reply, "writeErrors") || !mongo_has(reply, "writeErrors.0") ||
-        mongo_has(reply, "writeConcernErrors.0") || !bson_iter_recurse(&at, &errors)) {
+        !bson_iter_recurse(&at, &errors)) {
         return mongo_fail(mongo_db_of(a->base.db), e, reply, err);
     }
     while (bson_iter_next(&errors)) {
@@ -273,7 +291,7 @@ static int take_refusals(struct mongo_applier *a, const struct mongo_where *w, c
             continue;
         }
         bson_iter_document(&errors, &len, &p);
-        if (bson_init_static(&one, p, len) && take_refusal(a, &one, list, n, err) < 0) {
+        if (bson_init_static(&one, p, len) && take_refusal(a, w->settling, &one, list, n, err) < 0) {
             return -1;
         }
     }
@@ -338,7 +356,7 @@ static int put(struct mongo_applier *a, const struct mf_table *t, struct mf_erro
         (n && MF_FAULT(err, "mongodb.window_intent")) || (n && mongo_borrow(l.db, &l.client, err) < 0)) {
         return -1;
     }
-    struct mongo_where w = {t->schema, t->name, l.client, NULL};
+    struct mongo_where w = {t->schema, t->name, l.client, NULL, false};
     return mongo_put_write(a, &w, list, n, MONGO_WRITE_WHOLE, err) < 0 || MF_FAULT(err, "mongodb.window_rows")
     ? -1 : mongo_left_take(a, t, err);
 }

@@ -78,6 +78,11 @@ int mongo_quarantine_keep(struct mongo_db *db, const struct mf_pipe_id *pipe, co
     BSON_APPEND_UTF8(&doc, "code", q->code);
     BSON_APPEND_UTF8(&doc, "row", q->row);
     if (document && document->kind == MF_BINARY && document->len <= DOCUMENT_KEPT) {
+        int64_t epoch;
+        if (mongo_epoch_number(db, pipe->migration, &epoch, err) < 0) {
+            return -1;
+        }
+        BSON_APPEND_INT64(&doc, "epoch", epoch);
         BSON_APPEND_BINARY(&doc, "document", BSON_SUBTYPE_BINARY, (const uint8_t *)document->data, document->len);
     }
     BSON_APPEND_UTF8(&doc, "position_order", order);
@@ -147,7 +152,12 @@ int mongo_quarantine_taken(struct mongo_db *db, const struct mf_pipe_id *pipe, c
 {
     MONGO_BSON(filter);
     struct refused_ones r = {each, ctx};
+    int64_t epoch;
+    if (mongo_epoch_number(db, pipe->migration, &epoch, err) < 0) {
+        return -1;
+    }
     put_scope(&filter, pipe);
+    BSON_APPEND_INT64(&filter, "epoch", epoch); /* of an earlier way back: the document may have changed here since */
     BSON_APPEND_UTF8(&filter, "schema", schema);
     BSON_APPEND_UTF8(&filter, "table", name);
     BSON_APPEND_UTF8(&filter, "code", "11000");

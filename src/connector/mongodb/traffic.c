@@ -171,6 +171,16 @@ static int read_epoch(struct mongo_db *db, const char *migration, struct epoch_r
     return 0;
 }
 
+int mongo_epoch_number(struct mongo_db *db, const char *migration, int64_t *ret, struct mf_error *err)
+{
+    struct epoch_row r;
+    if (read_epoch(db, migration, &r, err) < 0) {
+        return -1;
+    }
+    *ret = (int64_t)r.e.epoch;
+    return 0;
+}
+
 static int epoch_read(struct mf_db *db, const struct mf_pipe_id *pipe, struct mf_epoch *ret, struct mf_error *err)
 {
     struct epoch_row r;

@@ -7,7 +7,8 @@
 
 /* Of one statement. */
 struct statement {
-    const struct mf_table **tables; /* the collections it emptied */
+    const struct docs_real **of; /* the collections it emptied */
+    const struct mf_table **tables;
     uint32_t *rels;
     uint16_t n;
 };
@@ -15,7 +16,7 @@ struct statement {
 static bool emptied_with(const struct statement *s, const struct docs_real *c)
 {
     for (uint16_t k = 0; k < s->n; k++) {
-        if (s->tables[k] == c->shown) {
+        if (s->of[k] == c) {
             return true;
         }
     }
@@ -40,9 +41,10 @@ int docs_emptied(struct docs_stream *st, const struct mf_item *own, struct mf_er
 {
     const struct mf_change *c = &own->change;
     struct docs_txn *t = docs_txn_find(st, own->txn, true);
-    struct statement s = {.tables = mf_alloc_array(&st->item, c->ntruncated + 1u, sizeof *s.tables),
+    struct statement s = {.of = mf_alloc_array(&st->item, c->ntruncated + 1u, sizeof *s.of),
+                          .tables = mf_alloc_array(&st->item, c->ntruncated + 1u, sizeof *s.tables),
                           .rels = mf_alloc_array(&st->item, c->ntruncated + 1u, sizeof *s.rels)};
-    if (!s.tables || !s.rels) {
+    if (!s.of || !s.tables || !s.rels) {
         return docs_no_memory(err, "a TRUNCATE names too many tables");
     }
     for (int children = 0; children < 2; children++) {
@@ -56,6 +58,7 @@ int docs_emptied(struct docs_stream *st, const struct mf_item *own, struct mf_er
             }
             if (!children && r->t == 0) {
                 docs_note_emptied(t, r->c);
+                s.of[s.n] = r->c;
                 s.tables[s.n++] = r->c->shown;
             } else if (children && r->t && !emptied_with(&s, r->c)) {
                 note_child(t, r, own->subtxn);

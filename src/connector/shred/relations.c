@@ -69,6 +69,9 @@ static int read_again(struct docs_stream *st, struct mf_error *err)
         return -1;
     }
     for (size_t i = 0; i < fresh.n; i++) {
+        if (!fresh.of[i].there) { /* whoever reads it hears so; what is held may refer to it */
+            continue;
+        }
         st->announced[i] = st->announced[i] && st->reals.of[i].shown->id == fresh.of[i].shown->id;
         st->reals.of[i] = fresh.of[i];
     }

@@ -153,7 +153,9 @@ static const struct mf_table *told_apart(struct mf_arena *arena, const struct do
         const struct mf_table *is = c->tables[k];
         ids = XXH3_64bits_withSeed(&is->id, sizeof is->id, ids);
         for (uint16_t i = 0; i < is->ncolumns; i++) {
-            numbers = XXH3_64bits_withSeed(&is->columns[i].number, sizeof is->columns[i].number, numbers);
+            const struct mf_column *col = &is->columns[i];
+            const int64_t what[] = {col->number, col->type_id, col->type_mod};
+            numbers = XXH3_64bits_withSeed(what, sizeof what, numbers);
         }
     }
     if (t) {
