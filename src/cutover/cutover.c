@@ -154,8 +154,11 @@ static enum mf_step do_rehearse(struct mf_cutover *c, struct mf_error *err)
 
 static enum mf_step do_before_hook(struct mf_cutover *c, struct mf_error *err)
 {
-    return mf_cutover_hook(c, c->o.rollback ? NULL : "on_before_cutover", false, err) < 0 ? MF_STEP_FAILED
-                                                                                          : MF_STEP_MORE;
+    if (mf_cutover_hook(c, c->o.rollback ? NULL : "on_before_cutover", false, err) < 0 ||
+        (c->o.before_hold && c->o.before_hold(c->o.ctx, err) < 0)) {
+        return MF_STEP_FAILED;
+    }
+    return MF_STEP_MORE;
 }
 
 /* From the hold to the decision nothing that is asked of either database may outlast the pause. */

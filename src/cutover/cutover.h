@@ -39,6 +39,8 @@ struct mf_cutover_options {
     bool (*stop)(void *ctx);
     /* Guard of the owner's: lag, verification, health. 0, or -1 with MF_ABANDONED and the reason. */
     int (*guard)(void *ctx, struct mf_error *err);
+    /* After the rehearsal and on_before_cutover, right before writers are held: the same contract. NULL: none. */
+    int (*before_hold)(void *ctx, struct mf_error *err);
     /* Once more while writers are held, as the last thing before the decision: the same contract. NULL: none (simulation). */
     int (*last_guard)(void *ctx, struct mf_error *err);
     /* After the decision and before `to` is opened, possibly more than once: when it returns nothing but ours writes to `to`. NULL: nothing ever

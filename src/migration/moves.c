@@ -119,7 +119,13 @@ static int guard(void *ctx, struct mf_error *err)
     return verified(m, err) < 0 || mended_and_proven(m, err) < 0 ? -1 : 0;
 }
 
-/* Writers wait: a target that streams is not looked at again, which the guard has done a moment ago. */
+/* The rehearsal and a hook of the user's may have taken long. */
+static int before_hold(void *ctx, struct mf_error *err)
+{
+    return mf_target_same(ctx, err);
+}
+
+/* Writers wait: a target that streams is not looked at again, which was done a moment ago. */
 static int still_whole(void *ctx, struct mf_error *err)
 {
     struct mf_migration *m = ctx;
@@ -188,6 +194,7 @@ static struct mf_cutover_options options(struct mf_migration *m, bool back, cons
         .run_hook = mf_run_hook_within,
         .stop = stopping,
         .guard = guard,
+        .before_hold = before_hold,
         .last_guard = still_whole,
         .promote = mf_native_promote,
         .ask_away = ask_away,

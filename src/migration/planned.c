@@ -12,7 +12,8 @@
 
 #include <xxhash.h>
 
-#define NOTED_MAX ((size_t)2 << 20) /* of the columns of one table: 65,535 of them */
+#define NOTED_MAX   ((size_t)4 << 20) /* of the columns of one table: 65,535 of them */
+#define COLUMN_LINE 64
 
 static void target_key(const char *schema, const char *name, char *out, size_t n)
 {
@@ -98,11 +99,20 @@ static uint64_t column_hash(const char *name)
     return XXH3_64bits(name, strlen(name));
 }
 
-/* A line for each: its name's hash, its number. */
+/* "HASH WHAT": of its name; its number and its type. */
+static void put_column(const struct mf_column *c, char *out, size_t n)
+{
+    snprintf(out, n, "%016" PRIx64 " %" PRId32 " %" PRIu32 " %" PRId32, column_hash(c->name), c->number, c->type_id,
+             c->type_mod);
+}
+
+/* A line for each. */
 static int put_columns(const struct mf_table *t, struct mf_buf *b, struct mf_error *err)
 {
     for (uint16_t i = 0; i < t->ncolumns; i++) {
-        mf_buf_printf(b, "%016" PRIx64 " %" PRId32 "\n", column_hash(t->columns[i].name), t->columns[i].number);
+        char line[COLUMN_LINE];
+        put_column(&t->columns[i], line, sizeof line);
+        mf_buf_printf(b, "%s\n", line);
     }
     return mf_buf_ok(b) ? 0 : mf_fail(err, MF_FATAL, "MFBIG", "table %s.%s has too many columns", t->schema, t->name);
 }
@@ -122,11 +132,34 @@ int mf_plan_target_columns(struct mf_migration *m, const struct mf_table *t, cha
 
 bool mf_plan_same_column(const char *noted, const struct mf_table *t, const char *column)
 {
-    char hash[20];
+    char hash[20], line[COLUMN_LINE];
     snprintf(hash, sizeof hash, "%016" PRIx64 " ", column_hash(column));
     const char *at = noted ? strstr(noted, hash) : NULL;
     int i = mf_table_column(t, column);
-    return !at || (i >= 0 && t->columns[i].number == strtol(at + 17, NULL, 10));
+    if (!at || i < 0) {
+        return !at;
+    }
+    put_column(&t->columns[i], line, sizeof line);
+    size_t n = strlen(line);
+    return strncmp(at, line, n) == 0 && at[n] == '\n';
+}
+
+bool mf_plan_lacks_column(const char *noted, const struct mf_table *t)
+{
+    for (const char *at = noted; at && *at; at = strchr(at, '\n') + 1) {
+        uint64_t hash = strtoull(at, NULL, 16);
+        bool found = false;
+        for (uint16_t i = 0; !found && i < t->ncolumns; i++) {
+            found = column_hash(t->columns[i].name) == hash;
+        }
+        if (!found) {
+            return true;
+        }
+        if (!strchr(at, '\n')) {
+            break;
+        }
+    }
+    return false;
 }
 
 struct note {

@@ -10,74 +10,123 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* m->source_tables are those that migrate. `now` has the target's by the same names. */
-static int differs(struct mf_migration *m, const struct mf_table *s, const char *what, struct mf_error *err)
+/* How the target differs from what was noted. */
+struct differing {
+    struct mf_migration *m;
+    const struct mf_catalog *now;
+    struct mf_catalog source; /* only read when it is needed */
+    bool lacks;               /* something is gone that the source has */
+};
+
+static int differs(struct mf_migration *m, const struct mf_table *s, const char *what, const char *todo,
+                   struct mf_error *err)
 {
-    bool back = mf_writes_on_target(m);
     mf_fail(err, MF_ABANDONED, "MFGUARD", "table %s.%s of the target %s", s->schema, s->name, what);
     mf_hint(err, "%s",
-            back ? "Nothing of it is carried back. Put back what was there, with its rows; or go on without the source "
-                   "(midflight complete)"
-                 : "Run midflight verify (with --repair where rows differ), then try again");
+            mf_writes_on_target(m) ? "Nothing of it is carried back. Put back what was there, with its rows; or go on "
+                                     "without the source (midflight complete)"
+                                   : todo);
     return -1;
 }
 
-static int same_columns(struct mf_migration *m, const struct mf_table *s, const struct mf_table *t,
+#define TODO_VERIFY "Run midflight verify (with --repair where rows differ), then try again"
+#define TODO_MAKE   "Make it again on the target (or drop it on the source too), then run midflight verify --repair"
+
+/* Those that are gone are told first. */
+static int same_columns(struct mf_migration *m, const struct mf_table *s, const struct mf_table *t, bool *ret_lacks,
                         struct mf_error *err)
 {
     MF_CLEANUP_FREE char *noted = NULL;
+    const char *altered = NULL;
+    char what[300];
     if (mf_plan_target_columns(m, s, &noted, err) < 0) {
         return -1;
     }
     for (uint16_t i = 0; i < s->ncolumns; i++) {
         const char *name = s->columns[i].name;
-        bool gone = mf_table_column(t, name) < 0;
-        char what[300];
-        if (mf_plan_same_column(noted, t, name) || (gone && m->config->on_ddl == MF_DDL_IGNORE)) {
+        if (mf_plan_same_column(noted, t, name)) {
             continue;
         }
-        snprintf(what, sizeof what,
-                 m->config->shred ? "had one of its tables, or a column of one, dropped and made again, or altered so "
-                                    "that its values may be gone"
-                 : gone           ? "has no more the column \"%.120s\""
-                        : "had its column \"%.120s\" (or itself) dropped and made again, or altered so that its values "
-                          "may be gone",
-                 name);
-        return differs(m, s, what, err);
+        if (mf_table_column(t, name) >= 0) {
+            altered = name;
+        } else if (m->config->on_ddl != MF_DDL_IGNORE) {
+            *ret_lacks = true;
+            snprintf(what, sizeof what, "has no more the column \"%.120s\"", name);
+            return differs(m, s, what, TODO_MAKE, err);
+        }
     }
-    return 0;
+    if (!altered) {
+        return 0;
+    }
+    snprintf(
+        what, sizeof what,
+        m->config->shred
+            ? "had one of its tables, or a column of one, dropped and made again, or altered so that its values may "
+              "be gone"
+            : "had its column \"%.120s\" (or itself) dropped and made again, or altered so that its values may be "
+              "gone",
+        altered);
+    return differs(m, s, what, TODO_VERIFY, err);
 }
 
 /* Dropped on both sides: nobody misses it. */
-static int gone(struct mf_migration *m, const struct mf_table *s, struct mf_catalog *source, struct mf_error *err)
+static int gone(struct differing *d, const struct mf_table *s, struct mf_error *err)
 {
-    if (!source->tables && m->source->connector->source->shapes(m->source, &m->filter, source, err) < 0) {
+    struct mf_db *db = d->m->source;
+    if (!d->source.tables && db->connector->source->shapes(db, &d->m->filter, &d->source, err) < 0) {
         mf_error_prefix(err, "looking whether a table that the target lacks is gone on the source too");
         return -1;
     }
-    return mf_catalog_find(source, s->schema, s->name) ? differs(m, s, "is not there any more", err) : 0;
+    if (!mf_catalog_find(&d->source, s->schema, s->name)) {
+        return 0;
+    }
+    d->lacks = true;
+    return differs(d->m, s, "is not there any more", TODO_MAKE, err);
 }
 
-static int same(struct mf_migration *m, const struct mf_catalog *now, struct mf_error *err)
+static int same_table(struct differing *d, const struct mf_table *s, struct mf_error *err)
 {
-    struct mf_catalog source = {0};
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < m->source_tables.n; i++) {
-        const struct mf_table *s = &m->source_tables.tables[i], *t = mf_catalog_find(now, s->schema, s->name);
-        uint32_t id = mf_plan_target_id(m, s);
-        if (id == 0) {
-            continue; /* it has not been there yet */
-        }
-        rc = !t            ? gone(m, s, &source, err)
-             : t->id != id ? differs(m, s,
-                                     m->config->shred ? "is made of other tables than those that were filled: one was "
-                                                        "dropped and made again, or the map was changed"
-                                                      : "is another one than the one that was filled: that one was "
-                                                        "dropped",
-                                     err)
-                           : same_columns(m, s, t, err);
+    const struct mf_table *t = mf_catalog_find(d->now, s->schema, s->name);
+    uint32_t id = mf_plan_target_id(d->m, s);
+    if (id == 0) {
+        return 0; /* it has not been there yet */
     }
-    mf_catalog_free(&source);
+    if (!t) {
+        return gone(d, s, err);
+    }
+    if (t->id != id && same_columns(d->m, s, t, &d->lacks, err) < 0 && (d->lacks || err->cls != MF_ABANDONED)) {
+        return -1;
+    }
+    if (t->id != id) {
+        return differs(d->m, s,
+                       d->m->config->shred ? "is made of other tables than those that were filled: one was dropped and "
+                                             "made again, or the map was changed"
+                                           : "is another one than the one that was filled: that one was dropped",
+                       TODO_VERIFY, err);
+    }
+    return same_columns(d->m, s, t, &d->lacks, err);
+}
+
+/* The first one is told; what is gone before all others. */
+static int same(struct mf_migration *m, const struct mf_catalog *now, bool *ret_lacks, struct mf_error *err)
+{
+    struct differing d = {.m = m, .now = now};
+    struct mf_error one;
+    int rc = 0;
+    for (size_t i = 0; i < m->source_tables.n && !d.lacks; i++) {
+        if (same_table(&d, &m->source_tables.tables[i], &one) == 0) {
+            continue;
+        }
+        if (rc == 0 || d.lacks || one.cls != MF_ABANDONED) {
+            *err = one;
+        }
+        rc = -1;
+        if (one.cls != MF_ABANDONED) {
+            break;
+        }
+    }
+    mf_catalog_free(&d.source);
+    *ret_lacks = d.lacks;
     return rc;
 }
 
@@ -99,7 +148,8 @@ int mf_target_same(struct mf_migration *m, struct mf_error *err)
     if (read_now(m, &now, err) < 0) {
         return -1;
     }
-    int rc = same(m, &now, err);
+    bool lacks;
+    int rc = same(m, &now, &lacks, err);
     mf_catalog_free(&now);
     return rc;
 }
@@ -112,11 +162,12 @@ static int accept(struct mf_migration *m, const struct mf_catalog *now, struct m
     for (size_t i = 0; m->reverse_map && i < m->source_tables.n; i++) {
         const struct mf_table *s = &m->source_tables.tables[i], *t = mf_catalog_find(now, s->schema, s->name);
         struct mf_error why;
-        bool another = t && t->id != mf_plan_target_id(m, s);
+        bool ignored = false, another = t && t->id != mf_plan_target_id(m, s);
         if (another) {
             made[fresh.n++] = *t;
         }
-        if (t && (another || same_columns(m, s, t, &why) < 0) && mf_map_accept(m->reverse_map, t, s, err) < 0) {
+        if (t && (another || same_columns(m, s, t, &ignored, &why) < 0) &&
+            mf_map_accept(m->reverse_map, t, s, err) < 0) {
             return -1;
         }
     }
@@ -137,8 +188,9 @@ int mf_target_note(struct mf_migration *m, struct mf_error *err)
     if (read_now(m, &now, err) < 0) {
         return -1;
     }
-    int rc = same(m, &now, &why);
-    if (rc < 0 && why.cls != MF_ABANDONED) {
+    bool lacks;
+    int rc = same(m, &now, &lacks, &why);
+    if (rc < 0 && (lacks || why.cls != MF_ABANDONED)) {
         *err = why;
     } else if (rc < 0) { /* first: what was compared before must not count when the new ones are known */
         mf_log(MF_WARN, "schema", "%s; what was compared before does not count any more", why.text);

@@ -113,6 +113,13 @@ static int accept(struct mf_migration *m, const struct mf_drift *d, struct mf_er
 {
     bool back = mf_writes_on_target(m);
     struct mf_map *there = back ? m->reverse_map : m->forward_map, *home = back ? m->forward_map : m->reverse_map;
+    if (d->accepted.n == 0) {
+        return 0;
+    }
+    /* First: what was compared before does not count any more. A change may have come with values that the stream did not tell of. */
+    if (mf_state_set_int(m->state, "schema_accepted_us", mf_wall_us(), err) < 0) {
+        return -1;
+    }
     for (size_t i = 0; i < d->accepted.n; i++) {
         const struct mf_table *o = d->accepted.tables[i], *r = mf_catalog_find(&d->other, o->schema, o->name);
         if (mf_map_accept(there, o, r, err) < 0 || (home && mf_map_accept(home, r, o, err) < 0) ||
@@ -122,13 +129,6 @@ static int accept(struct mf_migration *m, const struct mf_drift *d, struct mf_er
         }
         mf_log(MF_INFO, "schema", "the new shape of table %s.%s is known from here on; verify before a cutover",
                o->schema, o->name);
-    }
-    if (d->accepted.n == 0) {
-        return 0;
-    }
-    /* What was compared before does not count any more: a change may have come with values that the stream did not tell of. */
-    if (mf_state_set_int(m->state, "schema_accepted_us", mf_wall_us(), err) < 0) {
-        return -1;
     }
     m->have_tables = false;
     const struct mf_catalog *ours = back ? &m->target_tables : &m->source_tables;

@@ -30,6 +30,8 @@ uint32_t mf_plan_target_id(struct mf_migration *m, const struct mf_table *t);
 int mf_plan_target_columns(struct mf_migration *m, const struct mf_table *t, char **ret, struct mf_error *err);
 /* The column is the one that was noted, or none of that name was. */
 bool mf_plan_same_column(const char *noted, const struct mf_table *t, const char *column);
+/* A column was noted that t does not have. */
+bool mf_plan_lacks_column(const char *noted, const struct mf_table *t);
 /* The whole plan, or nothing of it. */
 int mf_plan_make(struct mf_migration *m, const struct mf_catalog *source, struct mf_error *err);
 int mf_plan_put(struct mf_migration *m, const struct mf_table *source, const char *note, struct mf_error *err);
@@ -72,10 +74,10 @@ bool mf_watch_is_own(struct mf_migration *m, enum mf_side side, const struct mf_
 
 /* ---- target.c ---- */
 
-/* MF_ABANDONED MFGUARD: a table or a column of the target is not the one that was noted. Nothing is looked for once a target that streams takes the writes. */
+/* MF_ABANDONED MFGUARD: a table or a column of the target is not the one that was noted, or is gone. Nothing is looked for once a target that streams takes the writes. */
 int mf_target_same(struct mf_migration *m, struct mf_error *err);
 /* Before a verification of all rows while the source takes the writes: the tables of now are those that it proves. What was compared before does not count
- * where they are others than noted. */
+ * where they are others than noted. MF_ABANDONED MFGUARD: one is gone, which the source has: there is nothing to compare it with. */
 int mf_target_note(struct mf_migration *m, struct mf_error *err);
 
 /* ---- adopt.c ---- */

@@ -66,6 +66,45 @@ def test_before_the_cutover(sides, kind, migration, done):
     assert there(target) == there(source) == (ROWS + 1, ROWS + 1)
 
 
+@pytest.mark.parametrize("what,again", [("ALTER TABLE t DROP v", "ALTER TABLE t ADD v varchar(50)"),
+                                        ("DROP TABLE t", "CREATE TABLE t (id int PRIMARY KEY, v varchar(50))")], ids=["column", "table"])
+def test_gone_before_the_cutover(source, target, migration, what, again):
+    """No verification may take what is left for what is to be there, whatever is started again; made again, it is filled by repair."""
+    m = proven((source, target), migration)
+    target.execute(what)
+    for restart in (False, True):
+        if restart:
+            m.stop()
+            m.start()
+            m.wait(lambda s: s["running"], 60, "a run", may_exit=True)
+        refused = m.call("cutover", expect=(REFUSED, FAILED))
+        assert "of the target" in refused.err, refused
+        m.call("verify", expect=(REFUSED, FAILED))
+    target.execute(again)
+    m.stop()
+    m.start()
+    m.wait_phase("synced")
+    m.call("verify", "--repair", expect=None)
+    m.call("verify")
+    m.call("cutover")
+    assert there(target) == (ROWS, ROWS)
+    target.execute(f"INSERT INTO t VALUES ({ROWS}, 'there')")
+    wait_for(lambda: there(source) == (ROWS + 1, ROWS + 1), 60, "the row of the target on the source")
+
+
+def test_a_type_altered_before_the_cutover(source, target, migration):
+    m = proven((source, target), migration)
+    target.execute("ALTER TABLE t ALTER v TYPE varchar(2) USING left(v, 2)")
+    assert '"v" (or itself)' in m.call("cutover", expect=REFUSED).err
+    m.call("verify", expect=FAILED)  # of another shape than this run knows
+    m.call("cutover", expect=REFUSED)
+    m.restart()
+    m.wait_phase("synced")
+    m.call("cutover", expect=REFUSED)
+    m.call("verify", expect=DIFFERENT)
+    m.call("cutover", expect=REFUSED)
+
+
 def test_dropped_on_both_sides(source, target, migration):
     """Nobody misses it."""
     m = proven((source, target), migration)
