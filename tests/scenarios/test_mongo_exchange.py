@@ -233,3 +233,38 @@ def test_readers_of_a_transaction_never_miss_one(back):
         reader.join(60)
     assert not failures and seen and all(len(mails) == 6 for mails in seen), seen
     assert b.mails() == "abcdef"
+
+
+def test_an_entry_of_before_a_rollback_is_not_written(back):
+    """Writes were on this side since: what it says is old."""
+    b = back()
+    with way_back(b) as d:
+        d("epoch", epoch=1, writer="target", open=False)
+        assert careful(d, 10, user(1, "b"))["quarantined"] == 1
+        d("epoch", epoch=2, writer="source", open=True)
+        b.users.replace_one({"_id": 1}, user(1, "later", by="the source"))
+        d("epoch", epoch=3, writer="target", open=False)
+        assert careful(d, 11, user(3, "f"))["quarantined"] == 1
+        window(d, 12, user(2, "x"))
+        window(d, 13, user(4, "e"), user(5, "d"))
+        assert b.users.find_one({"_id": 1}) == user(1, "later", by="the source") and b.mails()[-4:] == "cedf"
+        assert set(entries(d)) == {"_id=1", "_id=3"}
+
+
+def test_a_newer_version_that_is_refused_is_the_one_that_waits(back):
+    """One was left for the end of the window; what comes in then may not be older than what was left out meanwhile."""
+    b = back()
+    with way_back(b) as d:
+        assert careful(d, 10, user(1, "b"), user(1, "x" * (17 << 20)), user(2, "y"))["quarantined"] == 1
+        left = entries(d)
+        assert list(left) == ["_id=1"] and "more than the deployment takes" in left["_id=1"]
+        assert b.mails() == "aycdef"
+
+
+def test_repair_does_not_meet_its_own_entries(back):
+    """What is repaired has an older version in quarantine, and something else of the repair is in the way of another."""
+    b = back()
+    with way_back(b) as d:
+        assert careful(d, 10, user(1, "b"))["quarantined"] == 1
+        d("repair", table=USERS, whole=[put(x)["new"] for x in (user(1, "z"), user(3, "d"), user(4, "c"))])
+        assert b.mails() == "zbdcef" and entries(d) == {}

@@ -450,5 +450,8 @@ int mongo_repair_rows(struct mf_applier *base, const struct mf_table *t, const s
             return -1;
         }
     }
+    if (end_left(a, err) < 0) {
+        return -1;
+    }
     return a->part ? mongo_checkpoint_write(mongo_db_of(base->db), &a->pipe, &a->last, a->window, err) : 0;
 }
