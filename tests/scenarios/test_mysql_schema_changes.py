@@ -174,6 +174,10 @@ def test_a_change_behind_the_log_that_nothing_tells_of_stops_the_run(migration, 
     source.execute("INSERT INTO en VALUES (3, 'p')")
     wait_for(lambda: target.rows("SELECT e FROM en WHERE id = 3") == [("p",)], 60, "what comes now is read right")
     m.call("verify", "--repair", expect=(0, 4))
-    m.call("verify")
     same(source, target, "en")
-    m.call("cutover")
+
+    def moved() -> bool:
+        """The target's table is known to be altered by its second look; a verification of before it does not count."""
+        m.call("verify")
+        return m.call("cutover", expect=None).exit == 0
+    wait_for(moved, 60, "a cutover")
