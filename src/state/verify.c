@@ -210,32 +210,12 @@ int mf_state_differing_since(struct mf_state *s, const char *direction, int64_t 
                              struct mf_error *err)
 {
     MF_LOCK_SCOPE(&s->lock);
-    sqlite3_stmt *st = mf_state_query(
-        s, err,
-        "SELECT coalesce(sum(differing-(SELECT count(*) FROM verify_difference d WHERE d.run=verify_run.run"
-        " AND d.kind='quarantined')),0) FROM verify_run WHERE started_us>?2 AND what LIKE ?1||' %'"
-        " AND run>=(SELECT coalesce(max(run),0) FROM verify_run WHERE finished_us>0"
-        " AND what IN (?1||' " MF_VERIFY_ALL "',?1||' " MF_VERIFY_ALL " repair'))",
-        "si", direction, wall_us);
-    int rc = st ? mf_state_next(s, st, err) : -1;
-    if (rc < 0) {
-        return -1;
-    }
-    *ret = rc == 1 ? sqlite3_column_int64(st, 0) : 0;
-    if (rc == 1) {
-        sqlite3_reset(st);
-    }
-    return 0;
-}
-
-/* Of the last run of all rows and the partial ones after it: those that are in quarantine, as far as they are named. */
-static int quarantined_since(struct mf_state *s, const char *direction, int64_t run, int64_t *ret, struct mf_error *err)
-{
-    MF_LOCK_SCOPE(&s->lock);
-    sqlite3_stmt *st = mf_state_query(s, err,
-                                      "SELECT count(*) FROM verify_difference d JOIN verify_run r ON r.run=d.run"
-                                      " WHERE d.run>=?2 AND d.kind='quarantined' AND r.what LIKE ?1||' %'",
-                                      "si", direction, run);
+    sqlite3_stmt *st =
+        mf_state_query(s, err,
+                       "SELECT coalesce(sum(differing),0) FROM verify_run WHERE started_us>?2 AND what LIKE ?1||' %'"
+                       " AND run>=(SELECT coalesce(max(run),0) FROM verify_run WHERE finished_us>0"
+                       " AND what IN (?1||' " MF_VERIFY_ALL "',?1||' " MF_VERIFY_ALL " repair'))",
+                       "si", direction, wall_us);
     int rc = st ? mf_state_next(s, st, err) : -1;
     if (rc < 0) {
         return -1;
@@ -253,13 +233,12 @@ int mf_state_proven_since(struct mf_state *s, int64_t wall_us, bool *ret, struct
     bool proven = false;
     for (size_t i = 0; i < MF_ARRAY_LEN(directions) && !proven; i++) {
         struct mf_verify_summary last = {0};
-        int64_t differing = 0, known = 0;
+        int64_t differing = 0;
         bool found = false;
-        if (mf_state_verify_last_full(s, directions[i], &last, &differing, &found, err) < 0 ||
-            (found && differing && quarantined_since(s, directions[i], last.run, &known, err) < 0)) {
+        if (mf_state_verify_last_full(s, directions[i], &last, &differing, &found, err) < 0) {
             return -1;
         }
-        proven = found && last.started_us > wall_us && differing <= known;
+        proven = found && last.started_us > wall_us && differing == 0;
     }
     *ret = proven;
     return 0;
