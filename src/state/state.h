@@ -138,7 +138,7 @@ int mf_state_verify_last(struct mf_state *s, struct mf_verify_summary *ret, bool
  * what it and the partial ones after it found that was not repaired. */
 int mf_state_verify_last_full(struct mf_state *s, const char *direction, struct mf_verify_summary *ret,
                               int64_t *ret_differing, bool *found, struct mf_error *err);
-/* How many rows differed by the verifications of that direction that began after that moment, and were not repaired: from the last one of all rows on. */
+/* How many rows differed by the last verification of all rows of that direction, if it began after that moment, and were not repaired. */
 int mf_state_differing_since(struct mf_state *s, const char *direction, int64_t wall_us, int64_t *ret,
                              struct mf_error *err);
 /* A verification of all began after that moment and found both sides equal. */

@@ -210,12 +210,11 @@ int mf_state_differing_since(struct mf_state *s, const char *direction, int64_t 
                              struct mf_error *err)
 {
     MF_LOCK_SCOPE(&s->lock);
-    sqlite3_stmt *st =
-        mf_state_query(s, err,
-                       "SELECT coalesce(sum(differing),0) FROM verify_run WHERE started_us>?2 AND what LIKE ?1||' %'"
-                       " AND run>=(SELECT coalesce(max(run),0) FROM verify_run WHERE finished_us>0"
-                       " AND what IN (?1||' " MF_VERIFY_ALL "',?1||' " MF_VERIFY_ALL " repair'))",
-                       "si", direction, wall_us);
+    sqlite3_stmt *st = mf_state_query(
+        s, err,
+        "SELECT coalesce((SELECT differing FROM verify_run WHERE finished_us>0 AND started_us>?2"
+        " AND what IN (?1||' " MF_VERIFY_ALL "',?1||' " MF_VERIFY_ALL " repair') ORDER BY run DESC LIMIT 1),0)",
+        "si", direction, wall_us);
     int rc = st ? mf_state_next(s, st, err) : -1;
     if (rc < 0) {
         return -1;
