@@ -27,26 +27,42 @@ struct known {
     int64_t differing;     /* rows, by what was compared since */
 };
 
+/* It happened, and no verification of everything that began later has found (or made) both sides equal. at_us 0: it did not. */
+static int unsettled(const struct mf_cutover *c, int64_t at_us, bool *ret, struct mf_error *err)
+{
+    bool proven = true;
+    if (at_us > 0 && mf_state_proven_since(c->o.state, at_us, &proven, err) < 0) {
+        return -1;
+    }
+    *ret = !proven;
+    return 0;
+}
+
+/* By the last verification of all rows, if it began since writes are there. What passes carry back is compared by each of them again. */
+static int compared(const struct mf_cutover *c, int64_t *ret, struct mf_error *err)
+{
+    struct mf_verify_summary last = {0};
+    int64_t with_later;
+    bool found = false;
+    if (c->o.drain->by_pass) {
+        return 0;
+    }
+    if (mf_state_verify_last_full(c->o.state, "reverse", &last, &with_later, &found, err) < 0) {
+        return -1;
+    }
+    *ret = found && last.started_us > mf_journal_time(c->o.state, "cutover", "done") ? last.differing : 0;
+    return 0;
+}
+
 static int look(const struct mf_cutover *c, struct known *ret, struct mf_error *err)
 {
     struct mf_state *s = c->o.state;
     struct known k = {.wrong = mf_state_wrong_side_count(s)};
-    int64_t ignore_us, foreign_us = mf_state_foreign_last(s, c->o.to->side);
-    int64_t altered_us = mf_state_int(s, "values_altered_us", 0);
-    bool proven = true;
+    int64_t ignore_us;
     mf_state_diverged_summary(s, &k.mended, &ignore_us);
-    if (foreign_us > 0 && mf_state_proven_since(s, foreign_us, &proven, err) < 0) {
-        return -1;
-    }
-    k.foreign = !proven;
-    proven = true;
-    if (altered_us > 0 && mf_state_proven_since(s, altered_us, &proven, err) < 0) {
-        return -1;
-    }
-    k.altered = !proven;
-    /* What passes carry back is compared by each of them again. */
-    if (!c->o.drain->by_pass &&
-        mf_state_differing_since(s, "reverse", mf_journal_time(s, "cutover", "done"), &k.differing, err) < 0) {
+    if (unsettled(c, mf_state_foreign_last(s, c->o.to->side), &k.foreign, err) < 0 ||
+        unsettled(c, mf_state_int(s, "values_altered_us", 0), &k.altered, err) < 0 ||
+        compared(c, &k.differing, err) < 0) {
         return -1;
     }
     *ret = k;
@@ -114,13 +130,12 @@ static int before_rollback(struct mf_cutover *c, struct mf_error *err)
 
 int mf_cutover_others(struct mf_cutover *c, struct mf_error *err)
 {
-    int64_t at_us = mf_state_wrong_side_last(c->o.state);
-    bool proven = true;
+    bool open = false;
     if (c->o.rollback) {
         return before_rollback(c, err);
     }
-    if (at_us > 0 && mf_state_proven_since(c->o.state, at_us, &proven, err) < 0) {
+    if (unsettled(c, mf_state_wrong_side_last(c->o.state), &open, err) < 0) {
         return -1;
     }
-    return proven ? 0 : refuse_cutover(mf_state_wrong_side_count(c->o.state), err);
+    return open ? refuse_cutover(mf_state_wrong_side_count(c->o.state), err) : 0;
 }

@@ -234,10 +234,7 @@ static int changed_meanwhile(struct looking *l, const struct mf_planned *p, cons
     if (mf_plan_target_columns(l->m, o, &noted, err) < 0) {
         return -1;
     }
-    *ret = noted && mf_plan_lacks_column(noted, o);
-    for (uint16_t i = 0; i < o->ncolumns; i++) {
-        *ret |= !mf_plan_same_column(noted, o, o->columns[i].name);
-    }
+    *ret = mf_plan_lacks_column(noted, o) || mf_plan_other_column(noted, o);
     return 0;
 }
 

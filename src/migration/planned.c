@@ -146,7 +146,7 @@ bool mf_plan_same_column(const char *noted, const struct mf_table *t, const char
 
 bool mf_plan_lacks_column(const char *noted, const struct mf_table *t)
 {
-    for (const char *at = noted; at && *at; at = strchr(at, '\n') + 1) {
+    for (const char *at = noted; at && *at; at += strcspn(at, "\n") + 1) { /* each line ends */
         uint64_t hash = strtoull(at, NULL, 16);
         bool found = false;
         for (uint16_t i = 0; !found && i < t->ncolumns; i++) {
@@ -155,8 +155,15 @@ bool mf_plan_lacks_column(const char *noted, const struct mf_table *t)
         if (!found) {
             return true;
         }
-        if (!strchr(at, '\n')) {
-            break;
+    }
+    return false;
+}
+
+bool mf_plan_other_column(const char *noted, const struct mf_table *t)
+{
+    for (uint16_t i = 0; i < t->ncolumns; i++) {
+        if (!mf_plan_same_column(noted, t, t->columns[i].name)) {
+            return true;
         }
     }
     return false;

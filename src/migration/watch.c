@@ -94,15 +94,12 @@ static int note_target(struct mf_migration *m, const struct mf_table *t, struct 
     struct mf_table one = *t;
     const struct mf_catalog all = {.tables = &one, .n = 1};
     MF_CLEANUP_FREE char *noted = NULL;
-    bool altered = false;
     one.id = mf_plan_target_id(m, t);
     if (one.id == 0 || mf_plan_target_columns(m, t, &noted, err) < 0) {
         return one.id == 0 ? 0 : -1;
     }
-    for (uint16_t i = 0; mf_writes_on_target(m) && i < t->ncolumns; i++) {
-        altered |= !mf_plan_same_column(noted, t, t->columns[i].name);
-    }
-    if (altered && mf_state_set_int(m->state, "values_altered_us", mf_wall_us(), err) < 0) {
+    if (mf_writes_on_target(m) && mf_plan_other_column(noted, t) &&
+        mf_state_set_int(m->state, "values_altered_us", mf_wall_us(), err) < 0) {
         return -1;
     }
     return mf_plan_note_target(m, &all, err);

@@ -30,6 +30,8 @@ uint32_t mf_plan_target_id(struct mf_migration *m, const struct mf_table *t);
 int mf_plan_target_columns(struct mf_migration *m, const struct mf_table *t, char **ret, struct mf_error *err);
 /* The column is the one that was noted, or none of that name was. */
 bool mf_plan_same_column(const char *noted, const struct mf_table *t, const char *column);
+/* A column of t is not the one that was noted by its name. */
+bool mf_plan_other_column(const char *noted, const struct mf_table *t);
 /* A column was noted that t does not have. */
 bool mf_plan_lacks_column(const char *noted, const struct mf_table *t);
 /* The whole plan, or nothing of it. */

@@ -138,9 +138,6 @@ int mf_state_verify_last(struct mf_state *s, struct mf_verify_summary *ret, bool
  * what it and the partial ones after it found that was not repaired. */
 int mf_state_verify_last_full(struct mf_state *s, const char *direction, struct mf_verify_summary *ret,
                               int64_t *ret_differing, bool *found, struct mf_error *err);
-/* How many rows differed by the last verification of all rows of that direction, if it began after that moment, and were not repaired. */
-int mf_state_differing_since(struct mf_state *s, const char *direction, int64_t wall_us, int64_t *ret,
-                             struct mf_error *err);
 /* A verification of all began after that moment and found both sides equal. */
 int mf_state_proven_since(struct mf_state *s, int64_t wall_us, bool *ret, struct mf_error *err);
 

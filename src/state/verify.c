@@ -206,26 +206,6 @@ int mf_state_verify_last_full(struct mf_state *s, const char *direction, struct 
     return take_summary(s, st, ret, ret_differing, found, err);
 }
 
-int mf_state_differing_since(struct mf_state *s, const char *direction, int64_t wall_us, int64_t *ret,
-                             struct mf_error *err)
-{
-    MF_LOCK_SCOPE(&s->lock);
-    sqlite3_stmt *st = mf_state_query(
-        s, err,
-        "SELECT coalesce((SELECT differing FROM verify_run WHERE finished_us>0 AND started_us>?2"
-        " AND what IN (?1||' " MF_VERIFY_ALL "',?1||' " MF_VERIFY_ALL " repair') ORDER BY run DESC LIMIT 1),0)",
-        "si", direction, wall_us);
-    int rc = st ? mf_state_next(s, st, err) : -1;
-    if (rc < 0) {
-        return -1;
-    }
-    *ret = rc == 1 ? sqlite3_column_int64(st, 0) : 0;
-    if (rc == 1) {
-        sqlite3_reset(st);
-    }
-    return 0;
-}
-
 int mf_state_proven_since(struct mf_state *s, int64_t wall_us, bool *ret, struct mf_error *err)
 {
     static const char *const directions[] = {"forward", "reverse"};

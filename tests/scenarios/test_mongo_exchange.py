@@ -3,7 +3,6 @@ violates the index is the only one that is left out. The double has transactions
 unique index refuses with an error of its own (code 1, of the whole command), which nothing tells from others. Documents are the judge.
 """
 import threading
-from contextlib import contextmanager
 
 import pytest
 
@@ -11,7 +10,8 @@ from harness.mongo_servers import driver
 from harness.mongo_stream import Stream
 from harness.pgdrive import Drive, Refused
 
-from test_mongo_back import USERS, gone, put
+from test_mongo_back import USERS, gone, put, window
+from test_mongo_back import way_back as of_stream
 
 driver()
 import bson  # noqa: E402
@@ -54,14 +54,8 @@ def back(own_mongo):
         one.s.close()
 
 
-@contextmanager
 def way_back(b: Back, **named):
-    d = Drive(b.server.url("shop"), side="source", direction="reverse", **named)
-    try:
-        d("prepare")
-        yield d
-    finally:
-        d.close()
+    return of_stream(b.s, **named)
 
 
 def user(i: int, mail: str, **more) -> dict:
@@ -70,10 +64,6 @@ def user(i: int, mail: str, **more) -> dict:
 
 def become(mails: str) -> list:
     return [user(i, mail) for i, mail in enumerate(mails, 1) if mail != "."]
-
-
-def window(d: Drive, order: int, *documents: dict, deletes=(), **named) -> dict:
-    return d.window(order, {"table": USERS, "updates": [put(x) for x in documents], "deletes": [gone(i) for i in deletes]}, fuzzy=True, **named)
 
 
 def careful(d: Drive, order: int, *documents: dict, keep: bool = True) -> dict:

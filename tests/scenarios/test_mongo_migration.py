@@ -346,6 +346,18 @@ def test_a_map_that_was_changed_leaves_nothing_behind_unseen(kind, target, mongo
     assert m.wait_exit() == 0
 
 
+def proven(kind, target, mongo_database, migration):
+    """A shop at rest, both sides found equal."""
+    source = mongo_database(kind)
+    shop = Shop(source, rate=20).fill()
+    m = begin(migration, source, target)
+    m.start()
+    m.wait_phase("synced")
+    arrived(shop, target)
+    m.call("verify")
+    return source, shop, m
+
+
 def leave_as_it_looks(target, table: str) -> None:
     """Dropped and made again with its rows, so that only the server's own number of it is another one; and in the publication of nobody."""
     if isinstance(target, MysqlDatabase):
@@ -357,13 +369,7 @@ def leave_as_it_looks(target, table: str) -> None:
 @pytest.mark.parametrize("kind,target", [PAIRS[0], PAIRS[3]], ids=["double-mysql", "double-postgres"], indirect=["target"])
 def test_tables_that_are_not_those_that_were_proven(kind, target, mongo_database, migration):
     """A child table made again before the cutover, and a column: refused until both sides are found equal, and what is written there then comes back."""
-    source = mongo_database(kind)
-    shop = Shop(source, rate=20).fill()
-    m = begin(migration, source, target)
-    m.start()
-    m.wait_phase("synced")
-    arrived(shop, target)
-    m.call("verify")
+    source, shop, m = proven(kind, target, mongo_database, migration)
     moves = lambda n: isinstance(target, MysqlDatabase) and wait_for(
         lambda: target.value("SELECT COUNT(*) FROM midflight.settings WHERE kind = 'moved rev'") == n, 60, "the stream past it")
     leave_as_it_looks(target, "user_tags")
@@ -395,13 +401,7 @@ def test_tables_that_are_not_those_that_were_proven(kind, target, mongo_database
 @pytest.mark.parametrize("kind,target", [PAIRS[0], PAIRS[3]], ids=["double-mysql", "double-postgres"], indirect=["target"])
 def test_what_was_done_to_the_target_while_nobody_looked(kind, target, mongo_database, migration):
     """Writes are on the target. Another map is refused; so is a table in the place of one of which changes are carried back."""
-    source = mongo_database(kind)
-    shop = Shop(source, rate=20).fill()
-    m = begin(migration, source, target)
-    m.start()
-    m.wait_phase("synced")
-    arrived(shop, target)
-    m.call("verify")
+    source, shop, m = proven(kind, target, mongo_database, migration)
     m.call("cutover")
     m.stop()
     users, ledger = shop_map(source.name)

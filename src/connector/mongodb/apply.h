@@ -79,7 +79,7 @@ int mongo_left_take(struct mongo_applier *a, const struct mf_table *t, struct mf
 /* Another version of it is left out: what is left of it counts no more. */
 void mongo_left_over(struct mongo_applier *a, const struct mf_table *t, const struct mf_value *id);
 bool mongo_is_left(const struct mongo_applier *a, const struct mf_table *t, const struct mf_value *id);
-/* They are given anew, in an order that the indexes allow. What is refused for good stands in *ret with `taken`; the others are written. */
+/* They are given anew, in an order that the indexes allow. What is refused for good keeps its `taken`; the others are written. */
 int mongo_left_settle(struct mongo_applier *a, struct mf_error *err);
 void mongo_left_clear(struct mongo_applier *a);
 

@@ -50,14 +50,13 @@ static bool history_lost(const struct mf_error *err)
 static int too_large(struct mongo_db *db, struct mf_error *err)
 {
     struct mf_error why = {0};
-    int has = db->can.sharded ? 0 : mongo_has_oplog(db, &why);
-    bool oplog = has > 0;
+    int has = mongo_has_oplog(db, &why);
     if (has < 0) {
         *err = why;
         return -1;
     }
-    err->cls = oplog ? MF_RETRY : MF_FATAL;
-    if (oplog) {
+    err->cls = has ? MF_RETRY : MF_FATAL;
+    if (has) {
         atomic_store(&db->oplog_instead, true);
         mf_error_prefix(err, "the change stream cannot tell of a change, the oplog is read from here on");
         mf_hint(err, "nothing: it is tried at once");

@@ -122,7 +122,7 @@ static void check_stream(struct mongo_check *k)
         check_cluster(k);
         return;
     }
-    bool alone = !k->db->can.replica_set && !k->db->can.sharded;
+    bool alone = !k->db->can.replica_set;
     switch (k->db->can.tells) {
     case MONGO_TELLS_NOTHING:
         if (!alone) {

@@ -72,7 +72,7 @@ static inline struct mongo_db *mongo_db_of(struct mf_db *db)
 
 int mongo_open(const struct mf_db_options *o, struct mf_db **ret, struct mf_error *err);
 void mongo_close(struct mf_db *db);
-/* 1: local.oplog.rs can be read. */
+/* 1: local.oplog.rs can be read. 0: it cannot, or the deployment has no single one. */
 int mongo_has_oplog(struct mongo_db *db, struct mf_error *err);
 int mongo_facts(struct mf_db *db, struct mf_db_facts *ret, struct mf_error *err);
 void mongo_hurry(struct mf_db *db, int within_ms);
